@@ -1,0 +1,254 @@
+"""The Protocols that parts fulfil. A part is a class in one file and one catalogue line.
+
+Shape letters: B batch, C channels, H height, W width, D prior width. Images are RGB floats in [0, 1] unless said.
+Positional constructor parameters are given by the harness, keyword-only ones are the suite's options
+(harness/core/signature.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from harness.api.reference import PartRef
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A file of weights that a part needs and this package may not ship.
+
+    A part that needs any has `@staticmethod def weights(*, <its options>) -> tuple[WeightFile, ...]` in a module that
+    imports no torch at its top, so that planning can ask. A path that does not exist blocks the cell.
+    """
+
+    name: str
+    path: str
+    fetch: str
+    """The command that gets it, ready to paste."""
+    sha256: str | None = None
+    """Known digest; None for a user's own file, which is hashed where it lies."""
+
+
+# --- data -------------------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class SourceImage:
+    """One clean image of a data set: `key` unique in the split, `scene` shared by images that must not be parted."""
+
+    key: str
+    scene: str
+    pixels: np.ndarray
+    """H×W×3 uint8 RGB."""
+
+
+class Dataset(Protocol):
+    """Named train and test splits. Torch-free, so that planning can ask for the fingerprint.
+
+    Constructor: keyword-only options. Raises DataError with what to do when its files are missing or differ.
+    """
+
+    licence: str
+
+    def splits(self) -> Sequence[str]: ...
+
+    def fingerprint(self) -> str:
+        """Digest of the content of all splits, cheap enough for planning; never depends on where files lie."""
+
+    def keys(self, split: str) -> Sequence[tuple[str, str]]:
+        """(key, scene) of every image of a split, in a fixed order, without decoding any."""
+
+    def images(self, split: str) -> Iterator[SourceImage]: ...
+
+
+class Degradation(Protocol):
+    """Turns a clean image into a degraded one. Constructor: keyword-only options."""
+
+    quantised: bool
+    """Whether results are 8-bit images (a camera's file) or unclipped floats (the denoising convention)."""
+
+    def __call__(self, clean: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """H×W×3 float32 in [0, 1] to the same shape; randomness only from `random`."""
+
+
+# --- tasks ------------------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class EvaluationProtocol:
+    """How restored images are judged. Hashed into every evaluation; two protocols never share a table column."""
+
+    name: str
+    version: int
+    colour: Literal["rgb", "y", "gray"] = "rgb"
+    """`y`: BT.601 limited range, as MATLAB's rgb2ycbcr."""
+    rounding: Literal["uint8", "none"] = "uint8"
+    """`uint8`: clip to [0, 1] and round to 8 bits before scoring; `none`: clip only."""
+    border: int = 0
+    """Pixels cut from every side before scoring."""
+    ssim: Literal["rgb2d", "rgb3d", "y"] = "rgb2d"
+    """`rgb2d`: mean of three 2-D maps; `rgb3d`: one volumetric filter over the channels; `y`: luma only."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is solved and how it is judged."""
+
+    name: str
+    degradation: PartRef | None
+    """None when the data set brings its own degraded images."""
+    protocol: EvaluationProtocol
+
+
+class Metric(Protocol):
+    """One number for an image. Constructor: (protocol,) given by the harness, then keyword-only options."""
+
+    name: str
+    higher_is_better: bool
+    unit: str
+    decimals: int
+
+    def __call__(self, restored: np.ndarray, truth: np.ndarray) -> float:
+        """H×W×3 float64 in [0, 255], already cut, clipped and rounded as the protocol says. May be inf (PSNR)."""
+
+
+# --- networks ---------------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backbone can do, as data: read by padding, tiling, assembly, tables and contract tests."""
+
+    channels_in: int = 3
+    channels_out: int = 3
+    size_multiple: int = 1
+    """Height and width must be multiples of this; the harness pads by reflection and cuts back."""
+    min_size: int = 1
+    tile: int | None = None
+    """Side of tiles for inference when whole images do not fit; None: whole images only."""
+    taps: tuple[str, ...] = ()
+    """Module names whose outputs (B×C×h×w) a refiner or the `restoration` prior may read, deepest last."""
+    licence: str = ""
+    paper: str = ""
+    reimplemented: bool = False
+
+
+class Backbone(Protocol):
+    """A target restoration network F; an nn.Module. Constructor: keyword-only options."""
+
+    capabilities: Capabilities
+
+    def __call__(self, lq_BCHW: Tensor) -> Tensor:
+        """Degraded batch to the initial restoration Î, same size, not clamped."""
+
+
+class Refiner(Protocol):
+    """A module R that improves F with a prior vector; an nn.Module.
+
+    Constructor: (prior_dim,) given by the harness, then keyword-only options.
+    """
+
+    size_multiple: int
+
+    def __call__(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor) -> Tensor:
+        """Refined restoration Ī, same size, not clamped."""
+
+
+@runtime_checkable
+class Prior(Protocol):
+    """A frozen extractor G: one vector an image. May be an nn.Module.
+
+    Constructor: keyword-only options; an option annotated `CellRef` makes the harness train that cell first and give
+    its network as the positional `network`.
+    """
+
+    dim: int
+
+    def encode(self, lq_BCHW: Tensor) -> Tensor:
+        """Degraded images, RGB (clamped to [0, 1] inside where the network wants it), to B×D float32, L2-normalised.
+
+        Runs on the images' device. Row b depends on image b alone.
+        """
+
+
+@runtime_checkable
+class DerivedPrior(Protocol):
+    """A control: vectors made from another prior's rows, or from nothing but keys.
+
+    Constructor: keyword-only options; an option `of` annotated `PriorRef` names the prior whose rows it gets.
+    """
+
+    def derive(self, rows_ND: np.ndarray | None, train_rows_MD: np.ndarray | None, keys: Sequence[str], images: Sequence[str]) -> np.ndarray:
+        """Rows for N samples. `keys` names every sample (and orientation), `images` the source image of each."""
+
+
+class Loss(Protocol):
+    """A training loss; an nn.Module. Constructor: keyword-only options."""
+
+    def __call__(self, restored_BCHW: Tensor, truth_BCHW: Tensor) -> Tensor:
+        """A scalar."""
+
+
+@dataclass
+class Batch:
+    """What the loader gives: degraded and clean float32 images, prior rows or None, sample keys."""
+
+    lq_BCHW: Tensor
+    gt_BCHW: Tensor
+    prior_BD: Tensor | None
+    keys: list[str]
+
+
+@dataclass
+class Restored:
+    """What an assembled model gives: Î = F(I_d), and Ī when there is a refiner."""
+
+    initial_BCHW: Tensor
+    refined_BCHW: Tensor | None = None
+
+    @property
+    def final(self) -> Tensor:
+        return self.initial_BCHW if self.refined_BCHW is None else self.refined_BCHW
+
+
+# --- running ----------------------------------------------------------------------------------------------------
+
+class Tracker(Protocol):
+    """Mirrors records elsewhere. Never the truth, never fatal."""
+
+    def sync(self, cell_ids: Sequence[str]) -> Mapping[str, str]:
+        """Mirrors those records; gives the reason for each one that could not be. Idempotent."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """How a job ended. `failure` is a FailureClass or None; `log` a path to the full traceback and output."""
+
+    job_id: str
+    failure: str | None = None
+    message: str = ""
+    log: str = ""
+    seconds: float = 0.0
+
+
+class Executor(Protocol):
+    """Places jobs. Knows nothing of suites or cells."""
+
+    def capacity(self) -> Mapping[str, float]:
+        """Total "cpus" and "gpus"."""
+
+    def submit(self, job_file: str, resources: Mapping[str, float]) -> Any:
+        """Starts a job when its resources are free; gives a handle at once."""
+
+    def poll(self, timeout: float) -> Sequence[tuple[Any, JobOutcome]]:
+        """Jobs that ended, waiting at most `timeout` seconds for the first."""
+
+    def running(self) -> Sequence[Any]:
+        """Handles of the jobs that have started and not ended."""
+
+    def stop(self) -> None:
+        """Ends all work at once; whatever ran resumes from its checkpoint next time."""

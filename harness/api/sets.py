@@ -1,0 +1,55 @@
+"""Prepared data: which samples exist, where they lie, and what their prior features are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.api.reference import ORIENTATIONS, Augment, Frozen, PartRef
+from harness.core.identity import digest
+
+
+class PreparedSet(Frozen):
+    """One split of a data set, degraded for one task and written as shards.
+
+    `tile` is the side of the square train tiles in pixels and `stride` the step between them; whole images when None.
+    """
+
+    dataset: PartRef
+    task: PartRef
+    split: str
+    tile: int | None = None
+    stride: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Folder name, readable and unique: data set, task and the digest of all that the samples depend on."""
+        return f"{self.dataset.name}.{self.task.name}.{digest(self.model_dump(mode='json'), 12)}"
+
+    def folder(self, data: Path) -> Path:
+        """`<data>/<name>/<split>`, holding manifest.json and 000000.tar, …"""
+        return data / self.name / self.split
+
+
+class FeatureSet(Frozen):
+    """The vectors of one prior over one prepared set, one row a sample and orientation, in shard order.
+
+    `reference` is the train split whose statistics derived priors use (the control `mean`); it is the set itself for
+    train splits.
+    """
+
+    prior: PartRef
+    samples: PreparedSet
+    reference: PreparedSet
+    augment: Augment = "none"
+
+    @property
+    def orientations(self) -> int:
+        return ORIENTATIONS[self.augment]
+
+    @property
+    def digest(self) -> str:
+        return digest(self.model_dump(mode="json"), 12)
+
+    def folder(self, data: Path) -> Path:
+        """`<data>/features/<prior>.<digest>/<set>/<split>`, holding manifest.json and 000000.safetensors, …"""
+        return data / "features" / f"{self.prior.name}.{self.digest}" / self.samples.name / self.samples.split

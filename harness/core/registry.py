@@ -1,0 +1,82 @@
+"""A lazy name table: a line says where a part lives; the part's module is imported when it is first used."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from types import ModuleType
+from typing import Any
+
+from harness.core.errors import HarnessError, UnknownName, did_you_mean
+from harness.core.identity import digest
+from harness.core.signature import Signature, is_file, read_signature
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One catalogue line: what kind of part, its name in suites, "module:attribute", one phrase for `bench list`."""
+
+    kind: str
+    name: str
+    target: str
+    summary: str = ""
+
+
+class Registry:
+    """Entries by (kind, name). Never changes after it is made; `extended` gives a new one."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._entries: dict[tuple[str, str], Entry] = {}
+        for entry in entries:
+            taken = self._entries.setdefault((entry.kind, entry.name), entry)
+            if taken is not entry:
+                raise HarnessError(
+                    f"{entry.kind} {entry.name!r} is named twice: {taken.target} and {entry.target}",
+                    hint="rename one of them",
+                )
+
+    def extended(self, entries: Iterable[Entry]) -> Registry:
+        """This table and more lines (plug-ins). Raises HarnessError when a name is taken."""
+        return Registry([*self._entries.values(), *entries])
+
+    def entries(self, kind: str | None = None) -> list[Entry]:
+        """The lines of one kind, or all, in catalogue order."""
+        return [entry for entry in self._entries.values() if kind in (None, entry.kind)]
+
+    def names(self, kind: str) -> list[str]:
+        return [entry.name for entry in self.entries(kind)]
+
+    def get(self, kind: str, name: str) -> Entry:
+        """The line of a name. Raises UnknownName with the nearest known names."""
+        try:
+            return self._entries[kind, name]
+        except KeyError:
+            raise UnknownName(f"no {kind} is called {name!r}", hint=did_you_mean(name, self.names(kind))) from None
+
+    def signature(self, kind: str, name: str) -> Signature:
+        """What the part takes, read from its source without importing it."""
+        return read_signature(self.get(kind, name).target)
+
+    def load(self, kind: str, name: str) -> Any:
+        """Imports the part's module and gives the attribute: a class or a factory."""
+        module, _, attribute = self.get(kind, name).target.partition(":")
+        return getattr(_import_file(module) if is_file(module) else import_module(module), attribute)
+
+
+def _import_file(path: str) -> ModuleType:
+    """Runs a plug-in file once a process, under a module name made from its path."""
+    name = f"priorbench_guest_{digest(path)}"
+    if name not in sys.modules:
+        spec = spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None, path
+        module = module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]

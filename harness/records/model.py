@@ -1,0 +1,102 @@
+"""What a cell leaves behind. `record.json` is a RunRecord, `images.parquet` a table of ImageRecord rows."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from harness.api.reference import Frozen
+from harness.core.errors import FailureClass
+
+SCHEMA_VERSION = 1
+
+IMAGE_COLUMNS = ("evaluation", "dataset", "key", "metric", "value")
+"""Columns of images.parquet: four strings and a float64, one row an image and metric, sorted by them."""
+
+
+class Attempt(Frozen):
+    """One try of one job. Times are UTC, ISO 8601."""
+
+    job: str
+    started: str
+    ended: str
+    outcome: Literal["done", "failed", "interrupted"]
+    failure: FailureClass | None = None
+    message: str = ""
+    resumed_at: int | None = None
+    """Step of the checkpoint that training went on from; None: from the start."""
+
+
+class Failure(Frozen):
+    """Why the last attempt failed."""
+
+    kind: FailureClass
+    message: str
+    log: str = ""
+
+
+class Provenance(Frozen):
+    """Where, with what and from what a result was made."""
+
+    harness: str
+    """Version of this package."""
+    code: str
+    """Git commit (with `+dirty` when edited) or, installed, the digest of the package's source files."""
+    python: str
+    platform: str
+    processor: str
+    cpus: int
+    gpus: tuple[str, ...] = ()
+    threads: int = 1
+    packages: dict[str, str] = Field(default_factory=dict)
+    data: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of every manifest that was read, by set name and split."""
+    weights: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of every weight file that was read, by part name."""
+
+
+class Training(Frozen):
+    """How the cell was trained."""
+
+    steps: int
+    images: int
+    """Training tiles seen, over all steps."""
+    seconds: float
+    """Wall time in the training loop, over all attempts."""
+    final_loss: float
+    backbone_parameters: int
+    added_parameters: int
+    """Parameters that the refiner adds."""
+    checkpoint_sha256: str
+
+
+class EvaluationRecord(Frozen):
+    """One test set under one protocol. Means are made in reports, from images.parquet."""
+
+    id: str
+    dataset: str
+    split: str
+    protocol: str
+    """`<name>/v<version>`."""
+    metrics: tuple[str, ...]
+    images: int
+    seconds: float
+
+
+class RunRecord(Frozen):
+    """The record of one cell. `trained` means that evaluations are still to come."""
+
+    schema_version: Literal[1] = 1
+    cell_id: str
+    status: Literal["trained", "done", "failed"]
+    labels: dict[str, str]
+    cell: dict[str, Any]
+    """The resolved cell, as harness.spec.cell.Cell dumps it."""
+    provenance: Provenance
+    training: Training | None = None
+    evaluations: tuple[EvaluationRecord, ...] = ()
+    images_sha256: str | None = None
+    """Digest of images.parquet, so that a damaged one is noticed."""
+    attempts: tuple[Attempt, ...] = ()
+    failure: Failure | None = None

@@ -1,0 +1,132 @@
+"""A cell: one training identity, and the two-level identity of what is trained and what is evaluated on it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from harness.api.parts import EvaluationProtocol
+from harness.api.reference import Augment, FeaturePolicy, Frozen, PartRef, Placement, Regime
+from harness.api.sets import FeatureSet, PreparedSet
+from harness.core.identity import digest
+
+
+class LossTerm(Frozen):
+    """One term of the training loss: weight × loss(restored, truth)."""
+
+    part: PartRef
+    weight: PositiveFloat = 1.0
+
+
+class Recipe(Frozen):
+    """How a cell is trained: all that changes the result. What does not (checkpoint interval, threads) is in `Run`.
+
+    The defaults are those of the smoke suite: small enough for a CPU.
+    """
+
+    steps: PositiveInt = 300
+    """Optimizer steps."""
+    batch: PositiveInt = 8
+    """Images an optimizer step, over all processes and accumulation."""
+    patch: PositiveInt = 64
+    """Side of the square training tiles, pixels."""
+    stride: PositiveInt | None = None
+    """Step between tiles when the train split is cut; the patch itself when null."""
+    augment: Augment = "dihedral"
+    """Orientations of a tile that training draws from: none, flip (2), dihedral (8)."""
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    lr: PositiveFloat = 1e-3
+    """Peak learning rate."""
+    lr_min: float = Field(1e-6, ge=0)
+    """Learning rate at the last step of the cosine."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: int = Field(0, ge=0)
+    """Steps of linear warm-up."""
+    clip_grad: PositiveFloat | None = None
+    """Largest norm of the gradient; null: not clipped."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    micro_batch: PositiveInt | None = None
+    """Images a forward pass, the rest by gradient accumulation; null: the whole batch at once."""
+    refined_weight: PositiveFloat = 1.0
+    """λ₁ of eq. 8 of the PTG-RM paper: total loss = L(initial) + λ₁·L(refined)."""
+    losses: tuple[LossTerm, ...] = (LossTerm(part=PartRef(name="charbonnier", options={"eps": 1e-3})),)
+
+
+class Variant(Frozen):
+    """How the backbone is treated: `base` (no refiner), or a refiner with a prior, a placement and a regime."""
+
+    refiner: PartRef | None = None
+    prior: PartRef | None = None
+    placement: Placement = "image"
+    regime: Regime = "joint"
+    features: FeaturePolicy = "tile"
+    """Which image the prior saw: the training tile, the whole source image, or the live batch."""
+
+
+class Cell(Frozen):
+    """One training identity. Test splits are not in it: adding a test set evaluates, it does not retrain.
+
+    A cell without a backbone is the `input`: the degraded image itself, which every table shows.
+    """
+
+    task: PartRef
+    train: PartRef
+    backbone: PartRef | None
+    variant: Variant = Variant()
+    recipe: Recipe = Recipe()
+    seed: int = 0
+    base: Cell | None = None
+    """The base cell whose checkpoint the regimes `from_base` and `frozen` start from."""
+    prior_source: Cell | None = None
+    """The cell that trains the network behind the prior (prior `restoration`)."""
+
+    def content(self) -> dict[str, Any]:
+        """The resolved content that identity hashes. Required cells stand in it by id."""
+        if self.backbone is None:
+            return {"kind": "input", "task": self.task.content()}
+        content = self.model_dump(mode="json", exclude={"base", "prior_source"})
+        content["kind"] = "cell"
+        content["base"] = self.base.id if self.base else None
+        return content
+
+    @property
+    def id(self) -> str:
+        """12 hex digits; the same for the same resolved content on every machine."""
+        return digest(self.content(), 12)
+
+    @property
+    def requires(self) -> tuple[Cell, ...]:
+        """Cells whose checkpoints must exist before this one can start."""
+        return tuple(cell for cell in (self.base, self.prior_source) if cell is not None)
+
+    @property
+    def train_set(self) -> PreparedSet:
+        recipe = self.recipe
+        return PreparedSet(
+            dataset=self.train, task=self.task, split="train", tile=recipe.patch, stride=recipe.stride or recipe.patch
+        )
+
+    def test_set(self, dataset: PartRef, split: str = "test") -> PreparedSet:
+        return PreparedSet(dataset=dataset, task=self.task, split=split)
+
+    def train_features(self) -> FeatureSet | None:
+        """The cached prior rows that training reads; None without a prior or with live features."""
+        if self.variant.prior is None or self.variant.features == "live":
+            return None
+        augment: Augment = self.recipe.augment if self.variant.features == "tile" else "none"
+        return FeatureSet(prior=self.variant.prior, samples=self.train_set, reference=self.train_set, augment=augment)
+
+    def test_features(self, samples: PreparedSet) -> FeatureSet | None:
+        """The cached prior rows of whole test images; None without a prior."""
+        if self.variant.prior is None:
+            return None
+        return FeatureSet(prior=self.variant.prior, samples=samples, reference=self.train_set)
+
+
+def evaluation_id(cell: Cell, samples: PreparedSet, protocol: EvaluationProtocol) -> str:
+    """Identity of one cell's checkpoint on one test split under one protocol, 12 hex digits."""
+    return digest({"cell": cell.id, "samples": samples.model_dump(mode="json"), "protocol": asdict(protocol)}, 12)
