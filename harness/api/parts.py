@@ -36,6 +36,7 @@ class WeightFile:
 
 # --- data -------------------------------------------------------------------------------------------------------
 
+
 @dataclass(frozen=True)
 class SourceImage:
     """One clean image of a data set: `key` unique in the split, `scene` shared by images that must not be parted."""
@@ -77,6 +78,7 @@ class Degradation(Protocol):
 
 # --- tasks ------------------------------------------------------------------------------------------------------
 
+
 @dataclass(frozen=True)
 class EvaluationProtocol:
     """How restored images are judged. Hashed into every evaluation; two protocols never share a table column."""
@@ -116,6 +118,7 @@ class Metric(Protocol):
 
 
 # --- networks ---------------------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class Capabilities:
@@ -180,7 +183,13 @@ class DerivedPrior(Protocol):
     Constructor: keyword-only options; an option `of` annotated `PriorRef` names the prior whose rows it gets.
     """
 
-    def derive(self, rows_ND: np.ndarray | None, train_rows_MD: np.ndarray | None, keys: Sequence[str], images: Sequence[str]) -> np.ndarray:
+    def derive(
+        self,
+        rows_ND: np.ndarray | None,
+        train_rows_MD: np.ndarray | None,
+        keys: Sequence[str],
+        images: Sequence[str],
+    ) -> np.ndarray:
         """Rows for N samples. `keys` names every sample (and orientation), `images` the source image of each."""
 
 
@@ -214,6 +223,7 @@ class Restored:
 
 
 # --- running ----------------------------------------------------------------------------------------------------
+
 
 class Tracker(Protocol):
     """Mirrors records elsewhere. Never the truth, never fatal."""

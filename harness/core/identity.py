@@ -50,4 +50,5 @@ def seed(*ingredients: str | int) -> int:
     What shares its ingredients shares its randomness; the first ingredient names the purpose, so that two uses of
     one number never meet by accident.
     """
-    return int.from_bytes(hashlib.blake2b(canonical_json(list(ingredients)).encode(), digest_size=8).digest(), "big") >> 1
+    hashed = hashlib.blake2b(canonical_json(list(ingredients)).encode(), digest_size=8).digest()
+    return int.from_bytes(hashed, "big") >> 1

@@ -20,10 +20,12 @@ def storage_error(error: OSError, path: Path) -> HarnessError:
     """The OSError of a write, said in the user's words."""
     where = str(path)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return HarnessError("the disk is full", where=where, hint="free some space, then run the same command again", kind="storage")
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return HarnessError("cannot write here", where=where, hint="choose a writable folder with --out", kind="storage")
-    return HarnessError(error.strerror or str(error), where=where, kind="storage")
+        what, hint = "the disk is full", "free some space, then run the same command again"
+    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        what, hint = "cannot write here", "choose a writable folder with --out"
+    else:
+        what, hint = error.strerror or str(error), ""
+    return HarnessError(what, where=where, hint=hint, kind="storage")
 
 
 @contextmanager

@@ -71,7 +71,8 @@ def _import_file(path: str) -> ModuleType:
     name = f"priorbench_guest_{digest(path)}"
     if name not in sys.modules:
         spec = spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None, path
+        assert spec is not None, path
+        assert spec.loader is not None, path
         module = module_from_spec(spec)
         sys.modules[name] = module
         try:

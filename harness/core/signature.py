@@ -66,9 +66,7 @@ def parse_module(name: str) -> ast.Module:
 
 def _version(body: list[ast.stmt]) -> int | None:
     for node in body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else node.target if isinstance(node, ast.AnnAssign) else None
-        if isinstance(target, ast.Name) and target.id == "VERSION":
-            assert isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "VERSION":
             return int(ast.literal_eval(node.value))
     return None
 

@@ -1,0 +1,58 @@
+import errno
+import os
+
+import pytest
+
+from harness.core import paths
+from harness.core.errors import HarnessError
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
+    path = tmp_path / "a.json"
+    paths.write_json(path, {"x": 1})
+    with pytest.raises(ValueError, match="Out of range float"):
+        paths.write_json(path, {"x": float("nan")})
+    with pytest.raises(RuntimeError, match="stop"), paths.atomic_file(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("stop")
+    assert path.read_text() == '{\n "x": 1\n}\n'
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_an_atomic_folder_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "set"
+    with pytest.raises(RuntimeError, match="stop"), paths.atomic_folder(target) as temporary:
+        (temporary / "a").write_text("1")
+        raise RuntimeError("stop")
+    assert os.listdir(tmp_path) == []
+    with paths.atomic_folder(target) as temporary:
+        (temporary / "a").write_text("1")
+        assert not target.exists()
+    assert (target / "a").read_text() == "1"
+
+
+def test_of_two_writers_of_one_folder_the_first_to_finish_wins(tmp_path):
+    target = tmp_path / "set"
+    with paths.atomic_folder(target) as slow:
+        (slow / "a").write_text("slow")
+        with paths.atomic_folder(target) as fast:
+            (fast / "a").write_text("fast")
+    assert (target / "a").read_text() == "fast"
+    assert os.listdir(tmp_path) == ["set"]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (errno.ENOSPC, "disk is full"),
+        (errno.EDQUOT, "disk is full"),
+        (errno.EROFS, "cannot write"),
+        (errno.EIO, "nput/output"),
+    ],
+)
+def test_storage_errors_speak_plainly(tmp_path, code, words):
+    error = paths.storage_error(OSError(code, os.strerror(code)), tmp_path)
+    assert isinstance(error, HarnessError)
+    assert error.kind == "storage"
+    assert words in error.what
+    assert error.where == str(tmp_path)
