@@ -190,7 +190,10 @@ class DerivedPrior(Protocol):
         keys: Sequence[str],
         images: Sequence[str],
     ) -> np.ndarray:
-        """Rows for N samples. `keys` names every sample (and orientation), `images` the source image of each."""
+        """Rows for N samples. `keys` names every sample (and orientation), `images` the source image of each.
+
+        Images of one scene are named alike, so that none passes for another image.
+        """
 
 
 class Loss(Protocol):
@@ -251,8 +254,14 @@ class Executor(Protocol):
     def capacity(self) -> Mapping[str, float]:
         """Total "cpus" and "gpus"."""
 
-    def submit(self, job_file: str, resources: Mapping[str, float]) -> Any:
-        """Starts a job when its resources are free; gives a handle at once."""
+    def expect(self, requests: Sequence[Mapping[str, float]]) -> None:
+        """The resources of all the jobs that will come, so that workers warm up before they are needed.
+
+        Raises HarnessError when one of them can never be met.
+        """
+
+    def submit(self, job_file: str, resources: Mapping[str, float], priority: int = 0) -> Any:
+        """Starts a job when its resources are free, the lowest `priority` first; gives a handle at once."""
 
     def poll(self, timeout: float) -> Sequence[tuple[Any, JobOutcome]]:
         """Jobs that ended, waiting at most `timeout` seconds for the first."""

@@ -32,6 +32,12 @@ class PartRef(Frozen):
         return self.model_dump(mode="json", exclude_none=True)
 
 
+PriorRef = Any
+"""Annotation of an option that names another prior. The part gets its PartRef; the rows come through `derive`."""
+
+CellRef = Any
+"""Annotation of an option that names a cell to train first. The part gets its id, and its network as `network`."""
+
 Placement = Literal["image", "features"]
 Regime = Literal["joint", "from_base", "frozen"]
 FeaturePolicy = Literal["tile", "image", "live"]

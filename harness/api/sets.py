@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from harness.api.reference import ORIENTATIONS, Augment, Frozen, PartRef
 from harness.core.identity import digest
@@ -41,6 +42,8 @@ class FeatureSet(Frozen):
     samples: PreparedSet
     reference: PreparedSet
     augment: Augment = "none"
+    policy: Literal["tile", "image"] = "tile"
+    """What the prior saw: the sample as it is, or the whole degraded image that it was cut from, upright."""
 
     @property
     def orientations(self) -> int:
@@ -53,3 +56,14 @@ class FeatureSet(Frozen):
     def folder(self, data: Path) -> Path:
         """`<data>/features/<prior>.<digest>/<set>/<split>`, holding manifest.json and 000000.safetensors, …"""
         return data / "features" / f"{self.prior.name}.{self.digest}" / self.samples.name / self.samples.split
+
+    @property
+    def parents(self) -> tuple[FeatureSet, ...]:
+        """The sets whose rows a derived prior's rows are made from: of these samples, then of the reference.
+
+        Empty for priors that encode images. One set when the samples are the reference.
+        """
+        if self.prior.of is None:
+            return ()
+        own = self.model_copy(update={"prior": self.prior.of})
+        return (own,) if self.samples == self.reference else (own, own.model_copy(update={"samples": self.reference}))

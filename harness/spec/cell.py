@@ -118,13 +118,21 @@ class Cell(Frozen):
         if self.variant.prior is None or self.variant.features == "live":
             return None
         augment: Augment = self.recipe.augment if self.variant.features == "tile" else "none"
-        return FeatureSet(prior=self.variant.prior, samples=self.train_set, reference=self.train_set, augment=augment)
+        return FeatureSet(
+            prior=self.variant.prior,
+            samples=self.train_set,
+            reference=self.train_set,
+            augment=augment,
+            policy=self.variant.features,
+        )
 
     def test_features(self, samples: PreparedSet) -> FeatureSet | None:
         """The cached prior rows of whole test images; None without a prior."""
         if self.variant.prior is None:
             return None
-        return FeatureSet(prior=self.variant.prior, samples=samples, reference=self.train_set)
+        # Test images are whole under either policy, but the mean of the train rows is not the same.
+        policy: Literal["tile", "image"] = "image" if self.variant.features == "image" else "tile"
+        return FeatureSet(prior=self.variant.prior, samples=samples, reference=self.train_set, policy=policy)
 
 
 def evaluation_id(cell: Cell, samples: PreparedSet, protocol: EvaluationProtocol) -> str:

@@ -1,0 +1,36 @@
+"""What commands share: where results lie, and options that mean the same everywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.core.paths import Layout
+
+SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a built-in suite.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Where results go. Default: results/<suite>.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the suite, e.g. defaults.recipe.steps=50."),
+]
+ForceOption = Annotated[
+    list[str] | None, typer.Option("--force", metavar="CELL", help="Do this cell again although it is done.")
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N cells that are not done.")
+]
+
+
+def layout_for(suite_name: str, out: Path | None) -> Layout:
+    """The folders of a suite's results: `out`, else `results/<suite>` here; data in $PRIORBENCH_DATA, else beside them.
+
+    Absolute, as workers have other working directories.
+    """
+    folder = (out or Path("results", suite_name)).absolute()
+    data = os.environ.get("PRIORBENCH_DATA")
+    return Layout(folder, Path(data).absolute() if data else folder / "data")

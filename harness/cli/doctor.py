@@ -1,0 +1,155 @@
+"""`bench doctor`: what this machine has and lacks, each with what to do about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import typer
+
+from harness.cli import exits
+from harness.cli.common import OutOption
+from harness.core.errors import HarnessError
+from harness.core.signature import REQUIRED
+from harness.parts.catalogue import REGISTRY
+
+PATIENCE = 120
+"""Seconds that a library may take to start."""
+
+ROOM = 5
+"""GB that a suite should find free."""
+
+# Each runs in its own process and prints one line: a library that is broken, or hangs, must not take the doctor along.
+TORCH = """
+import torch
+gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+print(f"{torch.__version__}, {torch.get_num_threads()} threads,", ", ".join(gpus) or "no GPU")
+"""
+RAY = """
+import time
+began = time.monotonic()
+from harness.scheduling.ray_pool import RayPool
+pool = RayPool(None)
+has = pool.capacity()
+took = time.monotonic() - began
+pool.stop()
+print(f"starts in {took:.1f} s with {has['cpus']:g} CPUs and {has['gpus']:g} GPUs")
+"""
+MLFLOW = """
+import sys
+from harness.tracking.mlflow import ping
+print(ping(sys.argv[1] or None))
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    subject: str
+    state: Literal["ok", "missing"]
+    detail: str
+    todo: str = ""
+
+
+def doctor(out: OutOption = None) -> None:
+    """Check this machine: python, packages, devices, Ray, MLflow, weights, disk. Exit code 3 when something is missing."""
+    folder = out or Path("results")
+    data = os.environ.get("PRIORBENCH_DATA")
+    checks: list[Callable[[], list[Finding]]] = [
+        _python,
+        _packages,
+        lambda: [_in_process("torch", TORCH, "", "pip install torch")],
+        lambda: [_in_process("ray", RAY, "", "--executor local needs no Ray; a long TMPDIR wants RAY_TMPDIR=/tmp")],
+        lambda: [_in_process("mlflow", MLFLOW, os.environ.get("MLFLOW_TRACKING_URI", ""), "bench run --tracker none")],
+        _weights,
+        lambda: [_disk("results", folder)],
+        lambda: [_disk("data", Path(data))] if data else [],
+    ]
+    missing = False
+    with ThreadPoolExecutor(3) as threads:
+        for findings in threads.map(lambda check: check(), checks):
+            for finding in findings:
+                missing |= finding.state != "ok"
+                typer.echo(f"{finding.state:8} {finding.subject:18} {finding.detail}")
+                if finding.todo:
+                    typer.echo(f"{'':27} try: {finding.todo}")
+    raise typer.Exit(exits.code_of_run(failed=False, blocked=missing))
+
+
+def _python() -> list[Finding]:
+    wanted = metadata.metadata("priorbench")["Requires-Python"].removeprefix(">=")
+    enough = sys.version_info >= tuple(int(part) for part in wanted.split("."))
+    detail = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    return [Finding("python", "ok" if enough else "missing", detail, "" if enough else f"use Python {wanted} or newer")]
+
+
+def _packages() -> list[Finding]:
+    """One finding for all required packages that are there, one for each that is not."""
+    here, findings = 0, []
+    for requirement in metadata.requires("priorbench") or ():
+        if "extra ==" in requirement or ("sys_platform" in requirement and sys.platform != "linux"):
+            continue
+        name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
+        try:
+            metadata.version(name)
+            here += 1
+        except metadata.PackageNotFoundError:
+            findings.append(Finding(name, "missing", "not installed", f"pip install '{requirement.partition(';')[0]}'"))
+    return [Finding("packages", "ok", f"{here} of {here + len(findings)} required ones installed"), *findings]
+
+
+def _in_process(subject: str, program: str, argument: str, todo: str) -> Finding:
+    command = [sys.executable, "-c", program, argument]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        return Finding(subject, "missing", f"gives no answer within {PATIENCE} s", todo)
+    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines() or ["no answer"]
+    if done.returncode:
+        return Finding(subject, "missing", lines[-1], todo)
+    return Finding(subject, "ok", lines[-1])
+
+
+def _weights() -> list[Finding]:
+    """Every part that needs weight files, with its default options."""
+    findings = []
+    for entry in REGISTRY.entries():
+        if entry.kind in ("executor", "tracker") or not REGISTRY.signature(entry.kind, entry.name).needs_weights:
+            continue
+        options = REGISTRY.signature(entry.kind, entry.name).options.values()
+        defaults = {option.name: option.default for option in options if option.default is not REQUIRED}
+        subject = f"{entry.kind} {entry.name}"
+        try:
+            files = REGISTRY.load(entry.kind, entry.name).weights(**defaults)
+        except HarnessError as error:
+            findings.append(Finding(subject, "missing", error.what, error.hint))
+            continue
+        lacking = [file for file in files if not Path(file.path).expanduser().exists()]
+        if lacking:
+            todo = " && ".join(dict.fromkeys(file.fetch for file in lacking))
+            findings.append(Finding(subject, "missing", f"weights {', '.join(f.name for f in lacking)}", todo))
+        else:
+            findings.append(Finding(subject, "ok", "weights are here"))
+    return findings
+
+
+def _disk(subject: str, folder: Path) -> Finding:
+    """Whether the folder, or the nearest one above it that exists, can be written and has room."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free / 1e9
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        return Finding(subject, "missing", f"cannot write {there}", "choose another folder with --out")
+    if free < ROOM:
+        return Finding(subject, "missing", f"{free:.1f} GB free in {there}", f"make room: {ROOM} GB at least")
+    return Finding(subject, "ok", f"{free:.0f} GB free in {there}")

@@ -1,0 +1,23 @@
+"""Exit codes of every command, and the words for errors."""
+
+from __future__ import annotations
+
+from harness.core.errors import HarnessError, SpecErrors, UnknownName
+
+DONE = 0
+FAILED = 1
+WRONG = 2
+"""The suite or the arguments are wrong."""
+BLOCKED = 3
+"""Nothing failed, but something cannot run on this machine as it is."""
+INTERRUPTED = 130
+
+
+def code_for(error: HarnessError) -> int:
+    """The exit code that an error for people leads to."""
+    return WRONG if isinstance(error, SpecErrors | UnknownName) else FAILED
+
+
+def code_of_run(*, failed: bool, blocked: bool) -> int:
+    """The exit code of work that has gone to its end."""
+    return FAILED if failed else BLOCKED if blocked else DONE

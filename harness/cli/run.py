@@ -1,0 +1,139 @@
+"""`bench run`: from a suite to its table. What is done is not done again; what was stopped goes on."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli import exits
+from harness.cli.common import ForceOption, LimitOption, OutOption, SetOption, SuiteArgument, layout_for
+from harness.core.paths import Layout, write_text
+from harness.core.registry import Registry
+from harness.parts.catalogue import REGISTRY
+from harness.parts.plugins import extend
+from harness.planning.plan import Plan, clear, make_plan
+from harness.spec.expand import expand
+from harness.spec.parse import load_suite
+from harness.spec.resolved import ResolvedSuite
+
+if TYPE_CHECKING:
+    from harness.scheduling.drive import Summary
+
+ExecutorOption = Annotated[str, typer.Option("--executor", metavar="ray|local", help="Ray workers, or this process.")]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="ADDR",
+        envvar="RAY_ADDRESS",
+        help="Join a Ray cluster: auto, or host:port. DIR and the data must be storage that all its nodes share.",
+    ),
+]
+TrackerOption = Annotated[str, typer.Option("--tracker", metavar="mlflow|none", help="Where results are mirrored to.")]
+
+
+def run(
+    suite: SuiteArgument,
+    out: OutOption = None,
+    executor: ExecutorOption = "ray",
+    address: AddressOption = None,
+    limit: LimitOption = None,
+    force: ForceOption = None,
+    set_: SetOption = None,
+    tracker: TrackerOption = "mlflow",
+) -> None:
+    """Run a suite: everything that is not done yet. Stop it with Ctrl-C; the same command goes on."""
+    began = monotonic()
+    for kind, name in (("executor", executor), ("tracker", tracker)):
+        REGISTRY.get(kind, name)  # a misspelt name is said before anything is written
+    suite_file = load_suite(suite, set_ or ())
+    registry = extend(REGISTRY, suite_file.plugins)
+    resolved = expand(suite_file, registry)
+    layout = layout_for(resolved.name, out)
+    plan = make_plan(resolved, layout, registry, force=force or (), limit=limit)
+    summary = None
+    if plan.to_run:
+        plan, summary = _work(resolved, layout, registry, force or [], limit, executor, address, tracker)
+        _report(summary)
+    else:
+        _keep(resolved, layout)
+        typer.echo(f"{resolved.name}: nothing to do, {len(plan.jobs)} jobs are done ({monotonic() - began:.1f} s)")
+    _show_blocked(plan)
+    _show_table(layout, resolved.name)
+    failed = summary is not None and bool(summary.failures)
+    raise typer.Exit(exits.code_of_run(failed=failed, blocked=plan.blocked))
+
+
+def _work(
+    resolved: ResolvedSuite,
+    layout: Layout,
+    registry: Registry,
+    force: list[str],
+    limit: int | None,
+    executor: str,
+    address: str | None,
+    tracker: str,
+) -> tuple[Plan, Summary]:
+    """Plans again under the folder's lock, as another run may just have ended, and does what is left."""
+    from harness.cli.progress import make_progress
+    from harness.scheduling.drive import drive
+    from harness.scheduling.lock import run_lock
+
+    with run_lock(layout):
+        plan = make_plan(resolved, layout, registry, force=force, limit=limit)
+        _keep(resolved, layout)
+        clear(plan, layout)
+        counts = plan.counts()
+        typer.echo(f"{resolved.name}: {len(plan.to_run)} jobs to do, {counts['done']} done before · {layout.out}")
+        pool = REGISTRY.load("executor", executor)(address)
+        mirror = REGISTRY.load("tracker", tracker)(None, layout, resolved.name)
+        return plan, drive(plan, pool, mirror, layout, make_progress(layout))
+
+
+def _keep(resolved: ResolvedSuite, layout: Layout) -> None:
+    """Leaves the resolved suite beside its results, for `bench status DIR` and `bench leaderboard DIR`."""
+    path, text = layout.suite(resolved.name), resolved.model_dump_json(indent=1) + "\n"
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+
+
+def _report(summary: Summary) -> None:
+    overhead = f", {summary.overhead_per_job:.2f} s a job around them" if summary.done else ""
+    typer.echo(f"{summary.done} jobs done in {summary.seconds:.1f} s ({summary.job_seconds:.1f} s in jobs{overhead})")
+    if summary.failures:
+        typer.echo(f"\n{len(summary.failures)} failed:")
+    for failure in summary.failures:
+        typer.echo(f"  {failure.title} · {failure.kind} · {_indented(failure.message)}\n    log: {failure.log}")
+    if summary.not_run:
+        typer.echo(f"\n{len(summary.not_run)} not run:")
+    for title, reason in summary.not_run:
+        typer.echo(f"  {title} · {reason}")
+    if summary.untracked:
+        typer.echo(
+            f"\n{len(summary.untracked)} cells are not mirrored: {_indented(next(iter(summary.untracked.values())))}"
+        )
+        typer.echo("  the records are complete; `bench track sync` catches up")
+
+
+def _show_blocked(plan: Plan) -> None:
+    blocked = [status for status in plan.cells if status.state == "blocked"]
+    if blocked:
+        typer.echo(f"\n{len(blocked)} cells are blocked:")
+    for status in blocked:
+        labels, seed = status.suite_cell.labels, status.suite_cell.cell.seed
+        title = f"{labels.task} {labels.backbone} {labels.variant} seed {seed}"
+        typer.echo(f"  {title} · {_indented(status.reason)}")
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n    ")
+
+
+def _show_table(layout: Layout, suite: str) -> None:
+    from harness.reports.leaderboard import leaderboard
+    from harness.reports.render import render
+
+    typer.echo("")
+    typer.echo(render(leaderboard(layout, suite), "table"))

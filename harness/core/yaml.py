@@ -1,0 +1,304 @@
+"""Reads YAML 1.2 into a tree that knows the line and column of every value and key.
+
+The tree is built from the event stream of ruamel.yaml, because a plain load loses what good messages need: places,
+and every duplicate key (not only the first). Plain scalars are resolved by the YAML 1.2 core schema, in which `1e-4`
+is a number and `no` is text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from harness.core.errors import Problem
+
+Path = tuple[str | int, ...]
+Scalar = str | int | float | bool | None
+
+MAX_DEPTH = 64
+MAX_NODES = 200_000
+"""Aliases of aliases can describe more than any memory holds; no suite is this large."""
+
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INT = re.compile(r"[-+]?[0-9]{1,4000}\Z")
+_BASED = re.compile(r"0o[0-7]{1,4000}\Z|0x[0-9a-fA-F]{1,4000}\Z")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+\Z")
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Place:
+    """Where something stands in a file; line and column count from 1."""
+
+    file: str
+    line: int = 1
+    column: int = 1
+
+    def problem(self, path: Path, what: str, hint: str = "") -> Problem:
+        return Problem(self.file, self.line, self.column, dotted(path), what, hint)
+
+
+@dataclass(slots=True)
+class Node:
+    """A value and its place. `keys` says where the keys of a mapping stand, `path` the way to it from the root."""
+
+    content: dict[str, Node] | list[Node] | Scalar
+    place: Place
+    keys: dict[str, Place] = field(default_factory=dict)
+    path: Path = ()
+
+    @property
+    def plain(self) -> Any:
+        """The value without places: dict, tuple and scalars."""
+        if isinstance(self.content, dict):
+            return {key: item.plain for key, item in self.content.items()}
+        if isinstance(self.content, list):
+            return tuple(item.plain for item in self.content)
+        return self.content
+
+    def child(self, step: str | int) -> Node | None:
+        """The item of a mapping or list, or None."""
+        if isinstance(self.content, dict):
+            return self.content.get(str(step))
+        if isinstance(self.content, list) and isinstance(step, int) and 0 <= step < len(self.content):
+            return self.content[step]
+        return None
+
+    def nearest(self, path: Path) -> Node:
+        """The node at a path, or the last one on the way to it that exists."""
+        node = self
+        for step in path:
+            found = node.child(step)
+            if found is None:
+                break
+            node = found
+        return node
+
+    def problem(self, what: str, hint: str = "", *, key: str | None = None) -> Problem:
+        """A mistake in this value, or in the name of one of its keys."""
+        if key is None:
+            return self.place.problem(self.path, what, hint)
+        return self.keys.get(key, self.place).problem((*self.path, key), what, hint)
+
+
+def dotted(path: Path) -> str:
+    """`blocks.0.recipe.steps`: the form that --set takes."""
+    return ".".join(map(str, path))
+
+
+def load(text: str, origin: Place) -> tuple[Node | None, list[Problem]]:
+    """Tree of a YAML text that starts at `origin`, and all its mistakes. None when nothing could be read.
+
+    Mistakes of syntax end the reading; duplicate keys, tags, keys that are not text and misleading numbers do not.
+    """
+    reader = _Reader(text, origin)
+    return reader.read(), reader.problems
+
+
+def rooted(node: Node) -> Node:
+    """A copy in which every node knows its path. Raises ValueError when aliases make it larger than MAX_NODES."""
+    count = 0
+
+    def copy(source: Node, path: Path) -> Node:
+        nonlocal count
+        count += 1
+        if count > MAX_NODES:
+            raise ValueError(f"more than {MAX_NODES:,} values")
+        content = source.content
+        if isinstance(content, dict):
+            return Node({k: copy(v, (*path, k)) for k, v in content.items()}, source.place, dict(source.keys), path)
+        if isinstance(content, list):
+            return Node([copy(item, (*path, i)) for i, item in enumerate(content)], source.place, {}, path)
+        return Node(content, source.place, {}, path)
+
+    return copy(node, ())
+
+
+class _Reader:
+    """One pass over the events of one text. Mistakes that leave the rest readable are gathered in `problems`."""
+
+    def __init__(self, text: str, origin: Place) -> None:
+        self.problems: list[Problem] = []
+        self._text = text
+        self._origin = origin
+        self._anchors: dict[str, Node] = {}
+        self._events: Iterator[Event] = iter(())
+
+    def read(self) -> Node | None:
+        self._events = YAML(typ="safe", pure=True).parse(self._text)
+        try:
+            return self._document()
+        except _TooDeep as error:
+            self.problems.append(error.place.problem((), f"nested deeper than {MAX_DEPTH} levels"))
+        except MarkedYAMLError as error:
+            self.problems.append(self._syntax_problem(error))
+        except (YAMLError, ValueError) as error:  # ruamel: control characters, impossible escapes and directives
+            what = " ".join(str(error).split()) or "not YAML"
+            self.problems.append(self._origin.problem((), f"cannot be read as YAML: {what}"))
+        return None
+
+    def _document(self) -> Node | None:
+        root = None
+        for event in self._events:
+            place = self._place(event)
+            if isinstance(event, DocumentStartEvent):
+                if event.version and tuple(event.version) != (1, 2):
+                    self.problems.append(place.problem((), "suites are YAML 1.2", "remove the %YAML line"))
+                if root is not None:
+                    self.problems.append(place.problem((), "a second document begins here", "one suite a file"))
+                    return root
+            elif isinstance(event, MappingStartEvent | SequenceStartEvent | ScalarEvent | AliasEvent):
+                root = self._node(event, ())
+        return root
+
+    def _place(self, event: Event) -> Place:
+        return self._at(event.start_mark.line, event.start_mark.column)
+
+    def _at(self, line: int, column: int) -> Place:
+        shift = self._origin.column if line == 0 else 1
+        return Place(self._origin.file, self._origin.line + line, column + shift)
+
+    def _syntax_problem(self, error: MarkedYAMLError) -> Problem:
+        mark = error.problem_mark or error.context_mark
+        place = self._at(mark.line, mark.column) if mark else self._origin
+        what = " ".join(str(part).strip() for part in (error.problem, error.context) if part) or "not YAML"
+        hint = ""
+        if "'\\t'" in what:
+            what, hint = "a tab: YAML indents with spaces only", "replace the tab by spaces"
+        elif "mapping values are not allowed" in what:
+            hint = "put text that holds ': ' in quotes, or check the indentation"
+        return place.problem((), what, hint)
+
+    def _until(self, end: type[Event]) -> Iterator[NodeEvent]:
+        for event in self._events:
+            if isinstance(event, end):
+                return
+            assert isinstance(event, NodeEvent), event
+            yield event
+
+    def _next(self) -> NodeEvent:
+        event = next(self._events)
+        assert isinstance(event, NodeEvent), event
+        return event
+
+    def _node(self, event: NodeEvent, path: Path) -> Node:
+        place = self._place(event)
+        if len(path) > MAX_DEPTH:
+            raise _TooDeep(place)
+        if isinstance(event, AliasEvent):
+            if event.anchor in self._anchors:
+                return self._anchors[event.anchor]
+            self.problems.append(place.problem(path, f"*{event.anchor} refers to nothing that is complete before it"))
+            return Node(None, place)
+        assert isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent), event
+        if event.tag is not None:
+            self.problems.append(place.problem(path, f"the tag {event.tag} has no meaning here", "remove it"))
+        if isinstance(event, ScalarEvent):
+            node = Node(self._scalar(event, place, path), place)
+        elif isinstance(event, SequenceStartEvent):
+            items = enumerate(self._until(SequenceEndEvent))
+            node = Node([self._node(item, (*path, index)) for index, item in items], place)
+        else:
+            node = self._mapping(place, path)
+        if event.anchor:
+            self._anchors[event.anchor] = node
+        return node
+
+    def _text_of(self, event: ScalarEvent, place: Place, path: Path) -> str:
+        text: str = event.value
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            self.problems.append(place.problem(path, "half of a character (a lone surrogate)"))
+            return ascii(text)
+        return text
+
+    def _scalar(self, event: ScalarEvent, place: Place, path: Path) -> Scalar:
+        text = self._text_of(event, place, path)
+        if event.style is not None or event.tag is not None:
+            return text
+        if _NOT_FINITE.match(text):
+            self.problems.append(place.problem(path, f"{text} is not a finite number"))
+            return 0.0
+        if _LEADING_ZERO.match(text):
+            number = int(text)
+            self.problems.append(place.problem(path, f"{text} is octal to some readers of YAML", f"write {number}"))
+            return number
+        value = resolve_scalar(text)
+        if isinstance(value, float) and not math.isfinite(value):
+            self.problems.append(place.problem(path, f"{text} is too large a number"))
+            return 0.0
+        return value
+
+    def _mapping(self, place: Place, path: Path) -> Node:
+        mapping = Node({}, place)
+        assert isinstance(mapping.content, dict)
+        merged: list[tuple[Place, Node]] = []
+        for event in self._until(MappingEndEvent):
+            at = self._place(event)
+            if not isinstance(event, ScalarEvent):
+                self._node(event, path)
+                self._node(self._next(), path)
+                self.problems.append(at.problem(path, "a key that is not text", "write a plain name before the colon"))
+                continue
+            key = self._text_of(event, at, path)
+            value = self._node(self._next(), (*path, key))
+            if key == "<<" and event.style is None:
+                merged.append((at, value))
+            elif key in mapping.content:
+                first = mapping.keys[key].line
+                self.problems.append(
+                    at.problem((*path, key), f"the key {key!r} stands here twice (first in line {first})", "remove one")
+                )
+            else:
+                mapping.content[key], mapping.keys[key] = value, at
+        for at, value in merged:
+            self._merge(mapping, at, value, path)
+        return mapping
+
+    def _merge(self, mapping: Node, at: Place, value: Node, path: Path) -> None:
+        """`<<: *anchor`: keys that the mapping itself lacks."""
+        assert isinstance(mapping.content, dict)
+        for source in value.content if isinstance(value.content, list) else [value]:
+            if not isinstance(source.content, dict):
+                self.problems.append(at.problem((*path, "<<"), "only a mapping can be merged"))
+                continue
+            for key, item in source.content.items():
+                if key not in mapping.content:
+                    mapping.content[key], mapping.keys[key] = item, source.keys[key]
+
+
+class _TooDeep(Exception):
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.place = place
+
+
+def resolve_scalar(text: str) -> Scalar:
+    """The value of a plain (unquoted) scalar by the YAML 1.2 core schema, without its infinities and NaN."""
+    if text in _NULLS:
+        return None
+    if text in _BOOLS:
+        return _BOOLS[text]
+    if _INT.match(text):
+        return int(text)
+    if _BASED.match(text):
+        return int(text, 0)
+    return float(text) if _FLOAT.match(text) else text

@@ -1,0 +1,104 @@
+"""Restores one whole image with a network that wants certain sizes.
+
+Shape letters: B batch, C channels, H height, W width, D prior width.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.api.parts import Capabilities
+from harness.models.assemble import RestorationModel
+
+OVERLAP = 4
+"""Tiles overlap by 1/OVERLAP of their side."""
+
+
+@torch.inference_mode()
+def restore(
+    model: RestorationModel, lq_HWC: np.ndarray, prior_D: np.ndarray | None, device: torch.device
+) -> np.ndarray:
+    """H×W×C float32 degraded image to H×W×C float32 restored, not clipped. The model is in evaluation mode.
+
+    The image is padded by reflection to the right and below where the network needs it, and cut back. Images larger
+    than the declared tile go through in overlapping tiles; the prior vector is the whole image's in each.
+    """
+    lq_BCHW = torch.from_numpy(np.ascontiguousarray(lq_HWC.transpose(2, 0, 1)[None])).to(device)
+    prior_BD = None if prior_D is None else torch.from_numpy(np.array(prior_D)[None]).to(device)
+    capabilities = model.capabilities
+    tile = _tile_side(capabilities)
+    height, width = lq_BCHW.shape[-2:]
+    if tile is None or max(height, width) <= tile:
+        restored = _restore_padded(model, lq_BCHW, prior_BD, capabilities)
+    else:
+        restored = _restore_tiled(model, lq_BCHW, prior_BD, capabilities, tile)
+    return np.ascontiguousarray(restored[0].float().cpu().numpy().transpose(1, 2, 0))
+
+
+def padded_side(side: int, capabilities: Capabilities) -> int:
+    """The smallest allowed side that holds `side` pixels; `side` itself when it is allowed."""
+    multiple = capabilities.size_multiple
+    return -(-max(side, capabilities.min_size) // multiple) * multiple
+
+
+def reflect_pad(image_BCHW: Tensor, height: int, width: int) -> Tensor:
+    """Grows an image to the right and below by reflection without repeating the edge, as often as it takes.
+
+    torch's own reflection stops at side - 1 pixels, too few for an image smaller than its padding.
+    """
+    rows, columns = (_reflected(old, new) for old, new in zip(image_BCHW.shape[-2:], (height, width), strict=True))
+    return image_BCHW[..., rows, :][..., columns]
+
+
+def _reflected(old: int, new: int) -> list[int]:
+    period = max(1, 2 * (old - 1))
+    return [min(place % period, period - place % period) if old > 1 else 0 for place in range(new)]
+
+
+def _restore_padded(
+    model: RestorationModel, lq_BCHW: Tensor, prior_BD: Tensor | None, capabilities: Capabilities
+) -> Tensor:
+    height, width = lq_BCHW.shape[-2:]
+    goal = padded_side(height, capabilities), padded_side(width, capabilities)
+    # An image that fits is never padded: padding a multiple once more is a known way to lose comparability.
+    image = lq_BCHW if goal == (height, width) else reflect_pad(lq_BCHW, *goal)
+    restored: Tensor = model(image, prior_BD).final
+    return restored[..., :height, :width]
+
+
+def _restore_tiled(
+    model: RestorationModel, lq_BCHW: Tensor, prior_BD: Tensor | None, capabilities: Capabilities, tile: int
+) -> Tensor:
+    height, width = lq_BCHW.shape[-2:]
+    total = lq_BCHW.new_zeros(lq_BCHW.shape[0], capabilities.channels_out, height, width)
+    weights = lq_BCHW.new_zeros(1, 1, height, width)
+    for top, left in product(tile_starts(height, tile), tile_starts(width, tile)):
+        place = (..., slice(top, top + tile), slice(left, left + tile))
+        restored = _restore_padded(model, lq_BCHW[place], prior_BD, capabilities)
+        rows, columns = restored.shape[-2:]
+        window = _ramp(rows, tile, lq_BCHW)[:, None] * _ramp(columns, tile, lq_BCHW)
+        total[place] += restored * window
+        weights[place] += window
+    return total / weights
+
+
+def tile_starts(side: int, tile: int) -> list[int]:
+    """First pixels of overlapping tiles that cover a side; the last one ends at its end."""
+    if side <= tile:
+        return [0]
+    return [*range(0, side - tile, tile - tile // OVERLAP), side - tile]
+
+
+def _ramp(side: int, tile: int, like: Tensor) -> Tensor:
+    """Blending weights: rising over the overlap at both ends, never zero."""
+    distance = torch.arange(1, side + 1, dtype=like.dtype, device=like.device)
+    return torch.minimum(distance, distance.flip(0)).clamp(max=tile // OVERLAP)
+
+
+def _tile_side(capabilities: Capabilities) -> int | None:
+    """The declared tile, grown to an allowed size."""
+    return None if capabilities.tile is None else padded_side(capabilities.tile, capabilities)

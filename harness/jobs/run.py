@@ -1,0 +1,169 @@
+"""Runs one job file on this worker, whoever started the worker: Ray, the same process, or `python -m harness.jobs`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+
+import cv2
+import torch
+
+from harness.api.parts import JobOutcome
+from harness.core.errors import HarnessError
+from harness.core.paths import Layout, storage_error
+from harness.jobs.classify import classify, message
+from harness.jobs.context import Context
+from harness.jobs.provenance import provenance
+from harness.parts.catalogue import REGISTRY
+from harness.parts.plugins import extend
+from harness.planning.job import EvaluateWork, Job, TrainWork
+from harness.records import store
+from harness.records.model import Attempt, Failure
+from harness.spec.resolved import Run
+
+log = logging.getLogger(__name__)
+
+
+def run_job_file(path: str) -> JobOutcome:
+    """Does a job to its end and says how it ended. A failure is classified, logged and put on the cell's record.
+
+    Never raises, but for KeyboardInterrupt, which is noted first.
+    """
+    began = time.perf_counter()
+    try:
+        job = read_job(Path(path))
+        layout = Layout(Path(job.out), Path(job.data))
+        with _logging_to(layout.job_log(job.id)):
+            outcome = _run_noted(job, layout)
+    except Exception as error:  # noqa: BLE001 - the last line of defence of a warm worker
+        outcome = JobOutcome(Path(path).stem, classify(error), message(error))
+    return JobOutcome(outcome.job_id, outcome.failure, outcome.message, outcome.log, time.perf_counter() - began)
+
+
+def read_job(path: Path) -> Job:
+    """A job file's content. Raises HarnessError when it cannot be read or is no job."""
+    try:
+        return Job.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise HarnessError(f"cannot read the job file: {error.strerror}", where=str(path)) from error
+    except ValueError as error:
+        hint = "run the suite again: it writes its job files anew"
+        raise HarnessError(f"not a job file of this version: {error}", where=str(path), hint=hint) from error
+
+
+def do_job(job: Job, layout: Layout) -> None:
+    """Does the job's work in this process; failures come as they are."""
+    settle_process(job.run)
+    context = Context(layout, extend(REGISTRY, job.plugins))
+    import_module(f"harness.jobs.{job.work.kind}").run(job, context)
+
+
+def settle_process(run: Run) -> None:
+    """Threads and determinism of this job. The order of float sums, and so the last bits, depends on the threads.
+
+    Where a GPU has no deterministic kernel, torch warns and goes on. Fresh tensors are not filled with NaN, which
+    deterministic mode does by default and which costs a pass over memory for each.
+    """
+    torch.set_num_threads(run.cpus)
+    cv2.setNumThreads(run.cpus)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.backends.cudnn.benchmark = False
+
+
+def _run_noted(job: Job, layout: Layout) -> JobOutcome:
+    """Runs a job inside its log; the attempt goes on record for the jobs that belong to a cell."""
+    where = str(layout.job_log(job.id))
+    started = _now()
+    log.info("%s (%s)", job.title, job.id)
+    try:
+        do_job(job, layout)
+    except KeyboardInterrupt as error:
+        _note(job, layout, started, error)
+        raise
+    except Exception as error:
+        log.exception("failed: %s", classify(error))
+        _note(job, layout, started, error)
+        return JobOutcome(job.id, classify(error), message(error), where)
+    log.info("done")
+    _note(job, layout, started, None)
+    return JobOutcome(job.id, None, "", where)
+
+
+def _note(job: Job, layout: Layout, started: str, error: BaseException | None) -> None:
+    """Puts the attempt on the cell's record. When even that fails (a full disk), log and outcome still say why."""
+    work = job.work
+    if not isinstance(work, TrainWork | EvaluateWork):
+        return
+    kind = classify(error) if error else None
+    attempt = Attempt(
+        job=job.id,
+        started=started,
+        ended=_now(),
+        outcome="done" if kind is None else "interrupted" if kind == "interrupted" else "failed",
+        failure=kind,
+        message=message(error) if error else "",
+        resumed_at=_resumed_at(job, layout),
+    )
+    failed = attempt.outcome == "failed" and kind is not None
+    failure = Failure(kind=kind, message=attempt.message, log=str(layout.job_log(job.id))) if failed and kind else None
+    try:
+        store.note_attempt(
+            layout,
+            cell_id=work.cell.id,
+            cell=work.cell.model_dump(mode="json"),
+            labels=job.labels.model_dump() if job.labels else {},
+            attempt=attempt,
+            failure=failure,
+            provenance=provenance(threads=job.run.cpus),
+        )
+    except HarnessError:
+        if error is None:
+            raise
+        log.exception("the failure could not be put on record")
+
+
+def _resumed_at(job: Job, layout: Layout) -> int | None:
+    """The checkpoint's step that this attempt's training went on from."""
+    if not isinstance(job.work, TrainWork):
+        return None
+    events = store.read_events(layout, job.work.cell.id)
+    steps = [event.get("step") for event in events if event.get("job") == job.id and event.get("event") == "start"]
+    return (steps[-1] or None) if steps else None
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Sends Python's logging and warnings to the job's log, which earlier attempts have begun.
+
+    Raises HarnessError (kind `storage`) when it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise storage_error(error, path) from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,150 @@
+"""The job that trains one cell: prepared data and cached prior vectors in, final weights and a record out."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from harness.api.parts import Prior
+from harness.core.errors import HarnessError
+from harness.core.identity import file_sha256
+from harness.core.paths import Layout
+from harness.jobs.context import Context
+from harness.jobs.inputs import Inputs, open_inputs
+from harness.jobs.provenance import provenance
+from harness.models.assemble import RestorationModel, build_model, start_from_base
+from harness.models.priors import build_prior, encode_exact
+from harness.models.weights import save_weights
+from harness.planning.job import Job, TrainWork
+from harness.records import store
+from harness.records.model import RunRecord, Training
+from harness.spec.cell import Cell
+from harness.training.checkpoint import FINAL, drop_checkpoints
+from harness.training.data import TrainLoader
+from harness.training.device import start_accelerator
+from harness.training.journal import Journal
+from harness.training.loop import Progress, train
+
+log = logging.getLogger(__name__)
+
+
+def run(job: Job, context: Context) -> None:
+    """Trains the cell, from its newest checkpoint if there is one; nothing to do when weights and record are there.
+
+    Leaves `checkpoint/final.safetensors` and a record with status `trained`. Raises HarnessError and its kinds.
+    """
+    assert isinstance(job.work, TrainWork), job.work.kind
+    cell, layout = job.work.cell, context.layout
+    if _is_trained(cell, context):
+        log.info("cell %s is trained already", cell.id)
+        return
+    accelerator = start_accelerator(cell.recipe.precision, gpus=job.run.gpus)
+    inputs = open_inputs(cell.train_set, cell.train_features(), layout.data)
+    prior = _live_prior(cell, context, accelerator.device)
+    model = _build(cell, context, inputs, prior)
+    journal = Journal(layout, cell.id, job.id, writes=accelerator.is_main_process)
+    ranks = {"rank": accelerator.process_index, "world": accelerator.num_processes}
+    progress = train(
+        cell,
+        model,
+        lambda position: _loader(cell, inputs, position, **ranks),
+        accelerator,
+        registry=context.registry,
+        run=job.run,
+        layout=layout,
+        journal=journal,
+        encode_live=partial(encode_exact, prior) if prior else None,
+    )
+    if accelerator.is_main_process:
+        _finish(job, cell, model, progress, inputs, context)
+        journal.write("end", step=progress.step, steps=cell.recipe.steps, loss=progress.final_loss)
+
+
+def _is_trained(cell: Cell, context: Context) -> bool:
+    """Whether the final weights are there and are those that the record names."""
+    record = context.record(cell.id)
+    final = context.layout.checkpoints(cell.id) / FINAL
+    if record is None or record.training is None or not final.is_file():
+        return False
+    return file_sha256(final) == record.training.checkpoint_sha256
+
+
+def _live_prior(cell: Cell, context: Context, device: torch.device) -> Prior | None:
+    """The prior itself, under the feature policy `live`."""
+    ref = cell.variant.prior
+    if ref is None or cell.variant.features != "live":
+        return None
+    prior = build_prior(ref, context.registry, prior_source=cell.prior_source, layout=context.layout)
+    if not isinstance(prior, Prior):
+        raise HarnessError(f"prior {ref.name!r} is derived from cached vectors", hint="use features: tile or image")
+    return prior.to(device) if isinstance(prior, nn.Module) else prior
+
+
+def _build(cell: Cell, context: Context, inputs: Inputs, prior: Prior | None) -> RestorationModel:
+    """The cell's network, from its base cell's weights in the regimes that start there."""
+    width = prior.dim if prior else inputs.features.dim if inputs.features else None
+    model = build_model(cell, context.registry, width)
+    if cell.variant.regime != "joint":
+        start_from_base(model, _base_checkpoint(cell, context.layout))
+    return model
+
+
+def _base_checkpoint(cell: Cell, layout: Layout) -> Path:
+    if cell.base is None:
+        raise HarnessError(f"regime {cell.variant.regime!r} needs a base cell", where=f"cell {cell.id}")
+    return layout.checkpoints(cell.base.id) / FINAL
+
+
+def _loader(cell: Cell, inputs: Inputs, position: int, *, rank: int, world: int) -> TrainLoader:
+    recipe = cell.recipe
+    return TrainLoader(
+        inputs.shards,
+        inputs.features,
+        batch=recipe.batch,
+        seed=cell.seed,
+        augment=recipe.augment,
+        rank=rank,
+        world=world,
+        position=position,
+    )
+
+
+def _finish(
+    job: Job, cell: Cell, model: RestorationModel, progress: Progress, inputs: Inputs, context: Context
+) -> None:
+    """Weights, then record, then the step folders go: a crash in between trains the last steps again, no more."""
+    layout, old = context.layout, context.record(cell.id)
+    sha256 = save_weights(model, layout.checkpoints(cell.id) / FINAL)
+    backbone, added = model.parameter_counts()
+    training = Training(
+        steps=progress.step,
+        images=progress.step * cell.recipe.batch,
+        seconds=progress.seconds,
+        final_loss=progress.final_loss,
+        backbone_parameters=backbone,
+        added_parameters=added,
+        checkpoint_sha256=sha256,
+    )
+    record = RunRecord(
+        cell_id=cell.id,
+        status="trained",
+        labels=job.labels.model_dump() if job.labels else {},
+        cell=cell.model_dump(mode="json"),
+        provenance=provenance(threads=job.run.cpus, data=inputs.data, weights=inputs.weights | _weights(cell, layout)),
+        training=training,
+        attempts=old.attempts if old else (),
+    )
+    store.save(layout, record)
+    drop_checkpoints(layout.checkpoints(cell.id))
+
+
+def _weights(cell: Cell, layout: Layout) -> dict[str, str]:
+    """Digests of the weights that training itself read: the base cell's, a live prior's, a loss's."""
+    parts = [term.part for term in cell.recipe.losses]
+    parts += [cell.variant.prior] if cell.variant.prior else []
+    digests = {part.name: part.digest for part in parts if part.digest}
+    return digests | ({f"cell {cell.base.id}": file_sha256(_base_checkpoint(cell, layout))} if cell.base else {})

@@ -1,0 +1,131 @@
+"""A cell's network: backbone F, and refiner R where the variant has one, under the variant's regime.
+
+Shape letters: B batch, C channels, H height, W width, D prior width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from math import lcm
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from harness.api.parts import Capabilities, Restored
+from harness.api.reference import PartRef, Placement
+from harness.core.errors import HarnessError
+from harness.core.identity import seed
+from harness.core.registry import Registry
+from harness.models.freeze import freeze
+from harness.models.weights import fill, read_state
+from harness.spec.cell import Cell, Variant
+
+T = TypeVar("T")
+
+BACKBONE = "backbone."
+"""Prefix of the backbone's entries in a model's state dict."""
+
+
+class RestorationModel(nn.Module):
+    """F alone, or F and R. Its state dict is what a cell's checkpoint holds.
+
+    With `frozen`, F takes no part in training: no gradients, and evaluation mode even after `train()`.
+    """
+
+    def __init__(self, backbone: nn.Module, refiner: nn.Module | None = None, *, frozen: bool = False) -> None:
+        super().__init__()
+        self.backbone = freeze(backbone) if frozen else backbone
+        self.refiner = refiner
+        self.frozen = frozen
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The backbone's, with a size multiple that suits the refiner too."""
+        own: Capabilities = self.backbone.capabilities  # type: ignore[assignment]
+        other = getattr(self.refiner, "size_multiple", 1)
+        return replace(own, size_multiple=lcm(own.size_multiple, other), min_size=max(own.min_size, other))
+
+    @property
+    def size_multiple(self) -> int:
+        return self.capabilities.size_multiple
+
+    def parameter_counts(self) -> tuple[int, int]:
+        """Parameters of the backbone, and those that the refiner adds; frozen ones count."""
+        return _count(self.backbone), _count(self.refiner) if self.refiner is not None else 0
+
+    def train(self, mode: bool = True) -> RestorationModel:
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    def forward(self, lq_BCHW: Tensor, prior_BD: Tensor | None = None) -> Restored:
+        """Degraded images, sides multiples of `size_multiple`, and their prior vectors where there is a refiner."""
+        with torch.no_grad() if self.frozen else nullcontext():
+            initial_BCHW = self.backbone(lq_BCHW)
+        if self.refiner is None:
+            return Restored(initial_BCHW)
+        if prior_BD is None:
+            raise HarnessError(f"{type(self.refiner).__name__} needs the images' prior vectors")
+        return Restored(initial_BCHW, self.refiner(lq_BCHW, initial_BCHW, prior_BD))
+
+
+def build_model(cell: Cell, registry: Registry, prior_dim: int | None) -> RestorationModel:
+    """The cell's network with fresh weights; `prior_dim` is the width D of its prior's vectors.
+
+    Weights depend on the cell alone, and the process's random state is left as it was. The regimes `from_base` and
+    `frozen` still need `start_from_base`. Raises HarnessError for what cannot be put together.
+    """
+    if cell.backbone is None:
+        raise HarnessError(f"cell {cell.id} is the degraded input: it has no network")
+    backbone = _seeded(seed("init", cell.id), _maker(registry, "backbone", cell.backbone))
+    refiner = _build_refiner(cell, registry, prior_dim)
+    return RestorationModel(backbone, refiner, frozen=cell.variant.regime == "frozen")
+
+
+def start_from_base(model: RestorationModel, checkpoint: Path) -> None:
+    """Gives the model's backbone the trained weights of its base cell's checkpoint.
+
+    Raises DataError (kind `checkpoint`) when the file is missing, damaged, or of another backbone.
+    """
+    state = read_state(checkpoint)
+    backbone = {key.removeprefix(BACKBONE): state[key] for key in state if key.startswith(BACKBONE)}
+    fill(model.backbone, backbone, where=str(checkpoint))
+
+
+def _build_refiner(cell: Cell, registry: Registry, prior_dim: int | None) -> nn.Module | None:
+    variant = cell.variant
+    if variant.refiner is None:
+        return None
+    if prior_dim is None:
+        raise HarnessError(f"refiner {variant.refiner.name!r} needs a prior", hint="give the variant a `prior`")
+    _check_placement(variant, registry.load("refiner", variant.refiner.name))
+    return _seeded(seed("init", cell.id, "refiner"), _maker(registry, "refiner", variant.refiner, prior_dim))
+
+
+def _check_placement(variant: Variant, refiner: type) -> None:
+    supported: tuple[Placement, ...] = getattr(refiner, "placements", ("image",))
+    if variant.placement not in supported:
+        raise HarnessError(
+            f"{refiner.__name__} cannot be placed on {variant.placement!r}",
+            hint="supported: " + ", ".join(supported),
+        )
+
+
+def _maker(registry: Registry, kind: str, part: PartRef, *given: int) -> Callable[[], nn.Module]:
+    return lambda: registry.load(kind, part.name)(*given, **part.options)
+
+
+def _seeded(number: int, make: Callable[[], T]) -> T:
+    """What `make` gives under that seed of the CPU's generator, whose state is restored afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(number)
+        return make()
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

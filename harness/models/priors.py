@@ -1,0 +1,82 @@
+"""Priors, made ready to use: built from their references, frozen, and called one way by training and caching alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.api.parts import DerivedPrior, Prior
+from harness.api.reference import PartRef
+from harness.core.errors import HarnessError
+from harness.core.paths import Layout
+from harness.core.registry import Registry
+from harness.models.assemble import build_model
+from harness.models.weights import load_weights
+from harness.spec.cell import Cell
+from harness.spec.options import refers_to
+
+
+def build_prior(ref: PartRef, registry: Registry, *, prior_source: Cell | None, layout: Layout) -> Prior | DerivedPrior:
+    """The prior that a reference names, with the trained network of `prior_source` where it wants one.
+
+    Raises MissingWeights when its weights are not on this machine, DataError when the source cell's checkpoint is
+    missing or damaged, HarnessError when the source is not the cell that the reference was resolved with.
+    """
+    options: dict[str, Any] = dict(ref.options)
+    given: list[nn.Module] = []
+    for option in registry.signature("prior", ref.name).options.values():
+        refers = refers_to(option)
+        if refers == "PriorRef":
+            options[option.name] = ref.of
+        elif refers == "CellRef":
+            source = _source(ref, prior_source)
+            options[option.name] = source.id
+            given.append(_network(source, registry, layout))
+    prior = registry.load("prior", ref.name)(*given, **options)
+    if isinstance(prior, nn.Module):
+        prior.eval().requires_grad_(False)
+    if not isinstance(prior, Prior | DerivedPrior):
+        raise HarnessError(
+            f"prior {ref.name!r} has neither `dim` and `encode` nor `derive`", hint="see harness.api.parts.Prior"
+        )
+    return prior
+
+
+def encode_exact(prior: Prior | DerivedPrior, lq_BCHW: Tensor) -> Tensor:
+    """Vectors of a batch, B×D float32: the one way to call a prior, for cached and for live features.
+
+    On a CPU the images go through one at a time, because libraries sum in another order for another batch size: so a
+    vector does not depend on the batch it was made in, and cached equals live bit for bit (with the same number of
+    threads). On a GPU the whole batch goes at once, and equality is up to rounding. Autocast is off. Raises
+    HarnessError for derived priors, which have no vector for a single image, and for a vector that is not finite.
+    """
+    if not isinstance(prior, Prior):
+        raise HarnessError(
+            f"{type(prior).__name__} is made of other rows and cannot encode images as they come",
+            hint="use features: tile",
+        )
+    images = [lq_BCHW] if lq_BCHW.is_cuda else lq_BCHW.split(1)
+    with torch.no_grad(), torch.autocast(lq_BCHW.device.type, enabled=False):
+        rows_BD = torch.cat([prior.encode(image.float().contiguous()) for image in images])
+    if not torch.isfinite(rows_BD).all():
+        raise HarnessError(f"prior {type(prior).__name__} gave a vector that is not finite", kind="nan")
+    return rows_BD
+
+
+def _source(ref: PartRef, prior_source: Cell | None) -> Cell:
+    if prior_source is None:
+        raise HarnessError(f"prior {ref.name!r} needs the cell that trains its network", hint="give it a `source:`")
+    if ref.digest not in (None, prior_source.id):
+        raise HarnessError(f"prior {ref.name!r} is of cell {ref.digest}, but got the network of cell {prior_source.id}")
+    return prior_source
+
+
+def _network(source: Cell, registry: Registry, layout: Layout) -> nn.Module:
+    """The trained model of a cell, frozen."""
+    if source.variant.prior is not None:
+        raise HarnessError("a prior's network must be trained without a prior", where=f"cell {source.id}")
+    model: nn.Module = build_model(source, registry, None)
+    load_weights(model, layout.checkpoints(source.id) / "final.safetensors")
+    return model.eval().requires_grad_(False)

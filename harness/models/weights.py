@@ -1,0 +1,121 @@
+"""Weights on disk: written whole with their digest, read only when sound and made for the module at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from harness.core.errors import DataError, FailureClass
+from harness.core.identity import file_sha256
+from harness.core.paths import atomic_file
+
+State = dict[str, Tensor]
+
+WRAPPERS = ("params", "state_dict", "model")
+"""Keys under which published checkpoints hide the state dict beside other things."""
+
+
+def save_weights(module: nn.Module, path: Path) -> str:
+    """Writes the module's state dict as safetensors, atomically; gives the file's SHA-256.
+
+    Raises HarnessError (kind `storage`) when it cannot be written.
+    """
+    # Cloned: safetensors refuses tensors that share memory.
+    state = {key: tensor.detach().cpu().clone().contiguous() for key, tensor in module.state_dict().items()}
+    with atomic_file(path) as temporary:
+        save_file(state, temporary)
+        sha256 = file_sha256(temporary)
+    return sha256
+
+
+def load_weights(
+    module: nn.Module,
+    path: Path,
+    *,
+    sha256: str | None = None,
+    strict: bool = True,
+    kind: FailureClass = "checkpoint",
+) -> str:
+    """Fills the module from a safetensors file or a PyTorch checkpoint of plain tensors; gives the file's SHA-256.
+
+    Published checkpoints load too: parameter names are translated by the module's `official_names` where it has them.
+    With `strict`, every parameter must be in the file and nothing else; without, whatever fits is loaded, but shapes
+    must still agree. Raises DataError of `kind` (say `weights` for files that the user brought) when the file is missing,
+    damaged, not the one with that digest, or made for another module; the module is then untouched.
+    """
+    found = file_digest(path, kind=kind)
+    if sha256 is not None and sha256 != found:
+        raise DataError(f"has SHA-256 {found}, expected {sha256}", where=str(path), hint="fetch it again", kind=kind)
+    fill(module, read_state(path, kind=kind), where=str(path), strict=strict, kind=kind)
+    return found
+
+
+def file_digest(path: Path, *, kind: FailureClass = "checkpoint") -> str:
+    """SHA-256 of a weights file. Raises DataError when it cannot be read."""
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", where=str(path), kind=kind) from error
+
+
+def read_state(path: Path, *, kind: FailureClass = "checkpoint") -> State:
+    """State dict of a `.safetensors` file or a PyTorch file (weights only: no code in it is run), on the CPU.
+
+    Raises DataError when it is missing, truncated or holds something else.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, SafetensorError, UnpicklingError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        what = f"is damaged or not a file of weights ({reason})"
+        raise DataError(what, where=str(path), hint="remove it and run again", kind=kind) from error
+    wrapper = next((key for key in WRAPPERS if isinstance(content, dict) and isinstance(content.get(key), dict)), None)
+    state = content if wrapper is None else content[wrapper]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise DataError("holds something other than tensors by name", where=str(path), kind=kind)
+    return dict(state)
+
+
+def fill(
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    where: str,
+    strict: bool = True,
+    kind: FailureClass = "checkpoint",
+) -> None:
+    """Copies a state dict into the module, as `load_weights` says."""
+    own = module.state_dict()
+    state = rename(state, getattr(module, "official_names", {}))
+    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    shapes = [
+        f"{key} {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
+        for key in sorted(own.keys() & state.keys())
+        if state[key].shape != own[key].shape
+    ]
+    wrong = {"differs in shape at": shapes}
+    if strict:
+        wrong |= {"lacks": missing, "has the unknown": extra}
+    details = "; ".join(f"{what} {_some(keys)}" for what, keys in wrong.items() if keys)
+    if details:
+        what = f"was made for another {type(module).__name__}: {details}"
+        raise DataError(what, where=where, hint="use the options that it was trained with", kind=kind)
+    module.load_state_dict(state, strict=strict)
+
+
+def rename(state: Mapping[str, Tensor], names: Mapping[str, str]) -> State:
+    """Translates each dotted part of every key by the table; parts that become empty vanish."""
+    return {".".join(filter(None, (names.get(part, part) for part in key.split(".")))): state[key] for key in state}
+
+
+def _some(keys: list[str], limit: int = 3) -> str:
+    return ", ".join(keys[:limit]) + (f" and {len(keys) - limit} more" if len(keys) > limit else "")

@@ -1,0 +1,110 @@
+"""NAFNet: L. Chen et al., "Simple Baselines for Image Restoration", ECCV 2022, arXiv 2204.04676.
+
+The network is spandrel's (MIT), with the authors' parameter names.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from spandrel.architectures.NAFNet import NAFNet as SpandrelNAFNet
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from harness.api.parts import Capabilities
+from harness.core.errors import HarnessError
+from harness.parts.blocks import ChannelLayerNorm
+
+VERSION = 1
+
+
+class NAFNet(SpandrelNAFNet):
+    """U-shaped convolutional network without activation functions. Any image size: it pads with zeros inside.
+
+    Defaults are the authors' SIDD configuration of width 32; GoPro uses enc_blk_nums [1, 1, 1, 28], middle_blk_num 1,
+    dec_blk_nums [1, 1, 1, 1]. `tlc`: side of the training patches, for the test-time local converter (X. Chu et al.,
+    ECCV 2022, arXiv 2112.04491), which replaces global means by means over windows of 1.5 patches; images within the
+    window, training patches among them, are treated as without it. Raises HarnessError for options that do not fit.
+    """
+
+    def __init__(
+        self,
+        *,
+        img_channel: int = 3,
+        width: int = 32,
+        enc_blk_nums: tuple[int, ...] = (2, 2, 4, 8),
+        middle_blk_num: int = 12,
+        dec_blk_nums: tuple[int, ...] = (2, 2, 2, 2),
+        tlc: int | None = None,
+    ) -> None:
+        if len(enc_blk_nums) != len(dec_blk_nums) or not enc_blk_nums:
+            raise HarnessError("nafnet takes as many decoder as encoder levels: `enc_blk_nums` and `dec_blk_nums`")
+        super().__init__(
+            img_channel=img_channel,
+            width=width,
+            middle_blk_num=middle_blk_num,
+            enc_blk_nums=list(enc_blk_nums),
+            dec_blk_nums=list(dec_blk_nums),
+        )
+        self.capabilities = Capabilities(
+            channels_in=img_channel,
+            channels_out=img_channel,
+            size_multiple=1,
+            taps=(*(f"encoders.{level}" for level in range(len(enc_blk_nums))), "middle_blks"),
+            licence="MIT (network from spandrel)",
+            paper="arXiv 2204.04676",
+        )
+        _plain_norms(self)
+        if tlc is not None:
+            _make_local(self, tlc)
+
+
+def _plain_norms(network: nn.Module) -> None:
+    """Puts ordinary modules in place of spandrel's autograd function, which uses an API that PyTorch deprecates."""
+    for block in _blocks(network):
+        for name in ("norm1", "norm2"):
+            channels = cast(Tensor, getattr(block, name).weight).numel()
+            setattr(block, name, ChannelLayerNorm(channels, eps=1e-6))
+
+
+def _make_local(network: SpandrelNAFNet, patch: int) -> None:
+    """Swaps every global mean for a local one, its window scaled to the level it works at."""
+    levels = len(network.encoders)
+    places = [(level, stage) for level, stage in enumerate(network.encoders)]
+    places += [(levels, network.middle_blks)]
+    places += [(levels - 1 - position, stage) for position, stage in enumerate(network.decoders)]
+    for level, stage in places:
+        window = (patch >> level) * int(1.5 * patch) // patch
+        for block in _blocks(stage):
+            cast(nn.Sequential, block.sca)[0] = LocalMean(window)
+
+
+def _blocks(network: nn.Module) -> list[nn.Module]:
+    return [module for module in network.modules() if hasattr(module, "sca")]
+
+
+class LocalMean(nn.Module):
+    """Mean over a sliding square window, borders replicated; where it covers the whole image, the global mean (1×1)."""
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        self.window = window
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        height, width = x_BCHW.shape[-2:]
+        if self.window >= height and self.window >= width:
+            return x_BCHW.mean((-2, -1), keepdim=True)
+        means = _sliding_mean(_sliding_mean(x_BCHW, min(self.window, height), -2), min(self.window, width), -1)
+        rows, columns = height - means.shape[-2], width - means.shape[-1]
+        pad = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+        return F.pad(means, pad, mode="replicate")
+
+
+def _sliding_mean(x: Tensor, window: int, axis: int) -> Tensor:
+    """Means of `window` neighbours along one axis, from running sums: the cost does not depend on the window."""
+    sums = x.to(torch.promote_types(x.dtype, torch.float32)).cumsum(axis)
+    length = x.shape[axis]
+    first = sums.narrow(axis, window - 1, 1)
+    later = sums.narrow(axis, window, length - window) - sums.narrow(axis, 0, length - window)
+    return (torch.cat([first, later], axis) / window).to(x.dtype)

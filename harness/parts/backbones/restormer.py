@@ -1,0 +1,120 @@
+"""Restormer: S. W. Zamir et al., CVPR 2022, arXiv 2111.09881. Our own code, from the paper.
+
+The authors' copy is under a non-commercial licence; this one is not derived from it, and loads its published weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from harness.api.parts import Capabilities
+from harness.core.errors import HarnessError
+from harness.parts.blocks import TransformerBlock
+
+VERSION = 1
+
+
+class Restormer(nn.Module):
+    """Four-level U-shaped transformer with attention across channels.
+
+    Levels halve the sides and double the channels. The decoder's first level and the refinement run at 2·`dim`
+    channels. The output is the input image plus a residual, unclamped; with `dual_pixel_task` (six input channels: left
+    RGB, right RGB) there is no image residual, and the input embedding is added before the output convolution.
+
+    `num_blocks` and `heads` are per level, from full to 1/8 resolution. Defaults are the authors', for deraining and
+    deblurring; denoising uses `layer_norm: bias_free`. Raises HarnessError for options that do not fit together.
+    """
+
+    official_names: ClassVar[Mapping[str, str]] = {"body": "", "proj": ""}
+    """Parts of the published parameter names that read differently here (harness.models.weights)."""
+
+    def __init__(
+        self,
+        *,
+        inp_channels: int = 3,
+        out_channels: int = 3,
+        dim: int = 48,
+        num_blocks: tuple[int, int, int, int] = (4, 6, 6, 8),
+        num_refinement_blocks: int = 4,
+        heads: tuple[int, int, int, int] = (1, 2, 4, 8),
+        ffn_expansion_factor: float = 2.66,
+        bias: bool = False,
+        layer_norm: Literal["with_bias", "bias_free"] = "with_bias",
+        dual_pixel_task: bool = False,
+    ) -> None:
+        super().__init__()
+        _check(inp_channels, out_channels, num_blocks, heads, dual_pixel_task)
+        self.capabilities = Capabilities(
+            channels_in=inp_channels,
+            channels_out=out_channels,
+            size_multiple=8,
+            min_size=8,
+            taps=("encoder_level1", "encoder_level2", "encoder_level3", "latent"),
+            licence="Apache-2.0",
+            paper="arXiv 2111.09881",
+            reimplemented=True,
+        )
+
+        def level(channels: int, blocks: int, level_heads: int) -> nn.Sequential:
+            norm_bias = layer_norm == "with_bias"
+            block = (channels, level_heads, ffn_expansion_factor)
+            return nn.Sequential(*(TransformerBlock(*block, bias=bias, norm_bias=norm_bias) for _ in range(blocks)))
+
+        # Without bias whatever the option says, as is every change of resolution: published weights have none there.
+        self.patch_embed = nn.Conv2d(inp_channels, dim, 3, padding=1, bias=False)
+        self.encoder_level1 = level(dim, num_blocks[0], heads[0])
+        self.down1_2 = _down(dim)
+        self.encoder_level2 = level(2 * dim, num_blocks[1], heads[1])
+        self.down2_3 = _down(2 * dim)
+        self.encoder_level3 = level(4 * dim, num_blocks[2], heads[2])
+        self.down3_4 = _down(4 * dim)
+        self.latent = level(8 * dim, num_blocks[3], heads[3])
+        self.up4_3 = _up(8 * dim)
+        self.reduce_chan_level3 = nn.Conv2d(8 * dim, 4 * dim, 1, bias=bias)
+        self.decoder_level3 = level(4 * dim, num_blocks[2], heads[2])
+        self.up3_2 = _up(4 * dim)
+        self.reduce_chan_level2 = nn.Conv2d(4 * dim, 2 * dim, 1, bias=bias)
+        self.decoder_level2 = level(2 * dim, num_blocks[1], heads[1])
+        self.up2_1 = _up(2 * dim)
+        self.decoder_level1 = level(2 * dim, num_blocks[0], heads[0])
+        self.refinement = level(2 * dim, num_refinement_blocks, heads[0])
+        self.skip_conv = nn.Conv2d(dim, 2 * dim, 1, bias=bias) if dual_pixel_task else None
+        self.output = nn.Conv2d(2 * dim, out_channels, 3, padding=1, bias=bias)
+
+    def forward(self, lq_BCHW: Tensor) -> Tensor:
+        """Degraded images, sides multiples of 8, to the initial restoration."""
+        embedding = self.patch_embed(lq_BCHW)
+        level1 = self.encoder_level1(embedding)
+        level2 = self.encoder_level2(self.down1_2(level1))
+        level3 = self.encoder_level3(self.down2_3(level2))
+        x = self.latent(self.down3_4(level3))
+        x = self.decoder_level3(self.reduce_chan_level3(torch.cat([self.up4_3(x), level3], 1)))
+        x = self.decoder_level2(self.reduce_chan_level2(torch.cat([self.up3_2(x), level2], 1)))
+        x = self.refinement(self.decoder_level1(torch.cat([self.up2_1(x), level1], 1)))
+        if self.skip_conv is not None:
+            return self.output(x + self.skip_conv(embedding))
+        return self.output(x) + lq_BCHW
+
+
+def _down(channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels, channels // 2, 3, padding=1, bias=False), nn.PixelUnshuffle(2))
+
+
+def _up(channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False), nn.PixelShuffle(2))
+
+
+def _check(
+    inp_channels: int, out_channels: int, num_blocks: Sequence[int], heads: Sequence[int], dual_pixel_task: bool
+) -> None:
+    if len(num_blocks) != 4 or len(heads) != 4:
+        raise HarnessError("restormer has four levels: `num_blocks` and `heads` take four numbers each")
+    if not dual_pixel_task and inp_channels != out_channels:
+        raise HarnessError(
+            f"restormer adds the input image: {inp_channels} input and {out_channels} output channels do not fit",
+            hint="make them equal, or set dual_pixel_task",
+        )

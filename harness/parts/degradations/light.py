@@ -1,0 +1,18 @@
+"""sRGB to linear light and back (IEC 61966-2-1): exposure and blur act on light, images store sRGB."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
+    """sRGB values in [0, 1] to relative luminous flux in [0, 1], same shape and dtype."""
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    return np.asarray(linear, dtype=srgb.dtype)
+
+
+def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
+    """Linear light to sRGB; clips to [0, 1] first, as a sensor saturates. Same shape and dtype."""
+    clipped = np.clip(linear, 0.0, 1.0)
+    srgb = np.where(clipped <= 0.0031308, clipped * 12.92, 1.055 * clipped ** (1 / 2.4) - 0.055)
+    return np.asarray(srgb, dtype=linear.dtype)

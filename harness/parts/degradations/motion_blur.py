@@ -1,0 +1,74 @@
+"""Motion blur: a hand-held camera that shakes while the shutter is open."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from harness.core.errors import HarnessError
+from harness.parts.degradations.light import linear_to_srgb, srgb_to_linear
+from harness.parts.degradations.ranges import check_range
+
+VERSION = 1
+
+_MOMENTS = 1000
+"""Points on a trajectory; many a pixel, so that the kernel has no holes."""
+
+
+class MotionBlur:
+    """Camera shake: the image convolved, in linear light, with a random trajectory; stored as 8-bit sRGB.
+
+    The camera's heading and speed are random walks with a few sudden jerks, in the spirit of Boracchi and Foi, IEEE
+    TIP 21(8), 2012; the time spent at each place is the blur kernel, the same for the whole image. Borders reflect.
+
+    Options: `size`: side of the kernel in pixels, odd, 3 to 101; an image's trajectory spans between half and all of
+    it. `shake`: 0 (nearly straight) to 1 (curled). Raises HarnessError outside these ranges.
+    """
+
+    quantised = True
+
+    def __init__(self, *, size: int = 21, shake: float = 0.4) -> None:
+        check_range("motion_blur", "size", size, 3, 101)
+        check_range("motion_blur", "shake", shake, 0.0, 1.0)
+        if size % 2 == 0:
+            raise HarnessError(f"size = {size} is even", where="degradation motion_blur", hint=f"choose {size + 1}")
+        self.size, self.shake = size, shake
+
+    def __call__(self, clean: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """H×W×3 float32 in [0, 1] to a blurred one of the same shape and range."""
+        kernel = shake_kernel(self.size, self.shake, random)
+        blurred = cv2.filter2D(srgb_to_linear(clean), cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT_101)
+        return linear_to_srgb(np.asarray(blurred))
+
+
+def shake_kernel(size: int, shake: float, random: np.random.Generator) -> np.ndarray:
+    """A random point spread function: size×size float32, not negative, sums to one, centred on its mean."""
+    path = _trajectory(shake, random)
+    path -= path.mean(axis=0)
+    reach = (size - 1) / 2 * random.uniform(0.5, 1.0)
+    return _rasterise(path * (reach / np.abs(path).max()), size)
+
+
+def _trajectory(shake: float, random: np.random.Generator) -> np.ndarray:
+    """Positions of the camera over the exposure, _MOMENTS×2, unit free."""
+    turn = random.normal(0.0, 4.0 * shake / np.sqrt(_MOMENTS), _MOMENTS)
+    jerk = random.random(_MOMENTS) < 3 * shake / _MOMENTS
+    turn[jerk] += random.uniform(-np.pi, np.pi, _MOMENTS)[jerk]
+    heading = random.uniform(0.0, 2 * np.pi) + np.cumsum(turn)
+    speed = np.exp(np.cumsum(random.normal(0.0, shake / np.sqrt(_MOMENTS), _MOMENTS)))
+    return np.cumsum(np.stack([np.sin(heading), np.cos(heading)], axis=1) * speed[:, None], axis=0)
+
+
+def _rasterise(path: np.ndarray, size: int) -> np.ndarray:
+    """Time at each pixel: every point is shared bilinearly by its four neighbours."""
+    kernel = np.zeros((size + 1, size + 1))
+    place = path + (size - 1) / 2
+    corner = np.floor(place).astype(int)
+    part = place - corner
+    for dy in (0, 1):
+        for dx in (0, 1):
+            weight = np.abs(1 - dy - part[:, 0]) * np.abs(1 - dx - part[:, 1])
+            np.add.at(kernel, (corner[:, 0] + dy, corner[:, 1] + dx), weight)
+    # The row and column beyond the edge only ever get weight from rounding.
+    kernel = kernel[:size, :size]
+    return np.asarray(kernel / kernel.sum(), dtype=np.float32)

@@ -1,0 +1,88 @@
+"""Rain: bright streaks in one direction over the whole image."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from harness.parts.degradations.ranges import check_range
+
+VERSION = 1
+
+_FAR = 0.5
+"""Size and brightness of a layer of rain relative to the one before it: each is further away."""
+
+
+class Rain:
+    """Layers of rain streaks screened over the image, stored as 8-bit sRGB.
+
+    A layer is sparse random drops, each drawn out to a soft line along the wind's direction (one angle an image); every
+    further layer is shorter, fainter and denser. Streaks S go over the image I as a screen, 1 − (1 − I)(1 − S): light
+    is added and saturates, as with the synthetic rain of Yang et al., CVPR 2017 (Rain100) and of Photoshop recipes.
+
+    Options: `density`: drops a pixel in the nearest layer, 0 to 0.05. `length`: longest streak of the nearest layer in
+    pixels, 3 to 200; an image's own is drawn from the upper half of that. `width`: standard deviation across a streak
+    in pixels, 0.3 to 5. `max_angle`: largest tilt from the vertical in degrees, 0 to 80. `brightness`: of the
+    brightest streak, 0 to 1. `layers`: 1 to 4. Raises HarnessError outside these ranges.
+    """
+
+    quantised = True
+
+    def __init__(
+        self,
+        *,
+        density: float = 0.0015,
+        length: int = 40,
+        width: float = 0.7,
+        max_angle: float = 35.0,
+        brightness: float = 0.6,
+        layers: int = 2,
+    ) -> None:
+        check_range("rain", "density", density, 0.0, 0.05)
+        check_range("rain", "length", length, 3, 200)
+        check_range("rain", "width", width, 0.3, 5.0)
+        check_range("rain", "max_angle", max_angle, 0.0, 80.0)
+        check_range("rain", "brightness", brightness, 0.0, 1.0)
+        check_range("rain", "layers", layers, 1, 4)
+        self.density, self.length, self.width = density, length, width
+        self.max_angle, self.brightness, self.layers = max_angle, brightness, layers
+
+    def __call__(self, clean: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """H×W×3 float32 in [0, 1] to a rainy one of the same shape and range."""
+        angle = math.radians(random.uniform(-self.max_angle, self.max_angle))
+        length = random.uniform(0.5, 1.0) * self.length
+        passed = np.ones(clean.shape[:2], np.float32)
+        for layer in range(self.layers):
+            scale = _FAR**layer
+            streak = line(length * scale, angle, self.width)
+            drops = _drops(clean.shape[:2], len(streak) // 2, self.density / scale, random)
+            passed *= 1.0 - np.clip(_spread(drops, streak) * (self.brightness * scale), 0.0, 1.0)
+        return np.asarray(1.0 - (1.0 - clean) * passed[..., None])
+
+
+def line(length: float, angle: float, width: float) -> np.ndarray:
+    """One streak: a square float32 kernel of odd side with a line through its middle, 1 at its brightest.
+
+    `length` in pixels, `angle` in radians from the vertical, `width` the standard deviation across.
+    """
+    radius = math.ceil(length / 2 + 3 * width)
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1].astype(np.float64)
+    along = x * math.sin(angle) + y * math.cos(angle)
+    across = x * math.cos(angle) - y * math.sin(angle)
+    beyond = np.maximum(np.abs(along) - length / 2, 0.0)
+    return np.asarray(np.exp(-(across**2 + beyond**2) / (2 * width**2)), dtype=np.float32)
+
+
+def _drops(size: tuple[int, ...], margin: int, density: float, random: np.random.Generator) -> np.ndarray:
+    """Sparse drops of random brightness on the image and a margin, so that streaks also enter from outside."""
+    height, width = size[0] + 2 * margin, size[1] + 2 * margin
+    hit = random.random((height, width), dtype=np.float32) < density
+    return hit * random.uniform(0.4, 1.0, (height, width)).astype(np.float32)
+
+
+def _spread(drops: np.ndarray, streak: np.ndarray) -> np.ndarray:
+    margin = len(streak) // 2
+    spread = cv2.filter2D(drops, cv2.CV_32F, streak, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(spread[margin:-margin, margin:-margin])

@@ -1,0 +1,40 @@
+"""Brings records of older schema versions up to the present one, and refuses those of newer ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.core.errors import DataError
+from harness.records.model import SCHEMA_VERSION
+
+Step = Callable[[dict[str, Any]], dict[str, Any]]
+
+UPGRADES: Mapping[int, Step] = {}
+"""The step from each old version to the next; the step itself sets the new `schema_version`."""
+
+
+class NewerSchema(DataError):
+    """A record that a newer release wrote. It is sound: it must not be taken for damaged and made again."""
+
+
+def upgrade(
+    value: dict[str, Any], *, where: str, steps: Mapping[int, Step] = UPGRADES, newest: int = SCHEMA_VERSION
+) -> dict[str, Any]:
+    """The record as the newest version has it; the value itself when it is of that version.
+
+    Raises NewerSchema when it is newer than this release knows, DataError when it names no version.
+    """
+    version = value.get("schema_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise DataError(f"names no schema version: {version!r}", where=where)
+    if version > newest:
+        raise NewerSchema(
+            f"has schema version {version}; this release reads versions up to {newest}",
+            where=where,
+            hint="upgrade priorbench, or choose another folder with --out",
+        )
+    while version < newest:
+        value = steps[version](value)
+        version = value["schema_version"]
+    return value

@@ -1,0 +1,254 @@
+"""Records on disk: `<out>/cells/<id>/{record.json, images.parquet, events.jsonl}`. They are the truth.
+
+Files appear whole or not at all. `images.parquet` is written before the record that holds its digest, so that after
+a crash in between the two disagree and the evaluation is done again, never believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from harness.core.errors import DataError
+from harness.core.paths import Layout, atomic_file, storage_error, write_json
+from harness.records.migrate import NewerSchema, upgrade
+from harness.records.model import IMAGE_COLUMNS, Attempt, Failure, Provenance, RunRecord
+from results_schema.loader import validate
+
+if TYPE_CHECKING:
+    import pyarrow
+
+ImageRow = tuple[str, str, str, str, float]
+"""(evaluation, dataset, key, metric, value), as IMAGE_COLUMNS."""
+
+
+def _again(cell_id: str) -> str:
+    return f"make it again: bench run … --force {cell_id}"
+
+
+def _read(path: Path) -> bytes | None:
+    """A file's content, None when there is no such file."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+# --- record.json ------------------------------------------------------------------------------------------------
+
+
+def load(layout: Layout, cell_id: str) -> RunRecord | None:
+    """A cell's record, brought up to the present schema; None when there is none.
+
+    Raises DataError when it is damaged or another cell's, NewerSchema when a newer release wrote it.
+    """
+    path = layout.record(cell_id)
+    content = _read(path)
+    if content is None:
+        return None
+    try:
+        value = json.loads(content)
+        if not isinstance(value, dict):
+            raise TypeError("not a JSON object")
+        record = RunRecord.model_validate(upgrade(value, where=str(path)))
+    except (ValueError, TypeError) as error:
+        what = f"{error.error_count()} fields are wrong" if isinstance(error, ValidationError) else str(error)
+        raise DataError(
+            f"the record of cell {cell_id} is damaged: {what}", where=str(path), hint=_again(cell_id)
+        ) from error
+    if record.cell_id != cell_id:
+        raise DataError(f"is the record of cell {record.cell_id}", where=str(path), hint=_again(cell_id))
+    return record
+
+
+def save(layout: Layout, record: RunRecord) -> None:
+    """Writes a record atomically. Raises SchemaError when it is not what results_schema/record.v1.json promises."""
+    value = record.model_dump(mode="json")
+    validate("record", value)
+    write_json(layout.record(record.cell_id), value)
+
+
+def note_attempt(
+    layout: Layout,
+    *,
+    cell_id: str,
+    cell: dict[str, Any],
+    labels: dict[str, str],
+    attempt: Attempt,
+    failure: Failure | None,
+    provenance: Provenance,
+) -> None:
+    """Adds an attempt to a cell's record, which is begun when there is none (or only a damaged one).
+
+    A failure marks the record failed, a success clears an earlier failure; results stay as they are. A cell whose
+    first attempt was interrupted is on record as failed with kind `interrupted`, as it has no result yet.
+    """
+    try:
+        old = load(layout, cell_id)
+    except NewerSchema:
+        raise
+    except DataError:
+        old = None
+    if attempt.outcome == "interrupted" and failure is None:
+        failure = Failure(kind="interrupted", message=attempt.message)
+    if old is None:
+        old = RunRecord(cell_id=cell_id, status="trained", labels=labels, cell=cell, provenance=provenance)
+    has_results = old.training is not None or bool(old.evaluations)
+    record = old.model_copy(
+        update={
+            "status": "failed" if failure else "done" if old.evaluations else "trained",
+            "provenance": old.provenance if has_results else provenance,
+            "attempts": (*old.attempts, attempt),
+            "failure": failure,
+        }
+    )
+    save(layout, record)
+
+
+def forget(layout: Layout, cell_id: str) -> None:
+    """Removes all that a cell left, at once: it is renamed away first, so that no crash leaves half of it behind."""
+    folder = layout.cell(cell_id)
+    away = folder.with_name(f".{cell_id}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        os.rename(folder, away)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise storage_error(error, folder) from error
+    for leftover in folder.parent.glob(f".{cell_id}.*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def forget_evaluations(layout: Layout, cell_id: str) -> None:
+    """Removes a cell's evaluations, training stays. Nothing happens when there is no sound record."""
+    try:
+        record = load(layout, cell_id)
+    except DataError:
+        return
+    if record is None or not record.evaluations:
+        return
+    save(layout, record.model_copy(update={"status": "trained", "evaluations": (), "images_sha256": None}))
+    try:
+        layout.images(cell_id).unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(error, layout.images(cell_id)) from error
+
+
+# --- images.parquet ---------------------------------------------------------------------------------------------
+
+
+def _table(rows: Iterable[ImageRow]) -> pyarrow.Table:
+    """Sorted rows as a table. Raises ValueError for a value that is not a number and for a row given twice."""
+    import pyarrow
+
+    ordered: Sequence[ImageRow] = sorted(rows)
+    for row in ordered:
+        if math.isnan(row[4]):
+            raise ValueError(f"{row[3]} of {row[1]}/{row[2]} is not a number")
+    for row, following in pairwise(ordered):
+        if row[:4] == following[:4]:
+            raise ValueError(f"{row[3]} of {row[1]}/{row[2]} is given twice")
+    types = [pyarrow.string()] * 4 + [pyarrow.float64()]
+    columns = zip(*ordered, strict=True) if ordered else ((),) * 5
+    arrays = [pyarrow.array(column, type=kind) for column, kind in zip(columns, types, strict=True)]
+    return pyarrow.table(arrays, names=list(IMAGE_COLUMNS))
+
+
+def save_images(layout: Layout, cell_id: str, rows: Iterable[ImageRow]) -> str:
+    """Writes a cell's per-image metrics atomically; gives the file's SHA-256, which belongs into the record.
+
+    The same rows in any order give the same bytes. Raises ValueError for NaN and for a row given twice.
+    """
+    from pyarrow import parquet
+
+    table = _table(rows)
+    path = layout.images(cell_id)
+    with atomic_file(path) as temporary:
+        parquet.write_table(table, temporary, compression="zstd", version="2.6", row_group_size=1 << 20)
+        return hashlib.sha256(temporary.read_bytes()).hexdigest()
+
+
+def read_images(layout: Layout, record: RunRecord) -> bytes:
+    """The bytes of a cell's images.parquet. Raises DataError when it is missing or not what the record names."""
+    path, content = layout.images(record.cell_id), _read(layout.images(record.cell_id))
+    if content is None:
+        raise DataError("the per-image metrics are missing", where=str(path), hint=_again(record.cell_id))
+    if record.images_sha256 is None or hashlib.sha256(content).hexdigest() != record.images_sha256:
+        raise DataError(
+            f"the per-image metrics of cell {record.cell_id} are damaged: not the file that its record names",
+            where=str(path),
+            hint=_again(record.cell_id),
+        )
+    return content
+
+
+def load_images(layout: Layout, cell_id: str) -> pyarrow.Table:
+    """A cell's per-image metrics, columns IMAGE_COLUMNS. Raises DataError when they or the record are not sound."""
+    import pyarrow
+    from pyarrow import parquet
+
+    record = load(layout, cell_id)
+    if record is None:
+        raise DataError(f"cell {cell_id} has no record", where=str(layout.record(cell_id)), hint="bench run …")
+    table = parquet.read_table(pyarrow.BufferReader(read_images(layout, record)))
+    if tuple(table.column_names) != IMAGE_COLUMNS:
+        raise DataError(
+            f"has the columns {', '.join(table.column_names)}, not {', '.join(IMAGE_COLUMNS)}",
+            where=str(layout.images(cell_id)),
+            hint=_again(cell_id),
+        )
+    return table
+
+
+# --- events.jsonl -----------------------------------------------------------------------------------------------
+
+
+def _line(event: dict[str, Any]) -> bytes:
+    return json.dumps(event, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def append_event(layout: Layout, cell_id: str, event: dict[str, Any]) -> None:
+    """Adds a line to events.jsonl. A torn line that a killed worker left at the end is cut off first."""
+    path, line = layout.events(cell_id), _line(event)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab+", buffering=0) as handle:
+            if handle.tell() > 0:
+                handle.seek(-1, os.SEEK_END)
+                if handle.read(1) != b"\n":
+                    handle.truncate(path.read_bytes().rfind(b"\n") + 1)
+            handle.write(line)
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def read_events(layout: Layout, cell_id: str) -> list[dict[str, Any]]:
+    """The events of a cell, oldest first; none when there is no file. Lines that a crash tore are left out."""
+    events = []
+    for line in (_read(layout.events(cell_id)) or b"").splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            events.append(event)
+    return events
+
+
+def rewrite_events(layout: Layout, cell_id: str, events: Iterable[dict[str, Any]]) -> None:
+    """Replaces the events of a cell atomically: a resumed training drops what came after its checkpoint."""
+    path = layout.events(cell_id)
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(b"".join(map(_line, events)))

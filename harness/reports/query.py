@@ -1,0 +1,140 @@
+"""From records and per-image tables to what one table is made of: for every listed cell, the values of each column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from harness.api.sets import PreparedSet
+from harness.core.errors import DataError
+from harness.core.identity import digest
+from harness.core.paths import Layout
+from harness.core.registry import Registry
+from harness.planning.decide import Disk, Verdict
+from harness.planning.needs import Needs, one_line
+from harness.planning.plan import make_plan
+from harness.records import store
+from harness.records.model import RunRecord
+from harness.spec.cell import Cell, evaluation_id
+from harness.spec.resolved import Labels, ResolvedSuite, SuiteCell
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric of one test set under one protocol. Different protocols are different columns."""
+
+    dataset: str
+    content: str
+    """Digest of the data set's reference: two sets may have one name."""
+    protocol: str
+    """`<name>/v<version>`."""
+    metric: str
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What is known of one listed cell."""
+
+    id: str
+    cell: Cell
+    labels: Labels
+    wanted: tuple[Column, ...]
+    """The columns that the suite asks for."""
+    scores: Mapping[Column, Mapping[str, float]] = field(default_factory=dict)
+    """Value by image. Columns that are not there have the gap that `reason` explains."""
+    added_parameters: int | None = None
+    reason: str = ""
+
+    @property
+    def complete(self) -> bool:
+        return all(column in self.scores for column in self.wanted)
+
+
+def query(suites: Iterable[tuple[ResolvedSuite, Registry]], layout: Layout) -> list[CellResult]:
+    """The listed cells of suites, each once, in the suites' order. A suite comes with the registry of its plug-ins.
+
+    Damaged records and tables are gaps with a reason, not errors.
+    """
+    found: dict[str, CellResult] = {}
+    for suite, registry in suites:
+        for result in _results(suite, registry, layout):
+            known = found.get(result.id)
+            found[result.id] = result if known is None else _merged(known, result)
+    return list(found.values())
+
+
+def _merged(known: CellResult, other: CellResult) -> CellResult:
+    """One cell as two suites see it: labels of the first, columns of both."""
+    wanted = tuple(dict.fromkeys((*known.wanted, *other.wanted)))
+    scores = {**known.scores, **other.scores}
+    return replace(known, wanted=wanted, scores=scores, reason=known.reason or other.reason)
+
+
+def _results(suite: ResolvedSuite, registry: Registry, layout: Layout) -> list[CellResult]:
+    needs = Needs(registry)
+    disk = Disk(layout, needs)
+    results = [_result(cell, suite.metrics, layout, disk, needs) for cell in suite.cells if cell.listed]
+    if all(result.complete for result in results):
+        return results
+    statuses = make_plan(suite, layout, registry).cells
+    blocked = {status.cell_id: status.reason for status in statuses if status.state == "blocked" or status.gaps}
+    return [
+        result if result.complete else replace(result, reason=_gap(result, blocked.get(result.id)))
+        for result in results
+    ]
+
+
+def _gap(result: CellResult, blocked: str | None) -> str:
+    return f"blocked: {blocked}" if blocked else result.reason or "not run yet"
+
+
+def _result(suite_cell: SuiteCell, metrics: Sequence[str], layout: Layout, disk: Disk, needs: Needs) -> CellResult:
+    cell = suite_cell.cell
+    cell_id = cell.id
+    protocol = needs.protocol(cell.task)
+    tests = [cell.test_set(dataset) for dataset in suite_cell.tests]
+    evaluations = {evaluation_id(cell, samples, protocol): samples for samples in tests}
+    label = f"{protocol.name}/v{protocol.version}"
+    columns = {
+        (name, metric): Column(samples.dataset.name, digest(samples.dataset.content(), 8), label, metric)
+        for name, samples in evaluations.items()
+        for metric in metrics
+    }
+    result = CellResult(cell_id, cell, suite_cell.labels, tuple(columns.values()))
+    record = disk.kept(cell_id).record
+    stale = _stale(disk, cell, cell_id, tests)
+    if record is None or stale:
+        return replace(result, reason=stale)
+    added = record.training.added_parameters if record.training else None
+    try:
+        scores = _scores(layout, record, columns)
+    except DataError as error:
+        return replace(result, added_parameters=added, reason=f"damaged: {one_line(error)}")
+    reason = disk.kept(cell_id).failure or ("not evaluated yet" if record.training else "")
+    return replace(result, added_parameters=added, scores=scores, reason=reason)
+
+
+def _stale(disk: Disk, cell: Cell, cell_id: str, tests: Sequence[PreparedSet]) -> str:
+    """Why what is on record must not be shown, empty when it may."""
+    verdicts: list[Verdict] = [disk.evaluate(cell, cell_id, tests, ())]
+    if cell.backbone is not None:
+        verdicts.insert(0, disk.train(cell, cell_id))
+    return next((f"stale: {v.reason}" for v in verdicts if v.state in ("stale", "blocked")), "")
+
+
+def _scores(
+    layout: Layout, record: RunRecord, columns: Mapping[tuple[str, str], Column]
+) -> dict[Column, dict[str, float]]:
+    """The values of the wanted columns that the record vouches for, by image."""
+    vouched = {(evaluation.id, metric) for evaluation in record.evaluations for metric in evaluation.metrics}
+    wanted = {name: column for name, column in columns.items() if name in vouched}
+    if not wanted:
+        return {}
+    scores: dict[Column, dict[str, float]] = {column: {} for column in wanted.values()}
+    table = store.load_images(layout, record.cell_id)
+    names = ("evaluation", "metric", "key", "value")
+    for evaluation, metric, key, value in zip(*(table.column(name).to_pylist() for name in names), strict=True):
+        column = wanted.get((evaluation, metric))
+        if column is not None:
+            scores[column][key] = value
+    return {column: values for column, values in scores.items() if values}

@@ -1,0 +1,250 @@
+"""One run of a plan: submit what is ready, watch, retry lost workers, carry on past failures, stop cleanly.
+
+Knows executors and trackers by their protocols alone.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from time import monotonic
+from typing import Any, Protocol
+
+from harness.api.parts import Executor, JobOutcome, Tracker
+from harness.core.paths import Layout, write_text
+from harness.planning.job import EvaluateWork, Job, TrainWork
+from harness.planning.plan import Plan
+from harness.records.model import Attempt, Failure, Provenance
+from harness.records.store import note_attempt
+from harness.scheduling.graph import JobGraph
+from harness.scheduling.resources import job_resources
+from harness.tracking.background import Background
+
+POLL = 0.5
+"""Seconds between looks at the executor while nothing ends."""
+
+TRACKER_PATIENCE = 60.0
+"""Seconds that a finished run waits for its tracker."""
+
+
+class Progress(Protocol):
+    """What a run tells about itself while it goes on."""
+
+    def begin(self, plan: Plan) -> None: ...
+
+    def started(self, job: Job) -> None: ...
+
+    def finished(self, job: Job, outcome: JobOutcome) -> None: ...
+
+    def retrying(self, job: Job, outcome: JobOutcome, retry: int) -> None: ...
+
+    def warn(self, message: str) -> None: ...
+
+    def end(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class FailedJob:
+    """A job that failed for good: what, why, and where its log lies."""
+
+    title: str
+    kind: str
+    message: str
+    log: str
+
+
+@dataclass
+class Summary:
+    """How a run ended."""
+
+    done: int = 0
+    """Jobs that this run finished."""
+    already: int = 0
+    """Jobs that were done before."""
+    failures: list[FailedJob] = field(default_factory=list)
+    not_run: list[tuple[str, str]] = field(default_factory=list)
+    """(job, reason) of jobs that needed a failed or blocked one."""
+    blocked: list[tuple[str, str]] = field(default_factory=list)
+    """(cell, reason) of cells that cannot run on this machine as it is."""
+    untracked: dict[str, str] = field(default_factory=dict)
+    """Reason by cell id, of records that the tracker does not have yet."""
+    seconds: float = 0.0
+    job_seconds: float = 0.0
+    """Sum over jobs of the time inside the job."""
+    held_seconds: float = 0.0
+    """Sum over jobs of the time from their start on a worker until the driver had their outcome."""
+
+    @property
+    def overhead_per_job(self) -> float:
+        """Seconds of a worker's time that the harness adds to a job."""
+        return (self.held_seconds - self.job_seconds) / self.done if self.done else 0.0
+
+
+def drive(plan: Plan, executor: Executor, tracker: Tracker, layout: Layout, progress: Progress) -> Summary:
+    """Runs the plan's open jobs to their end and stops the executor.
+
+    Raises KeyboardInterrupt on Ctrl-C or SIGTERM, with all work stopped and resumable; HarnessError when a job asks
+    for more than the machines have, before any starts.
+    """
+    mirror = Background(tracker, lambda reason: progress.warn(f"tracking is behind: {reason}"))
+    run = _Run(plan, executor, mirror, layout, progress)
+    progress.begin(plan)
+    try:
+        with _sigterm_as_interrupt():
+            try:
+                run.loop()
+            finally:
+                with _uninterrupted():
+                    executor.stop()
+        run.summary.untracked = mirror.finish(TRACKER_PATIENCE)
+    finally:
+        progress.end()
+    return run.close()
+
+
+@dataclass
+class _Flight:
+    """A job that was handed to the executor."""
+
+    job: Job
+    retries: int = 0
+    started: float | None = None
+
+
+class _Run:
+    def __init__(self, plan: Plan, executor: Executor, mirror: Background, layout: Layout, progress: Progress) -> None:
+        self.executor, self.mirror, self.layout, self.progress = executor, mirror, layout, progress
+        self.graph = JobGraph(plan.jobs)
+        self.capacity: Mapping[str, float] = executor.capacity()
+        self.flights: dict[int, tuple[Any, _Flight]] = {}
+        """By identity of the executor's handle, which is kept alive beside it."""
+        self.began = monotonic()
+        self.summary = Summary(already=sum(planned.state == "done" for planned in plan.jobs))
+        for status in plan.cells:
+            if status.state == "blocked":
+                labels, cell = status.suite_cell.labels, status.suite_cell.cell
+                title = f"{labels.task} {labels.backbone} {labels.variant} seed {cell.seed}"
+                self.summary.blocked.append((title, status.reason))
+
+    def loop(self) -> None:
+        self.executor.expect([job_resources(job, self.capacity) for job in self.graph.jobs.values()])
+        for job in self.graph.first():
+            self.submit(_Flight(job))
+        while self.graph.open:
+            ended = self.executor.poll(POLL)
+            for handle, outcome in ended:
+                flight = self.flights.pop(id(handle))[1]
+                self.note_started(flight)  # it may have started and ended between two looks
+                self.take(flight, outcome)
+            for handle in self.executor.running():
+                self.note_started(self.flights[id(handle)][1])
+
+    def submit(self, flight: _Flight) -> None:
+        job = flight.job
+        path = self.layout.job_file(job.id)
+        write_text(path, job.model_dump_json(indent=1) + "\n")
+        handle = self.executor.submit(str(path), job_resources(job, self.capacity), self.graph.priority(job))
+        self.flights[id(handle)] = (handle, flight)
+
+    def note_started(self, flight: _Flight) -> None:
+        if flight.started is None:
+            flight.started = monotonic()
+            self.progress.started(flight.job)
+
+    def take(self, flight: _Flight, outcome: JobOutcome) -> None:
+        """Books how a job ended and starts what may start now."""
+        job, now = flight.job, monotonic()
+        if outcome.failure == "worker_lost":
+            self.note_lost(flight, outcome)
+            if flight.retries < job.run.retries:
+                self.progress.retrying(job, outcome, flight.retries + 1)
+                self.submit(_Flight(job, flight.retries + 1))
+                return
+        self.progress.finished(job, outcome)
+        if job.cell_id is not None:
+            self.mirror.tell(job.cell_id)
+        if outcome.failure is None:
+            self.summary.done += 1
+            self.summary.job_seconds += outcome.seconds
+            self.summary.held_seconds += now - (flight.started or now)
+            for ready in self.graph.done(job):
+                self.submit(_Flight(ready))
+            return
+        log = outcome.log or str(self.layout.job_log(job.id))
+        self.summary.failures.append(FailedJob(job.title, outcome.failure, outcome.message, log))
+        self.graph.failed(job, outcome.failure)
+
+    def note_lost(self, flight: _Flight, outcome: JobOutcome) -> None:
+        """Writes into the cell's record what the lost worker could not."""
+        job = flight.job
+        if not isinstance(job.work, TrainWork | EvaluateWork):
+            return
+        ended = datetime.now(UTC)
+        attempt = Attempt(
+            job=job.id,
+            started=(ended - timedelta(seconds=outcome.seconds)).isoformat(timespec="seconds"),
+            ended=ended.isoformat(timespec="seconds"),
+            outcome="failed",
+            failure="worker_lost",
+            message=outcome.message,
+        )
+        note_attempt(
+            self.layout,
+            cell_id=job.work.cell.id,
+            cell=job.work.cell.model_dump(mode="json"),
+            labels=job.labels.model_dump() if job.labels else {},
+            attempt=attempt,
+            failure=Failure(kind="worker_lost", message=outcome.message, log=str(self.layout.job_log(job.id))),
+            provenance=_provenance(job),
+        )
+
+    def close(self) -> Summary:
+        failed = {failure.title for failure in self.summary.failures}
+        for job_id, reason in self.graph.given_up.items():
+            title = self.graph.jobs[job_id].title
+            if title not in failed:
+                self.summary.not_run.append((title, reason))
+        self.summary.seconds = monotonic() - self.began
+        return self.summary
+
+
+def _provenance(job: Job) -> Provenance:
+    """That of the driver, for a worker that can no longer say. Imported by name: it knows torch, drivers need not."""
+    found: Provenance = import_module("harness.jobs.provenance").provenance(threads=job.run.cpus)
+    return found
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """A polite kill, as batch systems send it, stops a run the way Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """An impatient second Ctrl-C must not leave workers behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

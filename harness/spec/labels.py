@@ -1,0 +1,164 @@
+"""How tables call cells: short names, made unique. Labels depend on the whole suite and never on identity's side."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.api.reference import FeaturePolicy, PartRef, Placement, Regime
+from harness.core.identity import canonical_json
+from harness.core.registry import Registry
+from harness.core.signature import REQUIRED
+from harness.spec.cell import Cell
+from harness.spec.explain import flatten
+from harness.spec.resolve import PriorDraft
+from harness.spec.resolved import Labels
+
+
+@dataclass(frozen=True, eq=False)
+class VariantDraft:
+    """A variant before it is known for which cell its prior is made."""
+
+    refiner: PartRef | None = None
+    prior: PriorDraft | None = None
+    placement: Placement = "image"
+    regime: Regime = "joint"
+    features: FeaturePolicy = "tile"
+    label: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CellDraft:
+    """A cell with what its labels are made of."""
+
+    cell: Cell
+    variant: VariantDraft
+    tests: tuple[PartRef, ...]
+    listed: bool = True
+
+
+class Names:
+    """Labels of one suite's parts: the file's own label, or the name, with options where two parts share a name."""
+
+    def __init__(self, registry: Registry, given: Mapping[int, str], drafts: Iterable[CellDraft]) -> None:
+        self._registry, self._given = registry, given
+        self._seen: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+        for draft in drafts:
+            self._see("task", draft.cell.task)
+            if draft.cell.backbone is not None:
+                self._see("backbone", draft.cell.backbone)
+            if draft.variant.refiner is not None:
+                self._see("refiner", draft.variant.refiner)
+            prior = draft.variant.prior
+            while prior is not None:
+                self._seen["prior", self._prior_stem(prior)][canonical_json(prior.content())] = None
+                prior = prior.of
+
+    def _see(self, kind: str, ref: PartRef) -> None:
+        self._seen[kind, ref.name][canonical_json(ref.content())] = None
+
+    def part(self, kind: str, ref: PartRef) -> str:
+        """`nafnet`, or `nafnet(width=8)` when the suite has another nafnet."""
+        if id(ref) in self._given:
+            return self._given[id(ref)]
+        options = self._unusual(kind, ref) if len(self._seen[kind, ref.name]) > 1 else []
+        return _call(ref.name, options)
+
+    def variant(self, draft: VariantDraft) -> str:
+        """`base`, `ptg_rm+shuffled(nss)`, `ptg_rm+nss from_base`, …"""
+        if draft.label:
+            return draft.label
+        if draft.refiner is None or draft.prior is None:
+            return "base"
+        words = [f"{self.part('refiner', draft.refiner)}+{self._prior(draft.prior)}"]
+        words += [f"@{draft.placement}"] if draft.placement != "image" else []
+        words += [f"prior:{draft.features}"] if draft.features != "tile" else []
+        words += [draft.regime] if draft.regime != "joint" else []
+        return " ".join(words)
+
+    def _prior_stem(self, draft: PriorDraft) -> str:
+        return _call(draft.ref.name, [self._prior_stem(draft.of)] if draft.of else [])
+
+    def _prior(self, draft: PriorDraft) -> str:
+        if id(draft) in self._given:
+            return self._given[id(draft)]
+        inner = [self._prior(draft.of)] if draft.of else []
+        if len(self._seen["prior", self._prior_stem(draft)]) > 1:
+            inner += self._unusual("prior", draft.ref)
+            if draft.source is not None:
+                inner.append(f"{self.part('task', draft.source.task)}/{self.part('backbone', draft.source.backbone)}")
+        return _call(draft.ref.name, inner)
+
+    def _unusual(self, kind: str, ref: PartRef) -> list[str]:
+        """Options that are not the part's defaults, as `width=8`."""
+        defaults = {name: option.default for name, option in self._registry.signature(kind, ref.name).options.items()}
+        return [
+            f"{name}={_short(value)}"
+            for name, value in ref.options.items()
+            if defaults[name] is REQUIRED or canonical_json(value) != canonical_json(_like(value, defaults[name]))
+        ]
+
+
+def _like(value: Any, default: Any) -> Any:
+    """The default as JSON would show it after validation: a whole number for a float option is a float."""
+    return float(default) if isinstance(value, float) and isinstance(default, int) else default
+
+
+def _call(name: str, inner: list[str]) -> str:
+    return f"{name}({', '.join(inner)})" if inner else name
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ",".join(map(_short, value)) + "]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def label_cells(drafts: list[CellDraft], registry: Registry, given: Mapping[int, str]) -> list[Labels]:
+    """One label a cell, in the same order; only seeds of one setting share theirs."""
+    names = Names(registry, given, drafts)
+    labels = []
+    for draft in drafts:
+        cell = draft.cell
+        task = names.part("task", cell.task)
+        if cell.backbone is None:
+            labels.append(Labels(task=task, backbone="input", variant="input"))
+        else:
+            backbone = names.part("backbone", cell.backbone)
+            labels.append(Labels(task=task, backbone=backbone, variant=names.variant(draft.variant)))
+    return _unique(drafts, labels, given)
+
+
+def _unique(drafts: list[CellDraft], labels: list[Labels], given: Mapping[int, str]) -> list[Labels]:
+    """Where settings that differ got one label, says in the variant's label what differs."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, label in enumerate(labels):
+        groups[label.model_dump_json()].append(index)
+    for indices in groups.values():
+        settings = {index: _setting(drafts[index].cell, given) for index in indices}
+        kinds = {canonical_json(setting): setting for setting in settings.values()}
+        if len(kinds) < 2:
+            continue
+        fields = [field for field in dict.fromkeys(f for kind in kinds.values() for f in kind)]
+        differing = [field for field in fields if len({str(kind.get(field)) for kind in kinds.values()}) > 1]
+        main = [field for field in differing if not field.startswith(("base.", "prior_source."))] or differing
+        listed = {canonical_json(settings[index]) for index in indices if drafts[index].listed}
+        for index in indices:
+            setting = settings[index]
+            if len(listed) == 1 and canonical_json(setting) in listed:
+                continue
+            words = [f"{field.rpartition('.')[2]}={_short(setting.get(field, '—'))}" for field in main]
+            variant = f"{labels[index].variant} [{', '.join(words)}]"
+            labels[index] = labels[index].model_copy(update={"variant": variant})
+    return labels
+
+
+def _setting(cell: Cell, given: Mapping[int, str]) -> dict[str, Any]:
+    """What one row of a table has in common: everything but seeds, and the digests that only follow from seeds."""
+    fields = {field: value for field, value in flatten(cell).items() if field.rpartition(".")[2] != "seed"}
+    if id(cell.recipe) in given:
+        fields = {field: value for field, value in fields.items() if not field.startswith("recipe.")}
+        fields["recipe.label"] = given[id(cell.recipe)]
+    return fields

@@ -1,0 +1,127 @@
+"""Suite file → SuiteFile. Every mistake is kept with its place, and what is sound goes on to be checked further."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from harness.core.errors import Problem, SpecErrors
+from harness.core.yaml import Node, Path, rooted
+from harness.spec.schema import SuiteFile
+from harness.spec.sources import find_suite, override, read_tree
+from harness.spec.wording import said
+
+
+def load_suite(path_or_name: str, overrides: Sequence[str] = ()) -> SuiteFile:
+    """Reads a suite file, or a shipped suite by name, with `a.b.0=value` overrides laid on top.
+
+    Mistakes that leave the rest readable are kept in `SuiteFile.problems`, so that `expand`, which must follow, reports
+    them together with the unknown names and options that it finds. Raises HarnessError when there is no such suite, and
+    SpecErrors when nothing is left to expand.
+    """
+    tree, problems = read_tree(find_suite(path_or_name))
+    if tree is None:
+        raise SpecErrors(problems)
+    try:
+        tree = rooted(tree)
+        problems += override(tree, overrides)
+        tree = rooted(tree)
+    except ValueError as error:
+        raise SpecErrors([*problems, tree.problem(str(error), "aliases repeat each other")]) from None
+    suite, cut = _validate(tree, problems)
+    if suite is None:
+        raise SpecErrors(problems)
+    suite._tree, suite._problems, suite._cut = tree, tuple(problems), cut
+    return suite
+
+
+def _validate(tree: Node, problems: list[Problem]) -> tuple[SuiteFile | None, tuple[Path, ...]]:
+    """Validates, and while there are mistakes cuts them out of the tree and tries again. Gives what was cut out, too.
+
+    A mistake found in a later round counts only where nothing was cut out below it.
+    """
+    cut: list[Path] = []
+    while True:
+        try:
+            return SuiteFile.model_validate(tree.plain, strict=True), tuple(cut)
+        except ValidationError as failure:
+            errors = failure.errors(include_url=False)
+        for path, problem in sorted(_grouped(tree, errors), key=lambda pair: _order(pair[0]), reverse=True):
+            node = tree.nearest(path)
+            if not any(other[: len(node.path)] == node.path for other in cut):
+                problems.append(problem)
+            if not path:  # a key of the suite itself is missing
+                if "suite" in _mapping(tree):
+                    return None, tuple(cut)
+                _mapping(tree)["suite"] = Node("unnamed", tree.place, path=("suite",))
+                continue
+            cut.append((*tree.nearest(path[:-1]).path, path[-1]) if isinstance(path[-1], str) else node.path)
+            _remove(tree, path)
+
+
+def _mapping(tree: Node) -> dict[str, Node]:
+    assert isinstance(tree.content, dict)
+    return tree.content
+
+
+def _order(path: Path) -> list[tuple[int, str]]:
+    """Sorts list items by number, so that cutting out from the last to the first keeps the numbers of the rest."""
+    return [(step, "") if isinstance(step, int) else (0, step) for step in path]
+
+
+def _remove(tree: Node, path: Path) -> None:
+    parent = tree.nearest(path[:-1])
+    if isinstance(parent.content, dict):
+        del parent.content[str(path[-1])]
+    else:
+        assert isinstance(parent.content, list)
+        del parent.content[int(path[-1])]
+
+
+def _grouped(tree: Node, errors: list[ErrorDetails]) -> Iterator[tuple[Path, Problem]]:
+    """One problem a place, with the path to cut out. What only follows from a problem below it is left out."""
+    by_path: dict[Path, list[ErrorDetails]] = {}
+    for error in errors:
+        by_path.setdefault(_tree_path(tree, error), []).append(error)
+    for path, group in by_path.items():
+        if any(other[: len(path)] == path for other in by_path if other != path):
+            continue
+        unknown = group[0]["type"] == "extra_forbidden"
+        phrases = [said(error, _known_keys(path[:-1]) if unknown else ()) for error in group]
+        what = " or ".join(dict.fromkeys(what for what, _ in phrases))
+        hint = next((hint for _, hint in phrases if hint), "")
+        if unknown:
+            yield path, tree.nearest(path[:-1]).problem(what, hint, key=str(path[-1]))
+        else:
+            yield path, tree.nearest(path).problem(what, hint)
+
+
+def _tree_path(tree: Node, error: ErrorDetails) -> Path:
+    """The way to the mistake in the tree: pydantic's, without the names of union members; a missing key's parent."""
+    path: Path = ()
+    node = tree
+    for step in error["loc"]:
+        child = node.child(step)
+        if child is None:
+            break
+        node, path = child, (*path, step)
+    return path
+
+
+def _known_keys(path: Path) -> list[str]:
+    """The keys that the schema has at a path of a suite file."""
+    model: type[BaseModel] | None = SuiteFile
+    for step in path:
+        if isinstance(step, str) and model is not None:
+            known = model.model_fields.get(step)
+            model = _model_in(known.annotation) if known else None
+    return list(model.model_fields) if model else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for item in get_args(annotation) if (model := _model_in(item))), None)

@@ -1,0 +1,179 @@
+"""From a file name to one tree: includes are merged in, `--set` arguments laid on top, every value keeps its place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from harness.core import yaml
+from harness.core.errors import HarnessError, Problem, did_you_mean
+from harness.core.yaml import Node, Place, dotted
+
+ARGUMENT = "--set"
+"""Stands for the file in the places of overrides; the line is the argument's number."""
+
+_JOINED: tuple[yaml.Path, ...] = (("blocks",), ("plugins",))
+_LAYERED: tuple[yaml.Path, ...] = ((), ("run",), ("defaults",), ("defaults", "recipe"))
+
+
+def find_suite(name: str) -> Path:
+    """The file of a suite: a path, or the name of one that ships with the package.
+
+    Raises HarnessError with the nearest names when there is none.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = {file.stem: file for file in shipped_suites()}
+    if name in shipped:
+        return shipped[name]
+    what = "this is a folder, not a suite file" if path.is_dir() else "no such suite file, and no suite of that name"
+    near = did_you_mean(path.stem, shipped)
+    raise HarnessError(what, where=name, hint=near or "bench list suites")
+
+
+def shipped_suites() -> list[Path]:
+    """The suite files of the installed package `suites`, sorted."""
+    package = find_spec("suites")
+    folders = package.submodule_search_locations if package else None
+    return sorted(file for folder in folders or () for file in Path(folder).rglob("*.yaml"))
+
+
+def read_tree(path: Path) -> tuple[Node | None, list[Problem]]:
+    """The file with its includes merged in. `plugins` become absolute paths, `include` is gone."""
+    return _read(path, path.absolute(), ())
+
+
+def _read(shown: Path, path: Path, above: tuple[Path, ...]) -> tuple[Node | None, list[Problem]]:
+    origin = Place(str(shown))
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        return None, [origin.problem((), f"not UTF-8 text (byte {error.start})")]
+    except OSError as error:
+        return None, [origin.problem((), f"cannot be read: {error.strerror}")]
+    tree, problems = yaml.load(text, origin)
+    if tree is None or _not_a_suite(tree, origin, problems):
+        return None, problems
+    assert isinstance(tree.content, dict)
+    _absolute_plugins(tree, path.parent, problems)
+    included = tree.content.pop("include", None)
+    tree.keys.pop("include", None)
+    below: Node | None = None
+    for item in _texts(included, "include", problems):
+        target = path.parent / str(item.content)
+        if target.resolve() in (known.resolve() for known in (*above, path)):
+            problems.append(item.place.problem(("include",), f"{item.content} includes itself"))
+        elif not target.is_file():
+            problems.append(item.place.problem(("include",), f"no such file: {item.content}", _near_file(target)))
+        else:
+            other, more = _read(shown.parent / str(item.content), target, (*above, path))
+            problems += more
+            if other is not None:
+                below = merged(below, other, ()) if below else other
+    return (merged(below, tree, ()) if below else tree), problems
+
+
+def _not_a_suite(tree: Node, origin: Place, problems: list[Problem]) -> bool:
+    """Whether the root is no mapping, which is then a problem."""
+    if isinstance(tree.content, dict):
+        return False
+    what = "the file is empty" if tree.content is None else "a suite is a mapping"
+    problems.append(origin.problem((), what, "begin with `suite: NAME` and `blocks:`"))
+    return True
+
+
+def _texts(node: Node | None, key: str, problems: list[Problem]) -> list[Node]:
+    """The items of a list of texts; anything else is a problem."""
+    if node is None:
+        return []
+    if not isinstance(node.content, list):
+        problems.append(node.place.problem((key,), "expected a list of files", f"write [{node.content}]"))
+        return []
+    wrong = [item for item in node.content if not isinstance(item.content, str)]
+    problems += [item.place.problem((key,), "expected a file name") for item in wrong]
+    return [item for item in node.content if isinstance(item.content, str)]
+
+
+def _absolute_plugins(tree: Node, folder: Path, problems: list[Problem]) -> None:
+    """Plug-ins stand relative to the file that names them. Those that are missing are reported and left out."""
+    assert isinstance(tree.content, dict)
+    plugins = tree.content.get("plugins")
+    if plugins is None:
+        return
+    found: list[Node] = []
+    for item in _texts(plugins, "plugins", problems):
+        path = (folder / Path(str(item.content)).expanduser()).resolve()
+        if path.suffix == ".py" and path.is_file():
+            found.append(Node(str(path), item.place))
+        else:
+            what = "no such file" if path.suffix == ".py" else "a plug-in is a .py file"
+            problems.append(item.place.problem(("plugins",), f"{what}: {item.content}", _near_file(path)))
+    tree.content["plugins"] = Node(list(found), plugins.place)
+
+
+def _near_file(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent.name!r}"
+    return did_you_mean(path.name, [item.name for item in path.parent.iterdir() if item.suffix == path.suffix])
+
+
+def merged(below: Node, above: Node, path: yaml.Path) -> Node:
+    """Two trees as one: mappings that hold settings are laid over each other, blocks follow each other.
+
+    Everything else is replaced as a whole: a part never gets another part's options.
+    """
+    if path in _JOINED and isinstance(below.content, list) and isinstance(above.content, list):
+        return Node([*below.content, *above.content], above.place)
+    if path not in _LAYERED or not isinstance(below.content, dict) or not isinstance(above.content, dict):
+        return above
+    content = dict(below.content)
+    for key, item in above.content.items():
+        content[key] = merged(content[key], item, (*path, key)) if key in content else item
+    return Node(content, above.place, {**below.keys, **above.keys})
+
+
+def override(tree: Node, arguments: Sequence[str]) -> list[Problem]:
+    """Sets values in a tree from `a.b.0.c=value` arguments; the value is YAML. Gives what could not be set.
+
+    Files to include cannot be set any more at this point; plug-ins are relative to the working directory.
+    """
+    problems: list[Problem] = []
+    for number, argument in enumerate(arguments, start=1):
+        target, equals, text = argument.partition("=")
+        place = Place(ARGUMENT, number)
+        if not equals or not target.strip():
+            problems.append(place.problem((), f"{argument!r} sets nothing", "write KEY.KEY=VALUE"))
+            continue
+        if target.strip() == "include" or target.count(".") > yaml.MAX_DEPTH:
+            problems.append(place.problem((), f"{target.strip()[:60]!r} cannot be set here"))
+            continue
+        value, mistakes = yaml.load(text, Place(ARGUMENT, number, len(target) + 2))
+        path = tuple(int(step) if step.isdecimal() else step for step in target.strip().split("."))
+        problems += mistakes
+        if value is not None or not text.strip():
+            problems += _set(tree, path, value or Node(None, place), place)
+    _absolute_plugins(tree, Path.cwd(), problems)
+    return problems
+
+
+def _set(tree: Node, path: yaml.Path, value: Node, place: Place) -> list[Problem]:
+    node = tree
+    for depth, step in enumerate(path):
+        if isinstance(node.content, list) and not (isinstance(step, int) and step < len(node.content)):
+            return [place.problem(path, f"{dotted(path[:depth])} has items 0 to {len(node.content) - 1}, no {step!r}")]
+        if not isinstance(node.content, dict | list):
+            hint = f"set {dotted(path[:depth])} as a whole, to a mapping"
+            return [place.problem(path, f"{dotted(path[:depth])} is {node.content!r}, which holds nothing", hint)]
+        last = depth == len(path) - 1
+        if isinstance(node.content, list):
+            assert isinstance(step, int)
+            node.content[step] = value if last else node.content[step]
+            node = node.content[step]
+        else:
+            key = str(step)
+            node.content[key] = value if last else node.content.get(key) or Node({}, place)
+            node.keys[key] = place if last else node.keys.get(key, place)
+            node = node.content[key]
+    return []

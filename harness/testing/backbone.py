@@ -1,0 +1,115 @@
+"""What every backbone promises. Plug-in authors inherit the class in a test file and say how to make theirs.
+
+class TestMine(BackboneContract):
+    def make(self):
+        return Mine(width=8)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.api.parts import Capabilities
+from harness.parts.taps import tapped
+from harness.testing import checks
+
+BATCH = 2
+
+
+class BackboneContract:
+    """Tests for pytest; make the network small, a CPU runs them."""
+
+    bf16_tolerance = 0.1
+    """Largest relative error under bfloat16 autocast, against float32."""
+
+    def make(self) -> Any:
+        """A fresh backbone, an nn.Module with `capabilities`."""
+        raise NotImplementedError
+
+    def images(self, can: Capabilities, *, extra: int = 0, seed: int = 0) -> Tensor:
+        """Inputs to try, B×C×H×W in [0, 1]; `extra` pixels more than a fitting size."""
+        side = checks.side_for(can.min_size, can.size_multiple)
+        return checks.images(BATCH, can.channels_in, side + extra, 2 * side + extra, seed=seed)
+
+    def stirred(self) -> Any:
+        network = self.make()
+        checks.stir(network)
+        return network
+
+    def test_declares_what_it_can(self) -> None:
+        network = self.make()
+        assert isinstance(network, nn.Module)
+        can = network.capabilities
+        assert isinstance(can, Capabilities)
+        assert can.size_multiple >= 1
+        assert can.min_size >= 1
+        assert can.tile is None or can.tile % can.size_multiple == 0
+        assert can.licence, "say the licence of the network's code"
+        assert can.paper, "say where the network was published"
+
+    def test_keeps_the_size(self) -> None:
+        network = self.stirred()
+        lq = self.images(network.capabilities)
+        with checks.evaluated(network):
+            restored = network(lq)
+        assert restored.shape == (BATCH, network.capabilities.channels_out, *lq.shape[-2:])
+        assert restored.dtype == lq.dtype
+        assert restored.isfinite().all()
+
+    def test_smallest_size_works(self) -> None:
+        network = self.stirred()
+        can = network.capabilities
+        side = checks.side_for(can.min_size, can.size_multiple, at_least=1)
+        with checks.evaluated(network):
+            assert network(checks.images(1, can.channels_in, side, side)).isfinite().all()
+
+    def test_odd_sizes_work_once_padded(self) -> None:
+        network = self.stirred()
+        lq = checks.pad_to(self.images(network.capabilities, extra=3), network.capabilities.size_multiple)
+        with checks.evaluated(network):
+            assert network(lq).shape[-2:] == lq.shape[-2:]
+
+    def test_gradient_reaches_every_parameter(self) -> None:
+        network = self.stirred()
+        lq = self.images(network.capabilities)
+        lost = checks.without_gradient(network, lambda: network(lq).square().mean())
+        assert not lost, f"no gradient for {lost}"
+
+    def test_image_does_not_depend_on_its_batch(self) -> None:
+        network = self.stirred()
+        lq = self.images(network.capabilities)
+        with checks.evaluated(network):
+            together, alone = network(lq), torch.cat([network(image) for image in lq.split(1)])
+        checks.assert_close(together, alone, "in a batch and alone", tolerance=1e-5)
+
+    def test_state_round_trip(self) -> None:
+        network, other = self.stirred(), self.make()
+        other.load_state_dict(network.state_dict(), strict=True)
+        lq = self.images(network.capabilities)
+        with checks.evaluated(network), checks.evaluated(other):
+            assert torch.equal(network(lq), other(lq))
+
+    def test_weights_come_from_the_seed(self) -> None:
+        assert checks.same_twice(self.make), "draw weights from PyTorch's global CPU generator only"
+
+    def test_bfloat16_autocast_is_near(self) -> None:
+        network = self.make()
+        lq = self.images(network.capabilities)
+        with checks.evaluated(network):
+            expected = network(lq)
+            with torch.autocast("cpu", torch.bfloat16):
+                restored = network(lq)
+        checks.assert_close(restored, expected, "bfloat16 autocast", tolerance=self.bf16_tolerance)
+
+    def test_taps_give_feature_maps(self) -> None:
+        network = self.stirred()
+        lq = self.images(network.capabilities)
+        for name in network.capabilities.taps:
+            with tapped(network, name) as features, checks.evaluated(network):
+                network(lq)
+            assert len(features) == 1, f"tap {name!r} ran {len(features)} times"
+            assert features[0].ndim == 4, f"tap {name!r} gives {tuple(features[0].shape)}"
+            assert len(features[0]) == BATCH, f"tap {name!r} mixes images"

@@ -1,0 +1,84 @@
+"""What the contract classes share: images to try, and comparisons that say what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+
+def images(batch: int, channels: int, height: int, width: int, *, seed: int = 0) -> Tensor:
+    """Smooth random images in [0, 1], B×C×H×W: noise at an eighth of the size, enlarged, plus a little fine noise."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(batch, channels, -(-height // 8), -(-width // 8), generator=generator)
+    smooth = F.interpolate(coarse, size=(height, width), mode="bilinear")
+    return (smooth + 0.05 * torch.randn(batch, channels, height, width, generator=generator)).clamp(0, 1)
+
+
+def unit_rows(batch: int, dim: int, *, seed: int = 0) -> Tensor:
+    """Random unit vectors, B×D."""
+    return F.normalize(torch.randn(batch, dim, generator=torch.Generator().manual_seed(seed)), dim=1)
+
+
+def pad_to(image_BCHW: Tensor, multiple: int) -> Tensor:
+    """Reflects right and bottom borders until both sides are multiples."""
+    height, width = image_BCHW.shape[-2:]
+    return F.pad(image_BCHW, (0, -width % multiple, 0, -height % multiple), mode="reflect")
+
+
+def side_for(minimum: int, multiple: int, at_least: int = 32) -> int:
+    """The smallest side that suits the network and is at least `at_least`."""
+    return -(-max(minimum, at_least) // multiple) * multiple
+
+
+def assert_close(actual: Tensor, expected: Tensor, what: str, *, tolerance: float) -> None:
+    """Compares by the largest difference, relative to the expected tensor's largest number."""
+    error = (actual.double() - expected.double()).abs().max() / expected.double().abs().max().clamp(min=1e-12)
+    assert error <= tolerance, f"{what}: relative error {error:.2e}, allowed {tolerance:.0e}"
+
+
+def stir(module: nn.Module) -> None:
+    """Adds noise to every parameter, so that scales that start at zero let signals and gradients through."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+
+
+def without_gradient(module: nn.Module, loss: Callable[[], Tensor]) -> list[str]:
+    """Names of trainable parameters that the loss's gradient does not reach, or where it is not finite."""
+    module.zero_grad()
+    loss().backward()
+    return [
+        name
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+        and (parameter.grad is None or not parameter.grad.isfinite().all() or not parameter.grad.any())
+    ]
+
+
+@contextmanager
+def evaluated(module: nn.Module) -> Iterator[nn.Module]:
+    """The module in evaluation mode without gradients; its mode is restored."""
+    training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield module
+    finally:
+        module.train(training)
+
+
+def same_twice(make: Callable[[], nn.Module]) -> bool:
+    """Whether the constructor draws its weights from PyTorch's CPU generator alone."""
+    states = []
+    for _ in range(2):
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(5)
+            states.append(make().state_dict())
+    return states[0].keys() == states[1].keys() and all(
+        torch.equal(states[0][key], states[1][key]) for key in states[0]
+    )

@@ -1,0 +1,93 @@
+"""A record as MLflow shows it: parameters, tags, the loss curve and the means. Knows nothing of MLflow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness.core.identity import canonical_json, digest
+from harness.records.model import RunRecord
+from harness.spec.cell import Cell
+
+if TYPE_CHECKING:
+    import pyarrow
+
+CURVES = ("loss", "lr", "images_per_s")
+"""Fields of a step event that make curves."""
+
+STATUS = {"trained": "RUNNING", "done": "FINISHED", "failed": "FAILED"}
+"""MLflow's word for a record's status."""
+
+
+class Point(NamedTuple):
+    """One value of a metric: name, value, step, milliseconds since 1970."""
+
+    name: str
+    value: float
+    step: int
+    time_ms: int
+
+
+def parameters(record: RunRecord) -> dict[str, str]:
+    """The cell's identity, flattened: `recipe.lr`, `variant.prior.name`, …; what is not set is left out."""
+    return dict(_flatten("", Cell.model_validate(record.cell).content()))
+
+
+def _flatten(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _flatten(f"{path}.{key}" if path else key, item)
+    elif value is not None:
+        yield path, value if isinstance(value, str) else canonical_json(value)
+
+
+def tags(record: RunRecord) -> dict[str, str]:
+    """What tables call the cell, and where its numbers come from."""
+    found = {f"label.{kind}": text for kind, text in record.labels.items()}
+    found |= {"code": record.provenance.code, "processor": record.provenance.processor, "status": record.status}
+    if record.failure is not None:
+        found |= {"failure": record.failure.kind, "failure.message": record.failure.message[:1000]}
+    return found
+
+
+def curve(events: list[dict[str, Any]]) -> list[Point]:
+    """The points of a training's `step` events."""
+    points = []
+    for event in events:
+        if event.get("event") != "step":
+            continue
+        time_ms = int(datetime.fromisoformat(event["time"]).timestamp() * 1000)
+        values = [(name, event.get(name)) for name in CURVES]
+        points += [Point(name, v, event["step"], time_ms) for name, v in values if v is not None and math.isfinite(v)]
+    return points
+
+
+def curve_digest(points: list[Point]) -> str:
+    """Identity of a loss curve, whenever it was drawn; empty for no curve."""
+    loss = [[point.step, point.value] for point in points if point.name == "loss"]
+    return digest(loss) if loss else ""
+
+
+def costs(record: RunRecord) -> dict[str, float]:
+    """Training's cost as single values."""
+    training = record.training
+    if training is None:
+        return {}
+    return {
+        "train_seconds": training.seconds,
+        "final_loss": training.final_loss,
+        "backbone_parameters": float(training.backbone_parameters),
+        "added_parameters": float(training.added_parameters),
+    }
+
+
+def means(images: pyarrow.Table) -> dict[str, float]:
+    """Mean over images by `<metric>.<data set>`, for a glance; the tables of `bench leaderboard` are made in reports.
+
+    A mean that is not finite (PSNR of an identical image) is left out, as MLflow would show a made-up number.
+    """
+    grouped = images.group_by(["metric", "dataset"]).aggregate([("value", "mean")]).to_pylist()
+    found = {f"{row['metric']}.{row['dataset']}": row["value_mean"] for row in grouped}
+    return {name: value for name, value in sorted(found.items()) if math.isfinite(value)}

@@ -1,0 +1,43 @@
+"""What has been mirrored where: `<out>/tracking.json`, so that a finished suite can be repeated without a server.
+
+`{uri: {suite: {cell id: SHA-256 of the record that was mirrored}}}`. Losing the file costs a look at the
+server, no more.
+"""
+
+from __future__ import annotations
+
+import json
+
+from harness.core.identity import file_sha256
+from harness.core.paths import Layout, write_json
+
+
+class Ledger:
+    """The ledger of one output folder, for one server and suite. Unreadable: as if nothing had been mirrored."""
+
+    def __init__(self, layout: Layout, uri: str, suite: str) -> None:
+        self._path = layout.out / "tracking.json"
+        self._layout, self._uri, self._suite = layout, uri, suite
+        self._mirrored = self._read().get(uri, {}).get(suite, {})
+
+    def _read(self) -> dict[str, dict[str, dict[str, str]]]:
+        try:
+            return dict(json.loads(self._path.read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return {}
+
+    def behind(self, cell_ids: list[str], *, trust: bool = True) -> dict[str, str]:
+        """SHA-256 of the present record of every cell that has one and that is not mirrored as it is now.
+
+        Without `trust`, of every cell that has a record.
+        """
+        present = {cell_id: self._layout.record(cell_id) for cell_id in cell_ids}
+        digests = {cell_id: file_sha256(path) for cell_id, path in present.items() if path.is_file()}
+        return {cell_id: sha for cell_id, sha in digests.items() if not trust or self._mirrored.get(cell_id) != sha}
+
+    def note(self, mirrored: dict[str, str]) -> None:
+        """Adds cells with the digest of the record that the server now has."""
+        self._mirrored.update(mirrored)
+        whole = self._read()
+        whole.setdefault(self._uri, {})[self._suite] = dict(sorted(self._mirrored.items()))
+        write_json(self._path, whole)

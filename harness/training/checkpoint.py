@@ -1,0 +1,137 @@
+"""Training checkpoints that a killed run goes on from, bit for bit.
+
+`<checkpoint>/step-00000200/` appears whole or not at all, and holds:
+
+- `model.safetensors`: the state dict of the assembled model
+- `training.pt`: optimizer, gradient scaler, random states of every rank, data position, the loss since the last log
+  line (torch.save, read back with weights_only, so that no file can run code)
+- `manifest.json`: step and the SHA-256 of the two
+
+The last two are kept: a damaged newest one falls back to the one before.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import random
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from harness.core.errors import HarnessError
+from harness.core.identity import file_sha256
+from harness.core.paths import atomic_folder, write_bytes, write_json
+from harness.models.weights import load_weights, save_weights
+
+KEPT = 2
+FINAL = "final.safetensors"
+_FOLDER = re.compile(r"step-(\d{8})")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint whose files are whole, and the damaged newer ones that were passed over."""
+
+    step: int
+    state: dict[str, Any]
+    folder: Path
+    damaged: tuple[str, ...] = ()
+
+
+def write_checkpoint(root: Path, step: int, model: nn.Module, state: dict[str, Any]) -> None:
+    """Writes a step's folder and drops all but the last two.
+
+    `state` holds tensors, numbers, strings and containers of them. Raises HarnessError (kind `storage`).
+    """
+    packed = io.BytesIO()
+    torch.save(state, packed)
+    with atomic_folder(root / f"step-{step:08d}") as folder:
+        model_sha256 = save_weights(model, folder / "model.safetensors")
+        write_bytes(folder / "training.pt", packed.getvalue())
+        files = {"model.safetensors": model_sha256, "training.pt": file_sha256(folder / "training.pt")}
+        write_json(folder / "manifest.json", {"step": step, "files": files})
+    for old in _folders(root)[KEPT:]:
+        shutil.rmtree(old)
+
+
+def find_checkpoint(root: Path) -> Found | None:
+    """The newest whole checkpoint; None when there is none at all. Damaged newer ones are deleted.
+
+    Raises HarnessError (kind `checkpoint`) when there are some and all are damaged: training anew over them is the
+    user's decision.
+    """
+    damaged: list[tuple[Path, str]] = []
+    for folder in _folders(root):
+        try:
+            step, state = _read(folder)
+        except (OSError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+            damaged.append((folder, f"{folder.name}: {error}"))
+            continue
+        for other, _ in damaged:
+            shutil.rmtree(other)
+        return Found(step, state, folder, tuple(reason for _, reason in damaged))
+    if damaged:
+        raise HarnessError(
+            "every training checkpoint is damaged (" + "; ".join(reason for _, reason in damaged) + ")",
+            where=str(root),
+            hint="delete this folder to train the cell from the start",
+            kind="checkpoint",
+        )
+    return None
+
+
+def load_model(found: Found, model: nn.Module) -> None:
+    """Puts a checkpoint's parameters into a model of the same cell."""
+    load_weights(model, found.folder / "model.safetensors")
+
+
+def drop_checkpoints(root: Path) -> None:
+    """Removes the step folders, once the final weights and the record are written."""
+    for folder in _folders(root):
+        shutil.rmtree(folder)
+
+
+def _folders(root: Path) -> list[Path]:
+    if not root.is_dir():
+        return []
+    return sorted((path for path in root.iterdir() if _FOLDER.fullmatch(path.name)), reverse=True)
+
+
+def _read(folder: Path) -> tuple[int, dict[str, Any]]:
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    for name, sha256 in manifest["files"].items():
+        if file_sha256(folder / name) != sha256:
+            raise ValueError(f"{name} is not what the manifest says")
+    state: dict[str, Any] = torch.load(folder / "training.pt", map_location="cpu", weights_only=True)
+    return int(manifest["step"]), state
+
+
+def random_state() -> dict[str, Any]:
+    """This process's generators (Python, NumPy, torch, every CUDA device) as tensors and plain values."""
+    numpy_state = np.random.get_state(legacy=True)
+    assert isinstance(numpy_state, tuple)
+    _, keys, *rest = numpy_state
+    return {
+        "python": random.getstate(),
+        "numpy": (torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Puts the generators back where `random_state` found them."""
+    random.setstate(state["python"])
+    keys, *rest = state["numpy"]
+    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,0 +1,181 @@
+"""The training data: one endless, resumable stream of samples from shards, joined with cached prior rows.
+
+Order and orientation depend on the prepared set and the seed alone: not on the number of processes, the prior, or the
+machine. So every variant of a backbone sees the same samples in the same order, and a stream that starts again at a
+position goes on with the very sample that would have come next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from itertools import count, islice
+
+import numpy as np
+import torch
+
+from harness.api.parts import Batch
+from harness.api.reference import ORIENTATIONS, Augment
+from harness.core.errors import DataError, HarnessError
+from harness.core.identity import seed as named_seed
+from harness.tasks.features import FeatureRows
+from harness.tasks.orientation import orient
+from harness.tasks.shards import RawSample, ShardSet, to_float
+from harness.training.prefetch import Prefetch
+
+SHUFFLE_SAMPLES = 4096
+"""Most samples that wait, undecoded, in the shuffle buffer."""
+SHUFFLE_BYTES = 256 * 2**20
+"""Most memory that they may take."""
+
+
+class TrainLoader:
+    """Batches without end. A batch may hold the end of one epoch and the start of the next.
+
+    The *global stream* is every sample of epoch 0 in that epoch's order, then epoch 1, …; an optimizer step takes the
+    next `batch` samples of it, rank r the r-th part of `world` equal ones. `position` counts the samples of the global
+    stream up to the end of the last batch given; a loader made with that position goes on from there.
+
+    Raises HarnessError when `batch` is no multiple of `world` or the set holds whole images, DataError when a shard is
+    damaged or the features were made from another set.
+    """
+
+    def __init__(
+        self,
+        shards: ShardSet,
+        features: FeatureRows | None,
+        *,
+        batch: int,
+        seed: int,
+        augment: Augment,
+        rank: int = 0,
+        world: int = 1,
+        position: int = 0,
+    ) -> None:
+        prepared = shards.manifest.set
+        where = f"prepared set {prepared.name}/{prepared.split}"
+        if prepared.tile is None:
+            raise HarnessError("whole images cannot be batched for training", where=where, hint="set recipe.patch")
+        if batch % world:
+            raise HarnessError(
+                f"a batch of {batch} cannot be shared equally by {world} processes",
+                where=where,
+                hint=f"set recipe.batch to a multiple of {world}",
+            )
+        if features is not None:
+            _check_features(shards, features, augment, where)
+        self.shards, self.features, self.position = shards, features, position
+        self._batch, self._seed, self._rank, self._world = batch, seed, rank, world
+        self._orientations = ORIENTATIONS[augment]
+        self._starts = np.cumsum([0, *(shard.samples for shard in shards.manifest.shards)])
+
+    def __iter__(self) -> Generator[Batch, None, None]:
+        """From `position` on. The next batches are read and decoded in a thread, which ends with the iteration."""
+        start = self.position
+        with closing(iter(Prefetch(lambda: self._batches(start)))) as batches:
+            for number, batch in enumerate(batches, start=1):
+                self.position = start + number * self._batch
+                yield batch
+
+    def _batches(self, start: int) -> Generator[Batch, None, None]:
+        with closing(self._samples(start)) as samples:
+            while True:
+                yield self._assemble(list(islice(samples, self._batch // self._world)))
+
+    def _samples(self, start: int) -> Generator[tuple[int, int, RawSample], None, None]:
+        """This rank's share of the global stream: (epoch, row, undecoded sample)."""
+        share = self._batch // self._world
+        for epoch in count(start // len(self.shards)):
+            shard_order, order = epoch_order(self.shards, self._seed, epoch)
+            places = epoch * len(order) + np.arange(len(order)) - start
+            mine = (places >= 0) & (places % self._batch // share == self._rank)
+            with closing(self._read(shard_order, order[mine])) as rows:
+                for row, sample in rows:
+                    yield epoch, row, sample
+
+    def _read(self, shard_order: np.ndarray, order: np.ndarray) -> Generator[tuple[int, RawSample], None, None]:
+        """The rows of `order` in that order. Shards are read one after the other, samples wait for their turn."""
+        wanted = np.zeros(len(self.shards), bool)
+        wanted[order] = True
+        waiting: dict[int, RawSample] = {}
+        with closing(self._walk(shard_order, wanted)) as incoming:
+            for row in order.tolist():
+                while row not in waiting:
+                    found, sample = next(incoming)
+                    waiting[found] = sample
+                yield row, waiting.pop(row)
+
+    def _walk(self, shard_order: np.ndarray, wanted: np.ndarray) -> Generator[tuple[int, RawSample], None, None]:
+        """The wanted samples, shard after shard. Shards without any are not opened."""
+        for shard in shard_order.tolist():
+            first, after = self._starts[shard], self._starts[shard + 1]
+            if wanted[first:after].any():
+                for row, sample in enumerate(self.shards.raw(shard), start=int(first)):
+                    if wanted[row]:
+                        yield row, sample
+
+    def _assemble(self, samples: list[tuple[int, int, RawSample]]) -> Batch:
+        lqs, gts, priors = [], [], []
+        for epoch, row, raw in samples:
+            orientation = self._orientation(epoch, raw.key)
+            lq, gt = raw.decode(self.shards.manifest)
+            lqs.append(orient(lq, orientation))
+            gts.append(orient(gt, orientation))
+            if self.features is not None:
+                shard = int(np.searchsorted(self._starts, row, side="right")) - 1
+                priors.append(self.features.row(shard, row - int(self._starts[shard]), orientation))
+        return Batch(
+            lq_BCHW=_stack(lqs),
+            gt_BCHW=_stack(gts),
+            prior_BD=torch.from_numpy(np.stack(priors)) if priors else None,
+            keys=[raw.key for _, _, raw in samples],
+        )
+
+    def _orientation(self, epoch: int, key: str) -> int:
+        return named_seed("orient", self.shards.manifest.set.name, self._seed, epoch, key) % self._orientations
+
+
+def epoch_order(shards: ShardSet, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """(order of the shards, order of the rows) of one epoch.
+
+    Shards are permuted; then rows leave a bounded buffer at random, each replaced by the next row of the shards. So no
+    sample is needed before its shard comes, and at most a buffer of them waits.
+    """
+    manifest = shards.manifest
+    random = np.random.default_rng(named_seed("order", manifest.set.name, seed, epoch))
+    shard_order = random.permutation(len(manifest.shards))
+    starts = np.cumsum([0, *(shard.samples for shard in manifest.shards)])
+    arriving = np.concatenate([np.arange(starts[shard], starts[shard + 1]) for shard in shard_order]).tolist()
+    size = buffer_samples(manifest.samples, manifest.bytes)
+    buffer, order = arriving[:size], []
+    for row, slot in zip(arriving[size:], random.integers(0, size, max(len(arriving) - size, 0)).tolist(), strict=True):
+        order.append(buffer[slot])
+        buffer[slot] = row
+    rest = random.permutation(len(buffer))
+    return shard_order, np.array([*order, *(buffer[place] for place in rest)])
+
+
+def buffer_samples(samples: int, size: int) -> int:
+    """Samples in the shuffle buffer of a set that has `samples` in `size` bytes: a property of the set alone."""
+    return max(1, min(SHUFFLE_SAMPLES, samples, SHUFFLE_BYTES * samples // max(size, 1)))
+
+
+def _stack(images: list[np.ndarray]) -> torch.Tensor:
+    """H×W×3 images to a contiguous float32 B×3×H×W."""
+    return torch.from_numpy(np.ascontiguousarray(to_float(np.stack(images)).transpose(0, 3, 1, 2)))
+
+
+def _check_features(shards: ShardSet, features: FeatureRows, augment: Augment, where: str) -> None:
+    if features.samples_manifest_sha256 != shards.manifest_sha256:
+        raise DataError(
+            "the prior features were made from another version of this set",
+            where=where,
+            hint="delete the feature folder and run the suite again",
+        )
+    needed = ORIENTATIONS[augment]
+    if features.orientations not in (1, needed):
+        raise DataError(
+            f"the prior features hold {features.orientations} orientations, not the {needed} of augment {augment!r}",
+            where=where,
+            hint="run the suite again, which computes them",
+        )

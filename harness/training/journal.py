@@ -1,0 +1,90 @@
+"""What a job says while it runs: lines of the cell's events.jsonl, and the loss curve among them."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from harness.core.errors import HarnessError
+from harness.core.paths import Layout
+from harness.records.store import append_event, read_events, rewrite_events
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The events of one job of a cell. Only the main process of a job writes."""
+
+    layout: Layout
+    cell_id: str
+    job_id: str
+    writes: bool = True
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Adds a line: `start`, `step`, `checkpoint`, `warning` or `end`, with the time in UTC."""
+        if self.writes:
+            line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "job": self.job_id, "event": event}
+            append_event(self.layout, self.cell_id, line | fields)
+
+    def rewind(self, step: int) -> None:
+        """Drops what this job said after `step`: a resumed training says it again."""
+        if self.writes:
+            events = read_events(self.layout, self.cell_id)
+            kept = [line for line in events if line.get("job") != self.job_id or line.get("step", 0) <= step]
+            if len(kept) < len(events):
+                rewrite_events(self.layout, self.cell_id, kept)
+
+
+class LossCurve:
+    """Mean loss over the steps since the last line, so that no step is unseen: one NaN makes the mean NaN.
+
+    The sum stays on the device; reading it waits for the device, so it is read only for a line or a checkpoint.
+    """
+
+    def __init__(self, journal: Journal, accelerator: Accelerator, *, batch: int, pending: tuple[float, int]) -> None:
+        self._journal, self._accelerator, self._batch = journal, accelerator, batch
+        self._sum = torch.tensor(pending[0], dtype=torch.float32, device=accelerator.device)
+        self._steps = pending[1]
+        self._timed_steps, self._since = 0, time.perf_counter()
+
+    def add(self, loss: Tensor) -> None:
+        """Counts one step's loss."""
+        self._sum += loss
+        self._steps += 1
+        self._timed_steps += 1
+
+    def pending(self, step: int) -> tuple[float, int]:
+        """This rank's sum and number of steps since the last line. Raises HarnessError (kind `nan`)."""
+        total = float(self._sum)
+        if not math.isfinite(total):
+            raise not_finite("the loss", step)
+        return total, self._steps
+
+    def write(self, step: int, *, steps: int, lr: float) -> float:
+        """Adds a line and gives the mean over steps and ranks. Raises HarnessError (kind `nan`)."""
+        reduced = self._accelerator.reduce(self._sum.clone(), reduction="mean")
+        mean = float(reduced) / self._steps
+        if not math.isfinite(mean):
+            raise not_finite("the loss", step)
+        now = time.perf_counter()
+        speed = self._timed_steps * self._batch / max(now - self._since, 1e-9)
+        self._journal.write("step", step=step, steps=steps, loss=mean, lr=lr, images_per_s=round(speed, 2))
+        self._sum.zero_()
+        self._steps, self._timed_steps, self._since = 0, 0, now
+        return mean
+
+
+def not_finite(what: str, step: int) -> HarnessError:
+    """The error for a loss or weights that became NaN or infinite at or shortly before a step."""
+    return HarnessError(
+        f"{what} stopped being a finite number at or before step {step}",
+        where=f"step {step}",
+        hint="a lower lr, a warm-up, clip_grad, or precision fp32 in the recipe",
+        kind="nan",
+    )

@@ -1,0 +1,100 @@
+"""PSNR and SSIM against scikit-image and pyiqa on real photographs, from nearly clean to mostly noise.
+
+Known differences, asserted here so that nobody finds them by surprise: pyiqa's luma is full range, its PSNR adds 1e-8
+to the squared error, and its SSIM clips the contrast term at zero.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyiqa
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from harness.parts.catalogue import REGISTRY
+from harness.parts.metrics.colour import luma
+from harness.parts.metrics.psnr import PSNR
+from harness.parts.metrics.ssim import C1, C2, SSIM
+from harness.tasks.protocols import RGB_UINT8, RGB_UINT8_SSIM3D, Y_UINT8
+
+SIGMAS = (2, 25, 100)
+CASES = [(key, sigma) for key in ("chelsea", "coffee", "flower") for sigma in SIGMAS]
+
+
+@pytest.fixture(scope="module")
+def photos() -> dict[str, np.ndarray]:
+    images = {image.key: image.pixels for image in REGISTRY.load("dataset", "photos")().images("test")}
+    assert len(images) == 3
+    return images
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[1]}", scope="module")
+def pair(request, photos) -> tuple[np.ndarray, np.ndarray, int]:
+    """(restored, truth, sigma): a 240×200 crop of a photograph with noise, 8-bit values as float64."""
+    key, sigma = request.param
+    truth = photos[key][:240, :200].astype(np.float64)
+    noisy = truth + np.random.default_rng(sigma).normal(0, sigma, truth.shape)
+    return np.rint(np.clip(noisy, 0, 255)), truth, sigma
+
+
+def tensor(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(image / 255).permute(2, 0, 1)[None]
+
+
+def skimage_ssim(one: np.ndarray, other: np.ndarray) -> float:
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+    return float(structural_similarity(one, other, channel_axis=2, **options))
+
+
+def test_psnr_rgb(pair) -> None:
+    restored, truth, _ = pair
+    ours = PSNR(RGB_UINT8)(restored, truth)
+    assert ours == pytest.approx(peak_signal_noise_ratio(truth, restored, data_range=255), abs=1e-9)
+    assert ours == pytest.approx(pyiqa.create_metric("psnr")(tensor(restored), tensor(truth)).item(), abs=1e-3)
+
+
+def test_psnr_y(pair) -> None:
+    """On the luma plane itself the libraries agree; pyiqa's own luma is full range and reads up to 1.32 dB lower."""
+    restored, truth, _ = pair
+    ours = PSNR(Y_UINT8)(restored, truth)
+    planes = luma(restored, Y_UINT8), luma(truth, Y_UINT8)
+    assert ours == pytest.approx(peak_signal_noise_ratio(planes[1], planes[0], data_range=255), abs=1e-9)
+    full_range = pyiqa.create_metric("psnry")(tensor(restored), tensor(truth)).item()
+    assert ours - full_range == pytest.approx(20 * np.log10(255 / 219), abs=0.25)
+
+
+def test_ssim_rgb(pair) -> None:
+    restored, truth, sigma = pair
+    ours = SSIM(RGB_UINT8)(restored, truth)
+    assert ours == pytest.approx(skimage_ssim(restored, truth), abs=1e-9)
+    clipped = pyiqa.create_metric("ssimc")(tensor(restored), tensor(truth)).item()
+    if sigma == 2:
+        assert ours == pytest.approx(clipped, abs=1e-5)
+    assert -1e-5 <= clipped - ours <= 4e-3
+
+
+def test_ssim_y(pair) -> None:
+    restored, truth, sigma = pair
+    ours = SSIM(Y_UINT8)(restored, truth)
+    planes = luma(restored, Y_UINT8), luma(truth, Y_UINT8)
+    assert ours == pytest.approx(skimage_ssim(*planes), abs=1e-9)
+    clipped = pyiqa.create_metric("ssim")(*(tensor(plane) for plane in planes)).item()
+    assert -1e-5 <= clipped - ours <= (1e-5 if sigma == 2 else 6e-3)
+
+
+def test_ssim_volumetric(pair) -> None:
+    """Against the definition with SciPy's N-dimensional Gaussian: rows, columns and channels, borders repeated."""
+    restored, truth, _ = pair
+
+    def blur(image: np.ndarray) -> np.ndarray:
+        return gaussian_filter(image, 1.5, mode="nearest", radius=5)
+
+    x, y = blur(restored), blur(truth)
+    covariance = blur(restored * truth) - x * y
+    variances = blur(restored**2) - x**2 + blur(truth**2) - y**2
+    expected = (2 * x * y + C1) * (2 * covariance + C2) / ((x**2 + y**2 + C1) * (variances + C2))
+    ours = SSIM(RGB_UINT8_SSIM3D)(restored, truth)
+    assert ours == pytest.approx(expected.mean(), abs=1e-9)
+    assert abs(ours - SSIM(RGB_UINT8)(restored, truth)) > 1e-4

@@ -1,0 +1,22 @@
+"""One test a golden file."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import DEFAULT_GOLDENS
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "golden_path" not in metafunc.fixturenames:
+        return
+    chosen = metafunc.config.getoption("--goldens")
+    folder = chosen or DEFAULT_GOLDENS
+    paths = sorted(folder.glob("*.json"))
+    if chosen is not None and not paths:
+        raise pytest.UsageError(f"--goldens: no JSON files in {folder}")
+    if not paths:
+        reason = pytest.mark.skip(reason="no goldens here: name their folder with --goldens DIR")
+        metafunc.parametrize("golden_path", [pytest.param(None, id="none", marks=reason)])
+        return
+    metafunc.parametrize("golden_path", paths, ids=[path.stem for path in paths])

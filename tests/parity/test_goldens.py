@@ -1,0 +1,59 @@
+"""Our networks equal the authors': same parameters by name and shape, same outputs for the same weights and inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness.models.weights import fill, rename
+from tests.parity.goldens import Golden, read_golden
+from tests.parity.networks import NETWORKS, Network, NotSupported
+
+
+def test_equals_the_authors_network(golden_path: Path, record_property: Callable[[str, object], None]) -> None:
+    golden = read_golden(golden_path)
+    if golden.network not in NETWORKS:
+        pytest.skip(f"no implementation yet: {golden.network}")
+    try:
+        network = NETWORKS[golden.network](golden)
+    except NotSupported as reason:
+        pytest.skip(f"{golden.network}: {reason}")
+
+    fill_by_rule(network, golden)
+    parameters = sum(p.numel() for module in network.modules.values() for p in module.parameters())
+    assert parameters == golden.content["num_parameters"]
+
+    with torch.inference_mode():
+        outputs = network.outputs(golden.inputs())
+    assert len(outputs) == len(golden.content["outputs"])
+    measured = [(golden.error(i, output), golden.tolerance(i)) for i, output in enumerate(outputs)]
+    error, tolerance = max(measured, key=lambda pair: pair[0] / pair[1])
+    record_property("parity", (golden.network, golden.content["config_label"], parameters, error, tolerance))
+    assert error <= tolerance
+
+
+def fill_by_rule(network: Network, golden: Golden) -> None:
+    """Gives every module its share of the golden's weights, and checks that all of them are used."""
+    state = golden.state()
+    total = sum(tensor.double().abs().sum().item() for tensor in state.values())
+    for prefix, module in network.modules.items():
+        mine = {key.removeprefix(prefix): state.pop(key) for key in list(state) if key.startswith(prefix)}
+        built = {key.removeprefix(prefix): expected for key, expected in golden.as_built() if key.startswith(prefix)}
+        fill(module, mine | as_built(module, built), where=golden.path.name)
+        module.eval()
+    assert not state
+    if not golden.as_built():
+        assert total == pytest.approx(golden.content["state_check"]["sum_abs_of_all_float_entries"], rel=1e-6)
+
+
+def as_built(module: nn.Module, expected: dict[str, float]) -> dict[str, Tensor]:
+    """The entries that the constructor makes, under their official keys, after a look at their sums."""
+    own, names = module.state_dict(), getattr(module, "official_names", {})
+    entries = {key: own[next(iter(rename({key: torch.empty(0)}, names)))] for key in expected}
+    for key, entry in entries.items():
+        assert entry.double().sum().item() == pytest.approx(expected[key], rel=1e-6), key
+    return entries

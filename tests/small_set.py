@@ -1,0 +1,99 @@
+"""A small data set and its tasks for tests, brought in through the door for guests: by the path of this file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from harness.api.parts import EvaluationProtocol, SourceImage, Task
+from harness.api.reference import PartRef
+from harness.api.sets import PreparedSet
+from harness.core.identity import digest
+from harness.core.registry import Entry, Registry
+from harness.parts.catalogue import BUILT_IN
+
+TRAIN = ("a.1", "video/0001.png", "_under__", "ünï", "e", "f")
+TEST = ("t.1", "t2")
+
+
+class Small:
+    """Six training and two test images of soft random blobs; their keys are as awkward as file names get."""
+
+    licence = "made by the tests"
+
+    def __init__(self, *, leak: str = "", empty: bool = False) -> None:
+        self.leak, self.empty = leak, empty
+
+    def splits(self) -> Sequence[str]:
+        return ("train", "test")
+
+    def fingerprint(self) -> str:
+        return digest([self.leak, self.empty, *TRAIN, *TEST])
+
+    def keys(self, split: str) -> Sequence[tuple[str, str]]:
+        if self.leak == "scene":
+            return [(key, "one") for key in (TRAIN if split == "train" else TEST)]
+        return [(key, key) for key in (TRAIN if split == "train" else TEST)]
+
+    def images(self, split: str) -> Iterator[SourceImage]:
+        for number, (key, scene) in enumerate([] if self.empty else self.keys(split)):
+            yield SourceImage(key, scene, self._leaked(number) if split == "test" else blobs(number))
+
+    def _leaked(self, number: int) -> np.ndarray:
+        if self.leak == "exact" and number == 1:
+            return blobs(3)
+        if self.leak == "near" and number == 1:
+            half = cv2.resize(blobs(3), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            return np.clip(half * 0.8 + 10, 0, 255).astype(np.uint8)
+        return blobs(100 + number)
+
+
+def blobs(number: int, height: int = 70, width: int = 90) -> np.ndarray:
+    """A smooth random RGB picture."""
+    coarse = np.random.default_rng(number).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC))
+
+
+def dark() -> Task:
+    """Low light with its defaults."""
+    return Task("dark", PartRef(name="low_light"), EvaluationProtocol("rgb", 1))
+
+
+def noisy(*, sigma: float = 25.0) -> Task:
+    """Float images."""
+    return Task("noisy", PartRef(name="gaussian_noise", options={"sigma": sigma}), EvaluationProtocol("rgb", 1))
+
+
+def shrunk() -> Task:
+    """A degradation that breaks its promise to keep the size."""
+    return Task("shrunk", PartRef(name="shrink"), EvaluationProtocol("rgb", 1))
+
+
+def paired() -> Task:
+    """A task whose data set should bring the degraded images."""
+    return Task("paired", None, EvaluationProtocol("rgb", 1))
+
+
+class Shrink:
+    """Cuts the image."""
+
+    quantised = True
+
+    def __call__(self, clean: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        return clean[:-2]
+
+
+def registry() -> Registry:
+    here = str(Path(__file__).resolve())
+    guests = [Entry("dataset", "small", f"{here}:Small"), Entry("degradation", "shrink", f"{here}:Shrink")]
+    guests += [Entry("task", name, f"{here}:{name}") for name in ("dark", "noisy", "shrunk", "paired")]
+    return Registry(BUILT_IN).extended(guests)
+
+
+def prepared(split: str = "train", task: str = "dark", tile: int | None = 32, **options: object) -> PreparedSet:
+    """The set `small` for a task; whole images when `tile` is None. `options` go to the data set."""
+    dataset = PartRef(name="small", options=options, digest=Small(**options).fingerprint())  # type: ignore[arg-type]
+    return PreparedSet(dataset=dataset, task=PartRef(name=task), split=split, tile=tile, stride=tile)

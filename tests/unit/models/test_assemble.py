@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.api.reference import PartRef
+from harness.core.errors import DataError, HarnessError
+from harness.models.assemble import RestorationModel, build_model, start_from_base
+from harness.models.weights import save_weights
+from harness.parts.catalogue import REGISTRY
+from harness.spec.cell import Cell, Variant
+
+NAFNET = PartRef(
+    name="nafnet", options={"width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1], "tlc": None}
+)
+RESTORMER = PartRef(name="restormer", options={"dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1})
+DIM = 6
+
+
+def cell(backbone: PartRef | None = NAFNET, seed: int = 0, base: Cell | None = None, **variant: Any) -> Cell:
+    task, train = PartRef(name="low_light"), PartRef(name="photos")
+    return Cell(task=task, train=train, backbone=backbone, variant=Variant(**variant), seed=seed, base=base)
+
+
+def refined(regime: str = "joint", **more: Any) -> Cell:
+    return cell(refiner=PartRef(name="ptg_rm"), prior=PartRef(name="nss"), regime=regime, **more)
+
+
+def build(of: Cell) -> RestorationModel:
+    return build_model(of, REGISTRY, DIM if of.variant.refiner else None)
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.rand(2, 3, 16, 16), torch.nn.functional.normalize(torch.randn(2, DIM), dim=1)
+
+
+def equal(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    first, second = one.state_dict(), other.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def train_step(model: RestorationModel) -> None:
+    lq, prior = batch()
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    restored = model(lq, prior)
+    loss = restored.final.square().mean()
+    if restored.initial_BCHW.requires_grad:
+        loss = loss + restored.initial_BCHW.square().mean()
+    loss.backward()
+    optimizer.step()
+
+
+def test_base_gives_the_initial_restoration_only() -> None:
+    lq, _ = batch()
+    restored = build(cell())(lq)
+    assert restored.refined_BCHW is None
+    assert restored.final.shape == lq.shape
+
+
+def test_refiner_gets_both_images_and_the_prior() -> None:
+    model, (lq, prior) = build(refined()), batch()
+    restored = model(lq, prior)
+    assert torch.equal(restored.initial_BCHW, model.backbone(lq))
+    assert torch.equal(restored.final, model.refiner(lq, restored.initial_BCHW, prior))
+
+
+def test_weights_depend_on_the_cell_alone() -> None:
+    torch.manual_seed(1)
+    first = build(refined())
+    torch.manual_seed(2)
+    assert equal(first, build(refined()))
+    assert not equal(first, build(refined(seed=1)))
+
+
+def test_random_state_is_left_as_it_was() -> None:
+    before = torch.random.get_rng_state()
+    build(refined())
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_sizes_suit_backbone_and_refiner() -> None:
+    assert build(cell()).size_multiple == 1
+    assert build(refined()).size_multiple == 4
+    assert build(refined(backbone=RESTORMER)).size_multiple == 8
+    assert build(refined(backbone=RESTORMER)).capabilities.taps[-1] == "latent"
+
+
+def test_parameter_counts_part_backbone_and_added() -> None:
+    base, model = build(cell()), build(refined())
+    own, added = model.parameter_counts()
+    assert base.parameter_counts() == (own, 0)
+    assert own + added == sum(parameter.numel() for parameter in model.parameters())
+    assert added == 672_170 - 2 * 256 * (512 - DIM)
+
+
+def test_joint_trains_both() -> None:
+    model, before = build(refined()), build(refined())
+    train_step(model)
+    assert not equal(model.backbone, before.backbone)
+    assert not equal(model.refiner, before.refiner)
+
+
+@pytest.fixture
+def base_checkpoint(tmp_path: Path) -> tuple[RestorationModel, Path]:
+    base, path = build(cell()), tmp_path / "final.safetensors"
+    train_step(base)
+    save_weights(base, path)
+    return base, path
+
+
+@pytest.mark.parametrize("regime", ["from_base", "frozen"])
+def test_start_from_base_takes_the_backbone(base_checkpoint: tuple[RestorationModel, Path], regime: str) -> None:
+    base, path = base_checkpoint
+    model = build(refined(regime, base=cell()))
+    assert not equal(model.backbone, base.backbone)
+    refiner = {key: value.clone() for key, value in model.refiner.state_dict().items()}
+    start_from_base(model, path)
+    assert equal(model.backbone, base.backbone)
+    assert all(torch.equal(value, refiner[key]) for key, value in model.refiner.state_dict().items())
+    train_step(model)
+    assert equal(model.backbone, base.backbone) is (regime == "frozen")
+
+
+def test_frozen_backbone_stays_fixed_in_training_mode() -> None:
+    model, (lq, prior) = build(refined("frozen", base=cell())), batch()
+    assert model.train().training
+    assert not any(module.training for module in model.backbone.modules())
+    assert all(module.training for module in model.refiner.modules())
+    assert not any(parameter.requires_grad for parameter in model.backbone.parameters())
+    restored = model(lq, prior)
+    assert not restored.initial_BCHW.requires_grad
+    assert restored.final.requires_grad
+    model.eval()
+    assert not any(module.training for module in model.modules())
+
+
+def test_another_backbones_checkpoint_is_refused(base_checkpoint: tuple[RestorationModel, Path]) -> None:
+    with pytest.raises(DataError, match="made for another Restormer") as caught:
+        start_from_base(build(cell(RESTORMER)), base_checkpoint[1])
+    assert caught.value.kind == "checkpoint"
+
+
+def test_placement_on_features_is_refused_with_what_works() -> None:
+    with pytest.raises(HarnessError, match=r"PTGRM cannot be placed on 'features'(.|\n)*supported: image"):
+        build(refined(placement="features"))
+
+
+def test_refiner_without_prior_is_refused() -> None:
+    with pytest.raises(HarnessError, match="needs a prior"):
+        build_model(refined(), REGISTRY, None)
+    with pytest.raises(HarnessError, match="prior vectors"):
+        build(refined())(batch()[0])
+
+
+def test_input_cell_has_no_network() -> None:
+    with pytest.raises(HarnessError, match="degraded input"):
+        build(cell(None))
+
+
+def test_checkpoint_holds_the_whole_model(tmp_path: Path) -> None:
+    prefixes = {key.partition(".")[0] for key in build(refined()).state_dict()}
+    assert prefixes == {"backbone", "refiner"}

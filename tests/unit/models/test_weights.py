@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from harness.core.errors import DataError
+from harness.core.identity import file_sha256
+from harness.models.weights import load_weights, rename, save_weights
+
+
+class Small(nn.Module):
+    official_names = {"body": "", "old": "new"}  # noqa: RUF012
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.new = nn.Linear(3, width)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Small, Path, str]:
+    module, path = Small(), tmp_path / "checkpoint" / "final.safetensors"
+    return module, path, save_weights(module, path)
+
+
+def test_round_trip_gives_the_files_digest(saved: tuple[Small, Path, str]) -> None:
+    module, path, sha256 = saved
+    other = Small()
+    assert load_weights(other, path, sha256=sha256) == sha256 == file_sha256(path)
+    assert torch.equal(other.new.weight, module.new.weight)
+
+
+def test_same_weights_make_the_same_file(saved: tuple[Small, Path, str], tmp_path: Path) -> None:
+    module, _, sha256 = saved
+    assert save_weights(module, tmp_path / "again.safetensors") == sha256
+
+
+def test_shared_tensors_are_written(tmp_path: Path) -> None:
+    module = nn.ModuleDict({"a": (shared := nn.Linear(2, 2)), "b": shared})
+    save_weights(module, tmp_path / "w.safetensors")
+    other = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
+    load_weights(other, tmp_path / "w.safetensors")
+    assert torch.equal(other["b"].weight, shared.weight)
+
+
+@pytest.mark.parametrize("wrapper", [None, "params", "state_dict"])
+def test_published_checkpoints_load_under_their_own_names(tmp_path: Path, wrapper: str | None) -> None:
+    state = {"body.old.weight": torch.ones(4, 3), "body.old.bias": torch.zeros(4)}
+    torch.save(state if wrapper is None else {wrapper: state, "epoch": 3}, tmp_path / "net.pth")
+    module = Small()
+    load_weights(module, tmp_path / "net.pth")
+    assert torch.equal(module.new.weight, torch.ones(4, 3))
+
+
+def test_rename_works_on_whole_parts() -> None:
+    names = {"r1": "encoder.0", "body": ""}
+    renamed = rename({"r1.weight": torch.ones(1), "r1norm.body.bias": torch.ones(1)}, names)
+    assert list(renamed) == ["encoder.0.weight", "r1norm.bias"]
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "noise"])
+def test_damaged_files_are_data_errors(tmp_path: Path, suffix: str, damage: str) -> None:
+    path = tmp_path / f"net{suffix}"
+    if suffix == ".pth":
+        torch.save(Small().state_dict(), path)
+    else:
+        save_weights(Small(), path)
+    content = path.read_bytes()
+    path.write_bytes({"empty": b"", "truncated": content[: len(content) // 2]}.get(damage, b"noise" * 99))
+    if damage == "missing":
+        path.unlink()
+    with pytest.raises(DataError) as caught:
+        load_weights(Small(), path, kind="weights")
+    assert caught.value.kind == "weights"
+    assert caught.value.where == str(path)
+
+
+def test_pickled_code_is_not_run(tmp_path: Path) -> None:
+    torch.save({"evil": Path}, tmp_path / "net.pth")
+    with pytest.raises(DataError, match="damaged or not a file of weights"):
+        load_weights(Small(), tmp_path / "net.pth")
+
+
+def test_other_content_is_refused(tmp_path: Path) -> None:
+    torch.save([1, 2], tmp_path / "net.pth")
+    with pytest.raises(DataError, match="something other than tensors"):
+        load_weights(Small(), tmp_path / "net.pth")
+
+
+def test_wrong_digest_leaves_the_module_alone(saved: tuple[Small, Path, str]) -> None:
+    _, path, _ = saved
+    other = Small()
+    before = other.new.weight.clone()
+    with pytest.raises(DataError, match="expected abc"):
+        load_weights(other, path, sha256="abc")
+    assert torch.equal(other.new.weight, before)
+
+
+def test_another_networks_weights_are_told_apart(saved: tuple[Small, Path, str], tmp_path: Path) -> None:
+    _, path, _ = saved
+    with pytest.raises(DataError, match=r"differs in shape at new\.bias \(4,\), not \(5,\)"):
+        load_weights(Small(5), path, strict=False)
+    torch.save({"new.weight": torch.ones(4, 3), "more": torch.ones(1)}, tmp_path / "net.pth")
+    with pytest.raises(DataError, match=r"lacks new\.bias; has the unknown more"):
+        load_weights(Small(), tmp_path / "net.pth")
+    load_weights(Small(), tmp_path / "net.pth", strict=False)

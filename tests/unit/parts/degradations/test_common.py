@@ -1,0 +1,87 @@
+"""What every degradation promises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.core.errors import HarnessError
+from harness.parts.degradations.gaussian_noise import GaussianNoise
+from harness.parts.degradations.light import linear_to_srgb, srgb_to_linear
+from harness.parts.degradations.low_light import LowLight
+from harness.parts.degradations.motion_blur import MotionBlur
+from harness.parts.degradations.rain import Rain
+
+ALL = [LowLight, GaussianNoise, Rain, MotionBlur]
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_depends_on_the_generator_alone(make: Callable[[], Any], coffee: np.ndarray) -> None:
+    before = coffee.copy()
+    np.random.seed(1)
+    one = make()(coffee, np.random.default_rng(5))
+    np.random.seed(2)
+    same, other = make()(coffee, np.random.default_rng(5)), make()(coffee, np.random.default_rng(6))
+    assert one.dtype == np.float32
+    assert one.shape == coffee.shape
+    np.testing.assert_array_equal(one, same)
+    assert np.abs(one - other).mean() > 1e-3
+    np.testing.assert_array_equal(coffee, before)
+
+
+@pytest.mark.parametrize("make", [LowLight, Rain, MotionBlur])
+def test_quantised_results_stay_in_range(make: Callable[[], Any], coffee: np.ndarray) -> None:
+    degraded = make()(coffee, np.random.default_rng(0))
+    assert make.quantised  # type: ignore[attr-defined]
+    assert degraded.min() >= 0
+    assert degraded.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("make", "low", "high"),
+    [(LowLight, 9.0, 16.0), (GaussianNoise, 20.0, 21.5), (Rain, 18.0, 26.0), (MotionBlur, 17.0, 28.0)],
+)
+def test_input_quality_is_that_of_the_field(
+    make: Callable[[], Any], low: float, high: float, coffee: np.ndarray
+) -> None:
+    degraded = np.clip(make()(coffee, np.random.default_rng(0)), 0, 1)
+    assert low < -10 * math.log10(float(np.mean((degraded - coffee) ** 2))) < high
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (LowLight, {"exposure_min": 0.0}),
+        (LowLight, {"exposure_max": 1.5}),
+        (LowLight, {"exposure_min": 0.5, "exposure_max": 0.1}),
+        (LowLight, {"full_well": 1}),
+        (LowLight, {"read_noise": -1.0}),
+        (GaussianNoise, {"sigma": -1.0}),
+        (GaussianNoise, {"sigma": math.nan}),
+        (Rain, {"density": 0.5}),
+        (Rain, {"length": 1}),
+        (Rain, {"width": 0.0}),
+        (Rain, {"max_angle": 90.0}),
+        (Rain, {"brightness": 1.1}),
+        (Rain, {"layers": 0}),
+        (MotionBlur, {"size": 1}),
+        (MotionBlur, {"size": 20}),
+        (MotionBlur, {"shake": 2.0}),
+    ],
+)
+def test_options_out_of_range_are_refused(make: Callable[..., Any], options: dict[str, float]) -> None:
+    with pytest.raises(HarnessError, match=next(iter(options))) as caught:
+        make(**options)
+    assert caught.value.where.startswith("degradation ")
+    assert caught.value.hint
+
+
+def test_srgb_round_trip_and_known_values() -> None:
+    levels = np.linspace(0, 1, 256)
+    np.testing.assert_allclose(linear_to_srgb(srgb_to_linear(levels)), levels, atol=1e-9)
+    assert srgb_to_linear(np.array(0.5)) == pytest.approx(0.21404, abs=1e-5)
+    assert linear_to_srgb(np.array([-1.0, 2.0])).tolist() == [0.0, pytest.approx(1.0)]

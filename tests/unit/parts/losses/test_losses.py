@@ -1,0 +1,120 @@
+"""Losses: values by hand, gradients where they belong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torchvision.models import vgg19
+
+from harness.core.errors import DataError, MissingWeights
+from harness.core.identity import file_sha256
+from harness.parts.losses import perceptual
+from harness.parts.losses.charbonnier import Charbonnier
+from harness.parts.losses.vgg import FeatureDistance
+
+
+def test_charbonnier_mean_and_sum() -> None:
+    restored, truth = torch.tensor([[3.0, 0.0]]).view(1, 1, 1, 2), torch.zeros(1, 1, 1, 2)
+    expected = (9 + 16) ** 0.5 + 4.0
+    assert Charbonnier(eps=4.0)(restored, truth).item() == pytest.approx(expected / 2)
+    assert Charbonnier(eps=4.0, reduction="sum")(restored, truth).item() == pytest.approx(expected)
+
+
+def test_charbonnier_of_equal_images_is_eps_with_a_finite_gradient() -> None:
+    restored = torch.zeros(1, 3, 4, 4, requires_grad=True)
+    loss = Charbonnier(eps=1e-3)(restored, torch.zeros(1, 3, 4, 4))
+    loss.backward()
+    assert loss.item() == pytest.approx(1e-3)
+    assert restored.grad is not None
+    assert torch.count_nonzero(restored.grad) == 0
+
+
+@pytest.fixture
+def no_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    return tmp_path / "hub" / "checkpoints" / "vgg19-dcbb9e9d.pth"
+
+
+@pytest.fixture(scope="module")
+def state():
+    """VGG-19's layout with random convolutions; the classifier, half a gigabyte, shrunk to nothing."""
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        empty = vgg19(weights=None).state_dict()
+    return {key: torch.randn(value.shape) * 0.02 if key.startswith("features") else value for key, value in empty.items()}
+
+
+def test_without_weights_it_is_blocked(no_file) -> None:
+    (part,) = perceptual.Perceptual.weights()
+    assert part.path == str(no_file)
+    with pytest.raises(MissingWeights) as caught:
+        perceptual.Perceptual()
+    assert "torchvision.models.vgg19" in caught.value.hint
+
+
+def test_another_file_is_refused(no_file) -> None:
+    no_file.write_bytes(b"not the weights")
+    with pytest.raises(DataError, match="dcbb9e9d"):
+        perceptual.Perceptual()
+
+
+def test_planning_can_ask_without_torch() -> None:
+    code = "import sys, harness.parts.losses.perceptual as p; p.Perceptual.weights(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.fixture
+def network(state, tmp_path, monkeypatch):
+    """FeatureDistance over the random state, whose file lacks the classifier."""
+    path = tmp_path / "vgg.pth"
+    torch.save({key: value for key, value in state.items() if key.startswith("features")}, path)
+    monkeypatch.setattr("harness.parts.losses.vgg.vgg19", _without_classifier)
+    return lambda reduction="mean": FeatureDistance(path, reduction)
+
+
+def _without_classifier(weights=None):
+    with torch.device("meta"):
+        network = vgg19(weights=None)
+    network.classifier = torch.nn.Identity()
+    network.features.to_empty(device="cpu")
+    return network
+
+
+def test_perceptual_by_definition(network, state) -> None:
+    torch.manual_seed(1)
+    restored, truth = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
+    reference = _without_classifier().features.eval()
+    reference.load_state_dict({k.removeprefix("features."): v for k, v in state.items() if k.startswith("features")})
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x, y = (((image.permute(0, 2, 3, 1) - mean) / std).permute(0, 3, 1, 2) for image in (restored, truth))
+    expected, weights = 0.0, dict(zip((1, 6, 11, 20, 29), (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1), strict=True))
+    with torch.no_grad():
+        for index, layer in enumerate(reference):
+            x, y = layer(x), layer(y)
+            if index in weights:
+                expected += weights[index] * (x.clone() - y.clone()).abs().mean().item()
+    distance = network()
+    assert distance(restored, truth).item() == pytest.approx(expected, rel=1e-4)
+    assert distance(restored, restored).item() == 0.0
+
+
+def test_only_the_restored_image_gets_a_gradient(network) -> None:
+    restored, truth = torch.rand(1, 3, 32, 32, requires_grad=True), torch.rand(1, 3, 32, 32, requires_grad=True)
+    distance = network("sum")
+    distance(restored, truth).backward()
+    assert restored.grad is not None
+    assert restored.grad.abs().sum() > 0
+    assert truth.grad is None
+    assert all(parameter.grad is None for parameter in distance.parameters())
+
+
+def test_the_whole_part_with_a_file_that_it_accepts(no_file, network, state, monkeypatch) -> None:
+    torch.save({key: value for key, value in state.items() if key.startswith("features")}, no_file)
+    monkeypatch.setattr(perceptual, "SHA256", file_sha256(no_file)[:8])
+    loss = perceptual.Perceptual(reduction="sum").to("cpu")
+    assert loss.reduction == "sum"
+    assert loss(torch.zeros(1, 3, 32, 32), torch.ones(1, 3, 32, 32)).item() > 0

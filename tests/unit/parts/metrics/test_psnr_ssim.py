@@ -1,0 +1,102 @@
+"""PSNR and SSIM against numbers that can be worked out by hand. Real photographs: tests/calibration."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from harness.core.errors import DataError
+from harness.api.parts import EvaluationProtocol
+from harness.parts.metrics.colour import luma, planes
+from harness.parts.metrics.psnr import PSNR
+from harness.parts.metrics.ssim import C1, C2, SSIM
+from harness.tasks.protocols import RGB_FLOAT, RGB_UINT8, RGB_UINT8_SSIM3D, Y_UINT8
+
+GRAY = EvaluationProtocol("gray_uint8", 1, colour="gray", ssim="y")
+
+
+def flat(value: float, height: int = 16, width: int = 20) -> np.ndarray:
+    return np.full((height, width, 3), float(value))
+
+
+def noise(seed: int = 0, height: int = 24, width: int = 20) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.float64)
+
+
+def test_psnr_of_a_constant_error() -> None:
+    assert PSNR(RGB_UINT8)(flat(100), flat(105)) == pytest.approx(20 * math.log10(255 / 5), abs=1e-12)
+
+
+def test_psnr_of_identical_images_is_infinite() -> None:
+    image = noise()
+    assert PSNR(RGB_UINT8)(image, image.copy()) == math.inf
+
+
+def test_psnr_weighs_all_channels_alike() -> None:
+    other = flat(100.0)
+    other[..., 1] += 3
+    assert PSNR(RGB_UINT8)(other, flat(100)) == pytest.approx(10 * math.log10(255**2 / 3), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("rgb", "expected"),
+    # MATLAB: rgb2ycbcr(uint8(cat(3, r, g, b))), first channel
+    [((0, 0, 0), 16), ((255, 255, 255), 235), ((255, 0, 0), 81), ((0, 255, 0), 145), ((0, 0, 255), 41)],
+)
+def test_luma_is_matlabs(rgb: tuple[int, int, int], expected: int) -> None:
+    image = np.array(rgb, float)[None, None]
+    assert luma(image, Y_UINT8).item() == expected
+    unrounded = EvaluationProtocol("y_float", 1, colour="y", rounding="none", ssim="y")
+    assert abs(luma(image, unrounded).item() - expected) < 0.5
+
+
+def test_limited_range_reads_higher_than_full_range() -> None:
+    one, other = noise(1), np.clip(noise(1) + np.random.default_rng(2).normal(0, 40, (24, 20, 3)), 0, 255)
+    assert PSNR(Y_UINT8)(one, other) - PSNR(GRAY)(one, other) == pytest.approx(20 * math.log10(255 / 219), abs=0.02)
+
+
+def test_gray_images_keep_their_values_under_the_colour_gray() -> None:
+    image = np.repeat(noise()[..., :1], 3, axis=2)
+    np.testing.assert_array_equal(planes(image, GRAY), image[..., :1])
+
+
+def test_rgb_images_go_through_unchanged() -> None:
+    image = noise()
+    assert planes(image, RGB_UINT8) is image
+
+
+@pytest.mark.parametrize("protocol", [RGB_UINT8, RGB_UINT8_SSIM3D, Y_UINT8, RGB_FLOAT])
+def test_ssim_of_identical_images_is_one(protocol: EvaluationProtocol) -> None:
+    assert SSIM(protocol)(noise(), noise()) == pytest.approx(1.0, abs=1e-12)
+
+
+def test_ssim_of_flat_images_is_its_luminance_term() -> None:
+    expected = (2 * 100 * 120 + C1) / (100**2 + 120**2 + C1)
+    for protocol in (RGB_UINT8, RGB_UINT8_SSIM3D):
+        assert SSIM(protocol)(flat(100), flat(120)) == pytest.approx(expected, abs=1e-9)
+
+
+def test_ssim_of_one_window_by_definition() -> None:
+    """An 11×11 image has one window inside: the formula with weighted moments, no filter involved."""
+    one, other = noise(3, 11, 11)[..., 0], noise(4, 11, 11)[..., 0]
+    taps = np.exp(-((np.arange(11) - 5) ** 2) / (2 * 1.5**2))
+    weights = np.outer(taps, taps) / taps.sum() ** 2
+    mean = [(weights * image).sum() for image in (one, other)]
+    variance = [(weights * (image - m) ** 2).sum() for image, m in zip((one, other), mean, strict=True)]
+    covariance = (weights * (one - mean[0]) * (other - mean[1])).sum()
+    expected = (2 * mean[0] * mean[1] + C1) * (2 * covariance + C2)
+    expected /= (mean[0] ** 2 + mean[1] ** 2 + C1) * (variance[0] + variance[1] + C2)
+    stack = [np.repeat(image[..., None], 3, axis=2) for image in (one, other)]
+    assert SSIM(RGB_UINT8)(*stack) == pytest.approx(expected, abs=1e-10)
+
+
+def test_ssim_may_be_negative() -> None:
+    image = noise(5)
+    assert SSIM(RGB_UINT8)(255 - image, image) < -0.5
+
+
+def test_ssim_refuses_images_below_its_window() -> None:
+    with pytest.raises(DataError, match="11×11 pixels, the image has 30×10"):
+        SSIM(RGB_UINT8)(noise(0, 10, 30), noise(1, 10, 30))

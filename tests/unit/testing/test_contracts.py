@@ -1,0 +1,191 @@
+"""The contract classes catch parts that break their promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness.api.parts import Capabilities
+from harness.testing.backbone import BackboneContract
+from harness.testing.prior import DerivedPriorContract, PriorContract
+from harness.testing.refiner import RefinerContract
+
+
+def cases(contract: type) -> list[str]:
+    return [name for name in dir(contract) if name.startswith("test_")]
+
+
+def broken(contract: Any) -> set[str]:
+    """Names of the contract's tests that fail."""
+    failed = set()
+    for name in cases(type(contract)):
+        try:
+            getattr(contract, name)()
+        except (AssertionError, RuntimeError):
+            failed.add(name)
+    return failed
+
+
+class Good(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.capabilities = Capabilities(taps=("conv",), licence="MIT", paper="none")
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, lq_BCHW: Tensor) -> Tensor:
+        return lq_BCHW + self.conv(lq_BCHW)
+
+
+class Mixes(Good):
+    def forward(self, lq_BCHW: Tensor) -> Tensor:
+        return super().forward(lq_BCHW - lq_BCHW.mean(0, keepdim=True))
+
+
+class Shrinks(Good):
+    def forward(self, lq_BCHW: Tensor) -> Tensor:
+        return super().forward(lq_BCHW)[..., 1:]
+
+
+class Idle(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(3))
+
+
+class Untapped(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        self.capabilities = Capabilities(taps=("latent",), licence="MIT", paper="none")
+
+
+class Numpy(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv.weight.data = torch.from_numpy(np.random.default_rng().random((3, 3, 3, 3), dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("network", "caught"),
+    [
+        (Good, set()),
+        (Mixes, {"test_image_does_not_depend_on_its_batch", "test_smallest_size_works"}),
+        (Shrinks, {"test_keeps_the_size", "test_odd_sizes_work_once_padded"}),
+        (Idle, {"test_gradient_reaches_every_parameter"}),
+        (Untapped, {"test_taps_give_feature_maps"}),
+        (Numpy, {"test_weights_come_from_the_seed"}),
+    ],
+)
+def test_backbone_contract(network: Callable[[], nn.Module], caught: set[str]) -> None:
+    class Case(BackboneContract):
+        def make(self) -> Any:
+            return network()
+
+    assert broken(Case()) - {"test_smallest_size_works"} == caught - {"test_smallest_size_works"}
+
+
+class Adds(nn.Module):
+    size_multiple = 1
+
+    def __init__(self, prior_dim: int) -> None:
+        super().__init__()
+        self.map = nn.Linear(prior_dim, 3)
+
+    def forward(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor) -> Tensor:
+        return initial_BCHW + 0.01 * self.map(prior_BD)[:, :, None, None]
+
+
+class Deaf(Adds):
+    def forward(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor) -> Tensor:
+        return super().forward(lq_BCHW, initial_BCHW, torch.zeros_like(prior_BD))
+
+
+class Forgetful(Adds):
+    def forward(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor) -> Tensor:
+        return super().forward(lq_BCHW, torch.zeros_like(initial_BCHW), prior_BD)
+
+
+@pytest.mark.parametrize(
+    ("refiner", "caught"),
+    [
+        (Adds, set()),
+        (Deaf, {"test_uses_the_prior", "test_gradient_reaches_every_parameter"}),
+        (Forgetful, {"test_gradient_reaches_the_initial_restoration", "test_starts_near_the_initial_restoration"}),
+    ],
+)
+def test_refiner_contract(refiner: Callable[[int], nn.Module], caught: set[str]) -> None:
+    class Case(RefinerContract):
+        def make(self, prior_dim: int) -> Any:
+            return refiner(prior_dim)
+
+    assert broken(Case()) == caught
+
+
+class Colours:
+    dim = 3
+
+    def encode(self, lq_BCHW: Tensor) -> Tensor:
+        return torch.nn.functional.normalize(lq_BCHW.mean((-2, -1)), dim=1)
+
+
+class Long(Colours):
+    def encode(self, lq_BCHW: Tensor) -> Tensor:
+        return lq_BCHW.mean((-2, -1))
+
+
+class Noisy(Colours):
+    def encode(self, lq_BCHW: Tensor) -> Tensor:
+        return torch.nn.functional.normalize(torch.randn(len(lq_BCHW), 3), dim=1)
+
+
+class Centring(Colours):
+    def encode(self, lq_BCHW: Tensor) -> Tensor:
+        return super().encode(lq_BCHW + lq_BCHW.mean(0, keepdim=True))
+
+
+@pytest.mark.parametrize(
+    ("prior", "caught"),
+    [
+        (Colours, set()),
+        (Long, {"test_gives_unit_vectors"}),
+        (
+            Noisy,
+            {
+                "test_is_fixed",
+                "test_leaves_the_random_state_alone",
+                "test_row_depends_on_its_image_alone",
+                "test_two_of_a_kind_agree",
+            },
+        ),
+        (Centring, {"test_row_depends_on_its_image_alone"}),
+    ],
+)
+def test_prior_contract(prior: Callable[[], Any], caught: set[str]) -> None:
+    class Case(PriorContract):
+        def make(self) -> Any:
+            return prior()
+
+    assert broken(Case()) == caught
+
+
+class Copies:
+    def derive(self, rows_ND: Any, train_rows_MD: Any, keys: Any, images: Any) -> Any:
+        return rows_ND
+
+
+class Drops(Copies):
+    def derive(self, rows_ND: Any, train_rows_MD: Any, keys: Any, images: Any) -> Any:
+        return rows_ND[1:]
+
+
+@pytest.mark.parametrize(("prior", "caught"), [(Copies, set()), (Drops, {"test_gives_a_row_a_sample"})])
+def test_derived_prior_contract(prior: Callable[[], Any], caught: set[str]) -> None:
+    class Case(DerivedPriorContract):
+        def make(self) -> Any:
+            return prior()
+
+    assert broken(Case()) == caught
