@@ -18,19 +18,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Prints the parity table from what the parity tests recorded."""
     reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
-    rows = [
-        value
-        for report in reports
-        if report.when == "call"
-        for name, value in report.user_properties
-        if name == "parity"
-    ]
+    calls = [report for report in reports if report.when == "call"]
+    rows = [value for report in calls for name, value in report.user_properties if name == "parity"]
     if not rows:
         return
     terminalreporter.section("parity with the authors' networks")
     terminalreporter.line(f"{'network':<14} {'config':<28} {'parameters':>12} {'max error':>10} {'tolerance':>10}")
     for network, config, parameters, error, tolerance in sorted(rows):
-        verdict = "" if error <= tolerance else "  OVER"
-        terminalreporter.line(
-            f"{network:<14} {config:<28} {parameters:>12,} {error:>10.2e} {tolerance:>10.2e}{verdict}"
-        )
+        numbers = f"{parameters:>12,} {error:>10.2e} {tolerance:>10.2e}"
+        terminalreporter.line(f"{network:<14} {config:<28} {numbers}{'' if error <= tolerance else '  OVER'}")

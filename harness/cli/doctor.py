@@ -63,7 +63,7 @@ class Finding:
 
 
 def doctor(out: OutOption = None) -> None:
-    """Check this machine: python, packages, devices, Ray, MLflow, weights, disk. Exit code 3 when something is missing."""
+    """Check this machine: python, packages, devices, Ray, MLflow, weights, disk. Exit code 3: something is missing."""
     folder = out or Path("results")
     data = os.environ.get("PRIORBENCH_DATA")
     checks: list[Callable[[], list[Finding]]] = [

@@ -151,7 +151,7 @@ class LineProgress(_Display):
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT):
-            self.say("  … ".join([self.board.headline(), *self.board.running_lines()]))
+            self.say(" … ".join([self.board.headline(), *self.board.running_lines()]))
 
     def end(self) -> None:
         self._ended.set()

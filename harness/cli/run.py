@@ -12,10 +12,8 @@ from harness.cli.common import ForceOption, LimitOption, OutOption, SetOption, S
 from harness.core.paths import Layout, write_text
 from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
-from harness.parts.plugins import extend
+from harness.parts.plugins import open_suite
 from harness.planning.plan import Plan, clear, make_plan
-from harness.spec.expand import expand
-from harness.spec.parse import load_suite
 from harness.spec.resolved import ResolvedSuite
 
 if TYPE_CHECKING:
@@ -48,9 +46,7 @@ def run(
     began = monotonic()
     for kind, name in (("executor", executor), ("tracker", tracker)):
         REGISTRY.get(kind, name)  # a misspelt name is said before anything is written
-    suite_file = load_suite(suite, set_ or ())
-    registry = extend(REGISTRY, suite_file.plugins)
-    resolved = expand(suite_file, registry)
+    resolved, registry = open_suite(suite, set_ or ())
     layout = layout_for(resolved.name, out)
     plan = make_plan(resolved, layout, registry, force=force or (), limit=limit)
     summary = None

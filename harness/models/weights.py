@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256 as hash_bytes
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from harness.core.errors import DataError, FailureClass
 from harness.core.identity import file_sha256
-from harness.core.paths import atomic_file
+from harness.core.paths import write_bytes
 
 State = dict[str, Tensor]
 
@@ -29,10 +30,9 @@ def save_weights(module: nn.Module, path: Path) -> str:
     """
     # Cloned: safetensors refuses tensors that share memory.
     state = {key: tensor.detach().cpu().clone().contiguous() for key, tensor in module.state_dict().items()}
-    with atomic_file(path) as temporary:
-        save_file(state, temporary)
-        sha256 = file_sha256(temporary)
-    return sha256
+    content = save(state)  # Not save_file: it reports a full disk as an error of its own, not as an OSError.
+    write_bytes(path, content)
+    return hash_bytes(content).hexdigest()
 
 
 def load_weights(
@@ -47,7 +47,7 @@ def load_weights(
 
     Published checkpoints load too: parameter names are translated by the module's `official_names` where it has them.
     With `strict`, every parameter must be in the file and nothing else; without, whatever fits is loaded, but shapes
-    must still agree. Raises DataError of `kind` (say `weights` for files that the user brought) when the file is missing,
+    must still agree. Raises DataError of `kind` (`weights` for files that the user brought) when the file is missing,
     damaged, not the one with that digest, or made for another module; the module is then untouched.
     """
     found = file_digest(path, kind=kind)

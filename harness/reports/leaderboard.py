@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.core.errors import HarnessError
 from harness.core.identity import canonical_json, digest
+from harness.core.paths import Layout
 from harness.core.registry import Registry
+from harness.parts.catalogue import REGISTRY
+from harness.parts.plugins import extend
 from harness.reports.aggregate import Summary, summarise
-from harness.reports.query import CellResult, Column
+from harness.reports.query import CellResult, Column, query
 from harness.spec.cell import Cell
+from harness.spec.resolved import ResolvedSuite
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,29 @@ class Leaderboard:
         return self.datasets[column.dataset, column.content]
 
 
+def stored_suites(layout: Layout) -> list[ResolvedSuite]:
+    """The suites that have been run in a folder of results, by name. Raises HarnessError when there is none."""
+    paths = sorted(layout.suite("*").parent.glob("*.json"))
+    if not paths:
+        raise HarnessError("no suite has been run here", where=str(layout.out), hint="bench run SUITE --out DIR")
+    return [ResolvedSuite.model_validate_json(path.read_bytes()) for path in paths]
+
+
+def leaderboard(layout: Layout, suite: str | None = None, registry: Registry = REGISTRY) -> Leaderboard:
+    """The table of one suite that has been run in a folder of results, or of all of them."""
+    suites = [stored for stored in stored_suites(layout) if suite in (None, stored.name)]
+    if not suites:
+        raise HarnessError(f"suite {suite!r} has not been run here", where=str(layout.out), hint=f"bench run {suite}")
+    return board_of(suites, layout, registry)
+
+
+def board_of(suites: Sequence[ResolvedSuite], layout: Layout, registry: Registry = REGISTRY) -> Leaderboard:
+    """The table of some suites from the records below `layout`, wherever those came from."""
+    extended = [(suite, extend(registry, suite.plugins)) for suite in suites]
+    everything = extend(registry, list(dict.fromkeys(file for suite in suites for file in suite.plugins)))
+    return build(query(extended, layout), everything)
+
+
 def metric_style(registry: Registry, name: str) -> MetricStyle:
     """A metric's title with unit and direction, and its decimals, from the part's class attributes."""
     metric = registry.load("metric", name)
@@ -71,7 +99,9 @@ def build(results: Sequence[CellResult], registry: Registry) -> Leaderboard:
     return Leaderboard(sections, styles, dict(zip(sets, _distinct(sets), strict=True)))
 
 
-def _grouped(results: Iterable[CellResult], key) -> dict[tuple[str, str], list[CellResult]]:  # type: ignore[no-untyped-def]
+def _grouped(
+    results: Iterable[CellResult], key: Callable[[CellResult], tuple[str, str]]
+) -> dict[tuple[str, str], list[CellResult]]:
     groups: dict[tuple[str, str], list[CellResult]] = {}
     for result in results:
         groups.setdefault(key(result), []).append(result)

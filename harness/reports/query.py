@@ -84,8 +84,8 @@ def _results(suite: ResolvedSuite, registry: Registry, layout: Layout) -> list[C
     ]
 
 
-def _gap(result: CellResult, blocked: str | None) -> str:
-    return f"blocked: {blocked}" if blocked else result.reason or "not run yet"
+def _gap(result: CellResult, blocked: Mapping[str, str]) -> str:
+    return f"blocked: {blocked[result.id]}" if result.id in blocked else result.reason or "not run yet"
 
 
 def _result(suite_cell: SuiteCell, metrics: Sequence[str], layout: Layout, disk: Disk, needs: Needs) -> CellResult:

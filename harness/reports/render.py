@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Iterator
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from harness.reports.aggregate import Spread, Summary
@@ -20,6 +22,7 @@ LEGEND = (
     "+params: parameters that the refiner adds."
 )
 CSV_DECIMALS = 6
+ENDLESS = 1000
 
 
 def number(value: float, decimals: int, *, sign: bool = False) -> str:
@@ -79,6 +82,34 @@ def _name(section: Section, row: Row) -> str:
     return " ".join(dict.fromkeys((section.task, row.backbone, row.variant)))
 
 
+def render(board: Leaderboard, form: str, width: int | None = None) -> str:
+    """The leaderboard as `table`, `md` or `csv`. Tables are folded to `width`: the terminal's, or endless without one.
+
+    Raises ValueError for another form.
+    """
+    if form == "csv":
+        return to_csv(board)
+    if form == "md":
+        return markdown(board)
+    if form != "table":
+        raise ValueError(f"no such form: {form!r}")
+    return terminal(board, width or (get_terminal_size().columns if sys.stdout.isatty() else ENDLESS))
+
+
+def terminal(board: Leaderboard, width: int) -> str:
+    """Tables, legend and notes for reading on a terminal of that width."""
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=width, force_terminal=False, highlight=False, markup=False)
+    for table in tables(board):
+        console.print(table)
+    console.print(LEGEND)
+    for note in notes(board):
+        console.print(f"  {note}")
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
 def tables(board: Leaderboard) -> Iterator[Table]:
     """A rich table a section, for a console to print."""
     from rich.box import SIMPLE_HEAD
@@ -86,9 +117,9 @@ def tables(board: Leaderboard) -> Iterator[Table]:
     from rich.text import Text
 
     for section in board.sections:
-        table = Table(title=title(section), title_justify="left", box=SIMPLE_HEAD)
+        table = Table(title=Text(title(section)), title_justify="left", box=SIMPLE_HEAD)
         for index, name in enumerate(header(board, section)):
-            table.add_column(name, justify="left" if index < 2 else "right", no_wrap=index >= 2)
+            table.add_column(Text(name), justify="left" if index < 2 else "right", overflow="fold")
         for row in section.rows:
             table.add_row(*map(Text, cells(board, section, row)))
         yield table
@@ -127,10 +158,8 @@ def to_csv(board: Leaderboard) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     names = [f"{board.dataset(column)}.{column.metric}@{column.protocol}" for column in columns]
-    writer.writerow(
-        ["task", "backbone", "variant", "added_parameters", *(f"{name}.{field}" for name in names for field in FIELDS)]
-        + ["note"]
-    )
+    numbers = [f"{name}.{field}" for name in names for field in FIELDS]
+    writer.writerow(["task", "backbone", "variant", "added_parameters", *numbers, "note"])
     for section in board.sections:
         for row in section.rows:
             fields = [field for column in columns for field in _fields(row, column)]

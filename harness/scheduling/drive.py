@@ -69,8 +69,6 @@ class Summary:
     failures: list[FailedJob] = field(default_factory=list)
     not_run: list[tuple[str, str]] = field(default_factory=list)
     """(job, reason) of jobs that needed a failed or blocked one."""
-    blocked: list[tuple[str, str]] = field(default_factory=list)
-    """(cell, reason) of cells that cannot run on this machine as it is."""
     untracked: dict[str, str] = field(default_factory=dict)
     """Reason by cell id, of records that the tracker does not have yet."""
     seconds: float = 0.0
@@ -125,24 +123,18 @@ class _Run:
         """By identity of the executor's handle, which is kept alive beside it."""
         self.began = monotonic()
         self.summary = Summary(already=sum(planned.state == "done" for planned in plan.jobs))
-        for status in plan.cells:
-            if status.state == "blocked":
-                labels, cell = status.suite_cell.labels, status.suite_cell.cell
-                title = f"{labels.task} {labels.backbone} {labels.variant} seed {cell.seed}"
-                self.summary.blocked.append((title, status.reason))
 
     def loop(self) -> None:
         self.executor.expect([job_resources(job, self.capacity) for job in self.graph.jobs.values()])
         for job in self.graph.first():
             self.submit(_Flight(job))
         while self.graph.open:
-            ended = self.executor.poll(POLL)
-            for handle, outcome in ended:
+            for handle in self.executor.running():
+                self.note_started(self.flights[id(handle)][1])
+            for handle, outcome in self.executor.poll(POLL):
                 flight = self.flights.pop(id(handle))[1]
                 self.note_started(flight)  # it may have started and ended between two looks
                 self.take(flight, outcome)
-            for handle in self.executor.running():
-                self.note_started(self.flights[id(handle)][1])
 
     def submit(self, flight: _Flight) -> None:
         job = flight.job

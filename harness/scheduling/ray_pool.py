@@ -104,6 +104,8 @@ class RayPool:
         self._seats: list[_Seat] = []
         self._queue: list[Ticket] = []
         self._submitted = 0
+        self._full: set[Shape] = set()
+        """Shapes for which nothing was free when jobs were last placed, and nothing has ended since."""
 
     def capacity(self) -> Mapping[str, float]:
         total = ray.cluster_resources()
@@ -123,13 +125,14 @@ class RayPool:
         ticket = Ticket(priority, self._submitted, job_file, _shape(resources))
         self._submitted += 1
         insort(self._queue, ticket)
+        if ticket.shape not in self._full:
+            self._place()
         return ticket
 
     def poll(self, timeout: float) -> Sequence[tuple[Ticket, JobOutcome]]:
-        """Starts what fits, then waits. Raises HarnessError when workers cannot start at all."""
+        """See Executor. Raises HarnessError when workers cannot start at all."""
         ended: list[tuple[Ticket, JobOutcome]] = []
         deadline = monotonic() + timeout
-        self._place()
         while not ended:
             pending = {seat.starting or seat.outcome: seat for seat in self._seats if not seat.idle}
             if not pending:
@@ -160,11 +163,11 @@ class RayPool:
         """Gives waiting jobs to idle workers, in order, and starts workers for those that find none."""
         capacity = self.capacity()
         starting = Counter(seat.shape for seat in self._seats if seat.starting is not None)
-        full: set[Shape] = set()
+        self._full.clear()
         waiting: list[Ticket] = []
         for ticket in self._queue:
             shape = ticket.shape
-            seat = None if shape in full else next((s for s in self._seats if s.idle and s.shape == shape), None)
+            seat = None if shape in self._full else next((s for s in self._seats if s.idle and s.shape == shape), None)
             if seat is not None:
                 ticket.started = monotonic()
                 seat.ticket, seat.outcome = ticket, seat.actor.run.remote(ticket.job_file)
@@ -172,10 +175,10 @@ class RayPool:
             waiting.append(ticket)
             if starting[shape]:
                 starting[shape] -= 1  # that one is on its way for this job
-            elif shape not in full and self._make_room(shape, capacity):
+            elif shape not in self._full and self._make_room(shape, capacity):
                 self._seats.append(_hire(shape))
             else:
-                full.add(shape)
+                self._full.add(shape)
         self._queue = waiting
 
     def _free(self, capacity: Mapping[str, float]) -> Shape:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -93,10 +95,16 @@ class Cell(Frozen):
         content["base"] = self.base.id if self.base else None
         return content
 
-    @property
+    @cached_property
     def id(self) -> str:
         """12 hex digits; the same for the same resolved content on every machine."""
         return digest(self.content(), 12)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Cell:
+        """A copy, which has an id of its own: pydantic would copy the cached one along."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("id", None)
+        return copied
 
     @property
     def requires(self) -> tuple[Cell, ...]:

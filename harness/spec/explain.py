@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from harness.core.identity import canonical_json
 from harness.spec.cell import Cell
 
 ABSENT = "—"
@@ -41,29 +42,50 @@ def flatten(cell: Cell) -> dict[str, Any]:
 
 
 def _fields(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """(dotted name, scalar) of everything inside a value; an empty mapping or list has none."""
+    """(dotted name, value) of everything inside a value; a list of plain values stays whole, an empty one has none."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _fields(f"{prefix}.{key}" if prefix else key, item)
-    elif isinstance(value, list):
+    elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
         for index, item in enumerate(value):
             yield from _fields(f"{prefix}.{index}", item)
-    else:
+    elif value != []:
         yield prefix, value
 
 
 def explain(left: Cell, right: Cell) -> list[Difference]:
     """The fields that differ, in the order of the cells' content. Empty for cells of the same id.
 
-    A required cell's field that differs exactly as the cell's own field does follows from it, and is left out.
+    A required cell's field that differs exactly as the cell's own field does follows from it, and is left out. A part
+    or a required cell that only one of the two has is named once, and not field by field.
     """
     a, b = flatten(left), flatten(right)
     pairs = {field: (_shown(a, field), _shown(b, field)) for field in (a | b) if _shown(a, field) != _shown(b, field)}
-    return [
-        Difference(field, *values)
-        for field, values in pairs.items()
-        if _own(field) == field or pairs.get(_own(field)) != values
-    ]
+    found: dict[str, Difference] = {}
+    for field, values in pairs.items():
+        whole = next((part for part in _WHOLE if field.startswith(f"{part}.") and _lacks(part, a, b)), None)
+        if whole is not None:
+            found.setdefault(whole, Difference(whole, _named(whole, a, left), _named(whole, b, right)))
+        elif _own(field) == field or pairs.get(_own(field)) != values:
+            found[field] = Difference(field, *values)
+    return list(found.values())
+
+
+_WHOLE = ("base", "prior_source", "backbone", "variant.refiner", "variant.prior.of", "variant.prior", "train")
+
+
+def _lacks(part: str, *sides: dict[str, Any]) -> bool:
+    return any(not any(field.startswith(f"{part}.") for field in side) for side in sides)
+
+
+def _named(part: str, fields: dict[str, Any], cell: Cell) -> str:
+    """A part by its name, a required cell by what it is and its id."""
+    if _lacks(part, fields):
+        return ABSENT
+    required = {"base": cell.base, "prior_source": cell.prior_source}.get(part)
+    if required is None or required.backbone is None:
+        return str(fields[f"{part}.name"])
+    return f"{required.task.name} {required.backbone.name} base, cell {required.id}"
 
 
 def _own(field: str) -> str:
@@ -77,4 +99,4 @@ def _shown(fields: dict[str, Any], name: str) -> str:
     if name not in fields:
         return ABSENT
     value = fields[name]
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return value if isinstance(value, str) else canonical_json(value)

@@ -4,39 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from harness.api.reference import FeaturePolicy, PartRef, Placement, Regime
+from harness.api.reference import PartRef
 from harness.core.identity import canonical_json
 from harness.core.registry import Registry
 from harness.core.signature import REQUIRED
 from harness.spec.cell import Cell
+from harness.spec.drafts import CellDraft, PriorDraft, VariantDraft
 from harness.spec.explain import flatten
-from harness.spec.resolve import PriorDraft
 from harness.spec.resolved import Labels
-
-
-@dataclass(frozen=True, eq=False)
-class VariantDraft:
-    """A variant before it is known for which cell its prior is made."""
-
-    refiner: PartRef | None = None
-    prior: PriorDraft | None = None
-    placement: Placement = "image"
-    regime: Regime = "joint"
-    features: FeaturePolicy = "tile"
-    label: str | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class CellDraft:
-    """A cell with what its labels are made of."""
-
-    cell: Cell
-    variant: VariantDraft
-    tests: tuple[PartRef, ...]
-    listed: bool = True
 
 
 class Names:
@@ -141,7 +118,7 @@ def _unique(drafts: list[CellDraft], labels: list[Labels], given: Mapping[int, s
         kinds = {canonical_json(setting): setting for setting in settings.values()}
         if len(kinds) < 2:
             continue
-        fields = [field for field in dict.fromkeys(f for kind in kinds.values() for f in kind)]
+        fields = list(dict.fromkeys(field for kind in kinds.values() for field in kind))
         differing = [field for field in fields if len({str(kind.get(field)) for kind in kinds.values()}) > 1]
         main = [field for field in differing if not field.startswith(("base.", "prior_source."))] or differing
         listed = {canonical_json(settings[index]) for index in indices if drafts[index].listed}
@@ -157,7 +134,8 @@ def _unique(drafts: list[CellDraft], labels: list[Labels], given: Mapping[int, s
 
 def _setting(cell: Cell, given: Mapping[int, str]) -> dict[str, Any]:
     """What one row of a table has in common: everything but seeds, and the digests that only follow from seeds."""
-    fields = {field: value for field, value in flatten(cell).items() if field.rpartition(".")[2] != "seed"}
+    seeds = ("seed", "base.seed", "prior_source.seed")
+    fields = {field: value for field, value in flatten(cell).items() if field not in seeds}
     if id(cell.recipe) in given:
         fields = {field: value for field, value in fields.items() if not field.startswith("recipe.")}
         fields["recipe.label"] = given[id(cell.recipe)]

@@ -19,7 +19,7 @@ def load_suite(path_or_name: str, overrides: Sequence[str] = ()) -> SuiteFile:
     """Reads a suite file, or a shipped suite by name, with `a.b.0=value` overrides laid on top.
 
     Mistakes that leave the rest readable are kept in `SuiteFile.problems`, so that `expand`, which must follow, reports
-    them together with the unknown names and options that it finds. Raises HarnessError when there is no such suite, and
+    them together with the unknown names and options that it finds. Raises UnknownName when there is no such suite, and
     SpecErrors when nothing is left to expand.
     """
     tree, problems = read_tree(find_suite(path_or_name))

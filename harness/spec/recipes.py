@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from harness.core.identity import canonical_json
 from harness.core.yaml import Path
 from harness.spec.cell import LossTerm, Recipe
 from harness.spec.checks import recipe_mistakes
+from harness.spec.drafts import Layer
 from harness.spec.resolve import Resolver
-from harness.spec.schema import LossMapping, RecipeMapping
+from harness.spec.schema import LossMapping
 
 _LABEL = "label"
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One recipe mapping and where it stands in the file."""
-
-    recipe: RecipeMapping
-    path: Path
 
 
 class Recipes:
@@ -50,8 +42,8 @@ class Recipes:
         recipe = Recipe(**values, losses=losses)
         mistakes = list(recipe_mistakes(recipe))
         for name, what, hint in mistakes:
-            layer = owner.get(name) or (layers[-1] if layers else None)
-            self._resolver.report((*layer.path, name) if layer else (), what, hint)
+            setter = owner.get(name) or (layers[-1] if layers else None)
+            self._resolver.report((*setter.path, name) if setter else (), what, hint)
         if mistakes:
             return None
         recipe = self._equal.setdefault(canonical_json(recipe.model_dump(mode="json")), recipe)

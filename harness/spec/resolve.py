@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -17,8 +16,9 @@ from harness.core.identity import canonical_json, digest, file_sha256
 from harness.core.registry import Registry
 from harness.core.signature import Signature
 from harness.core.yaml import Path
+from harness.spec.drafts import Layer, PriorDraft, SourceDraft
 from harness.spec.options import Filled, fill
-from harness.spec.schema import CellMapping, PartMapping, Prior, RecipeMapping, SuiteFile
+from harness.spec.schema import CellMapping, PartMapping, Prior, SuiteFile
 from harness.spec.wording import said
 
 PRIOR: TypeAdapter[PartMapping] = TypeAdapter(Prior)
@@ -26,42 +26,6 @@ CELL: TypeAdapter[CellMapping] = TypeAdapter(CellMapping)
 
 LOAD_ERRORS = (HarnessError, ValueError, TypeError, AttributeError, NameError, ImportError, SyntaxError, OSError)
 """What a part may raise while it is imported or made: a guest's mistake, or options that it refuses."""
-
-
-@dataclass(frozen=True, eq=False)
-class SourceDraft:
-    """The cell behind a prior before it is known for which cell: what is None is then taken from that one."""
-
-    task: PartRef
-    backbone: PartRef
-    dataset: PartRef | None
-    seed: int | None
-    recipe: tuple[RecipeMapping, Path] | None
-
-    def content(self) -> dict[str, Any]:
-        """What tells it from other drafts; labels do not."""
-        recipe = self.recipe and self.recipe[0].model_dump(mode="json", exclude_unset=True, exclude={"label"})
-        parts = [part and part.content() for part in (self.task, self.backbone, self.dataset)]
-        return {"parts": parts, "seed": self.seed, "recipe": recipe}
-
-
-@dataclass(frozen=True, eq=False)
-class PriorDraft:
-    """A prior before it is known for which cell. `ref` lacks the digest of the source."""
-
-    ref: PartRef
-    of: PriorDraft | None = None
-    source: SourceDraft | None = None
-
-    def content(self) -> dict[str, Any]:
-        """What tells it from other drafts; labels do not."""
-        of, source = self.of and self.of.content(), self.source and self.source.content()
-        return {"ref": self.ref.content(), "of": of, "source": source}
-
-    @property
-    def any_source(self) -> SourceDraft | None:
-        """The cell that this prior or the one that it is made of needs."""
-        return self.source or (self.of.any_source if self.of else None)
 
 
 class Resolver:
@@ -152,7 +116,7 @@ class Resolver:
         dataset = self.dataset(spec.dataset, (*path, "dataset"), "train") if spec.dataset else None
         if task is None or backbone is None or (spec.dataset and dataset is None):
             return None
-        recipe = (spec.recipe, (*path, "recipe")) if spec.recipe else None
+        recipe = Layer(spec.recipe, (*path, "recipe")) if spec.recipe else None
         return SourceDraft(task, backbone, dataset, spec.seed, recipe)
 
     def _shaped(self, adapter: TypeAdapter[Any], value: Any, path: Path) -> Any:

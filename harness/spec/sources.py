@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.core import yaml
-from harness.core.errors import HarnessError, Problem, did_you_mean
+from harness.core.errors import Problem, UnknownName, did_you_mean
 from harness.core.yaml import Node, Place, dotted
 
 ARGUMENT = "--set"
@@ -20,7 +20,7 @@ _LAYERED: tuple[yaml.Path, ...] = ((), ("run",), ("defaults",), ("defaults", "re
 def find_suite(name: str) -> Path:
     """The file of a suite: a path, or the name of one that ships with the package.
 
-    Raises HarnessError with the nearest names when there is none.
+    Raises UnknownName with the nearest names when there is none.
     """
     path = Path(name)
     if path.is_file():
@@ -30,7 +30,7 @@ def find_suite(name: str) -> Path:
         return shipped[name]
     what = "this is a folder, not a suite file" if path.is_dir() else "no such suite file, and no suite of that name"
     near = did_you_mean(path.stem, shipped)
-    raise HarnessError(what, where=name, hint=near or "bench list suites")
+    raise UnknownName(what, where=name, hint=near or "bench list suites")
 
 
 def shipped_suites() -> list[Path]:

@@ -12,7 +12,7 @@ from harness.tasks.protocols import RGB_UINT8, Y_UINT8
 VERSION = 1
 
 
-def low_light(*, exposure_min: float = 0.08, exposure_max: float = 0.16) -> Task:
+def low_light(*, exposure_min: float = 0.12, exposure_max: float = 0.24) -> Task:
     """Brighten a dark, noisy photograph; judged on 8-bit RGB. Exposures: fractions of the clean image's light."""
     options = {"exposure_min": exposure_min, "exposure_max": exposure_max}
     return Task("low_light", PartRef(name="low_light", options=options), RGB_UINT8)

@@ -24,12 +24,9 @@ from harness.core.paths import atomic_folder, write_json
 from harness.core.registry import Registry
 from harness.tasks.audit import audit_once
 from harness.tasks.members import Codec
-from harness.tasks.shards import MANIFEST, Manifest, ShardSet, open_set, to_float
+from harness.tasks.shards import CONVERTER, MANIFEST, Manifest, ShardSet, open_set, to_float
 from harness.tasks.tiles import tile_origins
 from harness.tasks.write import SHARD_SAMPLES, ShardWriter
-
-CONVERTER = 1
-"""Raised when the same source images would give other samples."""
 
 _ABANDONED = 24 * 3600
 """Seconds after which an untouched temporary folder belongs to a process that was killed."""

@@ -29,6 +29,8 @@ from harness.core.errors import DataError
 from harness.core.identity import file_sha256
 from harness.tasks.members import Codec, decode, unescape_key
 
+CONVERTER = 1
+"""Version of harness.tasks.prepare, raised when the same source images would give other samples."""
 MANIFEST = "manifest.json"
 INDEX = "index.parquet"
 INDEX_SCHEMA = pa.schema(
@@ -55,7 +57,7 @@ class Manifest(Frozen):
 
     schema_version: Literal[1] = 1
     converter: int
-    """Version of harness.tasks.prepare."""
+    """`CONVERTER` of the code that wrote it."""
     set: PreparedSet
     """The set that this is, with tile geometry, degradation and the data set's fingerprint."""
     licence: str
@@ -235,6 +237,8 @@ def open_set(samples: PreparedSet, data: Path, *, verify: bool = True) -> ShardS
         raise _damaged(str(path), f"the manifest is damaged ({str(error).splitlines()[0]})") from error
     if manifest.set != samples:
         raise _damaged(str(path), f"the manifest is of another set than {samples.name}/{samples.split}")
+    if manifest.converter != CONVERTER:
+        raise _damaged(str(path), f"prepared by converter {manifest.converter}, this is converter {CONVERTER}")
     if sum(shard.samples for shard in manifest.shards) != manifest.samples:
         raise _damaged(str(path), f"its shards do not add up to {manifest.samples} samples")
     if verify:

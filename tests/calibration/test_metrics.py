@@ -56,13 +56,19 @@ def test_psnr_rgb(pair) -> None:
 
 
 def test_psnr_y(pair) -> None:
-    """On the luma plane itself the libraries agree; pyiqa's own luma is full range and reads up to 1.32 dB lower."""
-    restored, truth, _ = pair
+    """On the luma plane itself the libraries agree; pyiqa's own luma is full range and reads 1.32 dB lower.
+
+    Of nearly clean images less lower: rounding luma to 8 bits, as MATLAB does, is then part of the error.
+    """
+    restored, truth, sigma = pair
     ours = PSNR(Y_UINT8)(restored, truth)
     planes = luma(restored, Y_UINT8), luma(truth, Y_UINT8)
     assert ours == pytest.approx(peak_signal_noise_ratio(planes[1], planes[0], data_range=255), abs=1e-9)
     full_range = pyiqa.create_metric("psnry")(tensor(restored), tensor(truth)).item()
-    assert ours - full_range == pytest.approx(20 * np.log10(255 / 219), abs=0.25)
+    if sigma == 2:
+        assert 0.6 < ours - full_range < 1.0
+    else:
+        assert ours - full_range == pytest.approx(20 * np.log10(255 / 219), abs=0.02)
 
 
 def test_ssim_rgb(pair) -> None:

@@ -122,6 +122,13 @@ def test_a_manifest_that_disagrees_is_refused(opened: ShardSet) -> None:
         reopen(opened)
 
 
+def test_a_set_of_another_converter_is_refused(opened: ShardSet) -> None:
+    path = opened.folder / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"converter": 99}))
+    with pytest.raises(DataError, match=r"prepared by converter 99"):
+        prepare_set(prepared(), registry(), opened.folder.parents[1])
+
+
 def test_a_set_in_the_wrong_folder_is_refused(opened: ShardSet, tmp_path: Path) -> None:
     other = prepared(task="noisy")
     other.folder(tmp_path).parent.mkdir()

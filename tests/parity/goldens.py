@@ -59,9 +59,8 @@ class Golden:
         return [(key, check["sum"]) for key, check in self.content.get("as_built", {}).items()]
 
     def inputs(self) -> dict[str, Tensor]:
-        return {
-            given["name"]: make_input(given["value"], given["shape"], given["seed"]) for given in self.content["inputs"]
-        }
+        rows = self.content["inputs"]
+        return {row["name"]: make_input(row["value"], row["shape"], row["seed"]) for row in rows}
 
     def tolerance(self, position: int) -> float:
         """Largest error of output `position` that counts as equal."""
@@ -100,10 +99,9 @@ def make_input(formula: str, shape: list[int], seed: int) -> Tensor:
     raise ValueError(f"no reading of the input formula {formula!r}")
 
 
-def _entry(key: str, shape: list[int], mark: str | list[str], gain: float) -> Tensor:
+def _entry(key: str, shape: list[int], mark: str, gain: float) -> Tensor:
     z = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape)
     z = np.asarray(z, dtype=np.float32)
-    (mark,) = [mark] if isinstance(mark, str) else mark
     if mark.startswith("filled_z*"):
         z = z * np.float32(mark.removeprefix("filled_z*"))
     elif mark != "filled":

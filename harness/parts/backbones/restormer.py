@@ -1,6 +1,7 @@
-"""Restormer: S. W. Zamir et al., CVPR 2022, arXiv 2111.09881. Our own code, from the paper.
+"""Restormer: S. W. Zamir et al., CVPR 2022, arXiv 2111.09881. Our own code.
 
-The authors' copy is under a non-commercial licence; this one is not derived from it, and loads its published weights.
+Written from the paper and a description of the network, and checked against sampled outputs. The authors' copy is under
+a non-commercial licence and was not used; checkpoints with its parameter names load (harness.models.weights).
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class Restormer(nn.Module):
             block = (channels, level_heads, ffn_expansion_factor)
             return nn.Sequential(*(TransformerBlock(*block, bias=bias, norm_bias=norm_bias) for _ in range(blocks)))
 
-        # Without bias whatever the option says, as is every change of resolution: published weights have none there.
+        # Never biased: inferred from the parameter count of a biased configuration of the authors' network. No sampled
+        # output checks it; their published configurations all have `bias: false`.
         self.patch_embed = nn.Conv2d(inp_channels, dim, 3, padding=1, bias=False)
         self.encoder_level1 = level(dim, num_blocks[0], heads[0])
         self.down1_2 = _down(dim)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from harness.core.errors import DataError
+from harness.core.errors import DataError, HarnessError
 from harness.core.identity import file_sha256
 from harness.models.weights import load_weights, rename, save_weights
 
@@ -35,6 +36,18 @@ def test_round_trip_gives_the_files_digest(saved: tuple[Small, Path, str]) -> No
 def test_same_weights_make_the_same_file(saved: tuple[Small, Path, str], tmp_path: Path) -> None:
     module, _, sha256 = saved
     assert save_weights(module, tmp_path / "again.safetensors") == sha256
+
+
+def test_a_disk_without_room_leaves_nothing(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+    try:
+        with pytest.raises(HarnessError) as caught:
+            save_weights(Small(), tmp_path / "w.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.kind == "storage"
+    assert not list(tmp_path.iterdir())
 
 
 def test_shared_tensors_are_written(tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ def test_prefetch_forwards_items_errors_and_the_end() -> None:
     got = []
     with pytest.raises(DataError, match="gone"):
         for item in Prefetch(lambda: items(True)):
-            got.append(item)  # noqa: PERF402
+            got.append(item)
     assert got == [0, 1, 2, 3, 4]
     assert prefetch_threads() == []
 

@@ -1,0 +1,71 @@
+"""`bench check`: says everything that is wrong with suite files, or what they hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from harness.cli import exits
+from harness.cli.common import SetOption
+from harness.core.errors import HarnessError, SpecErrors
+from harness.parts.catalogue import REGISTRY
+from harness.parts.plugins import open_suite
+from harness.spec.resolved import ResolvedSuite
+
+SuitesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="SUITE...", help="Suite files, or names of built-in suites.")
+]
+SchemaOption = Annotated[
+    bool, typer.Option("--json-schema", help="Print the JSON Schema of suite files, for editors, and nothing else.")
+]
+
+
+def check(suites: SuitesArgument = None, overrides: SetOption = None, json_schema: SchemaOption = False) -> int:
+    """Check suites without running anything. Exit code 2 when one has mistakes; all of them are listed."""
+    if json_schema:
+        from harness.spec.json_schema import suite_json_schema
+
+        typer.echo(json.dumps(suite_json_schema(REGISTRY.names), indent=1, ensure_ascii=False))
+        return exits.DONE
+    if not suites:
+        raise typer.BadParameter("name at least one suite", param_hint="SUITE")
+    wrong = [name for name in suites if not _check(name, overrides or ())]
+    return exits.WRONG if wrong else exits.DONE
+
+
+def _check(name: str, overrides: Sequence[str]) -> bool:
+    """Prints what one suite holds, or its mistakes."""
+    try:
+        suite, _ = open_suite(name, overrides)
+    except SpecErrors as error:
+        typer.echo(str(error), err=True)
+        typer.echo(f"{name}: {_counted(len(error.problems), 'mistake')}", err=True)
+        return False
+    except HarnessError as error:
+        typer.echo(f"error: {error}", err=True)
+        return False
+    typer.echo(f"{name}: {summary(suite)}")
+    return True
+
+
+def summary(suite: ResolvedSuite) -> str:
+    """One line: how many cells, and of what."""
+    listed = [entry for entry in suite.cells if entry.listed]
+    trained = [entry for entry in listed if entry.cell.backbone is not None]
+    counts = [
+        _counted(len({entry.labels.task for entry in trained}), "task"),
+        _counted(len({entry.labels.backbone for entry in trained}), "backbone"),
+        _counted(len({entry.labels.variant for entry in trained}), "variant"),
+        _counted(len({entry.cell.seed for entry in trained}), "seed"),
+    ]
+    required = len(suite.cells) - len(listed)
+    inputs = len(listed) - len(trained)
+    extra = f", {required} more that they need" if required else ""
+    return f"ok, {_counted(len(trained), 'cell')} ({', '.join(counts)}){extra}, {_counted(inputs, 'input row')}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,96 @@
+"""`bench explain`: in which fields two cells differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from harness.cli import exits
+from harness.cli.common import SetOption
+from harness.core.errors import UnknownName, did_you_mean
+from harness.parts.plugins import open_suite
+from harness.spec.cell import Cell
+from harness.spec.explain import explain as differences
+from harness.spec.resolved import ResolvedSuite
+
+CellArgument = Annotated[str, typer.Argument(metavar="CELL", help="The first digits of a cell's id.")]
+SuiteOption = Annotated[
+    list[str] | None, typer.Option("--suite", metavar="SUITE", help="Look the cells up in this suite. May be repeated.")
+]
+OutsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--out", metavar="DIR", help="Look them up in this folder of results. Default: all of results/."),
+]
+
+
+def explain(
+    left: CellArgument,
+    right: CellArgument,
+    suite: SuiteOption = None,
+    out: OutsOption = None,
+    overrides: SetOption = None,
+) -> int:
+    """Name every field in which two cells differ, with both values."""
+    cells: dict[str, tuple[Cell, str]] = {}
+    for name in suite or ():
+        cells |= _of_suite(open_suite(name, overrides or ())[0])
+    for folder in out or ([] if suite else sorted(Path("results").glob("*"))):
+        for resolved in _stored_suites(folder):
+            cells |= _of_suite(resolved)
+        cells |= {cell.id: (cell, title) for cell, title in _recorded(folder) if cell.id not in cells}
+    (a, title_a), (b, title_b) = _find(left, cells), _find(right, cells)
+    found = differences(a, b)
+    if not found:
+        typer.echo(f"{a.id} is one and the same cell")
+        return exits.DONE
+    table = Table()
+    for heading in ("field", f"{a.id}\n{title_a}", f"{b.id}\n{title_b}"):
+        table.add_column(heading, overflow="fold")
+    for difference in found:
+        table.add_row(difference.field, difference.left, difference.right)
+    Console().print(table)
+    return exits.DONE
+
+
+def _of_suite(suite: ResolvedSuite) -> dict[str, tuple[Cell, str]]:
+    return {
+        entry.cell.id: (entry.cell, f"{entry.labels.task} {entry.labels.backbone} {entry.labels.variant}")
+        for entry in suite.cells
+    }
+
+
+def _stored_suites(folder: Path) -> Iterator[ResolvedSuite]:
+    """The suites that were run into a folder."""
+    for file in sorted((folder / "suites").glob("*.json")):
+        try:
+            yield ResolvedSuite.model_validate_json(file.read_bytes())
+        except (OSError, ValidationError) as error:
+            typer.echo(f"{file}: cannot be read as a suite, left out ({type(error).__name__})", err=True)
+
+
+def _recorded(folder: Path) -> Iterator[tuple[Cell, str]]:
+    """The cells that left a record in a folder."""
+    for file in sorted((folder / "cells").glob("*/record.json")):
+        try:
+            record = json.loads(file.read_bytes())
+            yield Cell.model_validate(record["cell"]), " ".join(record["labels"].values())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            typer.echo(f"{file}: cannot be read as a record, left out ({type(error).__name__})", err=True)
+
+
+def _find(prefix: str, cells: dict[str, tuple[Cell, str]]) -> tuple[Cell, str]:
+    """The one cell whose id begins so. Raises UnknownName when there is none, or more than one."""
+    matching = [cell_id for cell_id in cells if prefix and cell_id.startswith(prefix)]
+    if len(matching) == 1:
+        return cells[matching[0]]
+    if matching:
+        raise UnknownName(f"{len(matching)} cells begin with {prefix!r}", hint=", ".join(sorted(matching)[:4]))
+    hint = did_you_mean(prefix, cells) or "name the suite or the folder: --suite SUITE, --out DIR"
+    raise UnknownName(f"no cell begins with {prefix!r} among {len(cells)} known", hint=hint)

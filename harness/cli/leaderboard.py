@@ -1,0 +1,62 @@
+"""`bench leaderboard`: the table of results, from the records or from what MLflow has of them."""
+
+from __future__ import annotations
+
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.common import OutOption, SetOption
+from harness.cli.subject import Subject, SubjectArgument, find_subject
+from harness.core.paths import Layout
+from harness.parts.catalogue import REGISTRY
+from harness.reports.leaderboard import Leaderboard, board_of
+from harness.reports.render import render
+
+
+class Source(StrEnum):
+    """Where the numbers come from."""
+
+    records = "records"
+    mlflow = "mlflow"
+
+
+class Form(StrEnum):
+    """How the table is written."""
+
+    table = "table"
+    md = "md"
+    csv = "csv"
+
+
+SourceOption = Annotated[Source, typer.Option("--source", help="The records on disk, or MLflow's copy of them.")]
+FormOption = Annotated[Form, typer.Option("--format", help="For reading, for Markdown, or for programs.")]
+
+
+def leaderboard(
+    subject: SubjectArgument,
+    out: OutOption = None,
+    source: SourceOption = Source.records,
+    form: FormOption = Form.table,
+    set_: SetOption = None,
+) -> None:
+    """Show the results of a suite, or of all suites that were run in a folder. Missing ones are shown with reasons."""
+    found = find_subject(subject, out, set_)
+    board = _from_mlflow(found) if source is Source.mlflow else _board(found, found.layout)
+    typer.echo(render(board, form.value), nl=False)
+
+
+def _board(found: Subject, layout: Layout) -> Leaderboard:
+    return board_of([suite for suite, _ in found.suites], layout, REGISTRY)
+
+
+def _from_mlflow(found: Subject) -> Leaderboard:
+    """The same table from downloaded records; what is prepared or missing on this machine is judged as ever."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Layout(Path(folder), found.layout.data)
+        names = [suite.name for suite, _ in found.suites]
+        REGISTRY.load("tracker", "mlflow").fetch(found.layout, names, copy)
+        return _board(found, copy)

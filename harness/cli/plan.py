@@ -1,0 +1,37 @@
+"""`bench plan`: what a run would do, and why."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from harness.cli import exits
+from harness.cli.common import ForceOption, LimitOption, OutOption, SetOption, SuiteArgument
+from harness.cli.subject import read_suite
+from harness.cli.tables import print_table
+from harness.planning.plan import make_plan
+from harness.planning.table import cell_row, job_row, summary
+
+JobsOption = Annotated[bool, typer.Option("--jobs", help="One line a job instead of one a cell.")]
+
+
+def plan(
+    suite: SuiteArgument,
+    out: OutOption = None,
+    jobs: JobsOption = False,
+    limit: LimitOption = None,
+    force: ForceOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Show what is todo, done, stale and blocked, with reasons, counts and the time to go. Runs nothing."""
+    subject = read_suite(suite, out, set_)
+    resolved, registry = subject.suites[0]
+    planned = make_plan(resolved, subject.layout, registry, force=force or (), limit=limit)
+    if jobs:
+        print_table(("state", "job", "cells", "time", "reason"), map(job_row, planned.jobs))
+    else:
+        print_table(("state", "task", "backbone", "variant", "seed", "cell", "reason"), map(cell_row, planned.cells))
+    typer.echo(summary(planned, max(1, (os.cpu_count() or 1) // resolved.run.cpus)))
+    raise typer.Exit(exits.BLOCKED if planned.blocked else exits.DONE)

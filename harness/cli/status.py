@@ -1,0 +1,79 @@
+"""`bench status`: how far the cells of a suite or a folder are."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Sequence
+from dataclasses import replace
+
+import typer
+
+from harness.cli import exits
+from harness.cli.common import OutOption, SetOption
+from harness.cli.subject import SubjectArgument, find_subject
+from harness.cli.tables import print_table
+from harness.core.errors import DataError
+from harness.core.paths import Layout
+from harness.planning.plan import CellStatus, make_plan
+from harness.planning.table import cell_row
+from harness.records import store
+from harness.records.state import activity
+
+
+def status(subject: SubjectArgument, out: OutOption = None, set_: SetOption = None) -> None:
+    """Show what each cell has come to; of running ones the step, of failed ones the reason and the log."""
+    found = find_subject(subject, out, set_)
+    going_on = is_running(found.layout)
+    statuses: dict[str, CellStatus] = {}
+    for resolved, registry in found.suites:
+        for cell in make_plan(resolved, found.layout, registry).cells:
+            statuses.setdefault(cell.cell_id, _now(cell, found.layout, going_on))
+    cells = list(statuses.values())
+    print_table(("state", "task", "backbone", "variant", "seed", "cell", "what"), map(cell_row, cells))
+    typer.echo(_counts(cells) + (f" · a run is going on in {found.layout.out}" if going_on else ""))
+    _print_failures([cell for cell in cells if cell.state == "failed"], found.layout)
+    failed = any(cell.state == "failed" for cell in cells)
+    blocked = any(cell.state == "blocked" or cell.gaps for cell in cells)
+    raise typer.Exit(exits.code_of_run(failed=failed, blocked=blocked))
+
+
+def is_running(layout: Layout) -> bool:
+    """Whether a run holds the folder. The kernel's lock is asked, as the text in the file outlives a killed run."""
+    try:
+        with open(layout.lock, encoding="utf-8") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _now(cell: CellStatus, layout: Layout, going_on: bool) -> CellStatus:
+    """A cell that is not done as its worker last spoke of it."""
+    if cell.state in ("done", "blocked"):
+        return cell
+    latest = activity(store.read_events(layout, cell.cell_id))
+    if latest is None or latest.ended:
+        return cell
+    if going_on:
+        return replace(cell, state="running", reason=str(latest))
+    return replace(cell, reason=f"{cell.reason}; last seen at {latest}" if cell.reason else f"stopped at {latest}")
+
+
+def _counts(cells: Sequence[CellStatus]) -> str:
+    states = [cell.state for cell in cells]
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states))) or "no cells"
+
+
+def _print_failures(failed: Sequence[CellStatus], layout: Layout) -> None:
+    for cell in failed:
+        try:
+            record = store.load(layout, cell.cell_id)
+        except DataError:
+            continue
+        if record is not None and record.failure is not None:
+            labels = cell.suite_cell.labels
+            typer.echo(f"\n{labels.task} {labels.backbone} {labels.variant} seed {cell.suite_cell.cell.seed}")
+            typer.echo(f"  {record.failure.kind}: {record.failure.message}")
+            typer.echo(f"  log: {record.failure.log}" if record.failure.log else "  no log")

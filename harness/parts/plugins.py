@@ -1,0 +1,119 @@
+"""The door for guests: parts in a user's own Python file.
+
+Such a file ends with a constant that lists its parts, read without running the file:
+
+    CATALOGUE = (("prior", "my_prior", "MyPrior"), ("loss", "my_loss", "MyLoss"))
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from harness.core.errors import HarnessError, Problem, SpecErrors, did_you_mean
+from harness.core.registry import Entry, Registry
+from harness.core.signature import parse_module, read_signature
+from harness.parts.catalogue import REGISTRY
+from harness.spec.expand import expand
+from harness.spec.parse import load_suite
+from harness.spec.resolved import ResolvedSuite
+
+KINDS = ("dataset", "degradation", "task", "prior", "backbone", "refiner", "loss", "metric")
+"""What a guest may bring. Executors and trackers are not parts of a suite."""
+
+_EXAMPLE = 'CATALOGUE = (("prior", "my_prior", "MyPrior"),)'
+
+
+def extend(registry: Registry, plugin_files: Sequence[str]) -> Registry:
+    """The registry and the parts of plug-in files (absolute paths).
+
+    Raises SpecErrors with all the mistakes of all the files: syntax, a missing or unreadable CATALOGUE, kinds or
+    classes that do not exist, names that are taken.
+    """
+    problems: list[Problem] = []
+    for file in dict.fromkeys(plugin_files):
+        for line, entry in _entries(file, problems):
+            try:
+                registry = registry.extended([entry])
+            except HarnessError as error:
+                problems.append(_problem(file, line, entry.name, error.what, error.hint))
+    if problems:
+        raise SpecErrors(problems)
+    return registry
+
+
+def open_suite(path_or_name: str, overrides: Sequence[str] = ()) -> tuple[ResolvedSuite, Registry]:
+    """A suite file with its guests: all its cells, and the registry that holds their parts.
+
+    Raises UnknownName when there is no such suite, and SpecErrors with every mistake of the suite, its includes, its
+    `--set` arguments and its plug-ins.
+    """
+    suite = load_suite(path_or_name, overrides)
+    try:
+        registry = extend(REGISTRY, suite.plugins)
+    except SpecErrors as error:  # the names that those files would have brought would only confuse
+        raise SpecErrors([*suite.problems, *error.problems]) from None
+    return expand(suite, registry), registry
+
+
+def _entries(file: str, problems: list[Problem]) -> Iterator[tuple[int, Entry]]:
+    """The readable lines of one file's catalogue, each with its line number."""
+    try:
+        module = parse_module(file)
+    except SyntaxError as error:
+        problems.append(_problem(file, error.lineno or 1, "", f"not Python: {error.msg}", "", error.offset or 1))
+        return
+    except (OSError, ValueError) as error:
+        problems.append(_problem(file, 1, "", f"cannot be read: {error}"))
+        return
+    catalogue = next((value for node in module.body if (value := _assigned(node, "CATALOGUE"))), None)
+    if catalogue is None:
+        problems.append(_problem(file, 1, "CATALOGUE", "this plug-in names no parts", _EXAMPLE))
+        return
+    lines = catalogue.elts if isinstance(catalogue, ast.Tuple | ast.List) else [catalogue]
+    for node in lines:
+        entry = _entry(file, node, problems)
+        if entry is not None:
+            yield node.lineno, entry
+
+
+def _assigned(node: ast.stmt, name: str) -> ast.expr | None:
+    """What a statement assigns to a name, if it does."""
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AnnAssign):
+        targets = [node.target]
+    else:
+        return None
+    return node.value if any(isinstance(target, ast.Name) and target.id == name for target in targets) else None
+
+
+def _entry(file: str, node: ast.expr, problems: list[Problem]) -> Entry | None:
+    try:
+        kind, name, attribute = ast.literal_eval(node)
+        sound = all(isinstance(text, str) and text for text in (kind, name, attribute))
+    except (ValueError, TypeError):
+        sound = False
+    if not sound:
+        what = "a line is three texts: kind, name in suites, class"
+        problems.append(_problem(file, node.lineno, "CATALOGUE", what, _EXAMPLE, node.col_offset + 1))
+        return None
+    target = f"{file}:{attribute}"
+    if kind not in KINDS:
+        problems.append(_problem(file, node.lineno, name, f"there is no kind {kind!r}", did_you_mean(kind, KINDS)))
+        return None
+    try:
+        return Entry(kind, name, target, read_signature(target).summary)
+    except AttributeError:
+        defined = [item.name for item in parse_module(file).body if isinstance(item, ast.ClassDef | ast.FunctionDef)]
+        what = f"this file defines no class or function {attribute!r}"
+        problems.append(_problem(file, node.lineno, name, what, did_you_mean(attribute, defined)))
+    except ValueError as error:
+        what = f"an option of {attribute} has a default that is no literal: {error}"
+        problems.append(_problem(file, node.lineno, name, what, "numbers, texts, None, tuples of them"))
+    return None
+
+
+def _problem(file: str, line: int, path: str, what: str, hint: str = "", column: int = 1) -> Problem:
+    return Problem(str(Path(file)), line, column, path, what, hint)

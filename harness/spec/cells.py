@@ -1,0 +1,95 @@
+"""Drafts → cells: priors are bound to the cell that consumes them, required cells are made beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness.api.reference import PartRef
+from harness.spec.cell import Cell, Recipe, Variant
+from harness.spec.drafts import CellDraft, Layer, PriorDraft, SourceDraft, VariantDraft
+from harness.spec.recipes import Recipes
+
+BASE = VariantDraft()
+_BASE = Variant()
+
+
+class Cells:
+    """Makes cells; equal base cells come out as the same object, so that their ids are computed once."""
+
+    def __init__(self, recipes: Recipes) -> None:
+        self._recipes = recipes
+        self._bases: dict[tuple[int, ...], Cell] = {}
+        self._bound: dict[tuple[int, ...], PartRef] = {}
+
+    def make(
+        self,
+        task: PartRef,
+        train: PartRef,
+        backbone: PartRef,
+        variant: VariantDraft,
+        layers: Sequence[Layer],
+        seed: int,
+        tests: tuple[PartRef, ...],
+    ) -> Iterator[CellDraft]:
+        """The cell of one combination and seed, after the cells that it requires. Nothing when a recipe is wrong."""
+        recipe = self._recipes.combined(layers)
+        if recipe is None:
+            return
+        if variant.refiner is None or variant.prior is None:
+            yield CellDraft(self._base(task, train, backbone, recipe, seed), variant, tests)
+            return
+        base = source = None
+        if variant.regime != "joint":
+            base_recipe = self._recipes.combined([*layers, variant.base_recipe] if variant.base_recipe else layers)
+            if base_recipe is None:
+                return
+            base = self._base(task, train, backbone, base_recipe, seed)
+            yield CellDraft(base, BASE, (), listed=False)
+        needed = variant.prior.any_source
+        if needed is not None:
+            source = self._source(needed, train, layers, seed)
+            if source is None:
+                return
+            yield CellDraft(source, BASE, (), listed=False)
+        bound = Variant(
+            refiner=variant.refiner,
+            prior=self._bind(variant.prior, source),
+            placement=variant.placement,
+            regime=variant.regime,
+            features=variant.features,
+        )
+        cell = Cell(
+            task=task,
+            train=train,
+            backbone=backbone,
+            variant=bound,
+            recipe=recipe,
+            seed=seed,
+            base=base,
+            prior_source=source,
+        )
+        yield CellDraft(cell, variant, tests)
+
+    def _base(self, task: PartRef, train: PartRef, backbone: PartRef, recipe: Recipe, seed: int) -> Cell:
+        key = (id(task), id(train), id(backbone), id(recipe), seed)
+        if key not in self._bases:
+            self._bases[key] = Cell(task=task, train=train, backbone=backbone, variant=_BASE, recipe=recipe, seed=seed)
+        return self._bases[key]
+
+    def _source(self, draft: SourceDraft, train: PartRef, layers: Sequence[Layer], seed: int) -> Cell | None:
+        """The cell behind a prior; what the file leaves open is the consuming cell's."""
+        recipe = self._recipes.combined([*layers, draft.recipe] if draft.recipe else layers)
+        if recipe is None:
+            return None
+        own_seed = seed if draft.seed is None else draft.seed
+        return self._base(draft.task, draft.dataset or train, draft.backbone, recipe, own_seed)
+
+    def _bind(self, draft: PriorDraft, source: Cell | None) -> PartRef:
+        """The prior's reference for one consuming cell: the source's id is the digest of what the prior holds."""
+        key = (id(draft), id(source))
+        if key not in self._bound:
+            update: dict[str, object] = {"of": self._bind(draft.of, source)} if draft.of else {}
+            if draft.source is not None and source is not None:
+                update["digest"] = source.id
+            self._bound[key] = draft.ref.model_copy(update=update)
+        return self._bound[key]

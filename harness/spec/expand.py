@@ -1,0 +1,179 @@
+"""A suite file → all its cells and the cells that they need, each once. All mistakes are reported together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import cast
+
+from harness.api.reference import PartRef
+from harness.core.errors import SpecErrors, did_you_mean
+from harness.core.registry import Registry
+from harness.core.yaml import Path
+from harness.spec.cell import Cell
+from harness.spec.cells import BASE, Cells
+from harness.spec.checks import variant_mistakes
+from harness.spec.drafts import CellDraft, Layer, VariantDraft
+from harness.spec.labels import label_cells
+from harness.spec.recipes import Recipes
+from harness.spec.resolve import Resolver
+from harness.spec.resolved import ResolvedSuite, SuiteCell
+from harness.spec.schema import PartMapping, RecipeMapping, SuiteFile, VariantMapping
+from harness.spec.sweep import Choice, Combination, combinations
+
+
+def expand(suite: SuiteFile, registry: Registry) -> ResolvedSuite:
+    """Resolves every name and option of a suite and multiplies its blocks out.
+
+    `registry` must already hold the suite's plug-ins. Raises SpecErrors with all the mistakes of the file: those that
+    `load_suite` kept, and unknown names and options, contradictions and empty blocks found here.
+    """
+    expansion = _Expansion(suite, registry)
+    expansion.check_metrics()
+    drafts = list(chain.from_iterable(expansion.block(index) for index in range(len(suite.blocks))))
+    if not drafts and not expansion.problems:
+        expansion.resolver.report(("blocks",), "the suite has no cells")
+    if expansion.problems:
+        raise SpecErrors(expansion.problems)
+    merged = _merged(_with_inputs(drafts))
+    labels = label_cells(merged, registry, expansion.resolver.labels)
+    return ResolvedSuite(
+        name=suite.suite,
+        description=suite.description,
+        cells=tuple(
+            SuiteCell(cell=draft.cell, labels=label, tests=draft.tests, listed=draft.listed)
+            for draft, label in zip(merged, labels, strict=True)
+        ),
+        metrics=suite.metrics,
+        run=suite.run,
+        plugins=suite.plugins,
+    )
+
+
+def _with_inputs(drafts: Sequence[CellDraft]) -> Iterator[CellDraft]:
+    """Before the first listed cell of every task, the degraded input itself, tested wherever the task is."""
+    inputs: dict[int, CellDraft] = {}
+    for draft in drafts:
+        task = draft.cell.task
+        if draft.listed:
+            known = inputs.get(id(task)) or CellDraft(Cell(task=task, train=draft.cell.train, backbone=None), BASE, ())
+            inputs[id(task)] = CellDraft(known.cell, BASE, _union(known.tests, draft.tests))
+    for draft in drafts:
+        if draft.listed and (first := inputs.pop(id(draft.cell.task), None)):
+            yield first
+        yield draft
+
+
+def _merged(drafts: Iterable[CellDraft]) -> list[CellDraft]:
+    """Each cell once, where it first stands, with the tests of all its places."""
+    merged: dict[str, CellDraft] = {}
+    for draft in drafts:
+        known = merged.get(draft.cell.id)
+        if known is not None:
+            # A listed cell's variant holds the label that the file may give.
+            variant = known.variant if known.listed and known.variant.label else draft.variant
+            draft = CellDraft(known.cell, variant, _union(known.tests, draft.tests), known.listed or draft.listed)
+        merged[draft.cell.id] = draft
+    return list(merged.values())
+
+
+def _union(left: Sequence[PartRef], right: Sequence[PartRef]) -> tuple[PartRef, ...]:
+    return tuple({id(ref): ref for ref in (*left, *right)}.values())
+
+
+class _Expansion:
+    """The state of one expansion: what was resolved before, and the mistakes so far."""
+
+    def __init__(self, suite: SuiteFile, registry: Registry) -> None:
+        self.suite = suite
+        self.problems = list(suite.problems)
+        self.resolver = Resolver(suite, registry, self.problems)
+        self._recipes = Recipes(self.resolver)
+        self._variants: dict[Path, VariantDraft | None] = {}
+        self._cells = Cells(self._recipes)
+
+    def check_metrics(self) -> None:
+        """Metrics are given by name alone, each once."""
+        known = self.resolver.registry.names("metric")
+        for index, name in enumerate(self.suite.metrics):
+            if name in self.suite.metrics[:index]:
+                self.resolver.report(("metrics", index), f"the metric {name!r} stands here twice", "remove one")
+            elif name not in known:
+                what = f"no metric is called {name!r}"
+                self.resolver.report(("metrics", index), what, did_you_mean(name, known))
+
+    def block(self, index: int) -> Iterator[CellDraft]:
+        """The cells of one block in the file's order, each after the cells that it requires."""
+        block, path = self.suite.blocks[index], ("blocks", index)
+        for owner, at in ((block, path), (self.suite.defaults, ("defaults",))):
+            if owner.seeds and len(set(owner.seeds)) < len(owner.seeds):
+                self.resolver.report((*at, "seeds"), "a seed stands here twice", "remove one")
+        swept = combinations(self.suite, index, self.problems)
+        self._check_axes(path, swept)
+        tests = self._tests(index)
+        below = [(self.suite.defaults.recipe, ("defaults", "recipe")), (block.recipe, (*path, "recipe"))]
+        layers = [Layer(recipe, at) for recipe, at in below if recipe is not None]
+        for combination in swept:
+            yield from self._combination(combination, layers, tests)
+
+    def _check_axes(self, path: Path, swept: Sequence[Combination]) -> None:
+        """Every block needs a task, a data set and a backbone; the variant is `base` when nothing is said."""
+        if not all(self.suite.is_whole(self.suite.tree.nearest(at).path) for at in (path, ("defaults",))):
+            return
+        for axis in ("task", "dataset", "backbone"):
+            if swept and axis not in swept[0].choices:
+                hint = f"add {axis}: NAME here or in `defaults`, or {axis}: [NAMES] in `matrix`"
+                self.resolver.report(path, f"this block has no {axis}", hint)
+
+    def _tests(self, index: int) -> tuple[PartRef, ...] | None:
+        """The data sets to test on; empty: the one trained on. None after a mistake."""
+        for owner, path in ((self.suite.blocks[index], ("blocks", index)), (self.suite.defaults, ("defaults",))):
+            if owner.test is not None:
+                refs = [self.resolver.dataset(spec, (*path, "test", i), "test") for i, spec in enumerate(owner.test)]
+                found = [ref for ref in refs if ref is not None]
+                return _union(found, ()) if len(found) == len(refs) else None
+        return ()
+
+    def _combination(
+        self, combination: Combination, below: Sequence[Layer], tests: tuple[PartRef, ...] | None
+    ) -> Iterator[CellDraft]:
+        """The cells of one combination. Everything is resolved before any mistake ends it, so that all are found."""
+        choices = combination.choices
+        variant = self._variant(choices["variant"]) if "variant" in choices else BASE
+        task = self._part("task", choices.get("task"))
+        backbone = self._part("backbone", choices.get("backbone"))
+        train = self._dataset(choices.get("dataset"), "train")
+        if tests == ():
+            test = self._dataset(choices.get("dataset"), "test")
+            tests = (test,) if test else None
+        layers = list(below)
+        if "recipe" in choices:
+            layers.append(Layer(cast(RecipeMapping, choices["recipe"].value), choices["recipe"].path))
+        recipe = self._recipes.combined(layers)
+        if task is None or train is None or backbone is None or variant is None or recipe is None or tests is None:
+            return
+        for seed in combination.seeds:
+            yield from self._cells.make(task, train, backbone, variant, layers, seed, tests)
+
+    def _part(self, kind: str, choice: Choice | None) -> PartRef | None:
+        return self.resolver.part(kind, cast(PartMapping, choice.value), choice.path) if choice else None
+
+    def _dataset(self, choice: Choice | None, split: str) -> PartRef | None:
+        return self.resolver.dataset(cast(PartMapping, choice.value), choice.path, split) if choice else None
+
+    def _variant(self, choice: Choice) -> VariantDraft | None:
+        if choice.path not in self._variants:
+            self._variants[choice.path] = self._new_variant(cast(VariantMapping, choice.value), choice.path)
+        return self._variants[choice.path]
+
+    def _new_variant(self, spec: VariantMapping, path: Path) -> VariantDraft | None:
+        refiner = self.resolver.part("refiner", spec.refiner, (*path, "refiner")) if spec.refiner else None
+        prior = self.resolver.prior(spec.prior, (*path, "prior")) if spec.prior else None
+        whole = self.suite.is_whole(self.suite.tree.nearest(path).path)
+        mistakes = list(variant_mistakes(spec)) if whole else []
+        for name, what, hint in mistakes:
+            self.resolver.report((*path, name), what, hint)
+        if mistakes or (spec.refiner is None) != (refiner is None) or (spec.prior is None) != (prior is None):
+            return None
+        base_recipe = Layer(spec.base_recipe, (*path, "base_recipe")) if spec.base_recipe else None
+        return VariantDraft(refiner, prior, spec.placement, spec.regime, spec.features, base_recipe, spec.label)

@@ -1,0 +1,116 @@
+"""Training steps with cached prior vectors against the same steps with CLIP ViT-B/32 encoded live, batch by batch.
+
+`python -m tests.benchmarks.features [ROUNDS]`. CLIP has random weights: what they are does not change the speed. Both
+variants take the real loader, model and step, in turns within one run; "live" encodes a whole batch in one forward
+pass, which is faster than training does it on a CPU (one image at a time, so that cached equals live bit for bit).
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import open_clip
+import torch
+from safetensors.torch import save_file
+
+from harness.api.parts import Batch
+from harness.api.reference import PartRef
+from harness.api.sets import FeatureSet
+from harness.core.paths import Layout
+from harness.jobs import features as features_job
+from harness.jobs.context import Context
+from harness.models.assemble import build_model
+from harness.models.priors import build_prior
+from harness.parts.catalogue import REGISTRY
+from harness.planning.job import FeaturesWork, Job
+from harness.spec.cell import Cell, Recipe, Variant
+from harness.tasks.features import FeatureRows, open_features
+from harness.tasks.prepare import prepare_set
+from harness.tasks.shards import ShardSet
+from harness.training.data import TrainLoader
+from harness.training.device import start_accelerator
+from harness.training.optim import build_optimizer
+from harness.training.step import EncodeLive, Stepper, build_objective
+
+MODEL = "ViT-B-32-quickgelu"
+STEPS = 5
+"""Steps a turn."""
+
+
+def random_clip(folder: Path) -> PartRef:
+    """ViT-B/32's image half with random weights, as the prior `clip` reads it."""
+    architecture = open_clip.get_model_config(MODEL)
+    network = open_clip.CLIP(**architecture)
+    state = {key: value for key, value in network.state_dict().items() if key.startswith("visual.")}
+    save_file(state, folder / "random.safetensors")
+    (folder / "architecture.json").write_text(json.dumps(architecture))
+    options = {"checkpoint": str(folder / "random.safetensors"), "config": str(folder / "architecture.json")}
+    return PartRef(name="clip", options=options)
+
+
+def a_cell(prior: PartRef) -> Cell:
+    return Cell(
+        task=PartRef(name="low_light"),
+        train=PartRef(name="photos"),
+        backbone=PartRef(
+            name="nafnet",
+            options={"width": 8, "enc_blk_nums": [1, 1], "middle_blk_num": 1, "dec_blk_nums": [1, 1]},
+        ),
+        variant=Variant(refiner=PartRef(name="ptg_rm"), prior=prior),
+        recipe=Recipe(patch=64, stride=224, batch=8, augment="none"),
+    )
+
+
+def turn(cell: Cell, shards: ShardSet, rows: FeatureRows | None, live: EncodeLive | None) -> Callable[[], float]:
+    """A function that takes STEPS optimizer steps and gives the seconds of one."""
+    accelerator = start_accelerator("fp32", gpus="auto")
+    model = build_model(cell, REGISTRY, 512).to(accelerator.device).train()
+    optimizer = build_optimizer(cell.recipe, model.parameters())
+    objective = build_objective(cell.recipe, REGISTRY, accelerator.device)
+    stepper = Stepper(accelerator, model, accelerator.prepare(optimizer), objective, None, None, live)
+    loader = iter(TrainLoader(shards, rows, batch=cell.recipe.batch, seed=0, augment=cell.recipe.augment))
+
+    def steps() -> float:
+        began = time.perf_counter()
+        for _ in range(STEPS):
+            batch: Batch = next(loader)
+            stepper(batch).item()
+        return (time.perf_counter() - began) / STEPS
+
+    return steps
+
+
+def measure(folder: Path, rounds: int) -> tuple[float, float]:
+    """Median seconds of a step, cached and live."""
+    context = Context(Layout(folder, folder / "data"), REGISTRY)
+    cell = a_cell(random_clip(folder))
+    features = cell.train_features()
+    assert isinstance(features, FeatureSet)
+    shards = prepare_set(features.samples, REGISTRY, context.layout.data)
+    features_job.run(Job(work=FeaturesWork(features=features)), context)
+    prior = build_prior(features.prior, REGISTRY, prior_source=None, layout=context.layout)
+    cached = turn(cell, shards, open_features(features, context.layout.data), None)
+    live = turn(cell, shards, None, prior.encode)
+    for warm_up in (cached, live):
+        warm_up()
+    pairs = [(cached(), live()) for _ in range(rounds)]
+    return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
+
+
+def main(rounds: int = 5) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        cached, live = measure(Path(folder), rounds)
+    print(
+        f"training steps with cached features against live CLIP ViT-B/32: {live / cached:.1f}x as many (goal 2x); "
+        f"{1 / cached:.2f} and {1 / live:.2f} steps/s, {torch.get_num_threads()} threads, 8 tiles of 64x64"
+    )
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:2]))

@@ -1,0 +1,70 @@
+"""Every built-in prior keeps what a prior promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.api.reference import PartRef
+from harness.models.assemble import build_model
+from harness.parts.catalogue import REGISTRY
+from harness.parts.priors.clip import Clip
+from harness.parts.priors.controls import Mean, RandomVectors, Shuffled
+from harness.parts.priors.nss import NaturalSceneStatistics
+from harness.parts.priors.restoration import Restoration
+from harness.spec.cell import Cell
+from harness.testing.prior import DerivedPriorContract, PriorContract
+from tests import tiny_clip
+
+
+class TestNaturalSceneStatistics(PriorContract):
+    sides = (48, 67)
+
+    def make(self) -> Any:
+        return NaturalSceneStatistics()
+
+
+class TestClip(PriorContract):
+    @pytest.fixture(autouse=True)
+    def weights(self, tmp_path: Path) -> None:
+        self.options = tiny_clip.write(tmp_path)
+
+    def make(self) -> Any:
+        return Clip(**self.options)
+
+
+class TestRestorationOfNAFNet(PriorContract):
+    sides = (48, 67)
+    backbone = PartRef(
+        name="nafnet", options={"width": 4, "enc_blk_nums": [1, 1], "middle_blk_num": 1, "dec_blk_nums": [1, 1]}
+    )
+
+    def make(self) -> Any:
+        source = Cell(task=PartRef(name="derain"), train=PartRef(name="photos"), backbone=self.backbone)
+        return Restoration(build_model(source, REGISTRY, None), source=source.id)
+
+
+class TestRestorationOfRestormer(TestRestorationOfNAFNet):
+    backbone = PartRef(name="restormer", options={"dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1})
+
+
+class TestRandomVectors(DerivedPriorContract):
+    def make(self) -> Any:
+        return RandomVectors()
+
+
+class TestShuffled(DerivedPriorContract):
+    def make(self) -> Any:
+        return Shuffled(of=PartRef(name="nss"))
+
+
+class TestMean(DerivedPriorContract):
+    def make(self) -> Any:
+        return Mean(of=PartRef(name="nss"))
+
+
+def test_every_built_in_prior_is_here() -> None:
+    covered = {NaturalSceneStatistics, Clip, Restoration, RandomVectors, Shuffled, Mean}
+    assert {REGISTRY.load("prior", name) for name in REGISTRY.names("prior")} == covered

@@ -1,0 +1,5 @@
+"""The small world's fixtures."""
+
+from tests.small_world import prepared, world
+
+__all__ = ["prepared", "world"]

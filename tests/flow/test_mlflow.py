@@ -1,0 +1,236 @@
+"""Records mirrored to a real MLflow: idempotent, never fatal, caught up later, and back again the same."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from mlflow import MlflowClient
+
+from harness.core.errors import HarnessError
+from harness.core.paths import Layout
+from harness.records.store import load, load_images
+from harness.tracking.mlflow import CELL, EXPERIMENT, RECORD, MLflowTracker
+from tests.unit.tracking.records import layout_in, leave, leave_failed, leave_suite, write_curve
+
+
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory):
+    """MLflow's tables, made once: that takes seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def layout(tmp_path, empty_database):
+    layout = layout_in(tmp_path)
+    layout.out.mkdir()
+    shutil.copy(empty_database, layout.out / "mlflow.db")
+    return layout
+
+
+def runs(layout: Layout) -> dict[str, list]:
+    """The live runs of the default database by cell id; the suite's own under ""."""
+    client = MlflowClient(f"sqlite:///{layout.out / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    found: dict[str, list] = {}
+    for run in client.search_runs([experiment.experiment_id]) if experiment else ():
+        found.setdefault(run.data.tags.get(CELL, ""), []).append(run)
+    return found
+
+
+def test_a_suite_becomes_a_parent_run_with_a_child_a_cell(layout):
+    cells = [leave(layout, 0), leave(layout, 1, psnr=33.0)]
+    leave_suite(layout, "tiny", range(2))
+    tracker = MLflowTracker(None, layout, "tiny")
+    assert tracker.sync(cells) == {}
+    tracker.close()
+    found = runs(layout)
+    assert {cell_id: len(group) for cell_id, group in found.items()} == {"": 1, cells[0]: 1, cells[1]: 1}
+    parent, child = found[""][0], found[cells[1]][0]
+    assert parent.info.run_name == "tiny"
+    assert parent.info.status == child.info.status == "FINISHED"
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert child.info.run_name == "denoise NAFNet base seed 1"
+    assert child.data.params["recipe.steps"] == "300"
+    assert child.data.metrics["psnr.photos"] == 33.0
+    assert child.data.metrics["train_seconds"] == 12.5
+    assert child.data.tags["label.variant"] == "base"
+    client = MlflowClient(f"sqlite:///{layout.out / 'mlflow.db'}")
+    history = client.get_metric_history(child.info.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(20, 0.5), (40, 0.25)]
+    assert {artifact.path for artifact in client.list_artifacts(child.info.run_id)} == {
+        "record.json", "images.parquet", "samples"
+    }  # fmt: skip
+    assert (layout.out / "mlartifacts").is_dir()
+
+
+def test_repeats_make_nothing_new_with_and_without_the_ledger(layout):
+    cells = [leave(layout, 0), leave(layout, 1)]
+    leave_suite(layout, "tiny", range(2))
+    assert MLflowTracker(None, layout, "tiny").sync(cells) == {}
+    before = {cell_id: [run.info.run_id for run in group] for cell_id, group in runs(layout).items()}
+    assert MLflowTracker(None, layout, "tiny").sync(cells) == {}
+    (layout.out / "tracking.json").unlink()
+    assert MLflowTracker(None, layout, "tiny").sync(cells) == {}
+    assert MLflowTracker(None, layout, "tiny", verify=True).sync(cells) == {}
+    assert {cell_id: [run.info.run_id for run in group] for cell_id, group in runs(layout).items()} == before
+
+
+def test_a_finished_suite_is_repeated_without_importing_mlflow(layout):
+    cells = [leave(layout, 0)]
+    MLflowTracker(None, layout, "tiny").sync(cells)
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom harness.core.paths import Layout\n"
+        "from harness.tracking.mlflow import MLflowTracker\n"
+        f"layout = Layout(Path({str(layout.out)!r}), Path({str(layout.data)!r}))\n"
+        f"print(MLflowTracker(None, layout, 'tiny').sync({cells!r}), 'mlflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "{} False"
+
+
+def test_verify_finds_a_run_that_the_server_lost(layout):
+    cell_id = leave(layout, 0)
+    MLflowTracker(None, layout, "tiny").sync([cell_id])
+    client = MlflowClient(f"sqlite:///{layout.out / 'mlflow.db'}")
+    client.delete_run(runs(layout)[cell_id][0].info.run_id)
+    assert MLflowTracker(None, layout, "tiny").sync([cell_id]) == {}
+    assert cell_id not in runs(layout)
+    assert MLflowTracker(None, layout, "tiny", verify=True).sync([cell_id]) == {}
+    assert len(runs(layout)[cell_id]) == 1
+
+
+def test_a_changed_record_updates_its_run(layout):
+    cell_id = leave(layout, 0, psnr=30.0)
+    tracker = MLflowTracker(None, layout, "tiny")
+    tracker.sync([cell_id])
+    first = runs(layout)[cell_id][0]
+    leave(layout, 0, psnr=34.0)
+    assert tracker.sync([cell_id]) == {}
+    (again,) = runs(layout)[cell_id]
+    assert again.info.run_id == first.info.run_id
+    assert again.data.metrics["psnr.photos"] == 34.0
+    assert again.data.tags[RECORD] != first.data.tags[RECORD]
+
+
+def test_a_cell_trained_anew_with_another_curve_gets_a_new_run(layout):
+    cell_id = leave(layout, 0)
+    tracker = MLflowTracker(None, layout, "tiny")
+    tracker.sync([cell_id])
+    first = runs(layout)[cell_id][0].info.run_id
+    leave(layout, 0, psnr=31.0)
+    write_curve(layout, 0, (0.4, 0.2, 0.1))
+    assert tracker.sync([cell_id]) == {}
+    (again,) = runs(layout)[cell_id]
+    assert again.info.run_id != first
+    client = MlflowClient(f"sqlite:///{layout.out / 'mlflow.db'}")
+    assert [point.value for point in client.get_metric_history(again.info.run_id, "loss")] == [0.4, 0.2, 0.1]
+
+
+def test_a_failed_cell_and_one_that_recovers(layout):
+    cell_id = leave_failed(layout, 0)
+    tracker = MLflowTracker(None, layout, "tiny")
+    assert tracker.sync([cell_id]) == {}
+    failed = runs(layout)[cell_id][0]
+    assert (failed.info.status, failed.data.tags["failure"]) == ("FAILED", "nan")
+    leave(layout, 0)
+    assert tracker.sync([cell_id]) == {}
+    (again,) = runs(layout)[cell_id]
+    assert again.info.status == "FINISHED"
+    assert again.data.metrics["psnr.photos"] == 30.0
+
+
+def test_long_curves_go_in_pieces(layout, monkeypatch):
+    losses = tuple(0.001 * step for step in range(1, 50))
+    cell_id = leave(layout, 0, losses=losses)
+    monkeypatch.setattr("harness.tracking.mlflow.METRICS_A_CALL", 7)
+    assert MLflowTracker(None, layout, "tiny").sync([cell_id]) == {}
+    client = MlflowClient(f"sqlite:///{layout.out / 'mlflow.db'}")
+    history = client.get_metric_history(runs(layout)[cell_id][0].info.run_id, "loss")
+    assert [point.value for point in history] == list(losses)
+
+
+def test_a_damaged_record_is_said_and_the_others_go_on(layout):
+    broken, fine = leave(layout, 0), leave(layout, 1)
+    layout.record(broken).write_text("{")
+    reasons = MLflowTracker(None, layout, "tiny").sync([broken, fine])
+    assert list(reasons) == [broken]
+    assert "damaged" in reasons[broken]
+    assert len(runs(layout)[fine]) == 1
+
+
+def test_fetch_gives_back_what_was_mirrored(layout, tmp_path):
+    cells = [leave(layout, 0), leave(layout, 1, psnr=28.125)]
+    suite = leave_suite(layout, "tiny", range(2))
+    MLflowTracker(None, layout, "tiny").sync(cells)
+    into = layout_in(tmp_path / "fetched")
+    MLflowTracker.fetch(layout, ["tiny"], into)
+    for cell_id in cells:
+        assert load(into, cell_id) == load(layout, cell_id)
+        assert load_images(into, cell_id).equals(load_images(layout, cell_id))
+    assert into.suite("tiny").read_text() == suite.model_dump_json(indent=1) + "\n"
+
+
+def test_fetch_says_what_is_missing(layout, tmp_path):
+    with pytest.raises(HarnessError, match="no runs of suite 'other'"):
+        MLflowTracker.fetch(layout, ["other"], layout_in(tmp_path / "f"))
+    (layout.out / "mlflow.db").unlink()
+    with pytest.raises(HarnessError, match="nothing has been mirrored"):
+        MLflowTracker.fetch(layout, ["tiny"], layout_in(tmp_path / "f"))
+
+
+def test_a_server_that_is_down_is_a_reason_and_is_caught_up(layout, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free.getsockname()[1]}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    cells = [leave(layout, 0), leave(layout, 1)]
+    reasons = MLflowTracker(None, layout, "tiny").sync(cells)
+    assert list(reasons) == cells
+    assert "bench track sync" in reasons[cells[0]]
+    assert "127.0.0.1" in reasons[cells[0]]
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert MLflowTracker(None, layout, "tiny", verify=True).sync(cells) == {}
+    assert set(runs(layout)) == {"", *cells}
+
+
+def test_a_locked_database_is_a_reason_and_is_caught_up(layout, monkeypatch):
+    from mlflow.store.db import utils
+
+    cells = [leave(layout, 0)]
+    tracker = MLflowTracker(None, layout, "tiny")
+    tracker.sync(cells)
+    leave(layout, 0, psnr=35.0)
+    monkeypatch.setattr(utils, "sql", _impatient(utils.sql))
+    with sqlite3.connect(layout.out / "mlflow.db", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        reasons = tracker.sync(cells)
+        other.execute("ROLLBACK")
+    assert "locked" in reasons[cells[0]]
+    assert tracker.sync(cells) == {}
+    assert runs(layout)[cells[0]][0].data.metrics["psnr.photos"] == 35.0
+
+
+def _impatient(sql):
+    """MLflow waits 20 s for a lock; a test need not."""
+
+    class Sql:
+        @staticmethod
+        def text(statement: str) -> object:
+            return sql.text(statement.replace("busy_timeout = 20000", "busy_timeout = 100"))
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(sql, name)
+
+    return Sql()

@@ -1,0 +1,144 @@
+"""Whole-image restoration: padding only when needed, odd and tiny sizes, tiles.
+
+The networks here are real modules with a known answer, so that every pixel can be checked.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness.api.parts import Capabilities
+from harness.evaluation.infer import padded_side, reflect_pad, restore, tile_starts
+from harness.models.assemble import RestorationModel
+
+CPU = torch.device("cpu")
+
+
+class Recorder(nn.Module):
+    """Doubles the image; remembers the sizes that it saw and insists on its multiple."""
+
+    def __init__(self, **capabilities: int) -> None:
+        super().__init__()
+        self.capabilities = Capabilities(**capabilities)  # type: ignore[arg-type]
+        self.sizes: list[tuple[int, int]] = []
+
+    def forward(self, lq_BCHW: Tensor) -> Tensor:
+        self.sizes.append((lq_BCHW.shape[2], lq_BCHW.shape[3]))
+        assert not torch.is_grad_enabled()
+        assert all(side % self.capabilities.size_multiple == 0 for side in self.sizes[-1])
+        return lq_BCHW * 2
+
+
+def image(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(height * 1000 + width).random((height, width, 3), dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("size", "multiple", "seen"),
+    [
+        ((16, 24), 8, (16, 24)),  # exact multiples are never padded
+        ((17, 24), 8, (24, 24)),
+        ((17, 31), 8, (24, 32)),
+        ((5, 7), 1, (5, 7)),
+        ((3, 2), 16, (16, 16)),  # smaller than its padding
+        ((1, 1), 8, (8, 8)),
+    ],
+)
+def test_padding_only_when_needed_and_cut_back(size, multiple, seen) -> None:
+    network = Recorder(size_multiple=multiple)
+    lq = image(*size)
+    restored = restore(RestorationModel(network).eval(), lq, None, CPU)
+    assert network.sizes == [seen]
+    np.testing.assert_array_equal(restored, lq * 2)
+
+
+def test_smallest_size_is_kept() -> None:
+    network = Recorder(size_multiple=4, min_size=30)
+    restore(RestorationModel(network).eval(), image(8, 64), None, CPU)
+    assert network.sizes == [(32, 64)]
+
+
+@pytest.mark.parametrize(("side", "goal"), [(16, 16), (17, 24), (1, 8), (8, 8)])
+def test_padded_side(side: int, goal: int) -> None:
+    assert padded_side(side, Capabilities(size_multiple=8)) == goal
+
+
+@pytest.mark.parametrize(("old", "new"), [(5, 9), (5, 40), (2, 7), (1, 4), (6, 6)])
+def test_reflection_is_numpys(old: int, new: int) -> None:
+    given = image(old, 3)
+    ours = reflect_pad(torch.from_numpy(given).permute(2, 0, 1)[None], new, 3)[0].permute(1, 2, 0).numpy()
+    mode = "reflect" if old > 1 else "edge"
+    np.testing.assert_array_equal(ours, np.pad(given, ((0, new - old), (0, 0), (0, 0)), mode=mode))
+
+
+class Blur(nn.Module):
+    """A 5×5 mean: its answer at a tile's border differs from the whole image's."""
+
+    def __init__(self, tile: int | None) -> None:
+        super().__init__()
+        self.capabilities = Capabilities(tile=tile, size_multiple=4)
+        self.sizes: list[tuple[int, int]] = []
+
+    def forward(self, lq_BCHW: Tensor) -> Tensor:
+        self.sizes.append((lq_BCHW.shape[2], lq_BCHW.shape[3]))
+        return nn.functional.avg_pool2d(nn.functional.pad(lq_BCHW, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
+
+
+def test_tiles_cover_everything_and_agree_where_they_should() -> None:
+    lq = image(70, 101)
+    pointwise = Recorder(tile=32, size_multiple=4)
+    restored = restore(RestorationModel(pointwise).eval(), lq, None, CPU)
+    np.testing.assert_allclose(restored, lq * 2, rtol=1e-6)
+    assert set(pointwise.sizes) == {(32, 32)}
+    assert len(pointwise.sizes) == 3 * 4
+
+    tiled, whole = Blur(32), Blur(None)
+    one = restore(RestorationModel(tiled).eval(), lq, None, CPU)
+    other = restore(RestorationModel(whole).eval(), lq, None, CPU)
+    assert len(tiled.sizes) == 12
+    assert whole.sizes == [(72, 104)]
+    inner = np.abs(one - other)[4:20, 4:20]
+    assert inner.max() < 1e-6
+    assert 0 < np.abs(one - other).max() < 0.2
+
+
+def test_images_within_the_tile_go_whole() -> None:
+    network = Recorder(tile=30, size_multiple=4)
+    restore(RestorationModel(network).eval(), image(32, 31), None, CPU)
+    assert network.sizes == [(32, 32)]
+
+
+def test_one_narrow_side_is_not_tiled() -> None:
+    network = Recorder(tile=32, size_multiple=4)
+    lq = image(10, 50)
+    np.testing.assert_allclose(restore(RestorationModel(network).eval(), lq, None, CPU), lq * 2, rtol=1e-6)
+    assert set(network.sizes) == {(12, 32)}
+
+
+@pytest.mark.parametrize(("side", "tile"), [(100, 32), (33, 32), (64, 32), (32, 32), (10, 32), (57, 8)])
+def test_tile_starts_leave_no_gap(side: int, tile: int) -> None:
+    starts = tile_starts(side, tile)
+    assert starts[0] == 0
+    assert starts[-1] == max(0, side - tile)
+    assert all(0 < b - a <= tile - tile // 4 for a, b in zip(starts, starts[1:], strict=False))
+
+
+class Adder(nn.Module):
+    """A refiner that adds the prior's first number."""
+
+    size_multiple = 8
+
+    def forward(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor) -> Tensor:
+        return initial_BCHW + prior_BD[:, 0, None, None, None]
+
+
+def test_prior_reaches_the_refiner_whose_multiple_counts() -> None:
+    network = Recorder(size_multiple=1)
+    lq = image(9, 8)
+    model = RestorationModel(network, Adder()).eval()
+    restored = restore(model, lq, np.array([0.5, 9.0], np.float32), CPU)
+    np.testing.assert_array_equal(restored, lq * 2 + np.float32(0.5))
+    assert network.sizes == [(16, 8)]

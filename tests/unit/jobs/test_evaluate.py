@@ -1,0 +1,147 @@
+"""Evaluation jobs: rows, strips, the cell `input`, and additions to what is on record."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio
+
+from harness.core.errors import HarnessError
+from harness.core.identity import file_sha256
+from harness.jobs import evaluate, train
+from harness.models.assemble import build_model
+from harness.models.weights import load_weights
+from harness.parts.catalogue import REGISTRY
+from harness.records import store
+from harness.spec.cell import Cell
+from harness.tasks.shards import open_set, to_float
+from tests.small_world import RUN, SmallWorld, refined_cell, small_cell, held_out
+
+KEYS = ["chelsea", "coffee", "flower"]
+
+
+def run(world: SmallWorld, cell: Cell, **changes) -> None:
+    torch.set_num_threads(1)
+    evaluate.run(world.evaluate_job(cell, **changes), world.context)
+
+
+def input_cell() -> Cell:
+    return small_cell(backbone=None)
+
+
+@pytest.fixture
+def trained(world: SmallWorld) -> Cell:
+    cell = refined_cell()
+    train.run(world.train_job(cell), world.context)
+    return cell
+
+
+def test_the_input_is_scored_as_it_lies_in_the_shards(world: SmallWorld) -> None:
+    cell = input_cell()
+    run(world, cell)
+    values = {row["key"]: row["value"] for row in world.rows(cell) if row["metric"] == "psnr"}
+    assert list(values) == KEYS
+    for sample in open_set(held_out(cell), world.layout.data).samples():
+        clipped = np.rint(np.clip(to_float(sample.lq), 0, 1) * 255)
+        expected = peak_signal_noise_ratio(sample.gt.astype(float), clipped, data_range=255)
+        assert values[sample.key] == pytest.approx(expected, abs=1e-4)
+        assert 19 < values[sample.key] < 22  # σ 25 and clipping
+    record = world.record(cell)
+    assert (record.status, record.training) == ("done", None)
+    assert not world.layout.samples(cell.id).exists()
+
+
+def test_rows_are_those_of_the_checkpoint(world: SmallWorld, trained: Cell) -> None:
+    run(world, trained)
+    record = world.record(trained)
+    assert record.status == "done"
+    (evaluation,) = record.evaluations
+    assert (evaluation.dataset, evaluation.split, evaluation.protocol) == ("photos", "test", "rgb_uint8/v1")
+    assert (evaluation.metrics, evaluation.images) == (("psnr", "ssim"), 3)
+    rows = world.rows(trained)
+    assert [(row["key"], row["metric"]) for row in rows] == [(key, m) for key in KEYS for m in ("psnr", "ssim")]
+    assert {row["evaluation"] for row in rows} == {evaluation.id}
+    assert record.images_sha256 == file_sha256(world.layout.images(trained.id))
+
+    model = build_model(trained, REGISTRY, 8).eval()
+    load_weights(model, world.layout.checkpoints(trained.id) / "final.safetensors")
+    from harness.tasks.features import open_features
+
+    sample = next(open_set(held_out(trained), world.layout.data).samples())
+    prior = open_features(trained.test_features(held_out(trained)), world.layout.data).row(0, 0)  # type: ignore[arg-type]
+    height, width = sample.lq.shape[:2]
+    assert (width % 4, height % 4) != (0, 0)  # so that the padding is exercised
+    padded = np.pad(to_float(sample.lq), ((0, -height % 4), (0, -width % 4), (0, 0)), mode="reflect")
+    with torch.inference_mode():
+        lq = torch.from_numpy(padded).permute(2, 0, 1)[None]
+        out = model(lq, torch.from_numpy(prior)[None]).final[0].permute(1, 2, 0).numpy()[:height, :width]
+    expected = peak_signal_noise_ratio(sample.gt.astype(float), np.rint(np.clip(out, 0, 1) * 255), data_range=255)
+    assert rows[0]["value"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_training_stays_on_record_and_digests_are_added(world: SmallWorld, trained: Cell) -> None:
+    before = world.record(trained)
+    run(world, trained)
+    after = world.record(trained)
+    assert after.training == before.training
+    assert before.provenance.data.items() < after.provenance.data.items()
+    assert {f"{held_out(trained).name}/test", f"features of {held_out(trained).name}/test"} <= set(after.provenance.data)
+
+
+def test_strips_of_the_first_images(world: SmallWorld, trained: Cell) -> None:
+    run(world, trained, run=RUN.model_copy(update={"samples": 2}))
+    folder = world.layout.samples(trained.id)
+    assert sorted(path.name for path in folder.iterdir()) == ["photos.chelsea.png", "photos.coffee.png"]
+    sample = next(open_set(held_out(trained), world.layout.data).samples())
+    picture = cv2.imread(str(folder / "photos.chelsea.png"), cv2.IMREAD_COLOR_RGB)
+    height, width = sample.gt.shape[:2]
+    assert picture.shape == (height, 3 * width + 4, 3)
+    np.testing.assert_array_equal(picture[:, -width:], sample.gt)
+    np.testing.assert_array_equal(picture[:, :width], np.rint(np.clip(sample.lq, 0, 1) * 255).astype(np.uint8))
+
+
+def test_a_second_run_does_nothing(world: SmallWorld) -> None:
+    cell = input_cell()
+    run(world, cell)
+    events, stamp = store.read_events(world.layout, cell.id), world.layout.record(cell.id).stat().st_mtime_ns
+    run(world, cell)
+    assert store.read_events(world.layout, cell.id) == events
+    assert world.layout.record(cell.id).stat().st_mtime_ns == stamp
+
+
+def test_a_further_metric_is_added_and_the_old_rows_stay(world: SmallWorld) -> None:
+    cell = input_cell()
+    run(world, cell, metrics=("psnr",))
+    before = world.rows(cell)
+    run(world, cell, metrics=("ssim",))
+    assert [row for row in world.rows(cell) if row["metric"] == "psnr"] == before
+    assert len(world.rows(cell)) == 6
+    assert world.record(cell).evaluations[0].metrics == ("psnr", "ssim")
+
+
+def test_damaged_rows_are_made_again(world: SmallWorld) -> None:
+    cell = input_cell()
+    run(world, cell)
+    content = world.layout.images(cell.id).read_bytes()
+    world.layout.images(cell.id).write_bytes(content[:-10])
+    run(world, cell)
+    assert world.layout.images(cell.id).read_bytes() == content
+
+
+def test_an_untrained_cell_is_a_checkpoint_failure(world: SmallWorld) -> None:
+    with pytest.raises(HarnessError, match="not trained") as caught:
+        run(world, small_cell())
+    assert caught.value.kind == "checkpoint"
+
+
+def test_weights_other_than_on_record_are_refused(world: SmallWorld, trained: Cell) -> None:
+    final = world.layout.checkpoints(trained.id) / "final.safetensors"
+    content = bytearray(final.read_bytes())
+    content[-1] ^= 1
+    final.write_bytes(content)
+    with pytest.raises(HarnessError, match="SHA-256") as caught:
+        run(world, trained)
+    assert caught.value.kind == "checkpoint"
+    assert world.record(trained).status == "trained"

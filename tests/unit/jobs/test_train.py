@@ -1,0 +1,183 @@
+"""Training jobs of seconds on real photographs: what they leave, and that nothing is done twice."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from harness.api.reference import PartRef
+from harness.core.errors import HarnessError
+from harness.core.identity import file_sha256
+from harness.jobs import train
+from harness.records import store
+from harness.spec.cell import Variant
+from tests.small_world import RECIPE, RUN, SmallWorld, refined_cell, small_cell
+
+
+def run(world: SmallWorld, cell, **changes) -> None:
+    torch.set_num_threads(1)
+    train.run(world.train_job(cell, **changes), world.context)
+
+
+def weights(world: SmallWorld, cell) -> dict[str, torch.Tensor]:
+    return load_file(world.layout.checkpoints(cell.id) / "final.safetensors")
+
+
+def test_what_a_training_leaves(world: SmallWorld) -> None:
+    cell = small_cell()
+    run(world, cell)
+    record = world.record(cell)
+    final = world.layout.checkpoints(cell.id) / "final.safetensors"
+    assert record.status == "trained"
+    assert record.labels == {"task": "denoise", "backbone": "NAFNet", "variant": "base"}
+    assert record.training is not None
+    assert record.training.checkpoint_sha256 == file_sha256(final)
+    assert (record.training.steps, record.training.images) == (12, 48)
+    assert record.training.backbone_parameters == sum(value.numel() for value in weights(world, cell).values())
+    assert record.training.added_parameters == 0
+    assert sorted(path.name for path in final.parent.iterdir()) == ["final.safetensors"]
+    assert list(record.provenance.data) == [f"{cell.train_set.name}/train"]
+    assert record.provenance.threads == 1
+
+    curve = world.curve(cell)
+    assert [step for step, _, _ in curve] == [3, 6, 9, 12]
+    assert curve[-1][1] == record.training.final_loss
+    assert curve[-1][1] < curve[0][1]
+    assert curve[-1][2] == pytest.approx(RECIPE.lr_min)
+    events = store.read_events(world.layout, cell.id)
+    assert [line["event"] for line in events if line["event"] != "step"] == ["start", "checkpoint", "checkpoint", "end"]
+    assert all(line["job"] == f"train-{cell.id}" for line in events)
+
+
+def test_a_finished_cell_is_not_trained_again(world: SmallWorld) -> None:
+    cell = small_cell()
+    run(world, cell)
+    before = store.read_events(world.layout, cell.id)
+    stamp = (world.layout.checkpoints(cell.id) / "final.safetensors").stat().st_mtime_ns
+    run(world, cell)
+    assert store.read_events(world.layout, cell.id) == before
+    assert (world.layout.checkpoints(cell.id) / "final.safetensors").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("loss", ["weights", "record"])
+def test_lost_or_changed_results_are_made_again_and_equal(world: SmallWorld, loss: str) -> None:
+    cell = small_cell()
+    run(world, cell)
+    final = world.layout.checkpoints(cell.id) / "final.safetensors"
+    content = final.read_bytes()
+    if loss == "weights":
+        final.write_bytes(content[:-4] + b"\0\0\0\0")
+    else:
+        world.layout.record(cell.id).write_text("{ not json")
+    run(world, cell)
+    assert final.read_bytes() == content
+    assert world.record(cell).training is not None
+
+
+def test_the_interval_of_lines_and_checkpoints_changes_no_weight(world: SmallWorld) -> None:
+    cell = small_cell()
+    run(world, cell, run=RUN.model_copy(update={"checkpoint_every": 5, "log_every": 2}))
+    other = SmallWorld(type(world.layout)(world.layout.out / "other", world.layout.data))
+    run(other, cell, run=RUN.model_copy(update={"checkpoint_every": 100, "log_every": 100}))
+    one, two = weights(world, cell), weights(other, cell)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert [step for step, _, _ in other.curve(cell)] == [12]
+    means = [loss for _, loss, _ in world.curve(cell)]
+    assert other.curve(cell)[0][1] == pytest.approx(sum(means) / len(means), rel=1e-5)
+
+
+def test_seeds_give_other_networks(world: SmallWorld) -> None:
+    one, two = small_cell(), small_cell(seed=1)
+    run(world, one)
+    run(world, two)
+    assert world.curve(one)[0][1] != world.curve(two)[0][1]
+
+
+def test_the_refiner_trains_with_cached_vectors(world: SmallWorld) -> None:
+    cell = refined_cell()
+    run(world, cell)
+    record = world.record(cell)
+    assert record.training is not None
+    assert record.training.added_parameters > 100_000
+    assert f"features of {cell.train_set.name}/train" in record.provenance.data
+    assert any(key.startswith("refiner.") for key in weights(world, cell))
+
+
+def test_frozen_moves_only_the_refiner_and_from_base_moves_both(world: SmallWorld) -> None:
+    base = small_cell()
+    run(world, base)
+    start = weights(world, base)
+    moved = {}
+    for regime in ("frozen", "from_base"):
+        cell = refined_cell(regime=regime).model_copy(update={"base": base})
+        run(world, cell)
+        after = weights(world, cell)
+        moved[regime] = any(not torch.equal(start[key], after[key]) for key in start)
+        assert world.record(cell).provenance.weights == {
+            f"cell {base.id}": world.record(base).training.checkpoint_sha256  # type: ignore[union-attr]
+        }
+    assert moved == {"frozen": False, "from_base": True}
+
+
+def test_a_missing_base_is_a_checkpoint_failure(world: SmallWorld) -> None:
+    cell = refined_cell(regime="frozen").model_copy(update={"base": small_cell()})
+    with pytest.raises(HarnessError, match="final.safetensors") as caught:
+        run(world, cell)
+    assert caught.value.kind == "checkpoint"
+
+
+def test_live_equals_cached_bit_for_bit(world: SmallWorld) -> None:
+    """The same prior, encoded during training instead of before it; features of tiles without augmentation."""
+    from tests.small_world import prepare
+
+    recipe = RECIPE.model_copy(update={"steps": 4, "augment": "none"})
+    variants = [
+        Variant(refiner=PartRef(name="ptg_rm"), prior=PartRef(name="nss"), features=policy) for policy in ("tile", "live")
+    ]
+    cells = [small_cell(recipe=recipe, variant=variant) for variant in variants]
+    prepare(world, cells[0])
+    losses = []
+    for cell in cells:
+        # The same initial weights: they are drawn under the cell's id, which the policy is part of.
+        losses.append(_first_loss(world, cell, like=cells[0]))
+    assert math.isfinite(losses[0])
+    assert losses[0] == losses[1]
+
+
+def _first_loss(world: SmallWorld, cell, *, like) -> float:
+    from harness.jobs import train as module
+
+    original = module.build_model
+    module.build_model = lambda given, registry, width: original(like, registry, width)  # type: ignore[assignment]
+    try:
+        run(world, cell)
+    finally:
+        module.build_model = original  # type: ignore[assignment]
+    return world.curve(cell)[-1][1]
+
+
+def test_derived_priors_cannot_be_live(world: SmallWorld) -> None:
+    with pytest.raises(HarnessError, match="tile or image"):
+        run(world, refined_cell(features="live"))
+
+
+def test_more_gpus_than_processes_is_refused(world: SmallWorld) -> None:
+    with pytest.raises(HarnessError, match="2 GPUs"):
+        run(world, small_cell(), run=RUN.model_copy(update={"gpus": 2}))
+
+
+def test_bfloat16_trains(world: SmallWorld) -> None:
+    cell = small_cell(recipe=RECIPE.model_copy(update={"precision": "bf16"}))
+    run(world, cell)
+    assert world.curve(cell)[-1][1] < world.curve(cell)[0][1]
+    assert all(value.dtype == torch.float32 for value in weights(world, cell).values())
+
+
+def test_fp16_on_a_cpu_is_refused_with_advice(world: SmallWorld) -> None:
+    with pytest.raises(HarnessError, match="fp16") as caught:
+        run(world, small_cell(recipe=RECIPE.model_copy(update={"precision": "fp16"})))
+    assert "bf16" in caught.value.hint

@@ -1,0 +1,163 @@
+"""Cells, records and suites made by hand, as finished jobs leave them on disk. No tensor library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from harness.api.reference import PartRef
+from harness.api.sets import FeatureSet, PreparedSet
+from harness.core.identity import file_sha256
+from harness.core.paths import Layout, write_json
+from harness.parts.catalogue import REGISTRY
+from harness.records import store
+from harness.records.model import Attempt, EvaluationRecord, Failure, Provenance, RunRecord, Training
+from harness.spec.cell import Cell, Variant, evaluation_id
+from harness.spec.resolved import Labels, ResolvedSuite, SuiteCell
+
+Values = Mapping[str, Mapping[str, float]]
+"""Metric → image → value."""
+
+PROVENANCE = Provenance(harness="0.1.0", code="abc", python="3.11", platform="Linux", processor="CPU", cpus=2)
+ATTEMPT = Attempt(job="train-x", started="2026-01-01T00:00:00+00:00", ended="2026-01-01T00:01:00+00:00", outcome="done")
+
+
+@cache
+def photos() -> PartRef:
+    """The data set that ships with the package's dependencies, with its real fingerprint."""
+    return PartRef(name="photos", digest=REGISTRY.load("dataset", "photos")().fingerprint())
+
+
+def task(name: str = "low_light", **options: Any) -> PartRef:
+    return PartRef(name=name, options=options)
+
+
+def cell(seed: int = 0, **changes: Any) -> Cell:
+    """A base cell; `changes` replace fields."""
+    fields: dict[str, Any] = {"task": task(), "train": photos(), "backbone": PartRef(name="nafnet"), "seed": seed}
+    return Cell(**(fields | changes))
+
+
+def refined(seed: int = 0, prior: PartRef | str = "nss", variant: Mapping[str, Any] | None = None, **more: Any) -> Cell:
+    """The same with PTG-RM; `variant` replaces fields of the variant."""
+    prior = PartRef(name=prior) if isinstance(prior, str) else prior
+    treatment = {"refiner": PartRef(name="ptg_rm"), "prior": prior} | dict(variant or {})
+    return cell(seed, variant=Variant(**treatment), **more)
+
+
+def degraded(**changes: Any) -> Cell:
+    """The input cell."""
+    return cell(backbone=None, **changes)
+
+
+def listed(
+    content: Cell, variant: str = "", *, tests: Sequence[PartRef] | None = None, listed: bool = True
+) -> SuiteCell:
+    """A cell as a suite shows it."""
+    if content.backbone is None:
+        labels = Labels(task=content.task.name, backbone="input", variant="input")
+    else:
+        prior = content.variant.prior
+        labels = Labels(task=content.task.name, backbone="NAFNet", variant=variant or (prior.name if prior else "base"))
+    return SuiteCell(cell=content, labels=labels, tests=(photos(),) if tests is None else tuple(tests), listed=listed)
+
+
+def suite(*cells: SuiteCell, metrics: Sequence[str] = ("psnr", "ssim"), name: str = "made") -> ResolvedSuite:
+    return ResolvedSuite(name=name, cells=cells, metrics=tuple(metrics))
+
+
+def protocol(content: Cell) -> Any:
+    return REGISTRY.load("task", content.task.name)(**content.task.options).protocol
+
+
+def values(psnr: Sequence[float], ssim: Sequence[float] | None = None) -> Values:
+    """Values of the images a, b, c, …"""
+    found = {"psnr": dict(zip("abcdef", psnr, strict=False))}
+    return found | ({"ssim": dict(zip("abcdef", ssim, strict=False))} if ssim else {})
+
+
+def rows_of(content: Cell, samples: PreparedSet, scores: Values) -> list[store.ImageRow]:
+    name = evaluation_id(content, samples, protocol(content))
+    return [
+        (name, samples.dataset.name, key, metric, value) for metric, by in scores.items() for key, value in by.items()
+    ]
+
+
+def finish(
+    layout: Layout,
+    content: Cell,
+    scores: Values | None = None,
+    *,
+    dataset: PartRef | None = None,
+    data: Mapping[str, str] | None = None,
+    seconds: float = 60.0,
+) -> RunRecord:
+    """Leaves what a trained cell leaves and, with scores, an evaluated one. Gives the record."""
+    training = None
+    if content.backbone is not None:
+        final = layout.checkpoints(content.id) / "final.safetensors"
+        final.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"w": np.zeros(3, np.float32)}, final)
+        training = Training(
+            steps=content.recipe.steps,
+            images=content.recipe.steps * content.recipe.batch,
+            seconds=seconds,
+            final_loss=0.1,
+            backbone_parameters=1000,
+            added_parameters=250 if content.variant.refiner else 0,
+            checkpoint_sha256=file_sha256(final),
+        )
+    record = RunRecord(
+        cell_id=content.id,
+        status="trained",
+        labels={"task": "low_light", "backbone": "NAFNet", "variant": "base"},
+        cell=content.model_dump(mode="json"),
+        provenance=PROVENANCE.model_copy(update={"data": dict(data or {})}),
+        training=training,
+        attempts=(ATTEMPT,),
+    )
+    if scores is not None:
+        samples = content.test_set(dataset or photos())
+        used = protocol(content)
+        evaluation = EvaluationRecord(
+            id=evaluation_id(content, samples, used),
+            dataset=samples.dataset.name,
+            split=samples.split,
+            protocol=f"{used.name}/v{used.version}",
+            metrics=tuple(scores),
+            images=max(map(len, scores.values())),
+            seconds=3.0,
+        )
+        sha256 = store.save_images(layout, content.id, rows_of(content, samples, scores))
+        record = record.model_copy(update={"status": "done", "evaluations": (evaluation,), "images_sha256": sha256})
+    store.save(layout, record)
+    return record
+
+
+def fail(layout: Layout, content: Cell, kind: Any = "nan", message: str = "the loss is NaN at step 7") -> None:
+    """Leaves the record of a failed first attempt."""
+    store.note_attempt(
+        layout,
+        cell_id=content.id,
+        cell=content.model_dump(mode="json"),
+        labels={},
+        attempt=ATTEMPT.model_copy(update={"outcome": "failed", "failure": kind, "message": message}),
+        failure=Failure(kind=kind, message=message, log="jobs/x.log"),
+        provenance=PROVENANCE,
+    )
+
+
+def prepare(layout: Layout, *sets: PreparedSet | FeatureSet) -> None:
+    """Leaves the manifests of prepared and feature sets."""
+    for content in sets:
+        path = content.folder(layout.data) / "manifest.json"
+        if isinstance(content, PreparedSet):
+            write_json(path, {"set": content.model_dump(mode="json")})
+        else:
+            samples = file_sha256(content.samples.folder(layout.data) / "manifest.json")
+            manifest = {"features": content.model_dump(mode="json"), "samples_manifest_sha256": samples}
+            write_json(path, manifest)

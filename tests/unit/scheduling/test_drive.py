@@ -1,0 +1,244 @@
+"""A run of a plan: order, retries, failures, interruption, and what the record and the tracker are told.
+
+Jobs end here as a scripted executor says; tests/flow runs real ones.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.api.parts import JobOutcome
+from harness.core.errors import HarnessError
+from harness.core.paths import Layout
+from harness.planning.job import Job
+from harness.records.store import load
+from harness.scheduling.drive import drive
+from harness.spec.resolved import Run
+from tests.unit.scheduling.plans import evaluate, plan, shards, train
+
+
+class Script:
+    """An executor that runs one job at a time, the lowest priority first, and ends it as `ending` says."""
+
+    def __init__(self, ending: Callable[[str, int], str | None] = lambda job, attempt: None) -> None:
+        self.ending = ending
+        self.log: list[str] = []
+        self.waiting: list[tuple[int, str, object]] = []
+        self.stopped = False
+        self.expected: list[Mapping[str, float]] = []
+
+    def capacity(self) -> Mapping[str, float]:
+        return {"cpus": 2.0, "gpus": 0.0}
+
+    def expect(self, requests: Sequence[Mapping[str, float]]) -> None:
+        self.expected = list(requests)
+
+    def submit(self, job_file: str, resources: Mapping[str, float], priority: int = 0) -> object:
+        job = Job.model_validate_json(Path(job_file).read_bytes())
+        handle = object()
+        self.waiting.append((priority, job.id, handle))
+        return handle
+
+    def poll(self, timeout: float) -> Sequence[tuple[Any, JobOutcome]]:
+        self.waiting.sort(key=lambda entry: entry[0])
+        _, job_id, handle = self.waiting.pop(0)
+        self.log.append(job_id)
+        failure = self.ending(job_id, self.log.count(job_id))
+        return [(handle, JobOutcome(job_id, failure, "it broke" if failure else "", seconds=0.5))]
+
+    def running(self) -> Sequence[Any]:
+        return [self.waiting[0][2]] if self.waiting else []
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+class Notes:
+    """A tracker and a progress that remember."""
+
+    def __init__(self, reasons: Mapping[str, str] | Exception | None = None) -> None:
+        self.reasons = reasons or {}
+        self.synced: list[str] = []
+        self.lines: list[str] = []
+
+    def sync(self, cell_ids: Sequence[str]) -> Mapping[str, str]:
+        if isinstance(self.reasons, Exception):
+            raise self.reasons
+        self.synced += cell_ids
+        return {cell_id: reason for cell_id, reason in self.reasons.items() if cell_id in cell_ids}
+
+    def close(self) -> None:
+        self.lines.append("tracker closed")
+
+    def begin(self, plan: Any) -> None: ...
+
+    def started(self, job: Job) -> None:
+        self.lines.append(f"started {job.id}")
+
+    def finished(self, job: Job, outcome: JobOutcome) -> None:
+        self.lines.append(f"finished {job.id} {outcome.failure}")
+
+    def retrying(self, job: Job, outcome: JobOutcome, retry: int) -> None:
+        self.lines.append(f"retry {retry} {job.id}")
+
+    def warn(self, message: str) -> None:
+        self.lines.append(f"warning {message}")
+
+    def end(self) -> None:
+        self.lines.append("end")
+
+
+@pytest.fixture
+def layout(tmp_path):
+    return Layout(tmp_path, tmp_path / "data")
+
+
+def run(jobs, layout, script, notes=None, states=None):
+    notes = notes or Notes()
+    return drive(plan(*jobs, states=states), script, notes, layout, notes), notes
+
+
+def test_jobs_run_in_plan_order_as_their_needs_allow(layout):
+    made = shards("train", layout.out)
+    early, late = train(0, layout.out, (made.id,)), train(1, layout.out, (made.id,))
+    scored = evaluate(0, layout.out, (early.id,))
+    script = Script()
+    summary, notes = run([made, early, scored, late], layout, script)
+    assert script.log == [
+        made.id,
+        early.id,
+        scored.id,
+        late.id,
+    ]  # `late` was ready first, `scored` is earlier in the plan
+    assert (summary.done, summary.already, summary.failures, summary.not_run) == (4, 0, [], [])
+    assert summary.job_seconds == 2.0
+    assert script.stopped
+    assert len(script.expected) == 4
+    assert set(notes.synced) == {early.cell_id, late.cell_id}
+    assert notes.lines[:2] == [f"started {made.id}", f"finished {made.id} None"]
+    assert notes.lines.count(f"started {early.id}") == 1
+    assert "end" in notes.lines
+    assert "tracker closed" in notes.lines
+
+
+def test_jobs_that_are_done_are_not_submitted(layout):
+    made = shards("train", layout.out)
+    trained = train(0, layout.out, (made.id,))
+    script = Script()
+    summary, _ = run([made, trained], layout, script, states={made.id: "done"})
+    assert script.log == [trained.id]
+    assert (summary.done, summary.already) == (1, 1)
+
+
+def test_a_failed_job_does_not_stop_the_others(layout):
+    broken, fine = train(0, layout.out), train(1, layout.out)
+    scored = evaluate(0, layout.out, (broken.id,))
+    script = Script(lambda job, attempt: "nan" if job == broken.id else None)
+    summary, notes = run([broken, scored, fine], layout, script)
+    assert script.log == [broken.id, fine.id]
+    assert [(failure.title, failure.kind, failure.message) for failure in summary.failures] == [
+        ("train denoise NAFNet base seed 0", "nan", "it broke")
+    ]
+    assert summary.failures[0].log == str(layout.job_log(broken.id))
+    assert summary.not_run == [
+        ("evaluate denoise NAFNet base seed 0", "not run: needs train denoise NAFNet base seed 0")
+    ]
+    assert broken.cell_id in notes.synced  # the tracker is to show the failure
+    assert summary.done == 1
+
+
+def test_a_lost_worker_is_tried_again_and_noted(layout):
+    job = train(0, layout.out, run=Run(retries=2))
+    script = Script(lambda _, attempt: "worker_lost" if attempt < 3 else None)
+    summary, notes = run([job], layout, script)
+    assert script.log == [job.id] * 3
+    assert (summary.done, summary.failures) == (1, [])
+    assert [line for line in notes.lines if line.startswith("retry")] == [f"retry 1 {job.id}", f"retry 2 {job.id}"]
+    record = load(layout, job.cell_id)
+    assert record is not None
+    assert [(a.job, a.outcome, a.failure, a.message) for a in record.attempts] == [
+        (job.id, "failed", "worker_lost", "it broke")
+    ] * 2
+    assert record.labels == {"task": "denoise", "backbone": "NAFNet", "variant": "base"}
+    assert record.cell == job.work.cell.model_dump(mode="json")
+
+
+def test_a_worker_that_is_lost_too_often_is_a_failure(layout):
+    job = train(0, layout.out, run=Run(retries=1))
+    script = Script(lambda _, attempt: "worker_lost")
+    summary, _ = run([job], layout, script)
+    assert script.log == [job.id] * 2
+    assert [failure.kind for failure in summary.failures] == ["worker_lost"]
+    record = load(layout, job.cell_id)
+    assert record is not None
+    assert record.failure is not None
+    assert record.failure.kind == "worker_lost"
+    assert len(record.attempts) == 2
+
+
+def test_lost_shards_have_no_record_and_are_tried_again(layout):
+    job = shards("train", layout.out)
+    script = Script(lambda _, attempt: "worker_lost" if attempt == 1 else None)
+    summary, notes = run([job], layout, script)
+    assert (script.log, summary.done) == ([job.id] * 2, 1)
+    assert notes.synced == []
+    assert not (layout.out / "cells").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_stops_the_executor_and_comes_through(layout, number):
+    jobs = [train(0, layout.out), train(1, layout.out)]
+
+    def interrupt(job: str, attempt: int) -> None:
+        os.kill(os.getpid(), number)
+
+    script, notes = Script(interrupt), Notes()
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        drive(plan(*jobs), script, notes, layout, notes)
+    assert script.stopped
+    assert script.log == [jobs[0].id]
+    assert notes.lines[-1] == "end"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_an_executor_that_refuses_is_stopped_and_nothing_started(layout):
+    class Refusing(Script):
+        def expect(self, requests: Sequence[Mapping[str, float]]) -> None:
+            raise HarnessError("too much")
+
+    script = Refusing()
+    with pytest.raises(HarnessError, match="too much"):
+        run([train(0, layout.out)], layout, script)
+    assert script.stopped
+    assert script.log == []
+
+
+def test_a_tracker_that_lags_is_said_once_and_fails_nothing(layout):
+    jobs = [train(0, layout.out), train(1, layout.out)]
+    reasons = dict.fromkeys([str(job.cell_id) for job in jobs], "the server is down")
+    summary, notes = run(jobs, layout, Script(), Notes(reasons))
+    assert summary.untracked == reasons
+    assert summary.failures == []
+    assert [line for line in notes.lines if line.startswith("warning")] == [
+        "warning tracking is behind: the server is down"
+    ]
+
+
+def test_a_tracker_that_breaks_fails_nothing(layout):
+    job = train(0, layout.out)
+    summary, _ = run([job], layout, Script(), Notes(RuntimeError("no such column")))
+    assert summary.untracked == {job.cell_id: "RuntimeError: no such column"}
+    assert (summary.done, summary.failures) == (1, [])
+
+
+def test_the_job_file_holds_the_job(layout):
+    job = train(0, layout.out)
+    run([job], layout, Script())
+    assert Job.model_validate_json(layout.job_file(job.id).read_bytes()) == job

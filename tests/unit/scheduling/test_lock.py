@@ -1,0 +1,80 @@
+"""One run at a time on one folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from harness.core.errors import HarnessError
+from harness.core.paths import Layout
+from harness.scheduling.lock import run_lock
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from harness.core.paths import Layout
+from harness.scheduling.lock import run_lock
+with run_lock(Layout(Path(sys.argv[1]), Path(sys.argv[1]))):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def layout(tmp_path):
+    return Layout(tmp_path / "out", tmp_path / "data")
+
+
+def test_a_second_run_is_told_who_holds_the_folder(layout):
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(layout.out)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(HarnessError) as caught, run_lock(layout):
+            pytest.fail("both hold the folder")
+        assert f"process {holder.pid} on {os.uname().nodename}, since 20" in str(caught.value)
+        assert f"kill {holder.pid}" in caught.value.hint
+        assert "--out" in caught.value.hint
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        with run_lock(layout):  # the lock of a dead process is none, although its signature is still there
+            assert str(os.getpid()) in layout.lock.read_text()
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_the_lock_can_be_taken_again_also_after_an_error(layout):
+    with pytest.raises(KeyError), run_lock(layout):
+        raise KeyError
+    with run_lock(layout):
+        pass
+    assert layout.lock.read_text() == ""
+
+
+def test_a_holder_that_has_not_signed_yet_is_still_respected(layout):
+    with run_lock(layout):
+        layout.lock.write_text("")
+        with pytest.raises(HarnessError, match="just started"), run_lock(layout):
+            pytest.fail("both hold the folder")
+
+
+def test_a_file_in_the_folders_place_is_a_clear_error(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(HarnessError) as caught, run_lock(Layout(tmp_path / "out", tmp_path)):
+        pytest.fail("locked a file")
+    assert caught.value.kind == "storage"
+
+
+@pytest.mark.skipif(not os.path.ismount("/proc"), reason="needs a file system that nobody can write")
+def test_a_read_only_folder_is_a_clear_error():
+    from pathlib import Path
+
+    with pytest.raises(HarnessError) as caught, run_lock(Layout(Path("/proc/priorbench"), Path("/proc/priorbench"))):
+        pytest.fail("locked a read-only folder")
+    assert caught.value.kind == "storage"
+    assert "/proc" in caught.value.where

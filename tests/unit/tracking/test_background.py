@@ -1,0 +1,67 @@
+"""The thread between a run and its tracker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from harness.tracking.background import Background
+
+
+class Gate:
+    """A tracker that waits to be let through and remembers its batches."""
+
+    def __init__(self, reasons: Mapping[str, str] | None = None) -> None:
+        self.open, self.entered = threading.Event(), threading.Event()
+        self.batches: list[list[str]] = []
+        self.threads: set[int] = set()
+        self.reasons = dict(reasons or {})
+        self.closed = False
+
+    def sync(self, cell_ids: Sequence[str]) -> Mapping[str, str]:
+        self.entered.set()
+        assert self.open.wait(30)
+        self.threads.add(threading.get_ident())
+        self.batches.append(list(cell_ids))
+        return {cell_id: self.reasons[cell_id] for cell_id in cell_ids if cell_id in self.reasons}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_what_is_told_meanwhile_goes_in_one_batch_without_repeats_and_from_one_thread():
+    gate = Gate()
+    background = Background(gate, lambda reason: None)
+    background.tell("a")
+    assert gate.entered.wait(30)
+    for cell_id in ("b", "c", "b"):
+        background.tell(cell_id)
+    gate.open.set()
+    assert background.finish(30) == {}
+    assert gate.batches == [["a"], ["b", "c"]]
+    assert len(gate.threads) == 1
+    assert threading.get_ident() not in gate.threads
+    assert gate.closed
+
+
+def test_a_cell_that_got_through_later_is_not_behind():
+    gate, warnings = Gate({"a": "down", "b": "down"}), []
+    gate.open.set()
+    background = Background(gate, warnings.append)
+    background.tell("a")
+    background.tell("b")
+    while len([c for batch in gate.batches for c in batch]) < 2:
+        pass
+    gate.reasons = {"b": "still down"}
+    background.tell("a")
+    background.tell("b")
+    assert background.finish(30) == {"b": "still down"}
+    assert warnings == ["down"]
+
+
+def test_a_tracker_that_hangs_holds_nobody_up():
+    gate = Gate()
+    background = Background(gate, lambda reason: None)
+    background.tell("a")
+    assert background.finish(0.05) == {"a": "not confirmed within 0.05 s"}
+    gate.open.set()

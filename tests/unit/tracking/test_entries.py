@@ -1,0 +1,79 @@
+"""A record as parameters, tags, curves and means."""
+
+from __future__ import annotations
+
+import math
+
+import pyarrow
+import pytest
+
+from harness.records.store import load, load_images, read_events
+from harness.spec.cell import Cell
+from harness.tracking import entries
+from tests.unit.tracking.records import CELL, LABELS, PROVENANCE, cell, layout_in, leave, leave_failed
+
+
+@pytest.fixture
+def layout(tmp_path):
+    return layout_in(tmp_path)
+
+
+def test_parameters_are_the_cells_identity_flattened(layout):
+    found = entries.parameters(load(layout, leave(layout, 3)))
+    assert found["task.name"] == "gaussian_denoise"
+    assert found["task.options.sigma"] == "25.0"
+    assert found["backbone.options.width"] == "8"
+    assert found["recipe.steps"] == "300"
+    assert found["seed"] == "3"
+    assert found["recipe.betas"] == "[0.9,0.99]"
+    assert "variant.prior" not in found
+    assert all(isinstance(value, str) for value in found.values())
+
+
+def test_required_cells_stand_by_their_id(layout):
+    child = Cell(**{**cell(0).model_dump(), "variant": {"regime": "frozen"}, "base": CELL.model_dump()})
+    record = load(layout, leave(layout, 0)).model_copy(update={"cell": child.model_dump(mode="json")})
+    assert entries.parameters(record)["base"] == CELL.id
+
+
+def test_the_curve_has_every_step_line_at_its_time(layout):
+    points = entries.curve(read_events(layout, leave(layout)))
+    assert [(p.name, p.value, p.step) for p in points] == [
+        ("loss", 0.5, 20), ("lr", 1e-3, 20), ("loss", 0.25, 40), ("lr", 1e-3, 40)
+    ]  # fmt: skip
+    assert points[0].time_ms == 1767225600000
+    assert points[2].time_ms - points[0].time_ms == 60_000
+
+
+def test_curves_are_told_apart_by_their_losses_not_by_when_they_were_drawn(layout):
+    points = entries.curve(read_events(layout, leave(layout)))
+    later = [p._replace(time_ms=p.time_ms + 5) for p in points]
+    other = [p._replace(value=p.value + 1e-9) if p.name == "loss" else p for p in points]
+    assert entries.curve_digest(points) == entries.curve_digest(later) != entries.curve_digest(other)
+    assert entries.curve_digest([]) == ""
+
+
+def test_a_loss_that_is_not_finite_makes_no_point():
+    event = {"event": "step", "time": "2026-01-01T00:00:00+00:00", "step": 1, "loss": math.nan}
+    assert entries.curve([event]) == []
+
+
+def test_means_are_over_images_by_metric_and_data_set(layout):
+    assert entries.means(load_images(layout, leave(layout, psnr=31.5))) == {"psnr.photos": 31.5, "ssim.photos": 0.5}
+
+
+def test_a_mean_that_is_not_finite_is_left_out():
+    table = pyarrow.table({"dataset": ["x", "x"], "metric": ["psnr", "ssim"], "value": [math.inf, 1.0]})
+    assert entries.means(table) == {"ssim.x": 1.0}
+
+
+def test_costs_and_tags(layout):
+    record = load(layout, leave(layout))
+    assert entries.costs(record)["train_seconds"] == 12.5
+    assert entries.costs(record)["final_loss"] == 0.25
+    found = entries.tags(record)
+    assert found["label.backbone"] == LABELS.backbone
+    assert (found["code"], found["status"]) == (PROVENANCE.code, "done")
+    failed = load(layout, leave_failed(layout, 1))
+    assert entries.costs(failed) == {}
+    assert entries.tags(failed)["failure"] == "nan"

@@ -1,0 +1,137 @@
+"""One optimizer step: eq. 8, accumulation, clipping."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness.api.parts import Batch, Restored
+from harness.api.reference import PartRef
+from harness.parts.catalogue import REGISTRY
+from harness.parts.losses.charbonnier import Charbonnier
+from harness.spec.cell import LossTerm, Recipe
+from harness.training.device import start_accelerator
+from harness.training.step import Objective, Stepper, build_objective
+
+
+class Pair(nn.Module):
+    """F and R of one weight each: Î = a·I, Ī = Î + b·g."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Parameter(torch.tensor(0.5)), nn.Parameter(torch.tensor(0.25))
+
+    def forward(self, lq_BCHW: Tensor, prior_BD: Tensor | None) -> Restored:
+        initial = self.a * lq_BCHW
+        if prior_BD is None:
+            return Restored(initial)
+        return Restored(initial, initial + self.b * prior_BD.mean(1)[:, None, None, None])
+
+
+def batch(images: int = 6, *, prior: bool = True) -> Batch:
+    random = torch.Generator().manual_seed(0)
+    lq, gt = torch.rand(2, images, 3, 8, 8, generator=random)
+    return Batch(lq, gt, torch.rand(images, 4, generator=random) if prior else None, [str(i) for i in range(images)])
+
+
+def objective(reduction: str = "mean", refined_weight: float = 1.0, weight: float = 1.0) -> Objective:
+    return Objective([(weight, Charbonnier(eps=1e-3, reduction=reduction))], refined_weight)
+
+
+def stepper(model: nn.Module, aim: Objective, *, micro: int | None = None, clip: float | None = None) -> Stepper:
+    accelerator = start_accelerator("fp32", gpus=0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    return Stepper(accelerator, *accelerator.prepare(model, optimizer), aim, micro, clip)
+
+
+def test_total_loss_is_equation_8() -> None:
+    given, model = batch(), Pair()
+    restored = model(given.lq_BCHW, given.prior_BD)
+    charbonnier = Charbonnier(eps=1e-3)
+    first = charbonnier(restored.initial_BCHW, given.gt_BCHW)
+    second = charbonnier(restored.refined_BCHW, given.gt_BCHW)
+    total = objective(refined_weight=0.3, weight=2.0)(restored, given.gt_BCHW, share=1.0, ranks=1)
+    torch.testing.assert_close(total, 2.0 * (first + 0.3 * second))
+
+
+def test_without_a_refiner_only_the_first_term() -> None:
+    given = batch(prior=False)
+    restored = Pair()(given.lq_BCHW, None)
+    expected = Charbonnier(eps=1e-3)(restored.initial_BCHW, given.gt_BCHW)
+    torch.testing.assert_close(objective()(restored, given.gt_BCHW, share=1.0, ranks=1), expected)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("micro", [1, 2, 4, 6, 100])
+def test_micro_batches_change_neither_loss_nor_step(reduction: str, micro: int) -> None:
+    """4 does not divide 6: the parts are of unequal size."""
+    whole, parts = Pair(), Pair()
+    one = stepper(whole, objective(reduction))(batch())
+    other = stepper(parts, objective(reduction), micro=micro)(batch())
+    torch.testing.assert_close(one, other)
+    for expected, found in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(expected, found)
+        assert expected.grad is None
+
+
+def test_sums_are_scaled_against_the_averaging_over_ranks() -> None:
+    given, model = batch(), Pair()
+    restored = model(given.lq_BCHW, None)
+    args = {"share": 0.5, "ranks": 4}
+    mean, total = (objective(kind)(restored, given.gt_BCHW, **args) for kind in ("mean", "sum"))
+    torch.testing.assert_close(total / given.gt_BCHW.numel() / 4, mean * 2)
+
+
+def test_clipping_bounds_the_norm_of_the_gradient() -> None:
+    free, clipped = Pair(), Pair()
+    start = copy.deepcopy(free)
+    stepper(free, objective("sum"))(batch())
+    stepper(clipped, objective("sum"), clip=0.1)(batch())
+
+    def moved(model: Pair) -> Tensor:
+        return torch.stack([a.detach() - b.detach() for a, b in zip(model.parameters(), start.parameters(), strict=True)])
+
+    assert moved(free).norm() > 10
+    torch.testing.assert_close(moved(clipped).norm(), torch.tensor(0.1), rtol=1e-4, atol=0)
+    torch.testing.assert_close(moved(clipped) / 0.1, moved(free) / moved(free).norm(), rtol=1e-4, atol=1e-6)
+
+
+def test_live_prior_replaces_the_cached_one() -> None:
+    cached, live = Pair(), Pair()
+    rows = torch.rand(6, 4)
+    given = batch()
+    given.prior_BD = rows
+    stepper(cached, objective())(given)
+    base = stepper(live, objective())
+    seen: list[Tensor] = []
+
+    def encode(lq: Tensor) -> Tensor:
+        seen.append(lq)
+        return rows
+
+    Stepper(base.accelerator, base.model, base.optimizer, base.objective, None, None, encode)(batch(prior=False))
+    assert torch.equal(seen[0], given.lq_BCHW)
+    assert all(torch.equal(a, b) for a, b in zip(cached.parameters(), live.parameters(), strict=True))
+
+
+def test_losses_of_a_recipe_come_with_their_weights_and_options() -> None:
+    terms = (LossTerm(part=PartRef(name="charbonnier", options={"eps": 0.5, "reduction": "sum"}), weight=0.1),)
+    built = build_objective(Recipe(losses=terms, refined_weight=2.0), REGISTRY, torch.device("cpu"))
+    ((weight, loss),) = built.terms
+    assert (weight, loss.eps, loss.reduction, built.refined_weight) == (0.1, 0.5, "sum", 2.0)
+
+
+def test_half_precision_losses_are_taken_in_float32() -> None:
+    truth = torch.zeros(1, 3, 2, 2)
+    restored = Restored(torch.full((1, 3, 2, 2), 1e-3, dtype=torch.bfloat16))
+    total = objective()(restored, truth, share=1.0, ranks=1)
+    assert total.dtype == torch.float32
+    assert total.item() == pytest.approx(2**0.5 * 1e-3, rel=1e-2)
+
+
+def test_one_worker_changes_precision_between_jobs() -> None:
+    assert start_accelerator("bf16", gpus=0).mixed_precision == "bf16"
+    assert start_accelerator("fp32", gpus=0).mixed_precision == "no"
