@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 COLOURS = {"done": "green", "failed": "red", "blocked": "yellow", "stale": "magenta", "running": "cyan"}
-ENDLESS = 1000
-"""Width where there is no terminal: lines are never folded, so that they can be searched."""
 
 
-def print_table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Prints rows whose first column is a state, in that state's colour."""
+def print_table(titles: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
+    """Prints rows whose first column is a state: coloured and folded in a terminal, else a line a row for programs."""
+    lines = [list(row) for row in rows]
+    if sys.stdout.isatty():
+        _print_coloured(titles, lines)
+        return
+    table = [list(titles), *lines]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _print_coloured(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -20,7 +29,6 @@ def print_table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in titles:
         table.add_column(title, overflow="fold")
-    for row in rows:
-        state, *others = row
+    for state, *others in rows:
         table.add_row(Text(state, style=COLOURS.get(state, "")), *map(Text, others))
-    Console(width=None if sys.stdout.isatty() else ENDLESS, highlight=False, markup=False).print(table)
+    Console(highlight=False, markup=False).print(table)

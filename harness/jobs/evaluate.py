@@ -167,7 +167,12 @@ def _save(
         weights |= evaluation.inputs.weights
     now = provenance(threads=job.run.cpus, data=data, weights=weights)
     sha256 = store.save_images(layout, cell.id, rows)
-    changes = {"status": "done", "evaluations": tuple(evaluations.values()), "images_sha256": sha256, "failure": None}
+    changes: dict[str, object] = {
+        "status": "done",
+        "evaluations": tuple(evaluations.values()),
+        "images_sha256": sha256,
+        "failure": None,
+    }
     if record is None:
         labels = job.labels.model_dump() if job.labels else {}
         dumped = cell.model_dump(mode="json")

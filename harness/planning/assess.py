@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from harness.planning.decide import DONE, Disk, Verdict
 from harness.planning.graph import JobGraph, Node, without
 from harness.planning.job import EvaluateWork, FeaturesWork, Job, ShardsWork, TrainWork
 from harness.planning.needs import Needs
 from harness.spec.resolved import SuiteCell
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A metric or a test set that an evaluation leaves out, as something is missing here."""
+
+    kind: Literal["metric", "dataset"]
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"without {self.name}: {self.reason}"
+
 
 FORCED = Verdict("todo", "forced")
 NOT_NEEDED = Verdict("done", "not needed: all that would use it is done")
@@ -31,8 +46,8 @@ class Assessment:
         for cell in cells:
             self.graph.add_cell(cell, self._metrics)
         self.labels = {jobs.id: jobs.suite_cell.labels for jobs in self.graph.cells}
-        self.gaps: dict[str, list[str]] = {}
-        """By cell id: what is left out of its evaluation, each with the reason."""
+        self.gaps: dict[str, list[Gap]] = {}
+        """By cell id."""
         self._gone: set[str] = set()
         self._own: dict[str, Verdict] = {}
         self._obstacles: dict[str, str | None] = {}
@@ -137,7 +152,7 @@ class Assessment:
             return
         node = self.graph.nodes[evaluate]
         gaps = [
-            f"without {name}: {reason}"
+            Gap("metric", name, reason)
             for name, reason in self._lost_metrics.items()
             if self._lacks(cell_id, node, name)
         ]
@@ -145,7 +160,7 @@ class Assessment:
             found = [(samples, self._first_obstacle(jobs)) for samples, jobs in node.tests]
             lost = [(samples, reason) for samples, reason in found if reason is not None]
             if len(lost) < len(found) and lost:
-                gaps += [f"without {samples.dataset.name}: {reason}" for samples, reason in lost]
+                gaps += [Gap("dataset", samples.dataset.name, reason) for samples, reason in lost]
                 self.graph.nodes[evaluate] = without(node, [samples for samples, _ in lost])
                 del self._own[evaluate]
         if gaps:

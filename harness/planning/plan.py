@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.core.errors import UnknownName, did_you_mean
 from harness.core.paths import Layout
 from harness.core.registry import Registry
-from harness.planning.assess import Assessment
+from harness.planning.assess import Assessment, Gap
 from harness.planning.cost import Costs, wall_time
 from harness.planning.decide import Disk, Verdict
 from harness.planning.graph import CellJobs
@@ -42,8 +42,8 @@ class CellStatus:
     cell_id: str
     state: CellState
     reason: str
-    gaps: tuple[str, ...] = ()
-    """What its evaluation leaves out as something is missing here, each with the reason."""
+    gaps: tuple[Gap, ...] = ()
+    """What its evaluation leaves out."""
 
 
 @dataclass(frozen=True)
@@ -143,12 +143,12 @@ def _limited(statuses: Sequence[CellStatus], limit: int) -> list[CellStatus]:
 
 def _status(jobs: CellJobs, assessment: Assessment, disk: Disk) -> CellStatus:
     """How far a cell is, from the verdicts on its own jobs."""
-    gaps = tuple(assessment.gaps.get(jobs.id, ()))
     verdicts = [assessment.verdicts[job] for job in (jobs.train, jobs.evaluate) if job is not None]
     state, reason = _state(verdicts, disk.kept(jobs.id).failure)
+    gaps = () if state == "blocked" else tuple(assessment.gaps.get(jobs.id, ()))
     if gaps and state == "done":
         state = "blocked"
-    return CellStatus(jobs.suite_cell, jobs.id, state, "; ".join(filter(None, (reason, *gaps))), gaps)
+    return CellStatus(jobs.suite_cell, jobs.id, state, "; ".join(filter(None, (reason, *map(str, gaps)))), gaps)
 
 
 def _state(verdicts: Sequence[Verdict], failure: str) -> tuple[CellState, str]:

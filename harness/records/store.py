@@ -196,18 +196,23 @@ def read_images(layout: Layout, record: RunRecord) -> bytes:
 
 def load_images(layout: Layout, cell_id: str) -> pyarrow.Table:
     """A cell's per-image metrics, columns IMAGE_COLUMNS. Raises DataError when they or the record are not sound."""
-    import pyarrow
-    from pyarrow import parquet
-
     record = load(layout, cell_id)
     if record is None:
         raise DataError(f"cell {cell_id} has no record", where=str(layout.record(cell_id)), hint="bench run …")
-    table = parquet.read_table(pyarrow.BufferReader(read_images(layout, record)))
+    return images_of(layout, record)
+
+
+def images_of(layout: Layout, record: RunRecord) -> pyarrow.Table:
+    """The same for a record at hand."""
+    import pyarrow
+    from pyarrow import parquet
+
+    table = parquet.ParquetFile(pyarrow.BufferReader(read_images(layout, record))).read(use_threads=False)
     if tuple(table.column_names) != IMAGE_COLUMNS:
         raise DataError(
             f"has the columns {', '.join(table.column_names)}, not {', '.join(IMAGE_COLUMNS)}",
-            where=str(layout.images(cell_id)),
-            hint=_again(cell_id),
+            where=str(layout.images(record.cell_id)),
+            hint=_again(record.cell_id),
         )
     return table
 

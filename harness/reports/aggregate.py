@@ -83,5 +83,5 @@ def summarise(column: Column, cells: Sequence[CellResult], bases: Sequence[CellR
         delta=spread(differences),
         seeds=len(scores),
         wanted=len(asked),
-        reason="; ".join(dict.fromkeys(cell.reason for cell in asked if column not in cell.scores)),
+        reason="; ".join(dict.fromkeys(cell.why_not(column) for cell in asked if column not in cell.scores)),
     )

@@ -12,7 +12,7 @@ from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.planning.decide import Disk, Verdict
 from harness.planning.needs import Needs, one_line
-from harness.planning.plan import make_plan
+from harness.planning.plan import CellStatus, make_plan
 from harness.records import store
 from harness.records.model import RunRecord
 from harness.spec.cell import Cell, evaluation_id
@@ -41,13 +41,21 @@ class CellResult:
     wanted: tuple[Column, ...]
     """The columns that the suite asks for."""
     scores: Mapping[Column, Mapping[str, float]] = field(default_factory=dict)
-    """Value by image. Columns that are not there have the gap that `reason` explains."""
+    """Value by image."""
     added_parameters: int | None = None
     reason: str = ""
+    """Why columns are missing."""
+    gaps: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Why all columns of one ("metric", name) or ("dataset", name) are."""
 
     @property
     def complete(self) -> bool:
         return all(column in self.scores for column in self.wanted)
+
+    def why_not(self, column: Column) -> str:
+        """Why a column is missing."""
+        by_metric, by_dataset = ("metric", column.metric), ("dataset", column.dataset)
+        return self.gaps.get(by_metric) or self.gaps.get(by_dataset) or self.reason
 
 
 def query(suites: Iterable[tuple[ResolvedSuite, Registry]], layout: Layout) -> list[CellResult]:
@@ -67,7 +75,8 @@ def _merged(known: CellResult, other: CellResult) -> CellResult:
     """One cell as two suites see it: labels of the first, columns of both."""
     wanted = tuple(dict.fromkeys((*known.wanted, *other.wanted)))
     scores = {**known.scores, **other.scores}
-    return replace(known, wanted=wanted, scores=scores, reason=known.reason or other.reason)
+    gaps = {**known.gaps, **other.gaps}
+    return replace(known, wanted=wanted, scores=scores, reason=known.reason or other.reason, gaps=gaps)
 
 
 def _results(suite: ResolvedSuite, registry: Registry, layout: Layout) -> list[CellResult]:
@@ -76,16 +85,16 @@ def _results(suite: ResolvedSuite, registry: Registry, layout: Layout) -> list[C
     results = [_result(cell, suite.metrics, layout, disk, needs) for cell in suite.cells if cell.listed]
     if all(result.complete for result in results):
         return results
-    statuses = make_plan(suite, layout, registry).cells
-    blocked = {status.cell_id: status.reason for status in statuses if status.state == "blocked" or status.gaps}
-    return [
-        result if result.complete else replace(result, reason=_gap(result, blocked.get(result.id)))
-        for result in results
-    ]
+    statuses = {status.cell_id: status for status in make_plan(suite, layout, registry).cells}
+    return [result if result.complete else _explained(result, statuses[result.id]) for result in results]
 
 
-def _gap(result: CellResult, blocked: Mapping[str, str]) -> str:
-    return f"blocked: {blocked[result.id]}" if result.id in blocked else result.reason or "not run yet"
+def _explained(result: CellResult, status: CellStatus) -> CellResult:
+    """A result with holes, and what planning knows of them."""
+    if status.state == "blocked" and not status.gaps:
+        return replace(result, reason=f"blocked: {status.reason}")
+    gaps: dict[tuple[str, str], str] = {(gap.kind, gap.name): f"blocked: {gap.reason}" for gap in status.gaps}
+    return replace(result, reason=result.reason or "not run yet", gaps=gaps)
 
 
 def _result(suite_cell: SuiteCell, metrics: Sequence[str], layout: Layout, disk: Disk, needs: Needs) -> CellResult:

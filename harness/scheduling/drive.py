@@ -80,7 +80,7 @@ class Summary:
     @property
     def overhead_per_job(self) -> float:
         """Seconds of a worker's time that the harness adds to a job."""
-        return (self.held_seconds - self.job_seconds) / self.done if self.done else 0.0
+        return max(0.0, self.held_seconds - self.job_seconds) / self.done if self.done else 0.0
 
 
 def drive(plan: Plan, executor: Executor, tracker: Tracker, layout: Layout, progress: Progress) -> Summary:

@@ -17,6 +17,7 @@ from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -51,9 +52,9 @@ class Worker:
             os.chdir(folder)
 
     def ready(self) -> int:
-        """Imports what every job needs; gives the process id."""
-        from harness.jobs import run  # noqa: F401 - after __init__: torch reads the variables when it is imported
-
+        """Imports what jobs need, after __init__, as torch reads the variables when it is imported. Gives the process id."""
+        for name in ("run", "shards", "features", "train", "evaluate"):
+            import_module(f"harness.jobs.{name}")
         return os.getpid()
 
     def run(self, job_file: str) -> JobOutcome:

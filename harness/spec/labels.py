@@ -21,27 +21,33 @@ class Names:
 
     def __init__(self, registry: Registry, given: Mapping[int, str], drafts: Iterable[CellDraft]) -> None:
         self._registry, self._given = registry, given
-        self._seen: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+        self._labels: dict[int, str] = {}
+        self._seen: dict[tuple[str, str], set[str]] = defaultdict(set)
+        parts: dict[int, tuple[str, PartRef]] = {}
+        priors: dict[int, PriorDraft] = {}
         for draft in drafts:
-            self._see("task", draft.cell.task)
-            if draft.cell.backbone is not None:
-                self._see("backbone", draft.cell.backbone)
-            if draft.variant.refiner is not None:
-                self._see("refiner", draft.variant.refiner)
+            for kind, ref in (
+                ("task", draft.cell.task),
+                ("backbone", draft.cell.backbone),
+                ("refiner", draft.variant.refiner),
+            ):
+                if ref is not None:
+                    parts[id(ref)] = kind, ref
             prior = draft.variant.prior
             while prior is not None:
-                self._seen["prior", self._prior_stem(prior)][canonical_json(prior.content())] = None
+                priors[id(prior)] = prior
                 prior = prior.of
-
-    def _see(self, kind: str, ref: PartRef) -> None:
-        self._seen[kind, ref.name][canonical_json(ref.content())] = None
+        for kind, ref in parts.values():
+            self._seen[kind, ref.name].add(canonical_json(ref.content()))
+        for prior in priors.values():
+            self._seen["prior", self._prior_stem(prior)].add(canonical_json(prior.content()))
 
     def part(self, kind: str, ref: PartRef) -> str:
         """`nafnet`, or `nafnet(width=8)` when the suite has another nafnet."""
-        if id(ref) in self._given:
-            return self._given[id(ref)]
-        options = self._unusual(kind, ref) if len(self._seen[kind, ref.name]) > 1 else []
-        return _call(ref.name, options)
+        if id(ref) not in self._labels:
+            options = self._unusual(kind, ref) if len(self._seen[kind, ref.name]) > 1 else []
+            self._labels[id(ref)] = self._given.get(id(ref)) or _call(ref.name, options)
+        return self._labels[id(ref)]
 
     def variant(self, draft: VariantDraft) -> str:
         """`base`, `ptg_rm+shuffled(nss)`, `ptg_rm+nss from_base`, …"""
@@ -90,7 +96,9 @@ def _call(name: str, inner: list[str]) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ",".join(map(_short, value)) + "]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return canonical_json(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def label_cells(drafts: list[CellDraft], registry: Registry, given: Mapping[int, str]) -> list[Labels]:
@@ -121,6 +129,7 @@ def _unique(drafts: list[CellDraft], labels: list[Labels], given: Mapping[int, s
         fields = list(dict.fromkeys(field for kind in kinds.values() for field in kind))
         differing = [field for field in fields if len({str(kind.get(field)) for kind in kinds.values()}) > 1]
         main = [field for field in differing if not field.startswith(("base.", "prior_source."))] or differing
+        main = [field for field in main if not field.endswith("digest")] or main
         listed = {canonical_json(settings[index]) for index in indices if drafts[index].listed}
         for index in indices:
             setting = settings[index]

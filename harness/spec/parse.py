@@ -49,14 +49,15 @@ def _validate(tree: Node, problems: list[Problem]) -> tuple[SuiteFile | None, tu
             return SuiteFile.model_validate(tree.plain, strict=True), tuple(cut)
         except ValidationError as failure:
             errors = failure.errors(include_url=False)
+        earlier = tuple(cut)
         for path, problem in sorted(_grouped(tree, errors), key=lambda pair: _order(pair[0]), reverse=True):
             node = tree.nearest(path)
-            if not any(other[: len(node.path)] == node.path for other in cut):
+            if not any(other[: len(node.path)] == node.path for other in earlier):
                 problems.append(problem)
             if not path:  # a key of the suite itself is missing
-                if "suite" in _mapping(tree):
+                if "blocks" not in _mapping(tree):
                     return None, tuple(cut)
-                _mapping(tree)["suite"] = Node("unnamed", tree.place, path=("suite",))
+                _mapping(tree).setdefault("suite", Node("unnamed", tree.place, path=("suite",)))
                 continue
             cut.append((*tree.nearest(path[:-1]).path, path[-1]) if isinstance(path[-1], str) else node.path)
             _remove(tree, path)
@@ -85,7 +86,11 @@ def _grouped(tree: Node, errors: list[ErrorDetails]) -> Iterator[tuple[Path, Pro
     """One problem a place, with the path to cut out. What only follows from a problem below it is left out."""
     by_path: dict[Path, list[ErrorDetails]] = {}
     for error in errors:
-        by_path.setdefault(_tree_path(tree, error), []).append(error)
+        path = _tree_path(tree, error)
+        if error["type"] == "missing":
+            yield path, tree.nearest(path).problem(*said(error))
+        else:
+            by_path.setdefault(path, []).append(error)
     for path, group in by_path.items():
         if any(other[: len(path)] == path for other in by_path if other != path):
             continue

@@ -54,8 +54,9 @@ def _read(shown: Path, path: Path, above: tuple[Path, ...]) -> tuple[Node | None
     except OSError as error:
         return None, [origin.problem((), f"cannot be read: {error.strerror}")]
     tree, problems = yaml.load(text, origin)
-    if tree is None or _not_a_suite(tree, origin, problems):
+    if _not_a_suite(tree, origin, problems):
         return None, problems
+    assert tree is not None
     assert isinstance(tree.content, dict)
     _absolute_plugins(tree, path.parent, problems)
     included = tree.content.pop("include", None)
@@ -75,12 +76,13 @@ def _read(shown: Path, path: Path, above: tuple[Path, ...]) -> tuple[Node | None
     return (merged(below, tree, ()) if below else tree), problems
 
 
-def _not_a_suite(tree: Node, origin: Place, problems: list[Problem]) -> bool:
-    """Whether the root is no mapping, which is then a problem."""
-    if isinstance(tree.content, dict):
+def _not_a_suite(tree: Node | None, origin: Place, problems: list[Problem]) -> bool:
+    """Whether there is nothing to go on with: no YAML, or no mapping, which is then a problem."""
+    if tree is not None and isinstance(tree.content, dict):
         return False
-    what = "the file is empty" if tree.content is None else "a suite is a mapping"
-    problems.append(origin.problem((), what, "begin with `suite: NAME` and `blocks:`"))
+    if tree is not None or not problems:
+        what = "the file is empty" if tree is None or tree.content is None else "a suite is a mapping"
+        problems.append(origin.problem((), what, "begin with `suite: NAME` and `blocks:`"))
     return True
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
+from accelerate.utils import GradientAccumulationPlugin
 
 from harness.core.errors import HarnessError
 
@@ -19,10 +20,16 @@ def start_accelerator(precision: Literal["fp32", "bf16", "fp16"], *, gpus: int |
     """
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
-    try:
-        accelerator = Accelerator(cpu=gpus == 0, mixed_precision="no" if precision == "fp32" else precision)
-    except ValueError as error:
-        raise HarnessError(f"precision {precision}: {error}", hint="choose fp32 or bf16 in the recipe") from error
+    accelerator = Accelerator(
+        cpu=gpus == 0,
+        mixed_precision="no" if precision == "fp32" else precision,
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # the step accumulates by itself
+    )
+    if precision != "fp32" and not accelerator.native_amp:
+        # Accelerate would go on in float32 without a word.
+        raise HarnessError(
+            f"{accelerator.device.type} cannot train in {precision}", hint="set recipe.precision to fp32 or bf16"
+        )
     if isinstance(gpus, int) and gpus > 1 and accelerator.num_processes != gpus:
         raise HarnessError(
             f"the job asks for {gpus} GPUs and runs in {accelerator.num_processes} process",

@@ -1,4 +1,8 @@
-"""The training loop, the same for every backbone, refiner and regime."""
+"""The training loop, the same for every backbone, refiner and regime.
+
+The memory layout is left to the networks: channels_last makes Restormer faster and NAFNet slower on a CPU, so a network
+that gains converts itself and its input. Threads are the job's (harness.jobs.run).
+"""
 
 from __future__ import annotations
 

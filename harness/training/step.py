@@ -87,7 +87,7 @@ class Stepper:
         if self.clip_grad is not None:
             accelerator.clip_grad_norm_(self.model.parameters(), self.clip_grad)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)  # the wrapped optimizer's inspects its own signature every time
         return total
 
     def _loss(self, batch: Batch, part: slice, share: float) -> Tensor:

@@ -5,6 +5,8 @@ The networks here are real modules with a known answer, so that every pixel can 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -123,7 +125,7 @@ def test_tile_starts_leave_no_gap(side: int, tile: int) -> None:
     starts = tile_starts(side, tile)
     assert starts[0] == 0
     assert starts[-1] == max(0, side - tile)
-    assert all(0 < b - a <= tile - tile // 4 for a, b in zip(starts, starts[1:], strict=False))
+    assert all(0 < b - a <= tile - tile // 4 for a, b in pairwise(starts))
 
 
 class Adder(nn.Module):

@@ -17,7 +17,7 @@ from harness.parts.catalogue import REGISTRY
 from harness.records import store
 from harness.spec.cell import Cell
 from harness.tasks.shards import open_set, to_float
-from tests.small_world import RUN, SmallWorld, refined_cell, small_cell, held_out
+from tests.small_world import RUN, SmallWorld, held_out, refined_cell, small_cell
 
 KEYS = ["chelsea", "coffee", "flower"]
 
@@ -87,7 +87,9 @@ def test_training_stays_on_record_and_digests_are_added(world: SmallWorld, train
     after = world.record(trained)
     assert after.training == before.training
     assert before.provenance.data.items() < after.provenance.data.items()
-    assert {f"{held_out(trained).name}/test", f"features of {held_out(trained).name}/test"} <= set(after.provenance.data)
+    assert {f"{held_out(trained).name}/test", f"features of {held_out(trained).name}/test"} <= set(
+        after.provenance.data
+    )
 
 
 def test_strips_of_the_first_images(world: SmallWorld, trained: Cell) -> None:

@@ -125,7 +125,7 @@ def test_frozen_moves_only_the_refiner_and_from_base_moves_both(world: SmallWorl
 
 def test_a_missing_base_is_a_checkpoint_failure(world: SmallWorld) -> None:
     cell = refined_cell(regime="frozen").model_copy(update={"base": small_cell()})
-    with pytest.raises(HarnessError, match="final.safetensors") as caught:
+    with pytest.raises(HarnessError, match=r"final\.safetensors") as caught:
         run(world, cell)
     assert caught.value.kind == "checkpoint"
 
@@ -136,7 +136,8 @@ def test_live_equals_cached_bit_for_bit(world: SmallWorld) -> None:
 
     recipe = RECIPE.model_copy(update={"steps": 4, "augment": "none"})
     variants = [
-        Variant(refiner=PartRef(name="ptg_rm"), prior=PartRef(name="nss"), features=policy) for policy in ("tile", "live")
+        Variant(refiner=PartRef(name="ptg_rm"), prior=PartRef(name="nss"), features=policy)
+        for policy in ("tile", "live")
     ]
     cells = [small_cell(recipe=recipe, variant=variant) for variant in variants]
     prepare(world, cells[0])

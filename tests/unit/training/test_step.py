@@ -92,7 +92,9 @@ def test_clipping_bounds_the_norm_of_the_gradient() -> None:
     stepper(clipped, objective("sum"), clip=0.1)(batch())
 
     def moved(model: Pair) -> Tensor:
-        return torch.stack([a.detach() - b.detach() for a, b in zip(model.parameters(), start.parameters(), strict=True)])
+        return torch.stack(
+            [a.detach() - b.detach() for a, b in zip(model.parameters(), start.parameters(), strict=True)]
+        )
 
     assert moved(free).norm() > 10
     torch.testing.assert_close(moved(clipped).norm(), torch.tensor(0.1), rtol=1e-4, atol=0)

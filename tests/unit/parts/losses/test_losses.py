@@ -45,7 +45,9 @@ def state():
     torch.manual_seed(0)
     with torch.device("meta"):
         empty = vgg19(weights=None).state_dict()
-    return {key: torch.randn(value.shape) * 0.02 if key.startswith("features") else value for key, value in empty.items()}
+    return {
+        key: torch.randn(value.shape) * 0.02 if key.startswith("features") else value for key, value in empty.items()
+    }
 
 
 def test_without_weights_it_is_blocked(no_file) -> None:

@@ -1,4 +1,4 @@
-"""LPIPS through pyiqa: blocked without its files, refused with the wrong ones, right numbers with files that it accepts.
+"""LPIPS through pyiqa: blocked without its files, refused with wrong ones, right numbers with files that it accepts.
 
 The published files are not there in tests, so random ones of the same layout stand in, with their digests as known.
 """

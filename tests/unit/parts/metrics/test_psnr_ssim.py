@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from harness.core.errors import DataError
 from harness.api.parts import EvaluationProtocol
+from harness.core.errors import DataError
 from harness.parts.metrics.colour import luma, planes
 from harness.parts.metrics.psnr import PSNR
 from harness.parts.metrics.ssim import C1, C2, SSIM

@@ -1,0 +1,180 @@
+"""Running a job file: outcome, log, attempt on record, failure classes, exit codes."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from harness.api.reference import PartRef
+from harness.core.errors import DataError, HarnessError, MissingWeights
+from harness.jobs.__main__ import main
+from harness.jobs.classify import classify, message
+from harness.jobs.run import run_job_file, settle_process
+from harness.planning.job import ShardsWork
+from harness.spec.cell import LossTerm
+from harness.spec.resolved import Run
+from tests.small_world import RECIPE, SmallWorld, small_cell
+
+PLUGIN = '''
+from torch import nn
+
+class Angry(nn.Module):
+    """A loss that fails."""
+
+    def forward(self, restored_BCHW, truth_BCHW):
+        raise {error}
+
+CATALOGUE = (("loss", "angry", "Angry"),)
+'''
+
+
+def angry_job(world: SmallWorld, tmp_path, error: str):
+    """A train job whose loss, a guest's, raises."""
+    plugin = tmp_path / "angry.py"
+    plugin.write_text(PLUGIN.format(error=error))
+    cell = small_cell(recipe=RECIPE.model_copy(update={"losses": (LossTerm(part=PartRef(name="angry")),)}))
+    return cell, world.train_job(cell, plugins=(str(plugin),))
+
+
+def test_a_train_job_then_its_evaluation(world: SmallWorld) -> None:
+    cell = small_cell()
+    for job, status in ((world.train_job(cell), "trained"), (world.evaluate_job(cell), "done")):
+        outcome = run_job_file(str(world.write(job)))
+        assert (outcome.job_id, outcome.failure, outcome.message) == (job.id, None, "")
+        assert outcome.seconds > 0
+        record = world.record(cell)
+        assert record.status == status
+        assert (record.attempts[-1].job, record.attempts[-1].outcome) == (job.id, "done")
+        assert record.attempts[-1].resumed_at is None
+        assert record.attempts[-1].started < record.attempts[-1].ended
+        assert "done" in world.layout.job_log(job.id).read_text()
+    assert len(world.record(cell).attempts) == 2
+    assert world.record(cell).training is not None
+
+
+def test_shards_jobs_belong_to_no_cell(world: SmallWorld) -> None:
+    job = world.job(ShardsWork(samples=small_cell().train_set))
+    assert run_job_file(str(world.write(job))).failure is None
+    assert not (world.layout.out / "cells").exists()
+
+
+def test_threads_and_determinism_are_those_of_the_job() -> None:
+    settle_process(Run(cpus=2))
+    assert torch.get_num_threads() == 2
+    settle_process(Run(cpus=1))
+    assert torch.get_num_threads() == 1
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        ("ZeroDivisionError('oh')", "bug", "ZeroDivisionError: oh"),
+        ("MemoryError()", "memory", "MemoryError"),
+        ("OSError(28, 'No space left on device')", "storage", "No space left"),
+    ],
+)
+def test_failures_are_classified_logged_and_put_on_record(world: SmallWorld, tmp_path, error, kind, said) -> None:
+    cell, job = angry_job(world, tmp_path, error)
+    outcome = run_job_file(str(world.write(job)))
+    assert (outcome.failure, outcome.log) == (kind, str(world.layout.job_log(job.id)))
+    assert said in outcome.message
+    log = world.layout.job_log(job.id).read_text()
+    assert "Traceback" in log
+    assert "angry.py" in log
+    record = world.record(cell)
+    assert record.status == "failed"
+    assert record.failure is not None
+    assert (record.failure.kind, record.failure.log) == (kind, outcome.log)
+    assert (record.attempts[-1].outcome, record.attempts[-1].failure) == ("failed", kind)
+
+
+def test_the_log_of_a_second_attempt_follows_the_first(world: SmallWorld, tmp_path) -> None:
+    _, job = angry_job(world, tmp_path, "ZeroDivisionError('oh')")
+    for _ in range(2):
+        run_job_file(str(world.write(job)))
+    assert world.layout.job_log(job.id).read_text().count("Traceback") == 2
+
+
+def test_an_interruption_is_noted_and_passed_on(world: SmallWorld, tmp_path) -> None:
+    cell, job = angry_job(world, tmp_path, "KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        run_job_file(str(world.write(job)))
+    record = world.record(cell)
+    assert (record.attempts[-1].outcome, record.attempts[-1].failure) == ("interrupted", "interrupted")
+
+
+def test_missing_shards_are_a_data_failure(world: SmallWorld) -> None:
+    cell = small_cell(recipe=RECIPE.model_copy(update={"stride": 999}))
+    outcome = run_job_file(str(world.write(world.train_job(cell))))
+    assert outcome.failure == "data"
+    assert world.record(cell).status == "failed"
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"work": {"kind": "dance"}}'])
+def test_a_damaged_job_file_is_an_outcome_too(tmp_path, content: str) -> None:
+    path = tmp_path / "train-0123.json"
+    path.write_text(content)
+    outcome = run_job_file(str(path))
+    assert (outcome.job_id, outcome.failure) == ("train-0123", "bug")
+    assert "not a job file" in outcome.message
+
+
+def test_an_absent_job_file_is_an_outcome_too(tmp_path) -> None:
+    assert "No such file" in run_job_file(str(tmp_path / "gone.json")).message
+
+
+def test_alone_on_the_command_line(world: SmallWorld, tmp_path, capsys) -> None:
+    done = world.write(world.evaluate_job(small_cell(backbone=None)))
+    assert main([str(done)]) == 0
+    assert "done in" in capsys.readouterr().out
+    _, job = angry_job(world, tmp_path, "ZeroDivisionError('oh')")
+    failed = world.write(job)
+    assert main([str(failed)]) == 1
+    printed = capsys.readouterr().err
+    assert "failed (bug): ZeroDivisionError: oh" in printed
+    assert str(world.layout.job_log(job.id)) in printed
+    with pytest.raises(ZeroDivisionError):
+        main([str(failed), "--debug"])
+    assert main([str(tmp_path / "gone.json")]) == 1
+
+
+def test_as_a_module(world: SmallWorld) -> None:
+    path = world.write(world.evaluate_job(small_cell(backbone=None)))
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.jobs", str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("evaluate denoise NAFNet base seed 0\ndone in ")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (DataError("x"), "data"),
+        (MissingWeights("x"), "weights"),
+        (HarnessError("x", kind="nan"), "nan"),
+        (HarnessError("x"), "bug"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "memory"),
+        (OSError(errno.EROFS, "Read-only file system"), "storage"),
+        (OSError(errno.ENOENT, "No such file"), "bug"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory"),
+        (Exception("IoError: No space left on device (os error 28)"), "storage"),
+        (KeyboardInterrupt(), "interrupted"),
+        (ValueError("x"), "bug"),
+    ],
+)
+def test_classes(error: BaseException, kind: str) -> None:
+    assert classify(error) == kind
+
+
+def test_messages_keep_the_hint_and_name_the_class_of_bugs() -> None:
+    assert message(HarnessError("what", where="here", hint="that")) == "here: what\n  try: that"
+    assert message(KeyError("x")) == "KeyError: 'x'"
+    assert message(ValueError()) == "ValueError"

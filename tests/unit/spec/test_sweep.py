@@ -1,0 +1,143 @@
+"""Products, zips and exclude rules, seen through expansion."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.spec.resolved import ResolvedSuite
+
+
+def names(suite: ResolvedSuite) -> list[tuple]:
+    """(task σ, width, variant label, steps, seed) of every trained cell."""
+    return [
+        (
+            entry.cell.task.options.get("sigma"),
+            entry.cell.backbone.options.get("width"),
+            entry.labels.variant.partition(" [")[0],
+            entry.cell.recipe.steps,
+            entry.cell.seed,
+        )
+        for entry in suite.cells
+        if entry.listed and entry.cell.backbone is not None
+    ]
+
+
+def test_a_matrix_is_a_product_in_a_fixed_order(world) -> None:
+    suite = world.blocks("""
+        - matrix:
+            recipe: [{steps: 1}, {steps: 2}]
+            backbone: [{name: net, width: 1}, {name: net, width: 2}]
+            task: [denoise, {name: denoise, sigma: 5}]
+          seeds: [0, 3]
+    """)
+    assert names(suite) == [
+        (sigma, width, "base", steps, seed)
+        for sigma in (25.0, 5.0) for width in (1, 2) for steps in (1, 2) for seed in (0, 3)
+    ]  # fmt: skip
+
+
+def test_zipped_axes_go_in_lockstep_and_multiply_with_the_matrix(world) -> None:
+    suite = world.blocks("""
+        - zip:
+            backbone: [{name: net, width: 1}, {name: net, width: 2}]
+            recipe: [{steps: 10}, {steps: 20}]
+          matrix:
+            task: [denoise, {name: denoise, sigma: 5}]
+    """)
+    assert names(suite) == [
+        (25.0, 1, "base", 10, 0), (25.0, 2, "base", 20, 0), (5.0, 1, "base", 10, 0), (5.0, 2, "base", 20, 0),
+    ]  # fmt: skip
+
+
+def test_recipes_are_laid_over_each_other(world) -> None:
+    suite = world.expand("""
+        suite: s
+        defaults: {task: denoise, dataset: pictures, backbone: net, recipe: {steps: 5, batch: 6, lr: 0.5, patch: 32}}
+        blocks:
+          - recipe: {batch: 12, lr: 0.25, losses: [{name: l1, weight: 2}]}
+            matrix: {recipe: [{lr: 0.125, micro_batch: 3}]}
+    """)
+    recipe = suite.cells[-1].cell.recipe
+    assert (recipe.steps, recipe.batch, recipe.lr, recipe.patch, recipe.micro_batch) == (5, 12, 0.125, 32, 3)
+    [loss] = recipe.losses
+    assert (loss.part.name, loss.part.options, loss.part.version[:2], loss.weight) == ("l1", {"eps": 1e-3}, "3+", 2.0)
+
+
+VARIANTS = """[
+      base,
+      {refiner: refine, prior: plain},
+      {refiner: {name: refine, head: residual}, prior: {name: mixed, of: plain}, label: odd}]"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "left_out"),
+    [
+        ("{backbone: other}", lambda b, v, s: b == "other"),
+        ("{backbone: wide}", lambda b, v, s: b == "wide"),
+        ("{backbone: {width: 99}}", lambda b, v, s: b == "wide"),
+        ("{backbone: [wide, other]}", lambda b, v, s: b in ("wide", "other")),
+        ("{variant: base}", lambda b, v, s: v == "base"),
+        ("{variant: odd, backbone: net}", lambda b, v, s: v == "odd" and b in ("net", "wide")),
+        ("{variant: refine+plain, seed: 1}", lambda b, v, s: v == "refine+plain" and s == 1),
+        ("{variant: {refiner: refine}}", lambda b, v, s: v != "base"),
+        ("{variant: {refiner: {name: refine, head: residual}}}", lambda b, v, s: v == "odd"),
+        ("{variant: {prior: {of: {name: plain}}}}", lambda b, v, s: v == "odd"),
+        ("{variant: {prior: {of: plain}}, seed: [0]}", lambda b, v, s: v == "odd" and s == 0),
+        ("{seed: 1}", lambda b, v, s: s == 1),
+        ("{task: denoise, backbone: wide, variant: base, seed: [0, 1]}", lambda b, v, s: b == "wide" and v == "base"),
+    ],
+)  # fmt: skip
+def test_exclude_rules(world, rule: str, left_out) -> None:
+    block = f"""
+- matrix:
+    backbone: [net, {{name: net, width: 99, label: wide}}, other]
+    variant: {VARIANTS}
+  seeds: [0, 1]
+"""
+    every = {(e.labels.backbone, e.labels.variant, e.cell.seed) for e in world.blocks(block).cells if e.cell.backbone}
+    assert len(every) == 3 * 3 * 2
+    kept = world.blocks(f"{block}  exclude: [{rule}]\n").cells
+    found = {(e.labels.backbone, e.labels.variant, e.cell.seed) for e in kept if e.cell.backbone}
+    expected = {(backbone, variant, seed) for backbone, variant, seed in every if not left_out(backbone, variant, seed)}
+    assert found == expected
+    assert found != every
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["{backbone: nett}", "{backbone: {width: 7}}", "{seed: 5}", "{recipe: {steps: 3}}", "{}", "{backbone: {heads: 3}}"],
+)
+def test_a_rule_that_excludes_nothing_is_a_mistake(world, rule: str) -> None:
+    [problem] = world.block_problems(
+        f"- {{matrix: {{backbone: [net, other]}}, exclude: [{{backbone: other}}, {rule}]}}"
+    )
+    assert problem.what == "this rule excludes nothing"
+    assert problem.path == "blocks.0.exclude.1"
+
+
+def test_two_rules_that_exclude_the_same_are_both_used(world) -> None:
+    suite = world.blocks("- {matrix: {backbone: [net, other]}, exclude: [{backbone: other}, {backbone: [other]}]}")
+    assert len(names(suite)) == 1
+
+
+def test_rules_that_leave_nothing(world) -> None:
+    [problem] = world.block_problems("- {seeds: [0], exclude: [{seed: 0}]}")
+    assert problem.what == "these rules leave no cell of the block"
+
+
+@pytest.mark.parametrize(
+    ("block", "path", "what"),
+    [
+        ("{zip: {backbone: [net, other], task: [denoise]}}", "blocks.0.zip",
+         "zipped axes differ in length: task 1, backbone 2"),
+        ("{zip: {backbone: [net]}, matrix: {backbone: [net]}}", "blocks.0.matrix.backbone",
+         "backbone is in `zip`, too"),
+        ("{backbone: net, matrix: {backbone: [net]}}", "blocks.0.backbone",
+         "backbone is given by the block and by its axes"),
+        ("{seeds: [1, 1]}", "blocks.0.seeds", "a seed stands here twice"),
+        ("{matrix: {backbone: []}}", "blocks.0.matrix.backbone", "an empty list"),
+    ],
+)  # fmt: skip
+def test_axes_that_contradict_each_other(world, block: str, path: str, what: str) -> None:
+    [problem] = world.block_problems(f"- {block}")
+    assert (problem.path, problem.what) == (path, what)
