@@ -231,6 +231,9 @@ class Restored:
 class Tracker(Protocol):
     """Mirrors records elsewhere. Never the truth, never fatal."""
 
+    def behind(self, cell_ids: Sequence[str]) -> Sequence[str]:
+        """Those of the cells whose record is not mirrored as it is, as far as is known without asking anybody."""
+
     def sync(self, cell_ids: Sequence[str]) -> Mapping[str, str]:
         """Mirrors those records; gives the reason for each one that could not be. Idempotent."""
 

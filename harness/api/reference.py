@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
+
+IDENTITY = "identity"
+"""Serialization context that leaves out what is no part of identity."""
 
 
 class Frozen(BaseModel):
     """Base of the small immutable values that travel in job files and records."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def identity(self, **dump: Any) -> dict[str, Any]:
+        """What identity hashes: the whole value, without the places of files. `dump`: as model_dump takes it."""
+        return self.model_dump(mode="json", context=IDENTITY, **dump)
 
 
 class PartRef(Frozen):
@@ -26,10 +33,20 @@ class PartRef(Frozen):
     options: dict[str, Any] = Field(default_factory=dict)
     digest: str | None = None
     of: PartRef | None = None
+    files: dict[str, str] = Field(default_factory=dict)
+    """Absolute paths, by option, of the options that name a local file. Not in identity: their content is, by `digest`."""
 
-    def content(self) -> dict[str, Any]:
-        """What identity hashes: everything above, nothing else (labels and paths live elsewhere)."""
-        return self.model_dump(mode="json", exclude_none=True)
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """All options, as the part's constructor takes them."""
+        return {**self.options, **self.files}
+
+    @model_serializer(mode="wrap")
+    def _without_places(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        if info.context == IDENTITY:
+            content.pop("files", None)
+        return content
 
 
 PriorRef = Any
@@ -37,6 +54,9 @@ PriorRef = Any
 
 CellRef = Any
 """Annotation of an option that names a cell to train first. The part gets its id, and its network as `network`."""
+
+LocalFile = str
+"""Annotation of an option that holds a path. Suites give it relative to themselves; the part gets it absolute."""
 
 Placement = Literal["image", "features"]
 Regime = Literal["joint", "from_base", "frozen"]

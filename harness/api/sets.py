@@ -24,7 +24,7 @@ class PreparedSet(Frozen):
     @property
     def name(self) -> str:
         """Folder name, readable and unique: data set, task and the digest of all that the samples depend on."""
-        return f"{self.dataset.name}.{self.task.name}.{digest(self.model_dump(mode='json'), 12)}"
+        return f"{self.dataset.name}.{self.task.name}.{digest(self.identity(), 12)}"
 
     def folder(self, data: Path) -> Path:
         """`<data>/<name>/<split>`, holding manifest.json and 000000.tar, …"""
@@ -51,7 +51,7 @@ class FeatureSet(Frozen):
 
     @property
     def digest(self) -> str:
-        return digest(self.model_dump(mode="json"), 12)
+        return digest(self.identity(), 12)
 
     def folder(self, data: Path) -> Path:
         """`<data>/features/<prior>.<digest>/<set>/<split>`, holding manifest.json and 000000.safetensors, …"""

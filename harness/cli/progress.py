@@ -180,7 +180,7 @@ class LiveProgress(_Display):
 
     def begin(self, plan: Plan) -> None:
         super().begin(plan)
-        self._live.start()
+        self._live.start(refresh=True)
 
     def end(self) -> None:
         self._live.stop()

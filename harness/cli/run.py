@@ -56,6 +56,9 @@ def run(
     else:
         _keep(resolved, layout)
         typer.echo(f"{resolved.name}: nothing to do, {len(plan.jobs)} jobs are done ({monotonic() - began:.1f} s)")
+        behind = REGISTRY.load("tracker", tracker)(None, layout, resolved.name).behind([c.cell_id for c in plan.cells])
+        if behind:
+            typer.echo(f"{len(behind)} cells are not mirrored yet: bench track sync {layout.out}")
     _show_blocked(plan)
     _show_table(layout, resolved.name)
     failed = summary is not None and bool(summary.failures)

@@ -195,11 +195,6 @@ class _Reader:
             assert isinstance(event, NodeEvent), event
             yield event
 
-    def _next(self) -> NodeEvent:
-        event = next(self._events)
-        assert isinstance(event, NodeEvent), event
-        return event
-
     def _node(self, event: NodeEvent, path: Path) -> Node:
         place = self._place(event)
         if len(path) > MAX_DEPTH:
@@ -251,15 +246,16 @@ class _Reader:
         mapping = Node({}, place)
         assert isinstance(mapping.content, dict)
         merged: list[tuple[Place, Node]] = []
-        for event in self._until(MappingEndEvent):
+        events = self._until(MappingEndEvent)
+        for event in events:
             at = self._place(event)
             if not isinstance(event, ScalarEvent):
                 self._node(event, path)
-                self._node(self._next(), path)
+                self._node(next(events), path)
                 self.problems.append(at.problem(path, "a key that is not text", "write a plain name before the colon"))
                 continue
             key = self._text_of(event, at, path)
-            value = self._node(self._next(), (*path, key))
+            value = self._node(next(events), (*path, key))
             if key == "<<" and event.style is None:
                 merged.append((at, value))
             elif key in mapping.content:

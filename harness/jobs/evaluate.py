@@ -51,7 +51,7 @@ def run(job: Job, context: Context) -> None:
     work, layout = job.work, context.layout
     assert isinstance(work, EvaluateWork), work.kind
     cell, record = work.cell, context.record(work.cell.id)
-    task: Task = context.registry.load("task", cell.task.name)(**cell.task.options)
+    task: Task = context.registry.load("task", cell.task.name)(**cell.task.arguments)
     evaluations, rows = _known(record, layout)
     todo = _missing(work, task.protocol, evaluations, layout)
     if not todo and record is not None and record.status == "done":

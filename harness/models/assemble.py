@@ -117,7 +117,7 @@ def _check_placement(variant: Variant, refiner: type) -> None:
 
 
 def _maker(registry: Registry, kind: str, part: PartRef, *given: int) -> Callable[[], nn.Module]:
-    return lambda: registry.load(kind, part.name)(*given, **part.options)
+    return lambda: registry.load(kind, part.name)(*given, **part.arguments)
 
 
 def _seeded(number: int, make: Callable[[], T]) -> T:

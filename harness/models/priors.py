@@ -24,7 +24,7 @@ def build_prior(ref: PartRef, registry: Registry, *, prior_source: Cell | None, 
     Raises MissingWeights when its weights are not on this machine, DataError when the source cell's checkpoint is
     missing or damaged, HarnessError when the source is not the cell that the reference was resolved with.
     """
-    options: dict[str, Any] = dict(ref.options)
+    options: dict[str, Any] = dict(ref.arguments)
     given: list[nn.Module] = []
     for option in registry.signature("prior", ref.name).options.values():
         refers = refers_to(option)

@@ -65,7 +65,7 @@ class Disk:
     layout: Layout
     needs: Needs
     _kept: dict[str, Kept] = field(default_factory=dict)
-    _manifests: dict[Path, str | None] = field(default_factory=dict)
+    _sets: dict[str, tuple[str, str | None]] = field(default_factory=dict)
 
     def kept(self, cell_id: str) -> Kept:
         """A cell's record."""
@@ -90,23 +90,27 @@ class Disk:
     def features(self, features: FeatureSet) -> Verdict:
         """Whether a feature set is there, by its manifest, and made of the samples as they are now."""
         verdict = _described(features.folder(self.layout.data), "features", features)
-        samples = self._manifest_sha256(features.samples)
+        _, samples = self._prepared(features.samples)
         if verdict.state == "done" and samples is not None:
             manifest = _read_manifest(features.folder(self.layout.data))
             if isinstance(manifest, dict) and manifest.get("samples_manifest_sha256") != samples:
                 return Verdict("stale", "its samples have been prepared anew since")
         return verdict
 
-    def _manifest_sha256(self, samples: PreparedSet) -> str | None:
-        """Digest of a set's manifest as it is now; None when it is not there."""
-        path = samples.folder(self.layout.data) / "manifest.json"
-        if path not in self._manifests:
-            self._manifests[path] = file_sha256(path) if path.is_file() else None
-        return self._manifests[path]
+    def _prepared(self, samples: PreparedSet) -> tuple[str, str | None]:
+        """What records call a set, and the digest of its manifest as it is now."""
+        key = samples.model_dump_json()
+        if key not in self._sets:
+            folder = samples.folder(self.layout.data)
+            path = folder / "manifest.json"
+            name = folder.relative_to(self.layout.data).as_posix()
+            self._sets[key] = (name, file_sha256(path) if path.is_file() else None)
+        return self._sets[key]
 
     def _changed(self, record: RunRecord, samples: PreparedSet) -> bool:
         """Whether a set is there and is not the one that the record was made from."""
-        used, now = record.provenance.data.get(f"{samples.name}/{samples.split}"), self._manifest_sha256(samples)
+        name, now = self._prepared(samples)
+        used = record.provenance.data.get(name)
         return used is not None and now is not None and used != now
 
     # --- training and evaluation --------------------------------------------------------------------------------
@@ -144,14 +148,19 @@ class Disk:
                 store.read_images(self.layout, record)
             except DataError as error:
                 return Verdict("stale", one_line(error))
-        changed = [samples.dataset.name for samples in tests if self._changed(record, samples)]
-        if changed and record.evaluations:
-            return Verdict("stale", f"test images prepared anew since: {', '.join(changed)}")
+        changed = self.changed_tests(record, tests)
+        if changed:
+            return Verdict("stale", changed)
         if not lacking:
             return DONE
         failure = kept.failure if record.training is not None or cell.backbone is None else ""
         before = f"evaluated before, not yet: {', '.join(lacking)}" if record.evaluations else ""
         return Verdict("todo", failure or before)
+
+    def changed_tests(self, record: RunRecord, tests: Sequence[PreparedSet]) -> str:
+        """Which test sets are not those that the record's evaluations saw; empty when all are."""
+        changed = [samples.dataset.name for samples in tests if self._changed(record, samples)]
+        return f"test images prepared anew since: {', '.join(changed)}" if changed and record.evaluations else ""
 
     def lacking(self, record: RunRecord, cell: Cell, tests: Sequence[PreparedSet], metrics: Sequence[str]) -> list[str]:
         """The test sets, or the metrics of one, that are not on record."""
@@ -184,6 +193,6 @@ def _described(folder: Path, name: str, content: PreparedSet | FeatureSet) -> Ve
         return Verdict("stale", f"{folder.name}/manifest.json is damaged")
     if manifest is None:
         return Verdict("stale", "its manifest is missing") if folder.is_dir() else Verdict("todo")
-    if not isinstance(manifest, dict) or manifest.get(name) != content.model_dump(mode="json"):
+    if not isinstance(manifest, dict) or manifest.get(name) != content.identity():
         return Verdict("stale", f"{folder.name}/manifest.json describes something else")
     return DONE

@@ -90,4 +90,4 @@ def job_id(work: ShardsWork | FeaturesWork | TrainWork | EvaluateWork) -> str:
     if isinstance(work, EvaluateWork):
         return f"evaluate-{work.cell.id}"
     content = work.samples if isinstance(work, ShardsWork) else work.features
-    return f"{work.kind}-{digest(content.model_dump(mode='json'), 12)}"
+    return f"{work.kind}-{digest(content.identity(), 12)}"

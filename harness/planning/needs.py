@@ -10,7 +10,6 @@ from typing import Any
 from harness.api.parts import EvaluationProtocol
 from harness.api.reference import PartRef
 from harness.core.errors import HarnessError
-from harness.core.identity import canonical_json
 from harness.core.registry import Registry
 from harness.planning.job import FeaturesWork, ShardsWork, Work
 
@@ -30,9 +29,9 @@ class Needs:
 
     def protocol(self, task: PartRef) -> EvaluationProtocol:
         """How restored images of a task are judged."""
-        name = canonical_json(task.content())
+        name = task.model_dump_json()
         if name not in self._protocols:
-            self._protocols[name] = self.registry.load("task", task.name)(**task.options).protocol
+            self._protocols[name] = self.registry.load("task", task.name)(**task.arguments).protocol
         return self._protocols[name]
 
     def of_work(self, work: Work) -> str | None:
@@ -55,7 +54,7 @@ class Needs:
         return {name: reason for name, reason in reasons.items() if reason}
 
     def _ask(self, kind: str, part: PartRef) -> str | None:
-        name = (kind, canonical_json(part.content()))
+        name = (kind, part.model_dump_json())  # with the places of files: one may be missing
         if name not in self._missing:
             try:
                 self._missing[name] = self._images(part) if kind == "dataset" else self._weights(kind, part)
@@ -66,7 +65,7 @@ class Needs:
     def _weights(self, kind: str, part: PartRef) -> str | None:
         if not self.registry.signature(kind, part.name).needs_weights:
             return None
-        files: Any = self.registry.load(kind, part.name).weights(**part.options)
+        files: Any = self.registry.load(kind, part.name).weights(**part.arguments)
         lacking = [file for file in files if not Path(file.path).expanduser().exists()]
         if not lacking:
             return None
@@ -75,7 +74,7 @@ class Needs:
         return f"{kind} {part.name} needs {names} · try: {fetch}"
 
     def _images(self, part: PartRef) -> str | None:
-        found = self.registry.load("dataset", part.name)(**part.options).fingerprint()
+        found = self.registry.load("dataset", part.name)(**part.arguments).fingerprint()
         if part.digest not in (None, found):
             return (
                 f"dataset {part.name}: the images changed since the suite was read "

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.core.errors import HarnessError
+from harness.core.errors import UnknownName
 from harness.core.identity import canonical_json, digest
 from harness.core.paths import Layout
 from harness.core.registry import Registry
@@ -59,10 +59,10 @@ class Leaderboard:
 
 
 def stored_suites(layout: Layout) -> list[ResolvedSuite]:
-    """The suites that have been run in a folder of results, by name. Raises HarnessError when there is none."""
+    """The suites that have been run in a folder of results, by name. Raises UnknownName when there is none."""
     paths = sorted(layout.suite("*").parent.glob("*.json"))
     if not paths:
-        raise HarnessError("no suite has been run here", where=str(layout.out), hint="bench run SUITE --out DIR")
+        raise UnknownName("no suite has been run here", where=str(layout.out), hint="bench run SUITE --out DIR")
     return [ResolvedSuite.model_validate_json(path.read_bytes()) for path in paths]
 
 
@@ -70,7 +70,7 @@ def leaderboard(layout: Layout, suite: str | None = None, registry: Registry = R
     """The table of one suite that has been run in a folder of results, or of all of them."""
     suites = [stored for stored in stored_suites(layout) if suite in (None, stored.name)]
     if not suites:
-        raise HarnessError(f"suite {suite!r} has not been run here", where=str(layout.out), hint=f"bench run {suite}")
+        raise UnknownName(f"suite {suite!r} has not been run here", where=str(layout.out), hint=f"bench run {suite}")
     return board_of(suites, layout, registry)
 
 
@@ -90,7 +90,7 @@ def metric_style(registry: Registry, name: str) -> MetricStyle:
 
 def build(results: Sequence[CellResult], registry: Registry) -> Leaderboard:
     """The table of what a query found. Order: tasks, backbones, variants and columns as they first appear."""
-    tasks = _grouped(results, lambda result: (result.labels.task, digest(result.cell.task.content(), 8)))
+    tasks = _grouped(results, lambda result: (result.labels.task, digest(result.cell.task.identity(), 8)))
     names = _distinct(tasks)
     sections = tuple(_section(name, group) for name, group in zip(names, tasks.values(), strict=True))
     columns = dict.fromkeys(column for section in sections for column in section.columns)
@@ -173,4 +173,4 @@ class Bases:
 
 
 def _but_for_treatment(cell: Cell) -> str:
-    return canonical_json(cell.model_dump(mode="json", include={"task", "train", "backbone", "recipe", "seed"}))
+    return canonical_json(cell.identity(include={"task", "train", "backbone", "recipe", "seed"}))

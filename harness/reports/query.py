@@ -10,7 +10,7 @@ from harness.core.errors import DataError
 from harness.core.identity import digest
 from harness.core.paths import Layout
 from harness.core.registry import Registry
-from harness.planning.decide import Disk, Verdict
+from harness.planning.decide import DONE, Disk
 from harness.planning.needs import Needs, one_line
 from harness.planning.plan import CellStatus, make_plan
 from harness.records import store
@@ -105,30 +105,30 @@ def _result(suite_cell: SuiteCell, metrics: Sequence[str], layout: Layout, disk:
     evaluations = {evaluation_id(cell, samples, protocol): samples for samples in tests}
     label = f"{protocol.name}/v{protocol.version}"
     columns = {
-        (name, metric): Column(samples.dataset.name, digest(samples.dataset.content(), 8), label, metric)
+        (name, metric): Column(samples.dataset.name, digest(samples.dataset.identity(), 8), label, metric)
         for name, samples in evaluations.items()
         for metric in metrics
     }
     result = CellResult(cell_id, cell, suite_cell.labels, tuple(columns.values()))
-    record = disk.kept(cell_id).record
-    stale = _stale(disk, cell, cell_id, tests)
-    if record is None or stale:
-        return replace(result, reason=stale)
-    added = record.training.added_parameters if record.training else None
+    kept = disk.kept(cell_id)
+    stale = kept.newer or kept.damage or _stale(disk, kept.record, cell, cell_id, tests)
+    if stale or kept.record is None:
+        return replace(result, reason=f"stale: {stale}" if stale else "")
+    training = kept.record.training
+    result = replace(result, added_parameters=training.added_parameters if training else None)
     try:
-        scores = _scores(layout, record, columns)
+        scores = _scores(layout, kept.record, columns)
     except DataError as error:
-        return replace(result, added_parameters=added, reason=f"damaged: {one_line(error)}")
-    reason = disk.kept(cell_id).failure or ("not evaluated yet" if record.training else "")
-    return replace(result, added_parameters=added, scores=scores, reason=reason)
+        return replace(result, reason=f"stale: {one_line(error)}")
+    return replace(result, scores=scores, reason=kept.failure or ("not evaluated yet" if training else ""))
 
 
-def _stale(disk: Disk, cell: Cell, cell_id: str, tests: Sequence[PreparedSet]) -> str:
-    """Why what is on record must not be shown, empty when it may."""
-    verdicts: list[Verdict] = [disk.evaluate(cell, cell_id, tests, ())]
-    if cell.backbone is not None:
-        verdicts.insert(0, disk.train(cell, cell_id))
-    return next((f"stale: {v.reason}" for v in verdicts if v.state in ("stale", "blocked")), "")
+def _stale(disk: Disk, record: RunRecord | None, cell: Cell, cell_id: str, tests: Sequence[PreparedSet]) -> str:
+    """Why what is on record must not be shown: it was made of other data than there is. Empty when it may."""
+    verdict = disk.train(cell, cell_id) if cell.backbone is not None else DONE
+    if verdict.state == "stale":
+        return verdict.reason
+    return disk.changed_tests(record, tests) if record else ""
 
 
 def _scores(
@@ -140,7 +140,7 @@ def _scores(
     if not wanted:
         return {}
     scores: dict[Column, dict[str, float]] = {column: {} for column in wanted.values()}
-    table = store.load_images(layout, record.cell_id)
+    table = store.images_of(layout, record)
     names = ("evaluation", "metric", "key", "value")
     for evaluation, metric, key, value in zip(*(table.column(name).to_pylist() for name in names), strict=True):
         column = wanted.get((evaluation, metric))

@@ -52,7 +52,7 @@ class Worker:
             os.chdir(folder)
 
     def ready(self) -> int:
-        """Imports what jobs need, after __init__, as torch reads the variables when it is imported. Gives the process id."""
+        """Imports what jobs need, now that the variables that torch reads are set. Gives the process id."""
         for name in ("run", "shards", "features", "train", "evaluate"):
             import_module(f"harness.jobs.{name}")
         return os.getpid()

@@ -89,8 +89,8 @@ class Cell(Frozen):
     def content(self) -> dict[str, Any]:
         """The resolved content that identity hashes. Required cells stand in it by id."""
         if self.backbone is None:
-            return {"kind": "input", "task": self.task.content()}
-        content = self.model_dump(mode="json", exclude={"base", "prior_source"})
+            return {"kind": "input", "task": self.task.identity()}
+        content = self.identity(exclude={"base", "prior_source"})
         content["kind"] = "cell"
         content["base"] = self.base.id if self.base else None
         return content
@@ -145,4 +145,4 @@ class Cell(Frozen):
 
 def evaluation_id(cell: Cell, samples: PreparedSet, protocol: EvaluationProtocol) -> str:
     """Identity of one cell's checkpoint on one test split under one protocol, 12 hex digits."""
-    return digest({"cell": cell.id, "samples": samples.model_dump(mode="json"), "protocol": asdict(protocol)}, 12)
+    return digest({"cell": cell.id, "samples": samples.identity(), "protocol": asdict(protocol)}, 12)

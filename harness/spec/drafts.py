@@ -32,7 +32,7 @@ class SourceDraft:
     def content(self) -> dict[str, Any]:
         """What tells it from other drafts; labels do not."""
         recipe = self.recipe and self.recipe.recipe.model_dump(mode="json", exclude_unset=True, exclude={"label"})
-        parts = [part and part.content() for part in (self.task, self.backbone, self.dataset)]
+        parts = [part and part.identity() for part in (self.task, self.backbone, self.dataset)]
         return {"parts": parts, "seed": self.seed, "recipe": recipe}
 
 
@@ -47,7 +47,7 @@ class PriorDraft:
     def content(self) -> dict[str, Any]:
         """What tells it from other drafts; labels do not."""
         of, source = self.of and self.of.content(), self.source and self.source.content()
-        return {"ref": self.ref.content(), "of": of, "source": source}
+        return {"ref": self.ref.identity(), "of": of, "source": source}
 
     @property
     def any_source(self) -> SourceDraft | None:

@@ -27,8 +27,8 @@ def flatten(cell: Cell) -> dict[str, Any]:
     A required cell is spelled out under `base` or `prior_source`, and the digests that only repeat its id are left out.
     """
     if cell.backbone is None:
-        return {"kind": "input", **dict(_fields("task", cell.task.content()))}
-    content = cell.model_dump(mode="json", exclude_none=True, exclude={"base", "prior_source"})
+        return {"kind": "input", **dict(_fields("task", cell.task.identity()))}
+    content = cell.identity(exclude_none=True, exclude={"base", "prior_source"})
     source = cell.prior_source
     fields = {
         field: value

@@ -38,7 +38,7 @@ class Names:
                 priors[id(prior)] = prior
                 prior = prior.of
         for kind, ref in parts.values():
-            self._seen[kind, ref.name].add(canonical_json(ref.content()))
+            self._seen[kind, ref.name].add(canonical_json(ref.identity()))
         for prior in priors.values():
             self._seen["prior", self._prior_stem(prior)].add(canonical_json(prior.content()))
 

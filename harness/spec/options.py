@@ -29,7 +29,8 @@ _NAMES: dict[str, Any] = {
     **{name: getattr(annotated_types, name) for name in ("Ge", "Gt", "Le", "Lt", "MultipleOf", "MinLen", "MaxLen")},
     **{f"{sign}{kind}": getattr(pydantic, f"{sign}{kind}") for sign in ("Positive", "NonNegative", "Negative")
        for kind in ("Int", "Float")},
-    **{name: getattr(reference, name) for name in ("Placement", "Regime", "FeaturePolicy", "Augment")},
+    **{name: getattr(reference, name) for name in ("Placement", "Regime", "FeaturePolicy", "Augment",
+                                                        "LocalFile")},
     "Field": pydantic.Field,
 }  # fmt: skip
 """What an option's annotation may be made of."""
@@ -54,6 +55,8 @@ class Filled:
     """All options of a part. Those that refer to other parts stand apart, as the file gives them."""
 
     values: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    """The paths that the file gives, as it gives them."""
     references: dict[str, tuple[Reference, Any]] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
 
@@ -76,6 +79,11 @@ def fill(signature: Signature, given: collections.abc.Mapping[str, Any], title: 
         elif refers is not None:
             if value is not None:
                 filled.references[option.name] = refers, value
+        elif holds_file(option):
+            _check(option, value, filled)
+            path = filled.values.pop(option.name, None)
+            if path is not None:
+                filled.files[option.name] = path
         else:
             _check(option, value, filled)
     return filled
@@ -113,10 +121,19 @@ class AnnotationError(ValueError):
 
 def refers_to(option: Option) -> Reference | None:
     """Whether the option holds another prior or a cell, instead of a value."""
-    names = {node.id for node in ast.walk(_expression(option.annotation)) if isinstance(node, ast.Name)}
+    names = _names(option.annotation)
     if "PriorRef" in names:
         return "PriorRef"
     return "CellRef" if "CellRef" in names else None
+
+
+def holds_file(option: Option) -> bool:
+    """Whether the option holds the path of a local file."""
+    return "LocalFile" in _names(option.annotation)
+
+
+def _names(annotation: str) -> set[str]:
+    return {node.id for node in ast.walk(_expression(annotation)) if isinstance(node, ast.Name)}
 
 
 @cache

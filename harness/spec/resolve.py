@@ -58,13 +58,13 @@ class Resolver:
                 return None
             return self._made(kind, spec, signature, filled, path)
 
-        ref: PartRef | None = self._once(kind, spec, make, lambda made: made.content())
+        ref: PartRef | None = self._once(kind, spec, path, make, lambda made: made.identity())
         return ref
 
     def dataset(self, spec: PartMapping, path: Path, split: str) -> PartRef | None:
         """A data set that must have a split."""
         ref = self.part("dataset", spec, path)
-        splits = self._splits.get(canonical_json(ref.content()), (split,)) if ref else (split,)
+        splits = self._splits.get(canonical_json(ref.identity()), (split,)) if ref else (split,)
         if ref is not None and split not in splits:
             self.report(path, f"data set {ref.name} has no split {split!r}", f"it has {', '.join(splits)}")
             return None
@@ -94,12 +94,14 @@ class Resolver:
             ref = self._made("prior", spec, signature, filled, path) if sound else None
             return PriorDraft(ref, of, source) if ref else None
 
-        draft: PriorDraft | None = self._once("prior", spec, make, lambda made: made.content())
+        draft: PriorDraft | None = self._once("prior", spec, path, make, lambda made: made.content())
         return draft
 
-    def _once(self, kind: str, spec: PartMapping, make: Callable[[], Any], content: Callable[[Any], Any]) -> Any:
-        """What was made for the same text before, or what equals it; the file's label is noted for it."""
-        key = kind + canonical_json([spec.name, spec.options])
+    def _once(
+        self, kind: str, spec: PartMapping, path: Path, make: Callable[[], Any], content: Callable[[Any], Any]
+    ) -> Any:
+        """What was made for the same text in the same folder before, or what equals it; its label is noted for it."""
+        key = kind + canonical_json([self._folder(path), spec.name, spec.options])
         if key not in self._known:
             made = make()
             if made is None:
@@ -150,8 +152,9 @@ class Resolver:
 
     def _made(self, kind: str, spec: PartMapping, signature: Signature, filled: Filled, path: Path) -> PartRef | None:
         """The reference; tasks and data sets are made to learn what stands behind them."""
-        ref = PartRef(name=spec.name, version=signature.version, options=filled.values)
-        given = {option: _arguments(value) for option, value in filled.values.items()}
+        files = {option: self._absolute(given, (*path, option)) for option, given in filled.files.items()}
+        ref = PartRef(name=spec.name, version=signature.version, options=filled.values, files=files)
+        given = {option: _arguments(value) for option, value in ref.arguments.items()}
         try:
             if kind == "task":
                 behind = self.registry.load(kind, spec.name)(**given).degradation
@@ -168,6 +171,14 @@ class Resolver:
             return None
         return ref
 
+    def _absolute(self, file: str, path: Path) -> str:
+        """A path of the suite, which is relative to the file that holds it."""
+        return os.path.normpath(os.path.join(self._folder(path), os.path.expanduser(file)))
+
+    def _folder(self, path: Path) -> str:
+        """Where the file lies that holds a node; the working directory for `--set`."""
+        return os.path.dirname(os.path.abspath(self.suite.tree.nearest(path).place.file))
+
     def _degradation(self, behind: PartRef, path: Path) -> PartRef | None:
         spec = PartMapping.model_validate({"name": behind.name, **behind.options})
         return self.part("degradation", spec, path)
@@ -178,7 +189,7 @@ class Resolver:
             ref = ref.model_copy(update={"digest": dataset.fingerprint()})
         except DataError:
             return ref
-        self._splits[canonical_json(ref.content())] = tuple(dataset.splits())
+        self._splits[canonical_json(ref.identity())] = tuple(dataset.splits())
         return ref
 
 

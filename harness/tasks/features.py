@@ -90,7 +90,7 @@ def write_features(
             raise DataError("no shards to encode", where=str(features.samples.folder(data)))
         manifest = {
             "format": FORMAT,
-            "features": features.model_dump(mode="json"),
+            "features": features.identity(),
             "dim": dim,
             "orientations": features.orientations,
             "samples": sum(entry["samples"] for entry in entries),
@@ -117,7 +117,7 @@ def open_features(features: FeatureSet, data: Path, *, verify: bool = True) -> F
         )
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        same = canonical_json(manifest["features"]) == canonical_json(features.model_dump(mode="json"))
+        same = canonical_json(manifest["features"]) == canonical_json(features.identity())
         shards = [(shard["file"], shard["samples"], shard["sha256"]) for shard in manifest["shards"]]
         current = manifest["format"] == FORMAT and manifest["orientations"] == features.orientations
         rows_of = {file: samples * features.orientations for file, samples, _ in shards}

@@ -123,12 +123,12 @@ def _write(samples: PreparedSet, registry: Registry, data: Path, shard_samples: 
             index=index,
             shards=shards,
         )
-        write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+        write_json(folder / MANIFEST, manifest.identity())
 
 
 def _dataset(samples: PreparedSet, registry: Registry) -> Dataset:
     ref = samples.dataset
-    dataset: Dataset = registry.load("dataset", ref.name)(**ref.options)
+    dataset: Dataset = registry.load("dataset", ref.name)(**ref.arguments)
     where = f"data set {ref.name}"
     if samples.split not in dataset.splits():
         hint = did_you_mean(samples.split, dataset.splits())
@@ -144,11 +144,11 @@ def _dataset(samples: PreparedSet, registry: Registry) -> Dataset:
 
 
 def _task(ref: PartRef, registry: Registry) -> tuple[Task, Degradation]:
-    task: Task = registry.load("task", ref.name)(**ref.options)
+    task: Task = registry.load("task", ref.name)(**ref.arguments)
     if task.degradation is None:
         what = "this task has no degradation, and the data set brings no degraded images"
         raise DataError(what, where=f"task {ref.name}")
-    degradation: Degradation = registry.load("degradation", task.degradation.name)(**task.degradation.options)
+    degradation: Degradation = registry.load("degradation", task.degradation.name)(**task.degradation.arguments)
     return task, degradation
 
 

@@ -235,7 +235,7 @@ def open_set(samples: PreparedSet, data: Path, *, verify: bool = True) -> ShardS
         manifest = Manifest.model_validate(json.loads(content))
     except (ValueError, ValidationError) as error:
         raise _damaged(str(path), f"the manifest is damaged ({str(error).splitlines()[0]})") from error
-    if manifest.set != samples:
+    if manifest.set.identity() != samples.identity():
         raise _damaged(str(path), f"the manifest is of another set than {samples.name}/{samples.split}")
     if manifest.converter != CONVERTER:
         raise _damaged(str(path), f"prepared by converter {manifest.converter}, this is converter {CONVERTER}")

@@ -196,6 +196,10 @@ class MLflowTracker:
         self._ledger = Ledger(layout, self.uri, suite)
         self._server: _Server | None = None
 
+    def behind(self, cell_ids: Sequence[str]) -> Sequence[str]:
+        """See harness.api.parts.Tracker: asks the ledger alone, without importing MLflow."""
+        return list(self._ledger.behind(list(cell_ids)))
+
     def sync(self, cell_ids: Sequence[str]) -> Mapping[str, str]:
         """See harness.api.parts.Tracker. Stops at the first sign that the server is not there."""
         behind = self._ledger.behind(list(cell_ids), trust=not self._verify)

@@ -12,6 +12,9 @@ class NullTracker:
 
     def __init__(self, uri: str | None, layout: Layout, suite: str) -> None: ...
 
+    def behind(self, cell_ids: Sequence[str]) -> Sequence[str]:
+        return ()
+
     def sync(self, cell_ids: Sequence[str]) -> Mapping[str, str]:
         return {}
 

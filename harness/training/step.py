@@ -52,7 +52,7 @@ def build_objective(recipe: Recipe, registry: Registry, device: torch.device) ->
     """The recipe's losses on a device. Raises MissingWeights when one of them has none."""
 
     def build(term: LossTerm) -> Loss:
-        loss: Loss = registry.load("loss", term.part.name)(**term.part.options).to(device)
+        loss: Loss = registry.load("loss", term.part.name)(**term.part.arguments).to(device)
         return loss
 
     return Objective([(term.weight, build(term)) for term in recipe.losses], recipe.refined_weight)

@@ -15,6 +15,7 @@ from harness.core.errors import HarnessError
 from harness.core.paths import Layout
 from harness.records.store import load, load_images
 from harness.tracking.mlflow import CELL, EXPERIMENT, RECORD, MLflowTracker
+from tests.flow.bench import TINY
 from tests.unit.tracking.records import layout_in, leave, leave_failed, leave_suite, write_curve
 
 
@@ -78,7 +79,9 @@ def test_a_suite_becomes_a_parent_run_with_a_child_a_cell(layout):
 def test_repeats_make_nothing_new_with_and_without_the_ledger(layout):
     cells = [leave(layout, 0), leave(layout, 1)]
     leave_suite(layout, "tiny", range(2))
+    assert MLflowTracker(None, layout, "tiny").behind(cells) == cells
     assert MLflowTracker(None, layout, "tiny").sync(cells) == {}
+    assert MLflowTracker(None, layout, "tiny").behind(cells) == []
     before = {cell_id: [run.info.run_id for run in group] for cell_id, group in runs(layout).items()}
     assert MLflowTracker(None, layout, "tiny").sync(cells) == {}
     (layout.out / "tracking.json").unlink()
@@ -234,3 +237,19 @@ def _impatient(sql):
             return getattr(sql, name)
 
     return Sql()
+
+
+def test_a_run_whose_server_is_down_goes_on_and_is_caught_up(finished, bench, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out, ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts", "tracking.json"))
+    scored = min(path.parent.name for path in (out / "cells").glob("*/images.parquet"))
+    bench.environment = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    said = bench.ok("run", TINY, "--out", out, "--executor", "local", "--force", scored)
+    assert "tracking is behind: http://127.0.0.1:1" in said
+    assert "bench track sync" in said
+    bench.environment = {}
+    assert "cells are not mirrored yet: bench track sync" in bench.ok("run", TINY, "--out", out)
+    assert "9 of 9 cells with a record are mirrored" in bench.ok("track", "sync", out)
+    assert "not mirrored" not in bench.ok("run", TINY, "--out", out)
+    table = bench.ok("leaderboard", out, "--format", "csv", "--source", "mlflow")
+    assert table == bench.ok("leaderboard", finished, "--format", "csv")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.api.parts import WeightFile
+from harness.api.reference import LocalFile
 from harness.core.errors import HarnessError, MissingWeights, did_you_mean
 from harness.core.identity import file_sha256
 
@@ -74,8 +75,8 @@ class Clip:
         *,
         model: str = "ViT-B-32-quickgelu",
         pretrained: str = "openai",
-        checkpoint: str | None = None,
-        config: str | None = None,
+        checkpoint: LocalFile | None = None,
+        config: LocalFile | None = None,
     ) -> None:
         files = Clip.weights(model=model, pretrained=pretrained, checkpoint=checkpoint, config=config)
         digests = [_verified(file) for file in files]
@@ -91,8 +92,8 @@ class Clip:
         *,
         model: str = "ViT-B-32-quickgelu",
         pretrained: str = "openai",
-        checkpoint: str | None = None,
-        config: str | None = None,
+        checkpoint: LocalFile | None = None,
+        config: LocalFile | None = None,
     ) -> tuple[WeightFile, ...]:
         """The files that these options need: the weights first, then the architecture file if there is one.
 

@@ -57,7 +57,7 @@ def test_quoted_scalars_stay_text(text: str) -> None:
         ("a: .nan", ".nan is not a finite number", ""),
         ("a: 1e999", "1e999 is too large a number", ""),
         ("a: !!str 1", "the tag tag:yaml.org,2002:str has no meaning here", "remove it"),
-        ("a: !!python/object:os.system x", 
+        ("a: !!python/object:os.system x",
          "the tag tag:yaml.org,2002:python/object:os.system has no meaning here", "remove it"),
         ("a: *b", "*b refers to nothing that is complete before it", ""),
         ("a: &b [*b]", "*b refers to nothing that is complete before it", ""),

@@ -156,8 +156,8 @@ def prepare(layout: Layout, *sets: PreparedSet | FeatureSet) -> None:
     for content in sets:
         path = content.folder(layout.data) / "manifest.json"
         if isinstance(content, PreparedSet):
-            write_json(path, {"set": content.model_dump(mode="json")})
+            write_json(path, {"set": content.identity()})
         else:
             samples = file_sha256(content.samples.folder(layout.data) / "manifest.json")
-            manifest = {"features": content.model_dump(mode="json"), "samples_manifest_sha256": samples}
+            manifest = {"features": content.identity(), "samples_manifest_sha256": samples}
             write_json(path, manifest)

@@ -67,6 +67,9 @@ class Notes:
         self.synced: list[str] = []
         self.lines: list[str] = []
 
+    def behind(self, cell_ids: Sequence[str]) -> Sequence[str]:
+        return ()
+
     def sync(self, cell_ids: Sequence[str]) -> Mapping[str, str]:
         if isinstance(self.reasons, Exception):
             raise self.reasons

@@ -164,7 +164,7 @@ def test_any_overrides(shared_world, overrides: list[str]) -> None:
     outcome(shared_world, TEXT, *overrides)
 
 
-@RELAXED
+@settings(RELAXED, max_examples=30)
 @given(
     st.sampled_from([("run", "cpus"), ("defaults", "recipe", "steps"), ("blocks", 0, "zip", "recipe", 0, "lr")]),
     st.integers(5, 10**6),

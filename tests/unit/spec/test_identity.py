@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.parts.plugins import extend
+from harness.parts.plugins import extend, open_suite
 from harness.spec.cell import Cell, Recipe
 from harness.spec.resolved import ResolvedSuite
 
@@ -221,3 +221,23 @@ def test_any_order_of_axes_gives_the_same_cells(shared_world, tasks, backbones, 
         return ids(shared_world.blocks(f"- {{matrix: {{{axes}}}, seeds: {list(seeds)}}}"))
 
     assert expanded(tasks, backbones, seeds) == expanded(range(2), range(3), range(3))
+
+
+CLIP = "suite: s\nblocks: [{task: low_light, dataset: photos, backbone: restormer, variant: {refiner: ptg_rm, prior: %s}}]"
+
+
+def _clip_cell(folder, content: bytes):
+    folder.mkdir()
+    (folder / "weights.pt").write_bytes(content)
+    suite = folder / "suite.yaml"
+    suite.write_text(CLIP % "{name: clip, checkpoint: weights.pt}")
+    resolved, _ = open_suite(str(suite))
+    return next(each.cell for each in resolved.cells if each.cell.variant.prior)
+
+
+def test_a_local_file_counts_by_content_and_not_by_place(tmp_path):
+    here, there = _clip_cell(tmp_path / "a", b"one"), _clip_cell(tmp_path / "b", b"one")
+    assert here.id == there.id != _clip_cell(tmp_path / "c", b"two").id
+    assert here.variant.prior.files == {"checkpoint": str(tmp_path / "a" / "weights.pt")}
+    assert here.train_features().digest == there.train_features().digest
+    assert type(here).model_validate_json(here.model_dump_json()) == here

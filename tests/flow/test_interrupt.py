@@ -1,0 +1,74 @@
+"""Ctrl-C, and two runs on one folder: nothing is lost, nothing is mixed up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.flow.bench import TINY, Bench
+
+pytestmark = pytest.mark.xdist_group("tiny")
+
+
+def leaderboard(bench: Bench, out: Path) -> str:
+    return bench.ok("leaderboard", out, "--format", "csv")
+
+
+def wait_for(condition, patience: float = 200.0) -> None:
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.05)
+
+
+def workers(home: Path) -> list[str]:
+    """Command lines of Ray processes whose sessions lie below this home folder."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            environment = (folder / "environ").read_bytes() if line.startswith("ray::") else b""
+        except (OSError, ValueError):
+            continue
+        if f"RAY_TMPDIR={home}\0".encode() in environment:
+            found.append(line)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks at processes through /proc")
+@pytest.mark.parametrize(
+    ("number", "executor"), [(signal.SIGINT, "ray"), (signal.SIGTERM, "ray"), (signal.SIGINT, "local")]
+)
+def test_a_stopped_run_goes_on_with_the_same_numbers(finished, bench, tmp_path, number, executor):
+    """Stopped while a network trains, whatever else is going on at that moment."""
+    out = tmp_path / "stopped"
+    command = ("run", TINY, "--out", out, "--tracker", "none", "--executor", executor)
+    process = bench.start(*command)
+    wait_for(lambda: list((out / "cells").glob("*/events.jsonl")) or process.poll() is not None)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "stopped; the same command resumes" in said
+    assert "Traceback" not in said
+    wait_for(lambda: not workers(bench.home), 20)
+    bench.ok(*command)
+    assert leaderboard(bench, out) == leaderboard(bench, finished)
+
+
+def test_a_second_run_on_the_folder_refuses_and_harms_nothing(finished, bench, tmp_path):
+    out = tmp_path / "shared"
+    command = ("run", TINY, "--out", out, "--tracker", "none")
+    first = bench.start(*command, "--executor", "local")
+    wait_for(lambda: list((out / "jobs").glob("*.json")) or first.poll() is not None)
+    second = bench(*command)
+    assert second.returncode == 1
+    assert f"another run is using this folder: process {first.pid} on {os.uname().nodename}" in second.stderr
+    assert "--out" in second.stderr
+    assert "Traceback" not in second.stderr
+    said, _ = first.communicate(timeout=400)
+    assert first.returncode == 0, said
+    assert leaderboard(bench, out) == leaderboard(bench, finished)

@@ -1,0 +1,217 @@
+"""`bench check`, `bench list` and `bench explain`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+from typer.testing import CliRunner, Result
+
+from harness.cli.main import app
+from harness.core.paths import Layout, write_text
+from harness.parts.catalogue import REGISTRY
+from harness.parts.plugins import open_suite
+
+HEAVY = ("torch", "ray", "mlflow", "accelerate", "webdataset", "pyiqa", "scipy", "pyarrow", "polars")
+
+SUITE = """
+suite: small
+defaults: {dataset: photos, task: low_light, backbone: nafnet}
+blocks:
+  - matrix: {variant: [base, {refiner: ptg_rm, prior: nss}, {refiner: ptg_rm, prior: {name: shuffled, of: nss}}]}
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> str:
+    path = tmp_path / "small.yaml"
+    path.write_text(SUITE)
+    return str(path)
+
+
+def bench(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200"})
+
+
+# --- check --------------------------------------------------------------------------------------------------------
+
+
+def test_a_sound_suite(suite: str) -> None:
+    result = bench("check", suite)
+    assert result.exit_code == 0
+    assert result.output == f"{suite}: ok, 3 cells (1 task, 1 backbone, 3 variants, 1 seed), 1 input row\n"
+
+
+def test_all_mistakes_of_all_suites_and_exit_code_2(suite: str, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("suite: bad\nblocks:\n  - {task: low_lihgt, dataset: photos, backbone: nafnet, sedes: [1]}\n")
+    result = bench("check", str(bad), suite, "--set", "run.cpu=3")
+    assert result.exit_code == 2
+    assert "--set:1:1 · run.cpu · unknown key 'cpu'" in result.output
+    assert (
+        f"{bad}:3:12 · blocks.0.task · no task is called 'low_lihgt' · try: did you mean 'low_light'?" in result.output
+    )
+    assert f"{bad}:3:58 · blocks.0.sedes · unknown key 'sedes' · try: did you mean 'seeds'?" in result.output
+    assert f"{bad}: 3 mistakes" in result.output
+    assert f"{suite}: 1 mistake" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_an_unknown_suite_or_none(suite: str) -> None:
+    result = bench("check", "smoek", suite)
+    assert result.exit_code == 2
+    assert "did you mean 'smoke'?" in result.output
+    assert "ok, 3 cells" in result.output
+    assert bench("check").exit_code == 2
+
+
+def test_the_schema_that_editors_get_is_the_one_that_is_stored() -> None:
+    stored = Path(__file__).parents[3] / "results_schema" / "suite.v1.json"
+    result = bench("check", "--json-schema")
+    assert result.exit_code == 0
+    assert result.output == stored.read_text(), "run: bench check --json-schema > results_schema/suite.v1.json"
+    schema = json.loads(result.output)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    names = schema["$defs"]["prior_name"]["anyOf"][0]["enum"]
+    assert names == sorted(REGISTRY.names("prior"))
+    recipe = schema["$defs"]["RecipeMapping"]["properties"]
+    assert recipe["lr"]["description"] == "Peak learning rate."
+    assert recipe["steps"]["default"] == 300
+    assert all("description" in block for block in (recipe["warmup"], schema["properties"]["plugins"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "sound"),
+    [
+        (SUITE, True),
+        (SUITE.replace("suite: small", "name: small"), False),
+        (SUITE.replace("matrix", "matirx"), False),
+        (SUITE.replace("[base, ", "[3, "), False),
+        (SUITE + "run: {gpus: auto, cpus: 2}", True),
+        (SUITE + "run: {gpus: all}", False),
+        (SUITE + "    recipe: {steps: 0}", False),
+        (SUITE + "    recipe: {losses: [charbonnier, {name: perceptual, weight: 0.1}], betas: [0.9, 0.99]}", True),
+    ],
+)
+def test_the_schema_judges_as_the_parser_does(text: str, sound: bool, tmp_path: Path) -> None:
+    from harness.core.yaml import Place, load
+
+    tree, _ = load(text, Place("x"))
+    assert tree is not None
+    schema = json.loads(bench("check", "--json-schema").output)
+    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(json.loads(json.dumps(tree.plain))))
+    assert (not errors) is sound
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    assert (bench("check", str(path)).exit_code == 0) is sound
+
+
+# --- list ---------------------------------------------------------------------------------------------------------
+
+
+def test_list_shows_every_part_with_options_and_defaults() -> None:
+    result = bench("list")
+    assert result.exit_code == 0
+    listed = [entry.name for entry in REGISTRY.entries()]
+    assert len(listed) > 20
+    assert all(name in result.output for name in listed)
+    assert "sigma=25.0" in result.output
+    assert "smoke" in result.output
+
+
+def test_list_of_one_shelf_and_of_a_guest(tmp_path: Path) -> None:
+    guest = tmp_path / "guest.py"
+    guest.write_text(
+        'class Mine:\n  """Zeros."""\n  def __init__(self, *, of, on: bool = True, n: tuple[int, ...] = (1, 2), '
+        'x: str | None = None): ...\nCATALOGUE = [("prior", "mine", "Mine")]\n'
+    )
+    result = bench("list", "priors", "--plugin", str(guest))
+    assert result.exit_code == 0
+    assert "Zeros." in result.output
+    assert all(text in result.output for text in ("of=", "on=true", "n=[1, 2]", "x=null"))
+    assert "nafnet" not in result.output
+
+
+def test_list_of_nothing_known() -> None:
+    result = bench("list", "prior")
+    assert result.exit_code == 2
+    assert "did you mean 'priors'?" in result.output
+
+
+# --- explain ------------------------------------------------------------------------------------------------------
+
+
+def test_explain_names_the_fields_that_differ(suite: str) -> None:
+    cells = [entry.cell.id for entry in open_suite(suite)[0].cells]
+    result = bench("explain", cells[2][:8], cells[3], "--suite", suite)
+    assert result.exit_code == 0
+    rows = [line.split("│")[1:-1] for line in result.output.splitlines() if line.startswith("│")]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["variant.prior.name", "nss", "shuffled"],
+        ["variant.prior.options.scales", "2", "—"],
+        ["variant.prior.of", "—", "nss"],
+    ]
+    assert "one and the same" in bench("explain", cells[2], cells[2], "--suite", suite).output
+
+
+def test_explain_reads_a_folder_of_results(suite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved, _ = open_suite(suite)
+    old = resolved.cells[1].cell.model_copy(update={"seed": 9})
+    layout = Layout(tmp_path / "results" / "small", tmp_path / "data")
+    write_text(layout.suite("small"), resolved.model_dump_json())
+    write_text(layout.suite("broken"), "{")
+    record = {"cell": old.model_dump(mode="json"), "labels": {"task": "t", "backbone": "b", "variant": "v"}}
+    write_text(layout.record(old.id), json.dumps(record))
+    write_text(layout.record("000000000000"), '{"cell": 3}')
+    cell = resolved.cells[1].cell.id
+    result = bench("explain", cell, old.id, "--out", str(layout.out))
+    assert result.exit_code == 0
+    assert "│ seed" in result.output
+    assert result.output.count("left out") == 2
+    monkeypatch.chdir(tmp_path)
+    assert "│ seed" in bench("explain", cell, old.id).output
+
+
+def test_explain_of_unknown_cells(suite: str) -> None:
+    for arguments in (("zzz", "yyy"), ("", "")):
+        result = bench("explain", *arguments, "--suite", suite)
+        assert result.exit_code == 2
+        assert "no cell begins with" in result.output
+
+
+# --- weight -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments", [["check", "smoke"], ["list"], ["explain", "a", "b", "--suite", "smoke"], ["--help"]]
+)
+def test_no_heavy_import(arguments: list[str]) -> None:
+    code = (
+        "import sys; from harness.cli.main import app\n"
+        f"try: app({arguments!r})\n"
+        "except SystemExit: pass\n"
+        f"print('HEAVY', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "HEAVY []"
+    assert "Traceback" not in result.stderr
+
+
+def test_a_thousand_cells_are_expanded_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "big.yaml"
+    widths = [{"name": "nafnet", "width": width} for width in range(8, 58)]
+    variants = ["base", {"refiner": "ptg_rm", "prior": {"name": "shuffled", "of": "nss"}, "regime": "from_base"}]
+    block = {"matrix": {"task": ["low_light", "derain"], "backbone": widths, "variant": variants}}
+    suite = {"suite": "big", "defaults": {"dataset": "photos", "seeds": [0, 1, 2, 3, 4]}, "blocks": [block]}
+    path.write_text(json.dumps(suite))
+    open_suite("smoke")  # imports
+    started = time.process_time()
+    resolved, _ = open_suite(str(path))
+    seconds = time.process_time() - started
+    assert len(resolved.cells) == 2 * 50 * 2 * 5 + 2
+    assert seconds < 1.5

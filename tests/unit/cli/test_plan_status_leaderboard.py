@@ -1,0 +1,142 @@
+"""What `bench plan`, `bench status` and `bench leaderboard` say, and their exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from harness.records import store
+from harness.scheduling.lock import run_lock
+from tests.unit.cli.results import Results, bench
+from tests.unit.records import made
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    monkeypatch.delenv("PRIORBENCH_DATA", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("PRIORBENCH_WEIGHTS", str(tmp_path / "weights"))
+    return Results(tmp_path)
+
+
+def lines(result):
+    return [line.split() for line in result.stdout.splitlines()]
+
+
+# --- plan -------------------------------------------------------------------------------------------------------
+
+
+def test_plan_shows_a_line_a_cell_and_the_counts(results):
+    results.finish(0, 1)
+    done = bench("plan", results.file, "--out", results.out)
+    assert done.exit_code == 0, done.output
+    table = lines(done)
+    assert table[0] == ["state", "task", "backbone", "variant", "seed", "cell", "reason"]
+    assert [line[0] for line in table[1:6]] == ["done", "done", "todo", "todo", "todo"]
+    assert table[3][4:6] == ["1", results.suite.cells[2].cell.id]
+    assert "cells: 3 todo, 2 done" in done.stdout
+    assert "time to go: about" in done.stdout
+
+
+def test_plan_shows_a_line_a_job(results):
+    done = bench("plan", results.file, "--out", results.out, "--jobs")
+    assert done.exit_code == 0, done.output
+    assert lines(done)[0] == ["state", "job", "cells", "time", "reason"]
+    assert done.stdout.count("\ntodo") == 13
+    assert "todo   shards photos/test for low_light" in done.stdout
+    assert "jobs: 13 todo" in done.stdout
+
+
+def test_plan_writes_nothing(results):
+    before = sorted(results.out.rglob("*"))
+    bench("plan", results.file, "--out", results.out)
+    assert sorted(results.out.rglob("*")) == before
+
+
+def test_plan_says_what_blocks_and_leaves_with_3(results):
+    done = bench("plan", results.file, "--out", results.out, "--set", "metrics=[psnr, lpips]")
+    assert done.exit_code == 3, done.output
+    assert "without lpips: metric lpips needs lpips alexnet" in done.stdout
+
+
+def test_plan_takes_limit_and_force(results):
+    results.finish(0, 1, 2, 3, 4)
+    forced = results.suite.cells[1].cell.id
+    done = bench("plan", results.file, "--out", results.out, "--force", forced, "--limit", 1)
+    assert done.exit_code == 0, done.output
+    assert [line[0] for line in lines(done)[1:6]].count("todo") == 1
+    assert "forced" in done.stdout
+    wrong = bench("plan", results.file, "--out", results.out, "--force", "zzz")
+    assert wrong.exit_code == 2
+    assert "no cell of the suite begins with 'zzz'" in wrong.output
+
+
+# --- status -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["folder", "suite"])
+def test_status_of_a_folder_and_of_a_suite(results, by):
+    results.finish(0, 1, 2, 3, 4)
+    words = [results.out] if by == "folder" else [results.file, "--out", results.out]
+    done = bench("status", *words)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.rstrip().endswith("5 done")
+
+
+def test_status_shows_failures_with_their_logs_and_leaves_with_1(results):
+    results.finish(0, 1)
+    made.fail(results.layout, results.suite.cells[2].cell)
+    done = bench("status", results.out)
+    assert done.exit_code == 1, done.output
+    assert "2 done, 1 failed, 2 todo" in done.stdout
+    assert "low_light NAFNet-8 base seed 1\n  nan: the loss is NaN at step 7\n  log: jobs/x.log" in done.stdout
+
+
+def test_status_shows_the_step_of_what_runs_and_of_what_was_stopped(results):
+    cell_id = results.suite.cells[1].cell.id
+    event = {"time": "2026-01-01T00:00:00+00:00", "job": f"train-{cell_id}", "step": 40, "steps": 300, "loss": 0.25}
+    store.append_event(results.layout, cell_id, event | {"event": "step"})
+    with run_lock(results.layout):
+        going = bench("status", results.out)
+    assert "train step 40/300, loss 0.2500" in going.stdout
+    assert "1 running, 4 todo · a run is going on in" in going.stdout
+    stopped = bench("status", results.out)
+    assert "stopped at train step 40/300, loss 0.2500" in stopped.stdout
+    assert "running" not in stopped.stdout
+    with run_lock(results.layout):
+        pass  # asking left no lock behind
+
+
+# --- leaderboard ------------------------------------------------------------------------------------------------
+
+
+def test_leaderboard_forms(results):
+    results.finish(0, 1, 2, 3, 4)
+    table = bench("leaderboard", results.out)
+    assert table.exit_code == 0, table.output
+    assert "24.50 ± 0.71 (+2.00)" in table.stdout
+    markdown = bench("leaderboard", results.file, "--out", results.out, "--format", "md").stdout
+    assert "| NAFNet-8 | ptg_rm+nss | 250 | 24.50 ± 0.71 (+2.00) |" in markdown
+    rows = list(csv.DictReader(io.StringIO(bench("leaderboard", results.out, "--format", "csv").stdout)))
+    assert [row["variant"] for row in rows] == ["input", "base", "ptg_rm+nss"]
+    assert rows[2]["photos.psnr@rgb_uint8/v1.delta"] == "2.000000"
+
+
+def test_leaderboard_of_a_suite_that_has_not_run_shows_gaps(results):
+    done = bench("leaderboard", results.file, "--out", results.out)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("— not run yet") == 3
+
+
+def test_leaderboard_refuses_unknown_forms_and_sources(results):
+    assert bench("leaderboard", results.out, "--format", "pdf").exit_code == 2
+    assert bench("leaderboard", results.out, "--source", "memory").exit_code == 2
+
+
+def test_a_folder_without_results_is_told_apart_from_a_suite(results, tmp_path):
+    (tmp_path / "empty" / "suites").mkdir(parents=True)
+    done = bench("leaderboard", tmp_path / "empty")
+    assert done.exit_code == 2
+    assert "no suite has been run here" in done.output
