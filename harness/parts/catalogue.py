@@ -5,9 +5,24 @@ from __future__ import annotations
 from harness.core.registry import Entry, Registry
 
 BUILT_IN = (
-    Entry("dataset", "photos", "harness.parts.datasets.photos:Photos", "photographs that ship with scikit-image and scikit-learn"),
-    Entry("degradation", "low_light", "harness.parts.degradations.low_light:LowLight", "short exposure with shot and read noise"),
-    Entry("degradation", "gaussian_noise", "harness.parts.degradations.gaussian_noise:GaussianNoise", "additive white Gaussian noise"),
+    Entry(
+        "dataset",
+        "photos",
+        "harness.parts.datasets.photos:Photos",
+        "photographs that ship with scikit-image and scikit-learn",
+    ),
+    Entry(
+        "degradation",
+        "low_light",
+        "harness.parts.degradations.low_light:LowLight",
+        "short exposure with shot and read noise",
+    ),
+    Entry(
+        "degradation",
+        "gaussian_noise",
+        "harness.parts.degradations.gaussian_noise:GaussianNoise",
+        "additive white Gaussian noise",
+    ),
     Entry("degradation", "rain", "harness.parts.degradations.rain:Rain", "rain streaks"),
     Entry("degradation", "motion_blur", "harness.parts.degradations.motion_blur:MotionBlur", "camera shake"),
     Entry("task", "low_light", "harness.tasks.build:low_light", "brighten a dark, noisy photograph"),
@@ -15,11 +30,18 @@ BUILT_IN = (
     Entry("task", "derain", "harness.tasks.build:derain", "remove rain streaks"),
     Entry("task", "motion_blur", "harness.tasks.build:motion_blur", "remove camera shake"),
     Entry("prior", "nss", "harness.parts.priors.nss:NaturalSceneStatistics", "36 natural-scene statistics (BRISQUE)"),
-    Entry("prior", "restoration", "harness.parts.priors.restoration:Restoration", "features of a restoration network trained on another task"),
+    Entry(
+        "prior",
+        "restoration",
+        "harness.parts.priors.restoration:Restoration",
+        "features of a restoration network trained on another task",
+    ),
     Entry("prior", "clip", "harness.parts.priors.clip:Clip", "CLIP image embedding (open_clip)"),
     Entry("prior", "random", "harness.parts.priors.controls:RandomVectors", "control: a random unit vector an image"),
     Entry("prior", "shuffled", "harness.parts.priors.controls:Shuffled", "control: another image's vector"),
-    Entry("prior", "mean", "harness.parts.priors.controls:Mean", "control: the train split's mean vector for every image"),
+    Entry(
+        "prior", "mean", "harness.parts.priors.controls:Mean", "control: the train split's mean vector for every image"
+    ),
     Entry("backbone", "nafnet", "harness.parts.backbones.nafnet:NAFNet", "NAFNet (ECCV 2022), from spandrel"),
     Entry("backbone", "restormer", "harness.parts.backbones.restormer:Restormer", "Restormer (CVPR 2022)"),
     Entry("backbone", "snr_net", "harness.parts.backbones.snr_net:SNRNet", "SNR-Net (CVPR 2022), low light"),
@@ -28,7 +50,9 @@ BUILT_IN = (
     Entry("loss", "perceptual", "harness.parts.losses.perceptual:Perceptual", "L1 distance of VGG-19 features"),
     Entry("metric", "psnr", "harness.parts.metrics.psnr:PSNR", "peak signal-to-noise ratio"),
     Entry("metric", "ssim", "harness.parts.metrics.ssim:SSIM", "structural similarity"),
-    Entry("metric", "lpips", "harness.parts.metrics.lpips:LPIPS", "learned perceptual distance (AlexNet), through pyiqa"),
+    Entry(
+        "metric", "lpips", "harness.parts.metrics.lpips:LPIPS", "learned perceptual distance (AlexNet), through pyiqa"
+    ),
     Entry("executor", "ray", "harness.scheduling.ray_pool:RayPool", "warm workers on Ray, one machine or a cluster"),
     Entry("executor", "local", "harness.scheduling.local:LocalExecutor", "in this process, one job after the other"),
     Entry("tracker", "mlflow", "harness.tracking.mlflow:MLflowTracker", "MLflow"),

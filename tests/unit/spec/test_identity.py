@@ -223,7 +223,11 @@ def test_any_order_of_axes_gives_the_same_cells(shared_world, tasks, backbones, 
     assert expanded(tasks, backbones, seeds) == expanded(range(2), range(3), range(3))
 
 
-CLIP = "suite: s\nblocks: [{task: low_light, dataset: photos, backbone: restormer, variant: {refiner: ptg_rm, prior: %s}}]"
+CLIP = """
+suite: s
+blocks:
+  - {task: low_light, dataset: photos, backbone: restormer, variant: {refiner: ptg_rm, prior: %s}}
+"""
 
 
 def _clip_cell(folder, content: bytes):
