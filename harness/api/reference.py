@@ -34,7 +34,7 @@ class PartRef(Frozen):
     digest: str | None = None
     of: PartRef | None = None
     files: dict[str, str] = Field(default_factory=dict)
-    """Absolute paths, by option, of the options that name a local file. Not in identity: their content is, by `digest`."""
+    """Absolute paths by option, for options that name a local file. Not in identity: `digest` has their content."""
 
     @property
     def arguments(self) -> dict[str, Any]:

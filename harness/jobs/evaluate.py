@@ -39,7 +39,8 @@ class Evaluation:
 
     id: str
     inputs: Inputs
-    metrics: tuple[str, ...]
+    metrics: dict[str, str]
+    """Version by name."""
 
 
 def run(job: Job, context: Context) -> None:
@@ -53,7 +54,7 @@ def run(job: Job, context: Context) -> None:
     cell, record = work.cell, context.record(work.cell.id)
     task: Task = context.registry.load("task", cell.task.name)(**cell.task.arguments)
     evaluations, rows = _known(record, layout)
-    todo = _missing(work, task.protocol, evaluations, layout)
+    todo = _missing(work, task.protocol, evaluations, context)
     if not todo and record is not None and record.status == "done":
         return
     journal = Journal(layout, cell.id, job.id)
@@ -81,16 +82,17 @@ def _known(record: RunRecord | None, layout: Layout) -> tuple[dict[str, Evaluati
 
 
 def _missing(
-    work: EvaluateWork, protocol: EvaluationProtocol, known: dict[str, EvaluationRecord], layout: Layout
+    work: EvaluateWork, protocol: EvaluationProtocol, known: dict[str, EvaluationRecord], context: Context
 ) -> list[Evaluation]:
-    """Test sets that are not on record, or not with every metric; those are scored with the old and the new ones."""
+    """Test sets that are not on record with every metric as it is now; scored with the old and the new metrics."""
     missing = []
     for samples in work.tests:
         name = evaluation_id(work.cell, samples, protocol)
-        old = known[name].metrics if name in known else ()
-        metrics = tuple(dict.fromkeys((*old, *work.metrics)))
+        old = known[name].metrics if name in known else {}
+        names = dict.fromkeys((*old, *work.metrics))
+        metrics = {metric: context.registry.signature("metric", metric).version for metric in names}
         if metrics != old:
-            inputs = open_inputs(samples, work.cell.test_features(samples), layout.data)
+            inputs = open_inputs(samples, work.cell.test_features(samples), context.layout.data)
             missing.append(Evaluation(name, inputs, metrics))
     return missing
 
@@ -120,7 +122,7 @@ def _score_set(
 ) -> list[store.ImageRow]:
     """One row an image and metric; strips of the first images are written on the way."""
     inputs, dataset = evaluation.inputs, evaluation.inputs.samples.dataset.name
-    metrics = build_metrics(evaluation.metrics, protocol, context.registry)
+    metrics = build_metrics(tuple(evaluation.metrics), protocol, context.registry)
     rows: list[store.ImageRow] = []
     for number, (place, sample) in enumerate(zip(inputs.shards.rows, inputs.shards.samples(), strict=True)):
         lq, truth = to_float(sample.lq), to_float(sample.gt)

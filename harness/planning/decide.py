@@ -172,7 +172,9 @@ class Disk:
         for evaluation in record.evaluations:
             if evaluation.id == wanted:
                 return ", ".join(
-                    f"{name} of {samples.dataset.name}" for name in metrics if name not in evaluation.metrics
+                    f"{name} of {samples.dataset.name}"
+                    for name in metrics
+                    if evaluation.metrics.get(name) != self.needs.metric_version(name)
                 )
         return samples.dataset.name
 

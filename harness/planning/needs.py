@@ -26,6 +26,7 @@ class Needs:
     registry: Registry
     _missing: dict[tuple[str, str], str | None] = field(default_factory=dict)
     _protocols: dict[str, EvaluationProtocol] = field(default_factory=dict)
+    _versions: dict[str, str] = field(default_factory=dict)
 
     def protocol(self, task: PartRef) -> EvaluationProtocol:
         """How restored images of a task are judged."""
@@ -47,6 +48,12 @@ class Needs:
             parts += [("prior", cell.variant.prior)] if cell.variant.features == "live" else []
         reasons = [self._ask(kind, part) for kind, part in parts if part is not None]
         return next((reason for reason in reasons if reason), None)
+
+    def metric_version(self, name: str) -> str:
+        """Version of a metric part."""
+        if name not in self._versions:
+            self._versions[name] = self.registry.signature("metric", name).version
+        return self._versions[name]
 
     def of_metrics(self, metrics: Sequence[str]) -> dict[str, str]:
         """The metrics that cannot be computed here, each with the reason."""

@@ -79,7 +79,8 @@ class EvaluationRecord(Frozen):
     split: str
     protocol: str
     """`<name>/v<version>`."""
-    metrics: tuple[str, ...]
+    metrics: dict[str, str]
+    """Version of each metric part that was computed, by name: raising it evaluates again."""
     images: int
     seconds: float
 

@@ -228,6 +228,17 @@ def test_a_new_metric_evaluates_and_does_not_retrain(layout):
     assert work.metrics == ("psnr", "ssim")
 
 
+def test_a_metric_whose_version_was_raised_evaluates_again(layout):
+    finish_all(layout, listed(cell()))
+    record = store.load(layout, cell().id)
+    (evaluation,) = record.evaluations
+    older = evaluation.model_copy(update={"metrics": {"psnr": "1", "ssim": "0"}})
+    store.save(layout, record.model_copy(update={"evaluations": (older,)}))
+    planned = plan(layout, listed(cell()))
+    assert [each.job.work.kind for each in planned.to_run] == ["evaluate"]
+    assert "ssim of photos" in planned.cells[0].reason
+
+
 def test_a_trained_cell_is_only_evaluated(layout):
     finish_all(layout, listed(cell()))
     made.finish(layout, cell())

@@ -128,7 +128,7 @@ def finish(
             dataset=samples.dataset.name,
             split=samples.split,
             protocol=f"{used.name}/v{used.version}",
-            metrics=tuple(scores),
+            metrics=dict.fromkeys(scores, "1"),
             images=max(map(len, scores.values())),
             seconds=3.0,
         )

@@ -30,7 +30,13 @@ def leave(layout: Layout, seed: int = 0, *, psnr: float = 30.0, losses: tuple[fl
     rows = [("e1", "photos", key, "psnr", psnr + shift) for key, shift in (("a", -1.0), ("b", 1.0))]
     rows += [("e1", "photos", key, "ssim", 0.5) for key in "ab"]
     evaluation = EvaluationRecord(
-        id="e1", dataset="photos", split="test", protocol="rgb/v1", metrics=("psnr", "ssim"), images=2, seconds=1.0
+        id="e1",
+        dataset="photos",
+        split="test",
+        protocol="rgb/v1",
+        metrics={"psnr": "1", "ssim": "1"},
+        images=2,
+        seconds=1.0,
     )
     training = Training(
         steps=40, images=320, seconds=12.5, final_loss=losses[-1], backbone_parameters=1000, added_parameters=0,
