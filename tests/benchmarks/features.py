@@ -50,8 +50,8 @@ def random_clip(folder: Path) -> PartRef:
     state = {key: value for key, value in network.state_dict().items() if key.startswith("visual.")}
     save_file(state, folder / "random.safetensors")
     (folder / "architecture.json").write_text(json.dumps(architecture))
-    options = {"checkpoint": str(folder / "random.safetensors"), "config": str(folder / "architecture.json")}
-    return PartRef(name="clip", options=options)
+    files = {"checkpoint": str(folder / "random.safetensors"), "config": str(folder / "architecture.json")}
+    return PartRef(name="clip", files=files)
 
 
 def a_cell(prior: PartRef) -> Cell:
