@@ -55,7 +55,8 @@ def run(
         _report(summary)
     else:
         _keep(resolved, layout)
-        typer.echo(f"{resolved.name}: nothing to do, {len(plan.jobs)} jobs are done ({monotonic() - began:.1f} s)")
+        done = plan.counts()["done"]
+        typer.echo(f"{resolved.name}: nothing to do, {done} jobs are done ({monotonic() - began:.1f} s)")
         behind = REGISTRY.load("tracker", tracker)(None, layout, resolved.name).behind([c.cell_id for c in plan.cells])
         if behind:
             typer.echo(f"{len(behind)} cells are not mirrored yet: bench track sync {layout.out}")

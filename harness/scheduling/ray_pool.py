@@ -22,6 +22,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed")  # the run says it, in a line
+
 import ray
 from ray.exceptions import RayError, RayTaskError
 
@@ -260,10 +262,11 @@ def _fits(shape: Shape, free: tuple[float, ...]) -> bool:
 
 
 def _cause(error: RayError) -> str:
-    """The line of Ray's message that says what happened to the process."""
+    """What Ray's message says about the end of the process, without its advice."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "exit" in line.lower() or "memory" in line.lower() or "killed" in line.lower()]
-    return (telling or lines or ["the worker process ended"])[0][:300]
+    telling = [line for line in lines if "exit detail" in line.lower() or "memory" in line.lower()]
+    text = (telling or lines or ["the worker process ended"])[0]
+    return text.partition("Worker exit detail: ")[2].partition(" Some common causes")[0] or text[:300]
 
 
 def _connect(address: str | None, cpus: int | None, gpus: int | None) -> None:
@@ -271,7 +274,6 @@ def _connect(address: str | None, cpus: int | None, gpus: int | None) -> None:
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address is None:
         options |= {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
-        options["_node_ip_address"] = "127.0.0.1"
     try:
         ray.init(address=address or "local", **options)
     except (RayError, ConnectionError, OSError, ValueError, RuntimeError) as error:
