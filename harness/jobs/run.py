@@ -73,7 +73,7 @@ def settle_process(run: Run) -> None:
     torch.set_num_threads(run.cpus)
     cv2.setNumThreads(run.cpus)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms() does the same and imports Inductor: 4 s
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
 
