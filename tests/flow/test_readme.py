@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shlex
@@ -98,3 +99,19 @@ def test_every_command_runs(bench: Bench):
             assert done.returncode == 0 or words == ["doctor"], f"{line}\n{done.stdout}\n{done.stderr}"
         ran.append(line)
     assert len(ran) == len(set(ran)) >= 12
+
+
+def test_the_readmes_table_is_the_measured_one():
+    """Tables typed by hand go wrong: every row of the README's is the reference run's."""
+    with open(ROOT / "suites" / "reference" / "smoke.csv", encoding="utf-8", newline="") as handle:
+        measured = list(csv.DictReader(handle))
+    shown = re.findall(r"^\| (\S+) \| (\S+) \| ([\d,]*) *\| ([\d.]+).*?\| ([\d.]+).*\|$", README, flags=re.MULTILINE)
+    assert len(shown) == len(measured) == 18
+    for (backbone, variant, added, psnr, ssim), row in zip(shown, measured, strict=True):
+        assert (backbone, variant, added.replace(",", "")) == (
+            row["backbone"],
+            row["variant"],
+            row["added_parameters"],
+        )
+        assert psnr == f"{float(row['photos.psnr@rgb_uint8/v1.mean']):.2f}"
+        assert ssim == f"{float(row['photos.ssim@rgb_uint8/v1.mean']):.4f}"
