@@ -35,7 +35,8 @@ benchmarks: $(READY)  ## every claim of speed, as a ratio measured side by side
 	$(BIN)/python -m tests.benchmarks
 
 schemas: $(READY)  ## write results_schema/*.json anew from the models
-	$(BIN)/python -m harness.testing.schemas
+	$(BIN)/bench check --json-schema > results_schema/suite.v1.json
+	$(BIN)/python -m harness.records.schema > results_schema/record.v1.json
 
 clean:
 	rm -rf $(VENV) results .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,13 +14,13 @@ from harness.cli.tables import print_table
 from harness.planning.plan import make_plan
 from harness.planning.table import cell_row, job_row, summary
 
-JobsOption = Annotated[bool, typer.Option("--jobs", help="One line a job instead of one a cell.")]
+CellsOption = Annotated[bool, typer.Option("--cells", help="One line a cell instead of one a job.")]
 
 
 def plan(
     suite: SuiteArgument,
     out: OutOption = None,
-    jobs: JobsOption = False,
+    cells: CellsOption = False,
     limit: LimitOption = None,
     force: ForceOption = None,
     set_: SetOption = None,
@@ -29,9 +29,12 @@ def plan(
     subject = read_suite(suite, out, set_)
     resolved, registry = subject.suites[0]
     planned = make_plan(resolved, subject.layout, registry, force=force or (), limit=limit)
-    if jobs:
-        print_table(("state", "job", "cells", "time", "reason"), map(job_row, planned.jobs))
-    else:
+    if cells:
         print_table(("state", "task", "backbone", "variant", "seed", "cell", "reason"), map(cell_row, planned.cells))
+    else:
+        print_table(("state", "job", "cells", "time", "reason"), map(job_row, planned.jobs))
+        reasons = (status.reason for status in planned.cells if status.state == "blocked" or status.gaps)
+        for reason in dict.fromkeys(reasons):
+            typer.echo(f"blocked: {reason}")
     typer.echo(summary(planned, max(1, (os.cpu_count() or 1) // resolved.run.cpus)))
     raise typer.Exit(exits.BLOCKED if planned.blocked else exits.DONE)

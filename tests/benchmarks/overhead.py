@@ -1,6 +1,6 @@
 """What the harness adds to a cell on a warm worker, beside the training and the evaluation themselves.
 
-`python -m tests.benchmarks.overhead`. The smoke suite's low-light cells run, briefly trained, through Ray as `bench run` runs
+`python -m tests.benchmarks.overhead`. The low-light cells of the smoke suite run, briefly trained, as `bench run` runs
 them. A job's time is taken by the driver, from the moment a worker has the job until its outcome is booked; what the
 job spent in the training loop and in scoring is on record. The difference is the harness: Ray's call, opening shards
 and features, building the network, provenance, records, checkpoints of the final weights. Jobs that were the first on

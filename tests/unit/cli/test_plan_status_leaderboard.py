@@ -30,7 +30,7 @@ def lines(result):
 
 def test_plan_shows_a_line_a_cell_and_the_counts(results):
     results.finish(0, 1)
-    done = bench("plan", results.file, "--out", results.out)
+    done = bench("plan", results.file, "--out", results.out, "--cells")
     assert done.exit_code == 0, done.output
     table = lines(done)
     assert table[0] == ["state", "task", "backbone", "variant", "seed", "cell", "reason"]
@@ -41,7 +41,7 @@ def test_plan_shows_a_line_a_cell_and_the_counts(results):
 
 
 def test_plan_shows_a_line_a_job(results):
-    done = bench("plan", results.file, "--out", results.out, "--jobs")
+    done = bench("plan", results.file, "--out", results.out)
     assert done.exit_code == 0, done.output
     assert lines(done)[0] == ["state", "job", "cells", "time", "reason"]
     assert done.stdout.count("\ntodo") == 13
@@ -64,7 +64,7 @@ def test_plan_says_what_blocks_and_leaves_with_3(results):
 def test_plan_takes_limit_and_force(results):
     results.finish(0, 1, 2, 3, 4)
     forced = results.suite.cells[1].cell.id
-    done = bench("plan", results.file, "--out", results.out, "--force", forced, "--limit", 1)
+    done = bench("plan", results.file, "--out", results.out, "--force", forced, "--limit", 1, "--cells")
     assert done.exit_code == 0, done.output
     assert [line[0] for line in lines(done)[1:6]].count("todo") == 1
     assert "forced" in done.stdout
