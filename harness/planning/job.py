@@ -77,8 +77,9 @@ class Job(Frozen):
         if isinstance(work, ShardsWork):
             return f"shards {work.samples.dataset.name}/{work.samples.split} for {work.samples.task.name}"
         if isinstance(work, FeaturesWork):
-            prior, samples = work.features.prior, work.features.samples
-            return f"features {prior.name} of {samples.dataset.name}/{samples.split} for {samples.task.name}"
+            prior, samples, turned = work.features.prior, work.features.samples, work.features.orientations
+            every = f" in {turned} orientations" if turned > 1 else ""
+            return f"features {prior.name} of {samples.dataset.name}/{samples.split}{every} for {samples.task.name}"
         name = f"{self.labels.task} {self.labels.backbone} {self.labels.variant}" if self.labels else work.cell.id
         return f"{work.kind} {name} seed {work.cell.seed}"
 

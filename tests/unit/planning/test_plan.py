@@ -60,7 +60,7 @@ def test_everything_shared_is_planned_once_and_dependencies_come_first(layout):
     planned = plan(layout, listed(degraded()), *(listed(c(seed)) for seed in (0, 1) for c in (cell, refined)))
     assert sorted(titles(planned, "shards", "features")) == [
         "features nss of photos/test for low_light",
-        "features nss of photos/train for low_light",
+        "features nss of photos/train in 8 orientations for low_light",
         "shards photos/test for low_light",
         "shards photos/train for low_light",
     ]
@@ -203,7 +203,7 @@ def test_features_of_samples_that_were_prepared_anew_are_stale(layout):
     planned = plan(layout, listed(content))
     stale = [each for each in planned.jobs if each.state == "stale"]
     assert [(each.job.title, each.reason) for each in stale] == [
-        ("features nss of photos/train for low_light", "its samples have been prepared anew since")
+        ("features nss of photos/train in 8 orientations for low_light", "its samples have been prepared anew since")
     ]
 
 
@@ -376,7 +376,7 @@ def test_a_prior_without_weights_blocks_its_cells_and_no_others(layout, bare_mac
     assert cell_states(planned) == ["todo", "blocked", "blocked"]
     assert planned.blocked
     reason = planned.cells[1].reason
-    assert reason.startswith("waits for features clip of photos/train for low_light: prior clip needs ViT-B-32.pt")
+    assert reason.startswith("waits for features clip of photos/train in 8 orientations for low_light: prior clip needs ViT-B-32.pt")
     assert f"curl -L --fail --create-dirs -o '{bare_machine['PRIORBENCH_WEIGHTS']}" in reason
     assert planned.cells[2].reason == reason
     assert job(planned, f"evaluate-{clip.id}").state == "blocked"
