@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -269,8 +270,22 @@ def _cause(error: RayError) -> str:
     return text.partition("Worker exit detail: ")[2].partition(" Some common causes")[0] or text[:300]
 
 
+def _check_address(address: str) -> None:
+    """Asks the port itself first: Ray tries for ten minutes to reach a cluster that has gone."""
+    host, _, port = address.rpartition(":")
+    hint = "start one with `launchers/ray_node.sh head`, or leave --address away"
+    if not host or not port.isdigit():
+        raise HarnessError(f"{address!r} is no address of a Ray cluster", where="--address", hint="auto, or host:port")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise HarnessError(f"no Ray cluster answers: {error.strerror or error}", where=address, hint=hint) from error
+
+
 def _connect(address: str | None, cpus: int | None, gpus: int | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address not in (None, "auto"):
+        _check_address(address)
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address is None:
         options |= {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE}

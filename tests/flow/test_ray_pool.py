@@ -215,8 +215,14 @@ def test_stop_ends_the_workers_at_once_and_leaves_ray(pool, shared, bench):
     while not is_gone(pid):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    with pytest.raises(HarnessError, match="Ray does not start"):
-        RayPool("auto")  # nobody is there
+
+
+@pytest.mark.parametrize(
+    ("address", "words"), [("127.0.0.1:1", "no Ray cluster answers"), ("somewhere", "no address of a Ray cluster")]
+)
+def test_an_address_where_nobody_is_is_said_at_once(address, words):
+    with pytest.raises(HarnessError, match=words):
+        RayPool(address)
 
 
 def test_a_worker_ignores_ctrl_c(pool, bench):

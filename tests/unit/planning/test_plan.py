@@ -376,7 +376,9 @@ def test_a_prior_without_weights_blocks_its_cells_and_no_others(layout, bare_mac
     assert cell_states(planned) == ["todo", "blocked", "blocked"]
     assert planned.blocked
     reason = planned.cells[1].reason
-    assert reason.startswith("waits for features clip of photos/train in 8 orientations for low_light: prior clip needs ViT-B-32.pt")
+    assert reason.startswith(
+        "waits for features clip of photos/train in 8 orientations for low_light: prior clip needs ViT-B-32.pt"
+    )
     assert f"curl -L --fail --create-dirs -o '{bare_machine['PRIORBENCH_WEIGHTS']}" in reason
     assert planned.cells[2].reason == reason
     assert job(planned, f"evaluate-{clip.id}").state == "blocked"
