@@ -9,8 +9,8 @@
 #
 #   bench run SUITE --address HEAD_HOST:PORT --out /shared/results/SUITE
 #
-# CPUS and GPUS in the environment say what the node offers (Ray counts them itself otherwise), HOST its address where a
-# machine has several.
+# CPUS and GPUS in the environment say what the node offers; Ray counts them itself otherwise. A cluster that others can
+# reach should ask for a token: `ray get-auth-token --generate`, then the same ~/.ray/auth_token on every machine.
 set -euo pipefail
 
 usage() {
@@ -22,7 +22,6 @@ export RAY_USAGE_STATS_ENABLED=0
 options=(--block --disable-usage-stats)
 [ -z "${CPUS:-}" ] || options+=(--num-cpus "$CPUS")
 [ -z "${GPUS:-}" ] || options+=(--num-gpus "$GPUS")
-[ -z "${HOST:-}" ] || options+=(--node-ip-address "$HOST")
 
 case "${1:-}" in
   head) exec ray start --head --port "${2:-6379}" --include-dashboard=false "${options[@]}" ;;
