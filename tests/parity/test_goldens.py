@@ -11,15 +11,16 @@ from torch import Tensor, nn
 
 from harness.models.weights import fill, rename
 from tests.parity.goldens import Golden, read_golden
-from tests.parity.networks import NETWORKS, Network, NotSupported
+from tests.parity.networks.network import Network, NotSupported, builder
 
 
 def test_equals_the_authors_network(golden_path: Path, record_property: Callable[[str, object], None]) -> None:
     golden = read_golden(golden_path)
-    if golden.network not in NETWORKS:
+    build = builder(golden.network)
+    if build is None:
         pytest.skip(f"no implementation yet: {golden.network}")
     try:
-        network = NETWORKS[golden.network](golden)
+        network = build(golden)
     except NotSupported as reason:
         pytest.skip(f"{golden.network}: {reason}")
 
