@@ -29,8 +29,9 @@ FUSED = 3
 class LLFormer(nn.Module):
     """U-shaped transformer whose attention runs along rows, then columns. Sides are multiples of 16.
 
-    Three stages at full resolution are fused by attention between layers (`latent`), a five-level U follows, and three
-    refining stages are fused the same way. The output is unclamped; `skip` adds the input image to it.
+    Three stages at full resolution are fused by attention between layers and enter a five-level U, whose skip at full
+    resolution is a fourth stage (`latent`); three refining stages after the U are fused like the first. The output is
+    unclamped; `skip` adds the input image to it.
 
     `num_blocks` and `heads` are for four levels: full resolution takes `num_blocks[0]` and `heads[0]`; 1/2, 1/4 and 1/8
     take `num_blocks[0..2]` and `heads[1..3]`; 1/16 takes `num_blocks[3]` and `heads[3]`. `attention`: whether the
