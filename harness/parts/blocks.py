@@ -157,19 +157,22 @@ def draw_normal_weights(module: nn.Module, std: float = 0.02) -> None:
             nn.init.normal_(part.weight, std=std)
 
 
-def reflect_to_square(image_BCHW: Tensor) -> Tensor:
-    """Grows an image to a square, to the right or below, by reflection without repeating the edge.
+def reflect_pad(image_BCHW: Tensor, height: int, width: int) -> Tensor:
+    """Grows an image to the right and below by reflection without repeating the edge, as often as it takes.
 
-    As often as it takes: torch's own reflection stops at side - 1 pixels.
+    torch's own reflection stops at side - 1 pixels, too few for an image smaller than its padding.
     """
+    rows, columns = (_reflected(old, new) for old, new in zip(image_BCHW.shape[-2:], (height, width), strict=True))
+    return image_BCHW[..., rows, :][..., columns]
+
+
+def reflect_to_square(image_BCHW: Tensor) -> Tensor:
+    """Grows the shorter side by `reflect_pad`; a square comes back as it is."""
     height, width = image_BCHW.shape[-2:]
-    if height == width:
-        return image_BCHW
-    places = torch.arange(max(height, width), device=image_BCHW.device)
-    rows, columns = (_reflected(places, length) for length in (height, width))
-    return image_BCHW[..., rows[:, None], columns]
+    side = max(height, width)
+    return image_BCHW if height == width else reflect_pad(image_BCHW, side, side)
 
 
-def _reflected(places_N: Tensor, length: int) -> Tensor:
-    period = max(1, 2 * (length - 1))
-    return torch.minimum(places_N % period, period - places_N % period)
+def _reflected(old: int, new: int) -> list[int]:
+    period = max(1, 2 * (old - 1))
+    return [min(place % period, period - place % period) if old > 1 else 0 for place in range(new)]
