@@ -52,8 +52,7 @@ def _restore_padded(
     height, width = lq_BCHW.shape[-2:]
     goal = padded_side(height, capabilities), padded_side(width, capabilities)
     # An image that fits is never padded: padding a multiple once more is a known way to lose comparability.
-    image = lq_BCHW if goal == (height, width) else reflect_pad(lq_BCHW, *goal)
-    restored: Tensor = model(image, prior_BD).final
+    restored: Tensor = model(reflect_pad(lq_BCHW, *goal), prior_BD).final
     return restored[..., :height, :width]
 
 

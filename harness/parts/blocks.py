@@ -160,17 +160,19 @@ def draw_normal_weights(module: nn.Module, std: float = 0.02) -> None:
 def reflect_pad(image_BCHW: Tensor, height: int, width: int) -> Tensor:
     """Grows an image to the right and below by reflection without repeating the edge, as often as it takes.
 
-    torch's own reflection stops at side - 1 pixels, too few for an image smaller than its padding.
+    An image that fits comes back as it is. torch's own reflection stops at side - 1 pixels, too few for an image
+    smaller than its padding.
     """
+    if image_BCHW.shape[-2:] == (height, width):
+        return image_BCHW
     rows, columns = (_reflected(old, new) for old, new in zip(image_BCHW.shape[-2:], (height, width), strict=True))
     return image_BCHW[..., rows, :][..., columns]
 
 
 def reflect_to_square(image_BCHW: Tensor) -> Tensor:
-    """Grows the shorter side by `reflect_pad`; a square comes back as it is."""
-    height, width = image_BCHW.shape[-2:]
-    side = max(height, width)
-    return image_BCHW if height == width else reflect_pad(image_BCHW, side, side)
+    """Grows the shorter side by `reflect_pad`."""
+    side = max(image_BCHW.shape[-2:])
+    return reflect_pad(image_BCHW, side, side)
 
 
 def _reflected(old: int, new: int) -> list[int]:
