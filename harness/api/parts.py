@@ -136,6 +136,7 @@ class Capabilities:
     licence: str = ""
     paper: str = ""
     reimplemented: bool = False
+    """Written from the published description alone, with no official network to compare with; tables say so."""
 
 
 class Backbone(Protocol):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from harness.api.parts import Capabilities
 from harness.models.assemble import RestorationModel
+from harness.parts.blocks import reflect_pad
 
 OVERLAP = 4
 """Tiles overlap by 1/OVERLAP of their side."""
@@ -45,28 +46,13 @@ def padded_side(side: int, capabilities: Capabilities) -> int:
     return -(-max(side, capabilities.min_size) // multiple) * multiple
 
 
-def reflect_pad(image_BCHW: Tensor, height: int, width: int) -> Tensor:
-    """Grows an image to the right and below by reflection without repeating the edge, as often as it takes.
-
-    torch's own reflection stops at side - 1 pixels, too few for an image smaller than its padding.
-    """
-    rows, columns = (_reflected(old, new) for old, new in zip(image_BCHW.shape[-2:], (height, width), strict=True))
-    return image_BCHW[..., rows, :][..., columns]
-
-
-def _reflected(old: int, new: int) -> list[int]:
-    period = max(1, 2 * (old - 1))
-    return [min(place % period, period - place % period) if old > 1 else 0 for place in range(new)]
-
-
 def _restore_padded(
     model: RestorationModel, lq_BCHW: Tensor, prior_BD: Tensor | None, capabilities: Capabilities
 ) -> Tensor:
     height, width = lq_BCHW.shape[-2:]
     goal = padded_side(height, capabilities), padded_side(width, capabilities)
     # An image that fits is never padded: padding a multiple once more is a known way to lose comparability.
-    image = lq_BCHW if goal == (height, width) else reflect_pad(lq_BCHW, *goal)
-    restored: Tensor = model(image, prior_BD).final
+    restored: Tensor = model(reflect_pad(lq_BCHW, *goal), prior_BD).final
     return restored[..., :height, :width]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from hashlib import sha256 as hash_bytes
 from pathlib import Path
 from pickle import UnpicklingError
@@ -45,7 +46,8 @@ def load_weights(
 ) -> str:
     """Fills the module from a safetensors file or a PyTorch checkpoint of plain tensors; gives the file's SHA-256.
 
-    Published checkpoints load too: parameter names are translated by the module's `official_names` where it has them.
+    Published checkpoints load too: parameter names are translated by the module's `official_names` where it has them,
+    and entries that it names in `official_extras` are left out.
     With `strict`, every parameter must be in the file and nothing else; without, whatever fits is loaded, but shapes
     must still agree. Raises DataError of `kind` (`weights` for files that the user brought) when the file is missing,
     damaged, not the one with that digest, or made for another module; the module is then untouched.
@@ -95,7 +97,10 @@ def fill(
 ) -> None:
     """Copies a state dict into the module, as `load_weights` says."""
     own = module.state_dict()
+    # What published checkpoints hold beside the module's own entries, such as tables that it makes itself.
+    extras: AbstractSet[str] = getattr(module, "official_extras", frozenset()) - own.keys()
     state = rename(state, getattr(module, "official_names", {}))
+    state = {key: tensor for key, tensor in state.items() if key not in extras}
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     shapes = [
         f"{key} {tuple(state[key].shape)}, not {tuple(own[key].shape)}"

@@ -9,6 +9,8 @@ Shape letters: B batch, C channels, H height, W width, N positions (H·W), K ker
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -68,10 +70,16 @@ class TransposedAttention(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """Gated depthwise feed-forward (GDFN), Restormer eq. 2: gelu(first half) · second half, ⌊dim·expansion⌋ wide."""
+    """Gated depthwise feed-forward (GDFN), Restormer eq. 2: gelu(first half) · second half, ⌊dim·expansion⌋ wide.
 
-    def __init__(self, dim: int, expansion: float, *, bias: bool = False) -> None:
+    `gelu`: the exact function (`none`) or its `tanh` approximation.
+    """
+
+    def __init__(
+        self, dim: int, expansion: float, *, bias: bool = False, gelu: Literal["none", "tanh"] = "none"
+    ) -> None:
         super().__init__()
+        self.gelu = gelu
         hidden = int(dim * expansion)
         self.project_in = nn.Conv2d(dim, 2 * hidden, 1, bias=bias)
         self.dwconv = nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, bias=bias)
@@ -79,7 +87,7 @@ class GatedFeedForward(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         gate, value = self.dwconv(self.project_in(x_BCHW)).chunk(2, dim=1)
-        return self.project_out(F.gelu(gate) * value)
+        return self.project_out(F.gelu(gate, approximate=self.gelu) * value)
 
 
 class TransformerBlock(nn.Module):
@@ -95,6 +103,16 @@ class TransformerBlock(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         x_BCHW = x_BCHW + self.attn(self.norm1(x_BCHW))
         return x_BCHW + self.ffn(self.norm2(x_BCHW))
+
+
+def halve(channels: int) -> nn.Sequential:
+    """Restormer's downsampling: C channels to 2·C at half the sides, 2×2 pixels moved into channels."""
+    return nn.Sequential(nn.Conv2d(channels, channels // 2, 3, padding=1, bias=False), nn.PixelUnshuffle(2))
+
+
+def double(channels: int) -> nn.Sequential:
+    """Restormer's upsampling: C channels to C/2 at twice the sides, channels moved into 2×2 pixels."""
+    return nn.Sequential(nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False), nn.PixelShuffle(2))
 
 
 class ResidualBlock(nn.Module):
@@ -130,3 +148,33 @@ def position_grid(height: int, width: int, like: Tensor) -> Tensor:
     rows = torch.linspace(-1, 1, height, device=like.device, dtype=like.dtype)
     columns = torch.linspace(-1, 1, width, device=like.device, dtype=like.dtype)
     return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))[None]
+
+
+def draw_normal_weights(module: nn.Module, std: float = 0.02) -> None:
+    """Draws the weights of all convolutions inside from N(0, std²); biases and norms stay as PyTorch makes them."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.normal_(part.weight, std=std)
+
+
+def reflect_pad(image_BCHW: Tensor, height: int, width: int) -> Tensor:
+    """Grows an image to the right and below by reflection without repeating the edge, as often as it takes.
+
+    An image that fits comes back as it is. torch's own reflection stops at side - 1 pixels, too few for an image
+    smaller than its padding.
+    """
+    if image_BCHW.shape[-2:] == (height, width):
+        return image_BCHW
+    rows, columns = (_reflected(old, new) for old, new in zip(image_BCHW.shape[-2:], (height, width), strict=True))
+    return image_BCHW[..., rows, :][..., columns]
+
+
+def reflect_to_square(image_BCHW: Tensor) -> Tensor:
+    """Grows the shorter side by `reflect_pad`."""
+    side = max(image_BCHW.shape[-2:])
+    return reflect_pad(image_BCHW, side, side)
+
+
+def _reflected(old: int, new: int) -> list[int]:
+    period = max(1, 2 * (old - 1))
+    return [min(place % period, period - place % period) if old > 1 else 0 for place in range(new)]

@@ -27,6 +27,9 @@ NUMBER = r"[-+]?\d+(?:\.\d+)?"
 RANDOM = r"default_rng\(seed\)\.random\(shape\)\.astype\(float32\)"
 PLAIN = re.compile(rf"u ?= ?{RANDOM}, in \[0,1\)")
 AFFINE = re.compile(rf"({NUMBER})\*u({NUMBER}) with u ?= ?{RANDOM}")
+LAST_CHANNEL = re.compile(
+    rf"u ?= ?{RANDOM}, then the last channel is overwritten by the constant float32\(({NUMBER})/({NUMBER})\)"
+)
 UNIT_ROWS = re.compile(rf"u ?= ?{RANDOM}; z=u-0\.5; (?:float32\(({NUMBER})\)\*)?z/\|\|z\|\|_2 per row")
 
 
@@ -93,6 +96,9 @@ def make_input(formula: str, shape: list[int], seed: int) -> Tensor:
         return torch.from_numpy(u)
     if match := AFFINE.fullmatch(formula):
         return torch.from_numpy(np.float32(match[1]) * u + np.float32(match[2]))
+    if match := LAST_CHANNEL.fullmatch(formula):
+        u[:, -1] = np.float32(float(match[1]) / float(match[2]))
+        return torch.from_numpy(u)
     if match := UNIT_ROWS.fullmatch(formula):
         z = u - np.float32(0.5)
         return torch.from_numpy(np.float32(match[1] or 1) * z / np.linalg.norm(z, axis=1, keepdims=True))

@@ -11,15 +11,16 @@ from torch import Tensor, nn
 
 from harness.models.weights import fill, rename
 from tests.parity.goldens import Golden, read_golden
-from tests.parity.networks import NETWORKS, Network, NotSupported
+from tests.parity.networks.network import Network, NotSupported, builder
 
 
 def test_equals_the_authors_network(golden_path: Path, record_property: Callable[[str, object], None]) -> None:
     golden = read_golden(golden_path)
-    if golden.network not in NETWORKS:
+    build = builder(golden.network)
+    if build is None:
         pytest.skip(f"no implementation yet: {golden.network}")
     try:
-        network = NETWORKS[golden.network](golden)
+        network = build(golden)
     except NotSupported as reason:
         pytest.skip(f"{golden.network}: {reason}")
 
@@ -40,12 +41,14 @@ def fill_by_rule(network: Network, golden: Golden) -> None:
     """Gives every module its share of the golden's weights, and checks that all of them are used."""
     state = golden.state()
     total = sum(tensor.double().abs().sum().item() for tensor in state.values())
+    sums = dict(golden.as_built())
     for prefix, module in network.modules.items():
         mine = {key.removeprefix(prefix): state.pop(key) for key in list(state) if key.startswith(prefix)}
-        built = {key.removeprefix(prefix): expected for key, expected in golden.as_built() if key.startswith(prefix)}
+        built = {key.removeprefix(prefix): sums.pop(key) for key in list(sums) if key.startswith(prefix)}
         fill(module, mine | as_built(module, built), where=golden.path.name)
         module.eval()
     assert not state
+    assert not sums
     if not golden.as_built():
         assert total == pytest.approx(golden.content["state_check"]["sum_abs_of_all_float_entries"], rel=1e-6)
 

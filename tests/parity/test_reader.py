@@ -23,6 +23,9 @@ def test_formulas() -> None:
     assert np.array_equal(image, u([2, 5]))
     stretched = make_input(f"1.4*u-0.2 with u={RANDOM}", [2, 5], 3)
     assert np.allclose(stretched, 1.4 * u([2, 5]) - 0.2, atol=1e-7)
+    noisy = make_input(f"u={RANDOM}, then the last channel is overwritten by the constant float32(25/255)", [2, 5], 3)
+    assert np.array_equal(noisy[:, :-1], u([2, 5])[:, :-1])
+    assert noisy[:, -1].tolist() == pytest.approx([25 / 255, 25 / 255])
     rows = make_input(f"u={RANDOM}; z=u-0.5; float32(20)*z/||z||_2 per row", [2, 5], 3)
     assert rows.dtype == torch.float32
     assert torch.allclose(rows.norm(dim=1), torch.tensor(20.0))

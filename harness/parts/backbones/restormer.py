@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from harness.api.parts import Capabilities
 from harness.core.errors import HarnessError
-from harness.parts.blocks import TransformerBlock
+from harness.parts.blocks import TransformerBlock, double, halve
 
 VERSION = 1
 
@@ -57,7 +57,6 @@ class Restormer(nn.Module):
             taps=("encoder_level1", "encoder_level2", "encoder_level3", "latent"),
             licence="Apache-2.0",
             paper="arXiv 2111.09881",
-            reimplemented=True,
         )
 
         def level(channels: int, blocks: int, level_heads: int) -> nn.Sequential:
@@ -69,19 +68,19 @@ class Restormer(nn.Module):
         # output checks it; their published configurations all have `bias: false`.
         self.patch_embed = nn.Conv2d(inp_channels, dim, 3, padding=1, bias=False)
         self.encoder_level1 = level(dim, num_blocks[0], heads[0])
-        self.down1_2 = _down(dim)
+        self.down1_2 = halve(dim)
         self.encoder_level2 = level(2 * dim, num_blocks[1], heads[1])
-        self.down2_3 = _down(2 * dim)
+        self.down2_3 = halve(2 * dim)
         self.encoder_level3 = level(4 * dim, num_blocks[2], heads[2])
-        self.down3_4 = _down(4 * dim)
+        self.down3_4 = halve(4 * dim)
         self.latent = level(8 * dim, num_blocks[3], heads[3])
-        self.up4_3 = _up(8 * dim)
+        self.up4_3 = double(8 * dim)
         self.reduce_chan_level3 = nn.Conv2d(8 * dim, 4 * dim, 1, bias=bias)
         self.decoder_level3 = level(4 * dim, num_blocks[2], heads[2])
-        self.up3_2 = _up(4 * dim)
+        self.up3_2 = double(4 * dim)
         self.reduce_chan_level2 = nn.Conv2d(4 * dim, 2 * dim, 1, bias=bias)
         self.decoder_level2 = level(2 * dim, num_blocks[1], heads[1])
-        self.up2_1 = _up(2 * dim)
+        self.up2_1 = double(2 * dim)
         self.decoder_level1 = level(2 * dim, num_blocks[0], heads[0])
         self.refinement = level(2 * dim, num_refinement_blocks, heads[0])
         self.skip_conv = nn.Conv2d(dim, 2 * dim, 1, bias=bias) if dual_pixel_task else None
@@ -100,14 +99,6 @@ class Restormer(nn.Module):
         if self.skip_conv is not None:
             return self.output(x + self.skip_conv(embedding))
         return self.output(x) + lq_BCHW
-
-
-def _down(channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(channels, channels // 2, 3, padding=1, bias=False), nn.PixelUnshuffle(2))
-
-
-def _up(channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False), nn.PixelShuffle(2))
 
 
 def _check(

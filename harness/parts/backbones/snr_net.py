@@ -8,7 +8,7 @@ transformer over the whole image that listens to clean patches only; elsewhere f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import torch
@@ -22,6 +22,10 @@ VERSION = 1
 
 PATCH = 4
 """Side of the transformer's patches, at quarter resolution."""
+
+Merge = Callable[[int, Tensor, Tensor], Tensor]
+"""(level, the decoder's features, the encoder's) to both side by side, B×2·nf×h×w. Level 0 is 1/4 resolution, 1 is 1/2,
+2 is full."""
 
 
 class SNRNet(nn.Module):
@@ -75,7 +79,6 @@ class SNRNet(nn.Module):
             taps=("front", "back"),
             licence="Apache-2.0",
             paper="SNR-Aware Low-Light Image Enhancement, CVPR 2022",
-            reimplemented=True,
         )
         strides = ((3, 1), (nf, 2), (nf, 2))
         self.encode = nn.ModuleList(nn.Conv2d(channels, nf, 3, stride, 1) for channels, stride in strides)
@@ -92,8 +95,12 @@ class SNRNet(nn.Module):
         """Low-light images in [0, 1] to the initial restoration; the SNR map is computed here."""
         return self.restore(lq_BCHW, snr_map(lq_BCHW))
 
-    def restore(self, image_BCHW: Tensor, snr_B1HW: Tensor) -> Tensor:
-        """The network proper, with the SNR map in [0, 1] given."""
+    def restore(self, image_BCHW: Tensor, snr_B1HW: Tensor, merge: Merge | None = None) -> Tensor:
+        """The network proper, with the SNR map in [0, 1] given.
+
+        `merge` may bring in more knowledge where the decoder takes up the encoder's features; see `Merge`.
+        """
+        merge = merge or _side_by_side
         skips = []
         x = image_BCHW
         for conv in self.encode:
@@ -102,9 +109,9 @@ class SNRNet(nn.Module):
         features = self.front(x)
         snr = F.interpolate(snr_B1HW, size=features.shape[-2:], mode="nearest")
         x = self.back(self._long_range(features, snr) * (1 - snr) + self.short(features) * snr)
-        for conv in self.up:
-            x = _leaky(F.pixel_shuffle(conv(torch.cat([x, skips.pop()], 1)), 2))
-        x = _leaky(self.fuse(torch.cat([x, skips.pop()], 1)))
+        for level, conv in enumerate(self.up):
+            x = _leaky(F.pixel_shuffle(conv(merge(level, x, skips.pop())), 2))
+        x = _leaky(self.fuse(merge(len(self.up), x, skips.pop())))
         return self.last(x) + image_BCHW
 
     def _long_range(self, features_BCHW: Tensor, snr_B1HW: Tensor) -> Tensor:
@@ -184,3 +191,7 @@ def snr_map(image_BCHW: Tensor) -> Tensor:
 
 def _leaky(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.1)
+
+
+def _side_by_side(level: int, decoded_BCHW: Tensor, encoded_BCHW: Tensor) -> Tensor:
+    return torch.cat([decoded_BCHW, encoded_BCHW], 1)

@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 from harness.api.parts import Capabilities
 from harness.api.reference import CellRef
 from harness.core.errors import HarnessError
+from harness.parts.blocks import reflect_pad
 from harness.parts.taps import tapped
 
 VERSION = 1
@@ -59,11 +60,6 @@ class Restoration:
 
 
 def _pad(image_BCHW: Tensor, multiple: int, smallest: int) -> Tensor:
-    """Grown to the right and below by reflection until both sides are multiples of `multiple`."""
-    for axis in (2, 3):
-        goal = -(-max(image_BCHW.shape[axis], smallest) // multiple) * multiple
-        while (missing := goal - image_BCHW.shape[axis]) > 0:
-            # One reflection adds at most side - 1 pixels; a small tile in front of a large multiple needs several.
-            side = min(missing, max(image_BCHW.shape[axis] - 1, 1))
-            image_BCHW = F.pad(image_BCHW, (0, side, 0, 0) if axis == 3 else (0, 0, 0, side), mode="reflect")
-    return image_BCHW
+    """Grown by reflection until both sides are multiples of `multiple`."""
+    height, width = (-(-max(side, smallest) // multiple) * multiple for side in image_BCHW.shape[-2:])
+    return reflect_pad(image_BCHW, height, width)

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from harness.api.parts import Capabilities
-from harness.evaluation.infer import padded_side, reflect_pad, restore, tile_starts
+from harness.evaluation.infer import padded_side, restore, tile_starts
 from harness.models.assemble import RestorationModel
+from harness.parts.blocks import reflect_pad
 
 CPU = torch.device("cpu")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
@@ -13,6 +14,7 @@ from harness.parts.blocks import (
     TransposedAttention,
     dynamic_filter,
     position_grid,
+    reflect_to_square,
 )
 
 
@@ -84,3 +86,11 @@ def test_position_grid_runs_down_then_across() -> None:
     assert grid.shape == (1, 2, 3, 2)
     assert grid[0, 0].tolist() == [[-1, -1], [0, 0], [1, 1]]
     assert grid[0, 1].tolist() == [[-1, 1], [-1, 1], [-1, 1]]
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 11), (9, 8), (1, 4), (5, 5)])
+def test_square_is_reflected_as_often_as_it_takes(height: int, width: int) -> None:
+    image = torch.rand(2, 3, height, width)
+    side = max(height, width)
+    expected = np.pad(image.numpy(), ((0, 0), (0, 0), (0, side - height), (0, side - width)), mode="reflect")
+    assert np.array_equal(reflect_to_square(image), expected)

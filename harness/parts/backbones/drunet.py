@@ -1,0 +1,80 @@
+"""DRUNet: K. Zhang et al., "Plug-and-Play Image Restoration with Deep Denoiser Prior", TPAMI 2021, arXiv 2008.13751.
+
+The network is spandrel's (MIT), with the authors' parameter names.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from spandrel.architectures.DRUNet import DRUNet as SpandrelDRUNet
+from torch import Tensor
+
+from harness.api.parts import Capabilities
+from harness.core.errors import HarnessError
+
+VERSION = 1
+
+
+class DRUNet(SpandrelDRUNet):
+    """U-shaped residual network without biases, told the noise level by a map beside the image.
+
+    Sides are multiples of 8. There is no residual from the input image; the output is unclamped. `sigma` is the noise
+    level, of images in [0, 255], that `forward` assumes everywhere; `restore` takes a map. With `sigma: null` there is
+    no map, and all of the `in_nc` input channels are the image's.
+
+    Defaults are the authors' for colour; gray has `in_nc` 2 and `out_nc` 1. `nc` has the channels of the four levels,
+    `nb` the residual blocks of each; `act_mode` names what stands between a block's two convolutions: R for ReLU, L for
+    leaky ReLU, B for batch, I for instance normalisation, small letters for not in place. Raises HarnessError for
+    options that do not fit.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_nc: int = 4,
+        out_nc: int = 3,
+        nc: tuple[int, int, int, int] = (64, 128, 256, 512),
+        nb: int = 4,
+        act_mode: str = "R",
+        downsample_mode: Literal["strideconv", "avgpool"] = "strideconv",
+        upsample_mode: Literal["convtranspose", "pixelshuffle", "upconv"] = "convtranspose",
+        sigma: float | None = 25.0,
+    ) -> None:
+        channels_in = in_nc if sigma is None else in_nc - 1
+        if channels_in < 1:
+            raise HarnessError(f"`in_nc` {in_nc} leaves no channel for the image beside the noise map")
+        if len(nc) != 4:
+            raise HarnessError("drunet has four levels: `nc` takes four numbers")
+        if not set(act_mode) <= set("RrLlBI"):
+            raise HarnessError(f"`act_mode` {act_mode!r} holds other letters than R, r, L, l, B and I")
+        super().__init__(
+            in_nc=in_nc,
+            out_nc=out_nc,
+            nc=list(nc),
+            nb=nb,
+            act_mode=act_mode,
+            downsample_mode=downsample_mode,
+            upsample_mode=upsample_mode,
+        )
+        self.sigma = sigma
+        self.capabilities = Capabilities(
+            channels_in=channels_in,
+            channels_out=out_nc,
+            size_multiple=8,
+            min_size=8,
+            taps=("m_down1", "m_down2", "m_down3", "m_body"),
+            licence="MIT (network from spandrel)",
+            paper="arXiv 2008.13751",
+        )
+
+    def forward(self, lq_BCHW: Tensor) -> Tensor:
+        """Noisy images in [0, 1] to the initial restoration, at the noise level `sigma`."""
+        if self.sigma is None:
+            return super().forward(lq_BCHW)
+        return self.restore(lq_BCHW, torch.full_like(lq_BCHW[:, :1], self.sigma / 255))
+
+    def restore(self, image_BCHW: Tensor, noise_B1HW: Tensor) -> Tensor:
+        """The network proper, with the noise level of each pixel given, in the image's units."""
+        return super().forward(torch.cat([image_BCHW, noise_B1HW], 1))

@@ -1,0 +1,173 @@
+"""GRL: Y. Li et al., "Efficient and Explicit Modelling of Image Hierarchies for Image Restoration", CVPR 2023,
+arXiv 2303.00748.
+
+The network is spandrel's (MIT), with the authors' parameter names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+from spandrel.architectures.GRL import GRL as SpandrelGRL  # noqa: N811
+from torch import Tensor, nn
+
+from harness.api.parts import Capabilities
+from harness.core.errors import HarnessError
+from harness.parts.blocks import reflect_to_square
+
+VERSION = 1
+
+TILE = 256
+"""Side of the authors' training patches for denoising."""
+
+
+class GRL(SpandrelGRL):
+    """Transformer at full resolution, with attention in windows and, through anchors, in stripes.
+
+    Any image size: sides are padded inside to multiples of the longest stripe, by reflection where the image is large
+    enough for that, else by zeros. The output is the input plus a residual, unclamped (the prediction alone when there
+    are other output than input channels).
+
+    Defaults are the authors' GRL-B for denoising. Tiny and small have `embed_dim` 64 and 128, `depths` of four times 4,
+    2 heads, `window_size` 16, `anchor_window_down_factor` 4 and no `local_connection`, which wants `embed_dim` 18 or
+    more. The lists over stages (`depths`, heads) are equally long. `stripe_size` and `stripe_groups` are (height,
+    width) in even blocks and swapped in odd ones; a group count stands for image side / count, and makes the network
+    take squares: images are grown to one first. Upscaling networks are not made. Raises HarnessError for options that
+    do not fit.
+
+    Tables and masks of relative positions depend on the image size alone. The authors keep them as buffers for one
+    size and make them anew for every image of another; here those of the last size are kept, outside the state dict.
+    """
+
+    official_extras: ClassVar[frozenset[str]] = frozenset(
+        ["table_w", "table_sh", "table_sv", "index_w", "mask_w"]
+        + [f"{what}_s{way}_{pair}" for what in ("index", "mask") for way in "hv" for pair in ("a2w", "w2a")]
+    )
+    """Tables in published checkpoints, which are made here (harness.models.weights)."""
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 3,
+        out_channels: int | None = None,
+        embed_dim: int = 180,
+        img_range: float = 1.0,
+        depths: tuple[int, ...] = (4, 4, 8, 8, 8, 4, 4),
+        num_heads_window: tuple[int, ...] = (3, 3, 3, 3, 3, 3, 3),
+        num_heads_stripe: tuple[int, ...] = (3, 3, 3, 3, 3, 3, 3),
+        window_size: int = 32,
+        stripe_size: tuple[int, int] = (64, 128),
+        stripe_groups: tuple[int | None, int | None] = (None, None),
+        stripe_shift: bool = True,
+        mlp_ratio: float = 2.0,
+        qkv_bias: bool = True,
+        qkv_proj_type: Literal["linear", "separable_conv"] = "linear",
+        anchor_proj_type: Literal["avgpool", "maxpool", "conv2d", "separable_conv", "patchmerging"] = "avgpool",
+        anchor_one_stage: bool = True,
+        anchor_window_down_factor: int = 2,
+        local_connection: bool = True,
+        drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.1,
+        pretrained_window_size: tuple[int, int] = (0, 0),
+        pretrained_stripe_size: tuple[int, int] = (0, 0),
+        conv_type: Literal["1conv", "3conv", "1conv1x1", "linear"] = "1conv",
+        init_method: Literal["n", "l", "r", "w"] = "n",
+        separable_conv_act: bool = True,
+        euclidean_dist: bool = False,
+    ) -> None:
+        out_channels = in_channels if out_channels is None else out_channels
+        _check(in_channels, out_channels, embed_dim, depths, num_heads_window, num_heads_stripe)
+        super().__init__(
+            in_channels=in_channels,
+            out_channels=out_channels,
+            embed_dim=embed_dim,
+            img_range=img_range,
+            depths=list(depths),
+            num_heads_window=list(num_heads_window),
+            num_heads_stripe=list(num_heads_stripe),
+            window_size=window_size,
+            stripe_size=list(stripe_size),
+            stripe_groups=list(stripe_groups),
+            stripe_shift=stripe_shift,
+            mlp_ratio=mlp_ratio,
+            qkv_bias=qkv_bias,
+            qkv_proj_type=qkv_proj_type,
+            anchor_proj_type=anchor_proj_type,
+            anchor_one_stage=anchor_one_stage,
+            anchor_window_down_factor=anchor_window_down_factor,
+            local_connection=local_connection,
+            drop_rate=drop_rate,
+            attn_drop_rate=attn_drop_rate,
+            drop_path_rate=drop_path_rate,
+            pretrained_window_size=list(pretrained_window_size),
+            pretrained_stripe_size=list(pretrained_stripe_size),
+            conv_type=conv_type,
+            init_method=init_method,
+            euclidean_dist=euclidean_dist,
+        )
+        _check_padding(
+            self.pad_size, window_size, *(side for side, n in zip(stripe_size, stripe_groups, strict=True) if n is None)
+        )
+        if separable_conv_act:
+            _activate_separable(self)
+        self._tables: dict[str, Tensor] = {}
+        self._tables_for: tuple[tuple[int, int], torch.device] | None = None
+        self.capabilities = Capabilities(
+            channels_in=in_channels,
+            channels_out=out_channels,
+            tile=-(-TILE // self.pad_size) * self.pad_size,
+            taps=tuple(f"layers.{stage}.conv" for stage in range(len(depths))),
+            licence="MIT (network from spandrel)",
+            paper="arXiv 2303.00748",
+        )
+
+    def check_image_size(self, x_BCHW: Tensor) -> Tensor:
+        """The padded image."""
+        return super().check_image_size(reflect_to_square(x_BCHW) if any(self.stripe_groups) else x_BCHW)
+
+    def set_table_index_mask(self, x_size: tuple[int, int]) -> dict[str, Tensor]:
+        """Tables for an image size; none while spandrel's constructor asks, so that it registers no buffers."""
+        return super().set_table_index_mask(x_size) if hasattr(self, "_tables") else {}
+
+    def get_table_index_mask(self, device: torch.device, input_resolution: tuple[int, int]) -> dict[str, Tensor]:
+        """Tables for an image size on a device, kept until another is asked for."""
+        if self._tables_for != (input_resolution, device):
+            # Tables made while evaluating serve training too.
+            with torch.inference_mode(False):
+                self._tables = {
+                    key: table.to(device) for key, table in self.set_table_index_mask(input_resolution).items()
+                }
+            self._tables_for = (input_resolution, device)
+        return self._tables
+
+
+def _activate_separable(network: nn.Module) -> None:
+    """Puts the authors' GELU between the two convolutions of separable projections, which spandrel leaves out."""
+    for module in list(network.modules()):
+        if type(module).__name__ == "SeparableConv":
+            assert isinstance(module, nn.Sequential)
+            module.insert(1, nn.GELU())
+
+
+def _check(
+    in_channels: int,
+    out_channels: int,
+    embed_dim: int,
+    depths: Sequence[int],
+    num_heads_window: Sequence[int],
+    num_heads_stripe: Sequence[int],
+) -> None:
+    if not len(depths) == len(num_heads_window) == len(num_heads_stripe):
+        raise HarnessError("grl takes as many `num_heads_window` and `num_heads_stripe` as `depths`")
+    if embed_dim % 2 or any(embed_dim // 2 % heads for heads in (*num_heads_window, *num_heads_stripe)):
+        raise HarnessError(f"attention heads do not divide half of `embed_dim` {embed_dim}")
+    if in_channels == 3 and out_channels != 3:
+        raise HarnessError("grl gives RGB for RGB: `out_channels` must be 3 where `in_channels` is")
+
+
+def _check_padding(multiple: int, *sides: int) -> None:
+    if any(multiple % side for side in sides):
+        raise HarnessError(f"grl pads to multiples of {multiple}, which windows and stripes of {sides} do not divide")

@@ -1,0 +1,159 @@
+"""PromptIR: V. Potlapalli et al., "PromptIR: Prompting for All-in-One Blind Image Restoration", NeurIPS 2023,
+arXiv 2306.13090. Our own code.
+
+Written from the paper and a description of the network, and checked against sampled outputs. The authors' copy is under
+a non-commercial licence and was not used; checkpoints with its parameter names load (harness.models.weights).
+
+Restormer's encoder and decoder; before each decoder level, learned prompts, mixed as the features ask, are
+concatenated and worked in. Shape letters as in harness.parts.blocks; P prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from harness.api.parts import Capabilities
+from harness.core.errors import HarnessError
+from harness.parts.blocks import TransformerBlock, double, halve
+
+VERSION = 1
+
+
+class PromptIR(nn.Module):
+    """Restormer with prompts. Sides are multiples of 8; the output is the input plus a residual, unclamped.
+
+    `num_blocks` and `heads` are per level, from full to 1/8 resolution. `prompt_len` prompts of `prompt_dims` channels
+    at 1/2, 1/4 and 1/8 resolution are `prompt_size` a side at 1/2 and half of that at each lower one; they are resized
+    to the image. Defaults are the authors'. Raises HarnessError for options that do not fit together.
+    """
+
+    official_names: ClassVar[Mapping[str, str]] = {
+        "body": "",
+        "proj": "",
+        **{f"prompt{level}": f"prompting.{level - 1}.prompt" for level in (1, 2, 3)},
+        **{f"noise_level{level}": f"prompting.{level - 1}.block" for level in (1, 2, 3)},
+        **{f"reduce_noise_level{level}": f"prompting.{level - 1}.reduce" for level in (1, 2, 3)},
+        **{f"chnl_reduce{level}": f"unused.{level - 1}" for level in (1, 2, 3)},
+        **{f"reduce_noise_channel_{level}": f"unused.{level + 2}" for level in (1, 2, 3)},
+    }
+    """Parts of the published parameter names that read differently here (harness.models.weights)."""
+
+    def __init__(
+        self,
+        *,
+        channels: int = 3,
+        dim: int = 48,
+        num_blocks: tuple[int, int, int, int] = (4, 6, 6, 8),
+        num_refinement_blocks: int = 4,
+        heads: tuple[int, int, int, int] = (1, 2, 4, 8),
+        ffn_expansion_factor: float = 2.66,
+        bias: bool = False,
+        layer_norm: Literal["with_bias", "bias_free"] = "with_bias",
+        prompt_dims: tuple[int, int, int] = (64, 128, 320),
+        prompt_len: int = 5,
+        prompt_size: int = 64,
+    ) -> None:
+        super().__init__()
+        if len(num_blocks) != 4 or len(heads) != 4 or len(prompt_dims) != 3:
+            raise HarnessError("promptir takes four `num_blocks` and `heads`, one a level, and three `prompt_dims`")
+        self.capabilities = Capabilities(
+            channels_in=channels,
+            channels_out=channels,
+            size_multiple=8,
+            min_size=8,
+            taps=("encoder_level1", "encoder_level2", "encoder_level3", "latent"),
+            licence="Apache-2.0",
+            paper="arXiv 2306.13090",
+        )
+        norm_bias = layer_norm == "with_bias"
+        block = partial(TransformerBlock, expansion=ffn_expansion_factor, bias=bias, norm_bias=norm_bias)
+
+        def level(width: int, position: int, blocks: int) -> nn.Sequential:
+            return nn.Sequential(*(block(width, heads[position]) for _ in range(blocks)))
+
+        self.patch_embed = nn.Conv2d(channels, dim, 3, padding=1, bias=False)
+        self.encoder_level1 = level(dim, 0, num_blocks[0])
+        self.down1_2 = halve(dim)
+        self.encoder_level2 = level(2 * dim, 1, num_blocks[1])
+        self.down2_3 = halve(2 * dim)
+        self.encoder_level3 = level(4 * dim, 2, num_blocks[2])
+        self.down3_4 = halve(4 * dim)
+        self.latent = level(8 * dim, 3, num_blocks[3])
+
+        self.prompting = nn.ModuleList(
+            Prompting(
+                Prompt(width, prompt_dim, prompt_len, prompt_size >> position),
+                block(width + prompt_dim, heads[2]),
+                nn.Conv2d(width + prompt_dim, out, 1, bias=bias),
+            )
+            for position, (width, out, prompt_dim) in enumerate(
+                zip((2 * dim, 4 * dim, 8 * dim), (2 * dim, 4 * dim, 4 * dim), prompt_dims, strict=True)
+            )
+        )
+        # Half of Restormer's width comes up here, since the latent was reduced to 4·dim.
+        self.up4_3 = double(4 * dim)
+        self.reduce_chan_level3 = nn.Conv2d(6 * dim, 4 * dim, 1, bias=bias)
+        self.decoder_level3 = level(4 * dim, 2, num_blocks[2])
+        self.up3_2 = double(4 * dim)
+        self.reduce_chan_level2 = nn.Conv2d(4 * dim, 2 * dim, 1, bias=bias)
+        self.decoder_level2 = level(2 * dim, 1, num_blocks[1])
+        self.up2_1 = double(2 * dim)
+        self.decoder_level1 = level(2 * dim, 0, num_blocks[0])
+        self.refinement = level(2 * dim, 0, num_refinement_blocks)
+        self.output = nn.Conv2d(2 * dim, channels, 3, padding=1, bias=bias)
+        self.unused = _unused(dim, prompt_dims, bias=bias)
+
+    def forward(self, lq_BCHW: Tensor) -> Tensor:
+        """Degraded images, sides multiples of 8, to the initial restoration."""
+        level1 = self.encoder_level1(self.patch_embed(lq_BCHW))
+        level2 = self.encoder_level2(self.down1_2(level1))
+        level3 = self.encoder_level3(self.down2_3(level2))
+        x = self.prompting[2](self.latent(self.down3_4(level3)))
+        x = self.decoder_level3(self.reduce_chan_level3(torch.cat([self.up4_3(x), level3], 1)))
+        x = self.prompting[1](x)
+        x = self.decoder_level2(self.reduce_chan_level2(torch.cat([self.up3_2(x), level2], 1)))
+        x = self.prompting[0](x)
+        x = self.refinement(self.decoder_level1(torch.cat([self.up2_1(x), level1], 1)))
+        return self.output(x) + lq_BCHW
+
+
+class Prompting(nn.Module):
+    """Features beside their prompt, through a transformer block, to `reduce`'s width (the paper's PIM)."""
+
+    def __init__(self, prompt: Prompt, block: TransformerBlock, reduce: nn.Conv2d) -> None:
+        super().__init__()
+        self.prompt = prompt
+        self.block = block
+        self.reduce = reduce
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.reduce(self.block(torch.cat([x_BCHW, self.prompt(x_BCHW)], 1)))
+
+
+class Prompt(nn.Module):
+    """Learned prompts, mixed in shares that the mean features decide, at the features' size (the paper's PGM)."""
+
+    def __init__(self, width: int, prompt_dim: int, prompts: int, side: int) -> None:
+        super().__init__()
+        self.prompt_param = nn.Parameter(torch.rand(1, prompts, prompt_dim, side, side))
+        self.linear_layer = nn.Linear(width, prompts)
+        self.conv3x3 = nn.Conv2d(prompt_dim, prompt_dim, 3, padding=1, bias=False)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        shares_BP = self.linear_layer(x_BCHW.mean((-2, -1))).softmax(-1)
+        mixed_BCHW = torch.einsum("bp,pchw->bchw", shares_BP, self.prompt_param[0])
+        return self.conv3x3(F.interpolate(mixed_BCHW, x_BCHW.shape[-2:], mode="bilinear", align_corners=False))
+
+
+def _unused(dim: int, prompt_dims: tuple[int, int, int], *, bias: bool) -> nn.ModuleList:
+    """Frozen convolutions that the function ignores: the authors' checkpoints hold them."""
+    fine, mid, coarse = prompt_dims
+    widths = [(fine, fine), (mid, mid), (coarse, 2 * mid)]
+    widths += [(dim + fine, dim), (2 * dim + mid, 2 * dim), (4 * dim + 2 * mid, 4 * dim)]
+    return nn.ModuleList(nn.Conv2d(channels, out, 1, bias=bias) for channels, out in widths).requires_grad_(False)

@@ -1,0 +1,156 @@
+"""Uformer: Z. Wang et al., "Uformer: A General U-Shaped Transformer for Image Restoration", CVPR 2022,
+arXiv 2106.03106.
+
+The network is spandrel's (MIT), with the authors' parameter names.
+
+Shape letters: B batch, C channels, H height, W width, N positions (H·W).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from math import isqrt, lcm
+from typing import Literal
+
+import torch
+from spandrel.architectures.Uformer import Uformer as SpandrelUformer
+from torch import Tensor, nn
+
+from harness.api.parts import Capabilities
+from harness.core.errors import HarnessError
+from harness.parts.blocks import reflect_to_square
+
+VERSION = 1
+
+LEVELS = 4
+"""How often the encoder halves the sides."""
+
+
+class Uformer(SpandrelUformer):
+    """U-shaped transformer with attention in windows; levels halve the sides and double the channels.
+
+    The network takes squares only. Here an image is grown to a square by reflection to the right and below, and the
+    result is cut back; the authors' tests put it in the middle of zeros instead. Tiles are squares already. The output
+    is the input plus a residual, unclamped (the prediction alone when `dd_in`, the input channels, is not 3).
+
+    Defaults are the authors' Uformer-B for denoising. T and S have nine times 2 `depths`, T has `embed_dim` 16.
+    `img_size`, the side of the training patches (128 for denoising, 256 for deblurring), decides the function: a level
+    where it spans at most one window does not shift its windows. `cross_modulator` has a norm (`norm_cross`) that is
+    in the authors' checkpoints and has no effect. Raises HarnessError for options that do not fit together.
+    """
+
+    def __init__(
+        self,
+        *,
+        img_size: int = 128,
+        in_chans: int = 3,
+        dd_in: int = 3,
+        embed_dim: int = 32,
+        depths: tuple[int, int, int, int, int, int, int, int, int] = (1, 2, 8, 8, 2, 8, 8, 2, 1),
+        num_heads: tuple[int, int, int, int, int, int, int, int, int] = (1, 2, 4, 8, 16, 16, 8, 4, 2),
+        win_size: int = 8,
+        mlp_ratio: float = 4.0,
+        qkv_bias: bool = True,
+        qk_scale: float | None = None,
+        drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.1,
+        token_projection: Literal["linear", "conv"] = "linear",
+        token_mlp: Literal["leff", "fastleff", "ffn", "mlp"] = "leff",
+        shift_flag: bool = True,
+        modulator: bool = True,
+        cross_modulator: bool = False,
+    ) -> None:
+        _check(img_size, in_chans, dd_in, depths, num_heads, win_size, modulator)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "torch.meshgrid")  # spandrel calls it in a way that PyTorch deprecates
+            super().__init__(
+                img_size=img_size,
+                in_chans=in_chans,
+                dd_in=dd_in,
+                embed_dim=embed_dim,
+                depths=list(depths),
+                num_heads=list(num_heads),
+                win_size=win_size,
+                mlp_ratio=mlp_ratio,
+                qkv_bias=qkv_bias,
+                qk_scale=qk_scale,
+                drop_rate=drop_rate,
+                attn_drop_rate=attn_drop_rate,
+                drop_path_rate=drop_path_rate,
+                token_projection=token_projection,
+                token_mlp=token_mlp,
+                shift_flag=shift_flag,
+                modulator=modulator,
+                cross_modulator=cross_modulator,
+            )
+        _fix_dilation(self)
+        self.latent = nn.Identity()
+        # A level where `img_size` is smaller than a window has smaller windows.
+        multiple = lcm(*(min(win_size, img_size >> level) << level for level in range(LEVELS + 1)))
+        self.capabilities = Capabilities(
+            channels_in=dd_in,
+            channels_out=in_chans,
+            size_multiple=multiple,
+            min_size=multiple,
+            # Stages work on B×N×C tokens; maps exist where they are halved, and at `latent`.
+            taps=(*(f"dowsample_{level}.conv" for level in range(LEVELS)), "latent"),
+            licence="MIT (network from spandrel)",
+            paper="arXiv 2106.03106",
+        )
+
+    def forward(self, lq_BCHW: Tensor) -> Tensor:
+        """Degraded images, sides multiples of 128 (with the default windows), to the initial restoration."""
+        height, width = lq_BCHW.shape[-2:]
+        return self._restore_square(reflect_to_square(lq_BCHW))[..., :height, :width]
+
+    def _restore_square(self, image_BCHW: Tensor) -> Tensor:
+        """The authors' forward, with the bottleneck's tokens laid out as a map on their way."""
+        skips = []
+        x_BNC = self.input_proj(image_BCHW)
+        for level in range(LEVELS):
+            x_BNC = getattr(self, f"encoderlayer_{level}")(self.pos_drop(x_BNC) if level == 0 else x_BNC)
+            skips.append(x_BNC)
+            x_BNC = getattr(self, f"dowsample_{level}")(x_BNC)
+        x_BNC = _to_tokens(self.latent(_to_map(self.conv(x_BNC))))
+        for level in range(LEVELS):
+            x_BNC = torch.cat([getattr(self, f"upsample_{level}")(x_BNC), skips.pop()], -1)
+            x_BNC = getattr(self, f"decoderlayer_{level}")(x_BNC)
+        residual = self.output_proj(x_BNC)
+        return image_BCHW + residual if self.dd_in == 3 else residual
+
+
+def _to_map(x_BNC: Tensor) -> Tensor:
+    side = isqrt(x_BNC.shape[1])
+    return x_BNC.transpose(1, 2).unflatten(2, (side, side))
+
+
+def _to_tokens(x_BCHW: Tensor) -> Tensor:
+    return x_BCHW.flatten(2).transpose(1, 2)
+
+
+def _fix_dilation(network: nn.Module) -> None:
+    """Convolutional projections get `qkv_bias` as their dilation, a truth value that PyTorch no longer takes for 1."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.dilation = (1, 1)
+
+
+def _check(
+    img_size: int,
+    in_chans: int,
+    dd_in: int,
+    depths: Sequence[int],
+    num_heads: Sequence[int],
+    win_size: int,
+    modulator: bool,
+) -> None:
+    if len(depths) != 2 * LEVELS + 1 or len(num_heads) != 2 * LEVELS + 1:
+        raise HarnessError("uformer has nine stages: `depths` and `num_heads` take nine numbers each")
+    if dd_in == 3 and in_chans != 3:
+        raise HarnessError(f"uformer adds the input image: 3 input and {in_chans} output channels do not fit")
+    # Modulators are as large as `win_size` says, so that no decoder level may have smaller windows.
+    least = max(1 << LEVELS, win_size << (LEVELS - 1) if modulator else 0)
+    if img_size < least:
+        raise HarnessError(f"`img_size` {img_size} is too small", hint=f"at least {least} with these options")

@@ -1,0 +1,197 @@
+"""URetinex-Net: W. Wu et al., "URetinex-Net: Retinex-Based Deep Unfolding Network for Low-Light Image Enhancement",
+CVPR 2022. Our own code.
+
+Written from a description of the network, and checked against sampled outputs.
+
+An image I is the product of a reflectance R (B×3×H×W) and an illumination L (B×1×H×W). Three stages:
+
+- decomposition gives the first estimates P of R and Q of L;
+- unfolding refines both for some rounds. A round balances the data term ‖I − P·Q‖² against staying near the last R and
+  L, in closed form, then two small networks give the next R and L;
+- adjustment brightens L by a wished ratio. The restored image is R times the brighter illumination.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from harness.api.parts import Capabilities
+from harness.core.errors import HarnessError
+
+VERSION = 1
+
+WIDTH = 32
+
+
+class Round(NamedTuple):
+    """One round of the unfolding: P and Q that explain the image, then R and L from the networks."""
+
+    explained_reflectance_B3HW: Tensor
+    explained_illumination_B1HW: Tensor
+    reflectance_B3HW: Tensor
+    illumination_B1HW: Tensor
+
+
+class Enhanced(NamedTuple):
+    """The restored image, unclamped, and what it was made from."""
+
+    image_B3HW: Tensor
+    reflectance_B3HW: Tensor
+    illumination_B1HW: Tensor
+    high_illumination_B1HW: Tensor
+
+
+class URetinex(nn.Module):
+    """Unfolded Retinex decomposition for low light; any image size. Unclamped: reflectance · adjusted illumination.
+
+    In round t (from 0) staying near the last reflectance weighs `gamma` + t · `r_offset`, near the last illumination
+    `lamda` + t · `l_offset`. `concat_l`: the illumination guides the reflectance network. `ratio`: how much brighter
+    the illumination shall be; the authors take 3 to 5. Defaults are the authors'. Raises HarnessError when there is no
+    round, or a weight is not positive.
+    """
+
+    official_names: ClassVar[Mapping[str, str]] = {
+        "model_Decom_low": "decomposition",
+        "decom": "",
+        "model_R": "reflectance",
+        "model_L": "illumination",
+        "adjust_model": "adjustment",
+        "se_layer": "excite",
+        "fc": "",
+    }
+    """Published parameter names, part by part, as they read here (harness.models.weights)."""
+
+    def __init__(
+        self,
+        *,
+        rounds: int = 3,
+        gamma: float = 0.5,
+        lamda: float = 0.5,
+        r_offset: float = 0.05,
+        l_offset: float = 0.05,
+        concat_l: bool = True,
+        ratio: float = 5.0,
+    ) -> None:
+        super().__init__()
+        self.weights_RL = [(gamma + r_offset * t, lamda + l_offset * t) for t in range(rounds)]
+        if not self.weights_RL or min(min(pair) for pair in self.weights_RL) <= 0:
+            raise HarnessError("uretinex takes one round or more, and weights (`gamma`, `lamda`) that stay positive")
+        self.ratio = ratio
+        self.capabilities = Capabilities(
+            taps=("decomposition.5", "adjustment.relu3"),
+            licence="Apache-2.0",
+            paper="URetinex-Net, CVPR 2022",
+        )
+        self.decomposition = nn.Sequential(
+            *(layer for channels in (3, WIDTH, WIDTH) for layer in (_conv(channels, WIDTH), nn.LeakyReLU(0.2))),
+            *_alive(_conv(WIDTH, 4)),
+        )
+        self.reflectance = ReflectanceNetwork(guided=concat_l)
+        self.illumination = _chain((1, WIDTH, WIDTH, WIDTH, WIDTH), last_kernel=1)
+        self.adjustment = _chain((2, WIDTH, WIDTH, WIDTH), last_kernel=5)
+
+    def forward(self, lq_BCHW: Tensor) -> Tensor:
+        """Low-light images in [0, 1] to the initial restoration, at the ratio of the options."""
+        return self.enhance(lq_BCHW, self.ratio).image_B3HW
+
+    def enhance(self, image_B3HW: Tensor, ratio: float | Tensor) -> Enhanced:
+        """All stages. `ratio`: one number, or one for each image (B)."""
+        *_, reflectance, illumination = self.unfold(image_B3HW)[-1]
+        high = self.adjust(illumination, ratio)
+        return Enhanced(high * reflectance, reflectance, illumination, high)
+
+    def decompose(self, image_B3HW: Tensor) -> tuple[Tensor, Tensor]:
+        """First estimates of reflectance and illumination, not negative."""
+        reflectance, illumination = self.decomposition(image_B3HW).split((3, 1), 1)
+        return reflectance, illumination
+
+    def unfold(self, image_B3HW: Tensor) -> list[Round]:
+        """Every round; the last has the reflectance and the illumination of the image."""
+        explained_R, explained_L = self.decompose(image_B3HW)
+        rounds: list[Round] = []
+        for weight_R, weight_L in self.weights_RL:
+            if rounds:
+                *_, R, L = rounds[-1]
+                explained_R = (image_B3HW * explained_L + weight_R * R) / (explained_L.square() + weight_R)
+                product = (image_B3HW * explained_R).sum(1, keepdim=True)
+                energy = explained_R.square().sum(1, keepdim=True)
+                explained_L = (product + weight_L * L) / (energy + weight_L)
+            networks = self.reflectance(explained_R, explained_L), self.illumination(explained_L)
+            rounds.append(Round(explained_R, explained_L, *networks))
+        return rounds
+
+    def adjust(self, illumination_B1HW: Tensor, ratio: float | Tensor) -> Tensor:
+        """A brighter illumination, not negative. `ratio`: one number, or one for each image (B)."""
+        ratios = torch.as_tensor(ratio, dtype=illumination_B1HW.dtype, device=illumination_B1HW.device)
+        ratio_B1HW = ratios.view(-1, 1, 1, 1).expand_as(illumination_B1HW)
+        return self.adjustment(torch.cat([illumination_B1HW, ratio_B1HW], 1))
+
+
+class ReflectanceNetwork(nn.Module):
+    """Residual denoiser of the reflectance. `guided`: half of its first features come from the illumination."""
+
+    def __init__(self, *, guided: bool) -> None:
+        super().__init__()
+        width = 2 * WIDTH
+        # Without guidance one convolution gives all features: inferred from the parameter count of such a network of
+        # the authors'; no sampled output checks it.
+        self.conv1 = _conv(3, WIDTH if guided else width)
+        self.conv2 = _conv(1, WIDTH) if guided else None
+        self.excite = SqueezeExcite(width)
+        self.conv3, self.conv4, self.conv5, self.conv6, self.conv7 = (_conv(width, width) for _ in range(5))
+        self.conv8 = _conv(width, 3)
+
+    def forward(self, reflectance_B3HW: Tensor, illumination_B1HW: Tensor) -> Tensor:
+        x = F.relu(self.conv1(reflectance_B3HW))
+        if self.conv2 is not None:
+            x = torch.cat([x, F.relu(self.conv2(illumination_B1HW))], 1)
+        x = self.excite(x)
+        for conv in (self.conv3, self.conv4, self.conv5, self.conv6, self.conv7):
+            x = F.relu(conv(x))
+        return reflectance_B3HW + self.conv8(x)
+
+
+class SqueezeExcite(nn.Sequential):
+    """Weights each channel by a sigmoid of all channels' means."""
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        squeeze = nn.Linear(channels, channels // reduction, bias=False)
+        # The means are of features behind a ReLU: weights of either sign would switch all four units off, and so stop
+        # both layers from learning, in about one of ten fresh networks.
+        nn.init.uniform_(squeeze.weight, 0, channels**-0.5)
+        super().__init__(squeeze, nn.ReLU(), nn.Linear(channels // reduction, channels, bias=False), nn.Sigmoid())
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return x_BCHW * super().forward(x_BCHW.mean((-2, -1)))[:, :, None, None]
+
+
+def _conv(channels_in: int, channels_out: int, kernel: int = 3) -> nn.Conv2d:
+    return nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2)
+
+
+def _alive(conv: nn.Conv2d) -> tuple[nn.Conv2d, nn.ReLU]:
+    """The convolution and the ReLU behind it, starting well above zero.
+
+    With PyTorch's biases about two of five fresh networks have an illumination that is zero everywhere, and never
+    learn it. The authors train the stages one after another, each with a loss of its own; here they may learn jointly.
+    """
+    if conv.bias is not None:
+        nn.init.constant_(conv.bias, 0.5)
+    return conv, nn.ReLU()
+
+
+def _chain(channels: tuple[int, ...], *, last_kernel: int) -> nn.Sequential:
+    """5×5 convolutions with LeakyReLU, then a last convolution to one channel, which is not negative."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for number, (before, after) in enumerate(pairwise(channels), 1):
+        layers |= {f"conv{number}": _conv(before, after, 5), f"relu{number}": nn.LeakyReLU(0.2)}
+    last = len(channels)
+    layers[f"conv{last}"], layers[f"relu{last}"] = _alive(_conv(channels[-1], 1, last_kernel))
+    return nn.Sequential(layers)

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from tests.parity.goldens import Golden
+from tests.parity.networks.network import Network
+
+
+def build(golden: Golden) -> Network:
+    from harness.parts.backbones.llformer import LLFormer
+
+    options = dict(golden.config)
+    norm = {"WithBias": "with_bias", "BiasFree": "bias_free"}[options.pop("LayerNorm_type")]
+    net = LLFormer(**options, layer_norm=norm)
+    return Network({"": net}, lambda given: [net(given["image"])])

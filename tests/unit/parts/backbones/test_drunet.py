@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from harness.core.errors import HarnessError
+from harness.parts.backbones.drunet import DRUNet
+
+SMALL: dict[str, Any] = {"nc": (4, 8, 12, 16), "nb": 1}
+
+
+def test_assumes_the_same_noise_everywhere() -> None:
+    network = DRUNet(**SMALL, sigma=51)
+    image = torch.rand(2, 3, 16, 24)
+    with torch.no_grad():
+        assert torch.equal(network(image), network.restore(image, torch.full((2, 1, 16, 24), 0.2)))
+        assert not torch.equal(network(image), network.restore(image, torch.zeros(2, 1, 16, 24)))
+
+
+@pytest.mark.parametrize("options", [{"in_nc": 1}, {"nc": (4, 8)}, {"act_mode": "X"}])
+def test_options_that_do_not_fit(options: dict[str, Any]) -> None:
+    with pytest.raises(HarnessError):
+        DRUNet(**SMALL | options)
