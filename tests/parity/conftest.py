@@ -6,6 +6,9 @@ import pytest
 
 from tests.conftest import DEFAULT_GOLDENS
 
+SLOW = ("grl__base", "grl__heldout_base")
+"""Beginnings of goldens that take minutes: GRL's base network on a CPU. They run whenever slow tests are not left out."""
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "golden_path" not in metafunc.fixturenames:
@@ -19,4 +22,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         reason = pytest.mark.skip(reason="no goldens here: name their folder with --goldens DIR")
         metafunc.parametrize("golden_path", [pytest.param(None, id="none", marks=reason)])
         return
-    metafunc.parametrize("golden_path", paths, ids=[path.stem for path in paths])
+    slow = (pytest.mark.slow, pytest.mark.timeout(1800))
+    params = [pytest.param(path, id=path.stem, marks=slow if path.stem.startswith(SLOW) else ()) for path in paths]
+    metafunc.parametrize("golden_path", params)
