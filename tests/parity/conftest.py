@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import DEFAULT_GOLDENS
 
 SLOW = ("grl__base", "grl__heldout_base")
-"""Beginnings of goldens that take minutes: GRL's base network on a CPU. They run whenever slow tests are not left out."""
+"""Beginnings of goldens that take minutes: GRL's base network on a CPU. `-m "not slow"` leaves them out."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
