@@ -49,7 +49,7 @@ def _validate(tree: Node, problems: list[Problem]) -> tuple[SuiteFile | None, tu
             return SuiteFile.model_validate(tree.plain, strict=True), tuple(cut)
         except ValidationError as failure:
             errors = failure.errors(include_url=False)
-        earlier = tuple(cut)
+        earlier, gone = tuple(cut), set[Path]()
         for path, problem in sorted(_grouped(tree, errors), key=lambda pair: _order(pair[0]), reverse=True):
             node = tree.nearest(path)
             if not any(other[: len(node.path)] == node.path for other in earlier):
@@ -59,6 +59,9 @@ def _validate(tree: Node, problems: list[Problem]) -> tuple[SuiteFile | None, tu
                     return None, tuple(cut)
                 _mapping(tree).setdefault("suite", Node("unnamed", tree.place, path=("suite",)))
                 continue
+            if path in gone:  # two mistakes in one place: `betas: []` lacks both of its numbers
+                continue
+            gone.add(path)
             cut.append((*tree.nearest(path[:-1]).path, path[-1]) if isinstance(path[-1], str) else node.path)
             _remove(tree, path)
 

@@ -57,6 +57,12 @@ def test_a_full_suite(world) -> None:
     assert [recipe.steps for recipe in block.zip.recipe or ()] == [10, 20]
 
 
+@pytest.mark.parametrize("place", ["defaults.recipe", "blocks.0.zip.recipe.1"])
+def test_two_mistakes_in_one_place(world, place: str) -> None:
+    told = wrong(world.write(FULL), f"{place}.betas=[]")
+    assert sum(f"{place}.betas" in line for line in told) == 2
+
+
 def test_all_mistakes_are_told_together_in_the_order_of_lines(world) -> None:
     path = world.write("""
         suite: bad
