@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):  # new random cases belong to a developer's run, where somebody looks at what they find
+    settings.load_profile("ci")
 
 DEFAULT_GOLDENS = Path(__file__).resolve().parents[2] / "shared" / "goldens" / "public"
 
