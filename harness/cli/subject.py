@@ -13,10 +13,8 @@ from harness.cli.common import layout_for
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
-from harness.parts.plugins import extend
+from harness.parts.plugins import extend, open_suite
 from harness.reports.leaderboard import stored_suites
-from harness.spec.expand import expand
-from harness.spec.parse import load_suite
 from harness.spec.resolved import ResolvedSuite
 
 SubjectArgument = Annotated[str, typer.Argument(metavar="SUITE|DIR", help="A suite, or a folder of results.")]
@@ -31,10 +29,8 @@ class Subject:
 
 
 def read_suite(name: str, out: Path | None, overrides: Sequence[str] | None) -> Subject:
-    """A suite as its file says it now. Raises SpecErrors for a wrong one."""
-    file = load_suite(name, overrides or ())
-    registry = extend(REGISTRY, file.plugins)
-    resolved = expand(file, registry)
+    """A suite as its file says it now. Raises SpecErrors with all that is wrong in it and its plug-ins."""
+    resolved, registry = open_suite(name, overrides or ())
     return Subject(layout_for(resolved.name, out), [(resolved, registry)])
 
 
