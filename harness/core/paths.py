@@ -107,6 +107,10 @@ class Layout:
     def checkpoints(self, cell_id: str) -> Path:
         return self.cell(cell_id) / "checkpoint"
 
+    def final_weights(self, cell_id: str) -> Path:
+        """The checkpoint of a trained cell: what is evaluated, and what other cells start from."""
+        return self.checkpoints(cell_id) / "final.safetensors"
+
     def samples(self, cell_id: str) -> Path:
         return self.cell(cell_id) / "samples"
 

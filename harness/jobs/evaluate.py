@@ -26,7 +26,6 @@ from harness.records.model import EvaluationRecord, Provenance, RunRecord
 from harness.spec.cell import Cell, evaluation_id
 from harness.tasks.members import escape_key
 from harness.tasks.shards import to_float
-from harness.training.checkpoint import FINAL
 from harness.training.journal import Journal
 
 Restore = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
@@ -106,7 +105,7 @@ def _restorer(job: Job, cell: Cell, todo: Sequence[Evaluation], record: RunRecor
     features = todo[0].inputs.features
     device = torch.device("cuda" if job.run.gpus != 0 and torch.cuda.is_available() else "cpu")
     model = build_model(cell, context.registry, features.dim if features else None)
-    final = context.layout.checkpoints(cell.id) / FINAL
+    final = context.layout.final_weights(cell.id)
     load_weights(model, final, sha256=record.training.checkpoint_sha256)
     model.to(device).eval()
     return lambda lq, prior: restore(model, lq, prior, device)

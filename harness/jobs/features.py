@@ -20,7 +20,6 @@ from harness.tasks.features import FeatureRows, open_features, row_keys, write_f
 from harness.tasks.orientation import orient
 from harness.tasks.prepare import prepare_set
 from harness.tasks.shards import ShardSet, open_set, to_float
-from harness.training.checkpoint import FINAL
 
 BATCH_PIXELS = 1 << 20
 """Pixels that go to a GPU at once; a CPU takes one image at a time whatever the batch."""
@@ -64,7 +63,7 @@ def _weights(work: FeaturesWork, context: Context) -> dict[str, str]:
     """Digest of the weights behind the vectors, by prior or cell name, for the manifest."""
     source, ref = work.prior_source, work.features.prior
     if source is not None:
-        return {f"cell {source.id}": file_sha256(context.layout.checkpoints(source.id) / FINAL)}
+        return {f"cell {source.id}": file_sha256(context.layout.final_weights(source.id))}
     return {ref.name: ref.digest} if ref.digest else {}
 
 

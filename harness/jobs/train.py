@@ -23,7 +23,7 @@ from harness.planning.job import Job, TrainWork
 from harness.records import store
 from harness.records.model import RunRecord, Training
 from harness.spec.cell import Cell
-from harness.training.checkpoint import FINAL, drop_checkpoints
+from harness.training.checkpoint import drop_checkpoints
 from harness.training.data import TrainLoader
 from harness.training.device import start_accelerator
 from harness.training.journal import Journal
@@ -67,7 +67,7 @@ def run(job: Job, context: Context) -> None:
 def _is_trained(cell: Cell, context: Context) -> bool:
     """Whether the final weights are there and are those that the record names."""
     record = context.record(cell.id)
-    final = context.layout.checkpoints(cell.id) / FINAL
+    final = context.layout.final_weights(cell.id)
     if record is None or record.training is None or not final.is_file():
         return False
     return file_sha256(final) == record.training.checkpoint_sha256
@@ -96,7 +96,7 @@ def _build(cell: Cell, context: Context, inputs: Inputs, prior: Prior | None) ->
 def _base_checkpoint(cell: Cell, layout: Layout) -> Path:
     if cell.base is None:
         raise HarnessError(f"regime {cell.variant.regime!r} needs a base cell", where=f"cell {cell.id}")
-    return layout.checkpoints(cell.base.id) / FINAL
+    return layout.final_weights(cell.base.id)
 
 
 def _loader(cell: Cell, inputs: Inputs, position: int, *, rank: int, world: int) -> TrainLoader:
@@ -118,7 +118,7 @@ def _finish(
 ) -> None:
     """Weights, then record, then the step folders go: a crash in between trains the last steps again, no more."""
     layout, old = context.layout, context.record(cell.id)
-    sha256 = save_weights(model, layout.checkpoints(cell.id) / FINAL)
+    sha256 = save_weights(model, layout.final_weights(cell.id))
     backbone, added = model.parameter_counts()
     training = Training(
         steps=progress.step,

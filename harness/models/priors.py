@@ -78,5 +78,5 @@ def _network(source: Cell, registry: Registry, layout: Layout) -> nn.Module:
     if source.variant.prior is not None:
         raise HarnessError("a prior's network must be trained without a prior", where=f"cell {source.id}")
     model: nn.Module = build_model(source, registry, None)
-    load_weights(model, layout.checkpoints(source.id) / "final.safetensors")
+    load_weights(model, layout.final_weights(source.id))
     return model.eval().requires_grad_(False)

@@ -19,8 +19,6 @@ from harness.records.model import RunRecord
 from harness.records.state import JobState
 from harness.spec.cell import Cell, evaluation_id
 
-CHECKPOINT = "final.safetensors"
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -79,7 +77,7 @@ class Disk:
         return self._kept[cell_id]
 
     def has_checkpoint(self, cell_id: str) -> bool:
-        return (self.layout.checkpoints(cell_id) / CHECKPOINT).is_file()
+        return self.layout.final_weights(cell_id).is_file()
 
     # --- shards and features ------------------------------------------------------------------------------------
 

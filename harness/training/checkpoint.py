@@ -32,7 +32,6 @@ from harness.core.paths import atomic_folder, write_bytes, write_json
 from harness.models.weights import load_weights, save_weights
 
 KEPT = 2
-FINAL = "final.safetensors"
 _FOLDER = re.compile(r"step-(\d{8})")
 
 
