@@ -151,7 +151,9 @@ class Backbone(Protocol):
 class Refiner(Protocol):
     """A module R that improves F with a prior vector; an nn.Module.
 
-    Constructor: (prior_dim,) given by the harness, then keyword-only options.
+    Constructor: (prior_dim,) given by the harness, then keyword-only options. The class attribute `placements` says
+    where it can sit, on the `image` alone when left out. On `features` the channels of the backbone's deepest tap are
+    given as well, and `edit(features_BChw, prior_BD)` gives that map refined, in the same shape.
     """
 
     size_multiple: int

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.api.reference import Placement
-from harness.parts.blocks import ResidualBlock, TransformerBlock, dynamic_filter, position_grid
+from harness.parts.blocks import ChannelLayerNorm, ResidualBlock, TransformerBlock, dynamic_filter, position_grid
 
 VERSION = 1
 
@@ -42,10 +42,14 @@ class PTGRM(nn.Module):
     At the start Ī is close to Î, so that R neither disturbs the joint training of F nor starts below a frozen F: the
     last convolution has a tenth of its usual weights and no bias, and I_m begins near one. It is not zero, so that
     gradients reach all of R from the first step.
+
+    Placement `features` (the paper's `-f`; given `channels`, those of F's deepest tap) puts R on that tap's map f:
+    f·I_m + I_r, or f + I_r with the head `residual`, with a mask and a residual of f's shape. The paper says no more of
+    it. Here R_e and R_d keep the resolution, which is low already, and norm over the channels of each position, since
+    the deepest map of a small image may be one position large.
     """
 
-    placements: ClassVar[tuple[Placement, ...]] = ("image",)
-    """Where this refiner can be put; `features` (on F's deepest features) is not among them yet."""
+    placements: ClassVar[tuple[Placement, ...]] = ("image", "features")
 
     size_multiple = 4
 
@@ -84,6 +88,7 @@ class PTGRM(nn.Module):
     def __init__(
         self,
         prior_dim: int,
+        channels: int | None = None,
         *,
         head: Literal["mask_residual", "residual"] = "mask_residual",
         width: int = 16,
@@ -93,28 +98,11 @@ class PTGRM(nn.Module):
     ) -> None:
         super().__init__()
         self.head = head
-        self.encoder = nn.Sequential(
-            nn.Conv2d(6, width, 3, padding=1, bias=False),
-            nn.InstanceNorm2d(width, affine=True),
-            nn.LeakyReLU(SLOPE),
-            nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False),
-            nn.InstanceNorm2d(width, affine=True),
-            nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False),
-        )
+        self.encoder = _image_encoder(width) if channels is None else _feature_encoder(channels, width)
         prior_widths = (prior_dim, prior_hidden, prior_width)
         self.sve = SVE(width, prior_widths, long_blocks)
         self.csa = CSA(width, prior_widths)
-        self.decoder = nn.Sequential(
-            nn.Conv2d(width, 4 * width, 3, padding=1, bias=False),
-            nn.PixelShuffle(2),
-            nn.LeakyReLU(SLOPE),
-            nn.Conv2d(width, 4 * width, 3, padding=1, bias=False),
-            nn.PixelShuffle(2),
-            nn.LeakyReLU(SLOPE),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.LeakyReLU(SLOPE),
-            nn.Conv2d(width, 6 if head == "mask_residual" else 3, 3, padding=1),
-        )
+        self.decoder = _decoder(width, channels or 3, head, of_image=channels is None)
         self._start_near_initial()
 
     @torch.no_grad()
@@ -123,17 +111,27 @@ class PTGRM(nn.Module):
         weight.mul_(0.1)
         bias.zero_()
         if self.head == "mask_residual":
-            bias[:3] = MASK_LOGIT
+            bias[: len(bias) // 2] = MASK_LOGIT
 
     def forward(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor) -> Tensor:
         """I_d in [0, 1], Î (not clamped) and g to the refined restoration Ī, not clamped."""
-        f = self.encoder(torch.cat([initial_BCHW, lq_BCHW], 1))
-        f = self.csa(self.sve(f, prior_BD), prior_BD)
-        decoded = self.decoder(f)
+        decoded = self._decoded(torch.cat([initial_BCHW, lq_BCHW], 1), prior_BD)
         if self.head == "residual":
             return initial_BCHW.clamp(0, 1) + decoded
         mask_logits, residual = decoded.chunk(2, dim=1)
         return lq_BCHW + (initial_BCHW - lq_BCHW) * mask_logits.sigmoid() + residual
+
+    def edit(self, features_BChw: Tensor, prior_BD: Tensor) -> Tensor:
+        """Placement `features`: the deepest map of F, refined."""
+        decoded = self._decoded(features_BChw, prior_BD)
+        if self.head == "residual":
+            return features_BChw + decoded
+        mask_logits, residual = decoded.chunk(2, dim=1)
+        return features_BChw * mask_logits.sigmoid() + residual
+
+    def _decoded(self, given_BCHW: Tensor, prior_BD: Tensor) -> Tensor:
+        decoded: Tensor = self.decoder(self.csa(self.sve(self.encoder(given_BCHW), prior_BD), prior_BD))
+        return decoded
 
 
 class SVE(nn.Module):
@@ -215,3 +213,38 @@ def _beside(f_BChw: Tensor, mapped_BT: Tensor, position: nn.Module) -> Tensor:
     # The embedding is the same for every image: computed once a batch.
     positions = position(position_grid(h, w, like=mapped_BT)).expand(B, -1, -1, -1)
     return torch.cat([f_BChw, mapped_BT[:, :, None, None].expand(-1, -1, h, w), positions], 1)
+
+
+def _image_encoder(width: int) -> nn.Sequential:
+    """R_e: [Î, I_d] to the latent at a quarter of the size."""
+    return nn.Sequential(
+        nn.Conv2d(6, width, 3, padding=1, bias=False),
+        nn.InstanceNorm2d(width, affine=True),
+        nn.LeakyReLU(SLOPE),
+        nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False),
+        nn.InstanceNorm2d(width, affine=True),
+        nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False),
+    )
+
+
+def _feature_encoder(channels: int, width: int) -> nn.Sequential:
+    """R_e on a feature map: to the latent, at the map's size."""
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 3, padding=1, bias=False),
+        ChannelLayerNorm(width),
+        nn.LeakyReLU(SLOPE),
+        nn.Conv2d(width, width, 3, padding=1, bias=False),
+    )
+
+
+def _decoder(width: int, made: int, head: str, *, of_image: bool) -> nn.Sequential:
+    """R_d: the latent to `made` channels of residual, behind as many of the mask's logits; ×4 for an image."""
+    widen: list[nn.Module] = []
+    for _ in range(2 if of_image else 0):
+        widen += [nn.Conv2d(width, 4 * width, 3, padding=1, bias=False), nn.PixelShuffle(2), nn.LeakyReLU(SLOPE)]
+    return nn.Sequential(
+        *widen,
+        nn.Conv2d(width, width, 3, padding=1),
+        nn.LeakyReLU(SLOPE),
+        nn.Conv2d(width, 2 * made if head == "mask_residual" else made, 3, padding=1),
+    )

@@ -143,7 +143,32 @@ def test_another_backbones_checkpoint_is_refused(base_checkpoint: tuple[Restorat
     assert caught.value.kind == "checkpoint"
 
 
-def test_placement_on_features_is_refused_with_what_works() -> None:
+def test_features_placement_edits_the_deepest_map_so_that_there_is_one_result() -> None:
+    lq, prior = batch()
+    model = build(refined(placement="features")).eval()
+    assert model.tap == model.backbone.capabilities.taps[-1]
+    with torch.no_grad():
+        first, second, alone = model(lq, prior), model(lq, -prior), model.backbone(lq)
+    assert first.refined_BCHW is None
+    assert first.final.shape == lq.shape
+    assert not torch.equal(first.final, second.final), "the prior reaches the features"
+    assert not torch.equal(first.final, alone), "the hook is gone after each pass"
+    assert 0 < model.parameter_counts()[1] < 1_000_000
+
+
+def test_features_placement_with_a_frozen_backbone_teaches_the_refiner_alone(
+    base_checkpoint: tuple[RestorationModel, Path],
+) -> None:
+    model = build(refined("frozen", placement="features", base=cell()))
+    start_from_base(model, base_checkpoint[1])
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    train_step(model.train())
+    changed = {key.split(".")[0] for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed == {"refiner"}
+
+
+def test_a_refiner_for_images_only_is_refused_on_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(REGISTRY.load("refiner", "ptg_rm"), "placements", ("image",))
     with pytest.raises(HarnessError, match=r"PTGRM cannot be placed on 'features'(.|\n)*supported: image"):
         build(refined(placement="features"))
 
