@@ -8,7 +8,7 @@ Positional constructor parameters are given by the harness, keyword-only ones ar
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from harness.api.reference import PartRef
@@ -140,7 +140,19 @@ class Capabilities:
 
 
 class Backbone(Protocol):
-    """A target restoration network F; an nn.Module. Constructor: keyword-only options."""
+    """A target restoration network F; an nn.Module. Constructor: keyword-only options.
+
+    Optional, for networks that are trained by more than their result:
+
+    - `outputs(lq_BCHW) -> dict[str, Any]`, called in training in place of `__call__`: `restored` is what that gives,
+      `stages` (if there) the restorations over which image losses are summed, the final one first, and whatever else
+      the network's own losses read.
+    - the class attribute `losses`, ((loss, weight, {option: value}), …): its own, used when a suite names no losses;
+    - the class attribute `stages`, ((share of the steps, (module, …), losses), …): parts of the training one after the
+      other, in each of which only the modules named learn, by losses of their own. A refiner learns in the last.
+
+    The harness reads both from the source, so they are literals.
+    """
 
     capabilities: Capabilities
 
@@ -149,16 +161,23 @@ class Backbone(Protocol):
 
 
 class Refiner(Protocol):
-    """A module R that improves F with a prior vector; an nn.Module.
+    """A module R that improves F; an nn.Module.
 
-    Constructor: (prior_dim,) given by the harness, then keyword-only options. The class attribute `placements` says
-    where it can sit, on the `image` alone when left out. On `features` the channels of the backbone's deepest tap are
-    given as well, and `edit(features_BChw, prior_BD)` gives that map refined, in the same shape.
+    Constructor: (prior_dim,) given by the harness unless the class attribute `needs_prior` is False, then keyword-only
+    options. The class attribute `placements` says where it can sit, on the `image` alone when left out; `losses` names
+    losses that are added to the recipe's on the final restoration. `outputs`, with the arguments of `__call__`, is
+    called in training in its place, where it is there (see `Backbone`).
+
+    On `features` the constructor is also given the channels of the backbone's deepest tap, and
+    `edit(features_BChw, prior_BD)` gives that map refined, in the same shape. With the class attribute `decoder` True
+    it is given the channels of every decoder feature instead (a tuple, coarse to fine), and
+    `edits(lq_BCHW, prior_BD, truth_BCHW) -> (one function of a map for each, what its losses read)`. The truth is None
+    but in training of a refiner whose attribute `reads_truth` is True.
     """
 
     size_multiple: int
 
-    def __call__(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor) -> Tensor:
+    def __call__(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor | None) -> Tensor:
         """Refined restoration Ī, same size, not clamped."""
 
 
@@ -199,29 +218,87 @@ class DerivedPrior(Protocol):
         """
 
 
+Reads = Literal["pair", "unpaired", "degraded"]
+"""What a loss reads beside the degraded images: their clean ones, clean images of other scenes, or nothing."""
+
+
 class Loss(Protocol):
-    """A training loss; an nn.Module. Constructor: keyword-only options."""
+    """A training loss; an nn.Module. Constructor: keyword-only options.
+
+    The attribute `reduction` is "sum" where it adds over images and "mean" (or not there) where it averages. A loss
+    that looks at more than an image and its truth has `of(view)` in place of `__call__`, and the attribute `reads`. A
+    loss that learns (an adversary) is an `Adversary`.
+    """
 
     def __call__(self, restored_BCHW: Tensor, truth_BCHW: Tensor) -> Tensor:
         """A scalar."""
 
 
+@runtime_checkable
+class ViewLoss(Protocol):
+    """A loss that looks at a `View`."""
+
+    reads: Reads
+
+    def of(self, view: View) -> Tensor:
+        """A scalar."""
+
+
+@runtime_checkable
+class Adversary(ViewLoss, Protocol):
+    """A loss with a network of its own, which is trained beside the model: Adam at `lr` and `betas`.
+
+    `of` is the model's loss; the network's parameters get no gradient from it. `learn` is the network's own loss, on a
+    view without gradients, after the model's step.
+    """
+
+    lr: float
+    betas: tuple[float, float]
+
+    def learn(self, view: View) -> Tensor:
+        """A scalar that the network's parameters minimise."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a loss may look at: one restoration of a batch, and what it was made of. Tensors are float32."""
+
+    restored_BCHW: Tensor
+    """Î or Ī."""
+    lq_BCHW: Tensor
+    gt_BCHW: Tensor | None
+    """The truth; None where no loss of the recipe reads pairs."""
+    clean_BCHW: Tensor | None
+    """Clean images of other scenes; None where no loss reads them."""
+    made: Mapping[str, Any]
+    """What F's and R's `outputs` gave, by name."""
+    step: int
+    """The optimizer step, from 1."""
+    refined: bool
+    """Whether this is Ī: terms that concern F alone are then zero, as they are counted with Î."""
+
+
 @dataclass
 class Batch:
-    """What the loader gives: degraded and clean float32 images, prior rows or None, sample keys."""
+    """What the loader gives: float32 images, prior rows or None, sample keys.
+
+    The truth, or clean images of other scenes, are there as far as the losses read them (`Reads`).
+    """
 
     lq_BCHW: Tensor
-    gt_BCHW: Tensor
+    gt_BCHW: Tensor | None
     prior_BD: Tensor | None
     keys: list[str]
+    clean_BCHW: Tensor | None = None
 
 
 @dataclass
 class Restored:
-    """What an assembled model gives: Î = F(I_d), and Ī when there is a refiner."""
+    """What an assembled model gives: Î = F(I_d), Ī when there is a refiner, and in training what else they made."""
 
     initial_BCHW: Tensor
     refined_BCHW: Tensor | None = None
+    made: dict[str, Any] = field(default_factory=dict)
 
     @property
     def final(self) -> Tensor:

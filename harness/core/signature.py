@@ -6,7 +6,8 @@ with `ast` instead of importing its module. The convention for every part (class
 - positional parameters are given by the harness (a prior's width, the image channels);
 - **keyword-only parameters are the suite's options**, each with an annotation and a literal default, or no default
   when the suite must choose;
-- a module or class constant `VERSION` (int) is raised whenever the part's results change.
+- a module or class constant `VERSION` (int) is raised whenever the part's results change;
+- class attributes named in `DECLARED`, with literal values, say what the suite must know of a part.
 
 The module half of a target is a dotted name, or the path of a `.py` file (a guest's plug-in). A guest's version also
 holds a digest of its syntax tree, so that editing the file, comments aside, makes new cells.
@@ -25,6 +26,10 @@ from harness.core.identity import digest
 
 REQUIRED: Any = object()
 """Stands for the default of an option that the suite must give."""
+
+
+DECLARED = frozenset({"losses", "stages", "placements", "needs_prior"})
+"""Class attributes that are read from the source; harness.api.parts says what they mean."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Signature:
     needs_weights: bool = False
     """Whether the class has a static method `weights` (see harness.api.parts.WeightFile)."""
     summary: str = ""
+    declared: dict[str, Any] = field(default_factory=dict)
+    """The class attributes of `DECLARED` that the part has, by name."""
 
 
 def is_file(module: str) -> bool:
@@ -80,6 +87,17 @@ def _options(arguments: ast.arguments) -> dict[str, Option]:
     return options
 
 
+def _declared(body: list[ast.stmt]) -> dict[str, Any]:
+    found = {}
+    for node in body:
+        target = node.target if isinstance(node, ast.AnnAssign) else None
+        target = node.targets[0] if isinstance(node, ast.Assign) else target
+        value = getattr(node, "value", None)
+        if isinstance(target, ast.Name) and target.id in DECLARED and value is not None:
+            found[target.id] = ast.literal_eval(value)
+    return found
+
+
 def read_signature(target: str) -> Signature:
     """Signature of "module:attribute" without running the module.
 
@@ -95,7 +113,9 @@ def read_signature(target: str) -> Signature:
     doc = (ast.get_docstring(node) or "").partition("\n")[0]
     number = _version(module.body)
     needs_weights = False
+    declared: dict[str, Any] = {}
     if isinstance(node, ast.ClassDef):
+        declared = _declared(node.body)
         inits = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"]
         options = _options(inits[0].args) if inits else {}
         number = _version(node.body) or number
@@ -105,4 +125,4 @@ def read_signature(target: str) -> Signature:
     version = str(number or 1)
     if is_file(module_name):
         version += "+" + digest(ast.dump(module))
-    return Signature(target, options, version, needs_weights, doc)
+    return Signature(target, options, version, needs_weights, doc, declared)

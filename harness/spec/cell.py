@@ -22,6 +22,30 @@ class LossTerm(Frozen):
     weight: PositiveFloat = 1.0
 
 
+class Stage(Frozen):
+    """A part of the training. What it leaves out is the recipe's."""
+
+    steps: PositiveInt
+    """Optimizer steps of this stage."""
+    patch: PositiveInt | None = None
+    batch: PositiveInt | None = None
+    micro_batch: PositiveInt | None = None
+    lr: PositiveFloat | None = None
+    betas: tuple[float, float] | None = None
+    learns: tuple[str, ...] = ()
+    """Modules that learn, as `backbone.decomposition` or `refiner`; all when empty."""
+    losses: tuple[LossTerm, ...] | None = None
+    restart: bool = False
+    """Whether optimizer and learning rate begin anew, as for another training; else they go on."""
+
+
+class Cycle(Frozen):
+    """One fall of the learning rate from its peak: half a cosine over `steps` steps down (or up) to `lr_min`."""
+
+    steps: PositiveInt
+    lr_min: float = Field(ge=0)
+
+
 class Recipe(Frozen):
     """How a cell is trained: all that changes the result. What does not (checkpoint interval, threads) is in `Run`.
 
@@ -38,16 +62,27 @@ class Recipe(Frozen):
     """Step between tiles when the train split is cut; the patch itself when null."""
     augment: Augment = "dihedral"
     """Orientations of a tile that training draws from: none, flip (2), dihedral (8)."""
-    optimizer: Literal["adam", "adamw"] = "adamw"
+    mixup: PositiveFloat | None = None
+    """α of the Beta distribution that two samples of a batch are mixed by; null: no mixing."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     lr: PositiveFloat = 1e-3
     """Peak learning rate."""
     lr_min: float = Field(1e-6, ge=0)
     """Learning rate at the last step of the cosine."""
     betas: tuple[float, float] = (0.9, 0.99)
+    """Of sgd the first is its momentum."""
     weight_decay: float = Field(0.0, ge=0)
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant", "step", "linear"] = "cosine"
+    """How the rate falls from the peak: half a cosine (or several, `cycles`), not at all, in jumps, or straight."""
     warmup: int = Field(0, ge=0)
     """Steps of linear warm-up."""
+    hold: int = Field(0, ge=0)
+    """Steps at the peak, after the warm-up, before the rate falls."""
+    cycles: tuple[Cycle, ...] = ()
+    """Several cosines one after the other, in place of one down to `lr_min`; each begins at the peak."""
+    milestones: tuple[PositiveInt, ...] = ()
+    """Schedule `step`: steps after which the rate is multiplied by `gamma`."""
+    gamma: PositiveFloat = 0.5
     clip_grad: PositiveFloat | None = None
     """Largest norm of the gradient; null: not clipped."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -56,6 +91,18 @@ class Recipe(Frozen):
     refined_weight: PositiveFloat = 1.0
     """λ₁ of eq. 8 of the PTG-RM paper: total loss = L(initial) + λ₁·L(refined)."""
     losses: tuple[LossTerm, ...] = (LossTerm(part=PartRef(name="charbonnier", options={"eps": 1e-3})),)
+    stages: tuple[Stage, ...] = ()
+    """Parts of the training one after the other, `steps` in all; one whole when empty."""
+
+    @property
+    def parts(self) -> tuple[Stage, ...]:
+        """The stages with everything filled in; one that spans the recipe when it names none."""
+        whole = {name: getattr(self, name) for name in ("patch", "batch", "micro_batch", "lr", "betas", "losses")}
+        stages = self.stages or (Stage(steps=self.steps),)
+        return tuple(
+            stage.model_copy(update={name: value for name, value in whole.items() if getattr(stage, name) is None})
+            for stage in stages
+        )
 
 
 class Variant(Frozen):
@@ -67,6 +114,8 @@ class Variant(Frozen):
     regime: Regime = "joint"
     features: FeaturePolicy = "tile"
     """Which image the prior saw: the training tile, the whole source image, or the live batch."""
+    losses: tuple[LossTerm, ...] = ()
+    """What the refiner's training adds to the recipe's losses, on the final restoration."""
 
 
 class Cell(Frozen):
@@ -113,23 +162,33 @@ class Cell(Frozen):
 
     @property
     def train_set(self) -> PreparedSet:
-        recipe = self.recipe
-        return PreparedSet(
-            dataset=self.train, task=self.task, split="train", tile=recipe.patch, stride=recipe.stride or recipe.patch
+        """The tiles of the last stage, which are the reference of derived priors."""
+        return self.train_sets[-1]
+
+    @property
+    def train_sets(self) -> tuple[PreparedSet, ...]:
+        """The tiles of every stage."""
+        stride = self.recipe.stride
+        return tuple(
+            PreparedSet(
+                dataset=self.train, task=self.task, split="train", tile=part.patch, stride=stride or part.patch
+            )
+            for part in self.recipe.parts
         )
 
     def test_set(self, dataset: PartRef, split: str = "test") -> PreparedSet:
         return PreparedSet(dataset=dataset, task=self.task, split=split)
 
-    def train_features(self) -> FeatureSet | None:
-        """The cached prior rows that training reads; None without a prior or with live features."""
+    def train_features(self, samples: PreparedSet | None = None) -> FeatureSet | None:
+        """The cached prior rows of a train set (the last); None without a prior or with live features."""
+        samples = samples or self.train_set
         if self.variant.prior is None or self.variant.features == "live":
             return None
         augment: Augment = self.recipe.augment if self.variant.features == "tile" else "none"
         return FeatureSet(
             prior=self.variant.prior,
-            samples=self.train_set,
-            reference=self.train_set,
+            samples=samples,
+            reference=samples,
             augment=augment,
             policy=self.variant.features,
         )
