@@ -144,7 +144,7 @@ def _finish(
 
 def _weights(cell: Cell, layout: Layout) -> dict[str, str]:
     """Digests of the weights that training itself read: the base cell's, a live prior's, a loss's."""
-    parts = [term.part for term in cell.recipe.losses]
+    parts = [term.part for term in cell.loss_terms]
     parts += [cell.variant.prior] if cell.variant.prior else []
     digests = {part.name: part.digest for part in parts if part.digest}
     return digests | ({f"cell {cell.base.id}": file_sha256(_base_checkpoint(cell, layout))} if cell.base else {})

@@ -123,7 +123,7 @@ class Disk:
         record = kept.record
         if record is None or record.training is None:
             return Verdict("todo", kept.failure or self._half_way(cell_id))
-        if self._changed(record, cell.train_set):
+        if any(self._changed(record, samples) for samples in cell.train_sets):
             return Verdict("stale", "its training images have been prepared anew and differ from those it saw")
         return DONE
 

@@ -71,11 +71,10 @@ class JobGraph:
         """The job that trains a cell, after its data, its features and the cells that it starts from."""
         cell_id = cell_id or cell.id
         if cell_id not in self.trains:
-            depends = [self.shards(cell.train_set)]
-            features = cell.train_features()
-            if features is not None:
-                depends.append(self.features(features, cell.prior_source))
-            elif cell.prior_source is not None:
+            depends = [self.shards(samples) for samples in cell.train_sets]
+            rows = [features for samples in cell.train_sets if (features := cell.train_features(samples)) is not None]
+            depends += [self.features(features, cell.prior_source) for features in rows]
+            if not rows and cell.prior_source is not None:
                 depends.append(self.train(cell.prior_source))
             if cell.base is not None:
                 depends.append(self.train(cell.base))

@@ -44,7 +44,7 @@ class Needs:
         cell = work.cell
         parts = [("backbone", cell.backbone), ("refiner", cell.variant.refiner)]
         if work.kind == "train":
-            parts += [("loss", term.part) for term in cell.recipe.losses]
+            parts += [("loss", term.part) for term in cell.loss_terms]
             parts += [("prior", cell.variant.prior)] if cell.variant.features == "live" else []
         reasons = [self._ask(kind, part) for kind, part in parts if part is not None]
         return next((reason for reason in reasons if reason), None)

@@ -161,6 +161,11 @@ class Cell(Frozen):
         return tuple(cell for cell in (self.base, self.prior_source) if cell is not None)
 
     @property
+    def loss_terms(self) -> tuple[LossTerm, ...]:
+        """Every loss of the training: each stage's, and what the refiner adds."""
+        return tuple(term for part in self.recipe.parts for term in part.losses or ()) + self.variant.losses
+
+    @property
     def train_set(self) -> PreparedSet:
         """The tiles of the last stage, which are the reference of derived priors."""
         return self.train_sets[-1]
@@ -170,9 +175,7 @@ class Cell(Frozen):
         """The tiles of every stage."""
         stride = self.recipe.stride
         return tuple(
-            PreparedSet(
-                dataset=self.train, task=self.task, split="train", tile=part.patch, stride=stride or part.patch
-            )
+            PreparedSet(dataset=self.train, task=self.task, split="train", tile=part.patch, stride=stride or part.patch)
             for part in self.recipe.parts
         )
 

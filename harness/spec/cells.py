@@ -32,20 +32,21 @@ class Cells:
         tests: tuple[PartRef, ...],
     ) -> Iterator[CellDraft]:
         """The cell of one combination and seed, after the cells that it requires. Nothing when a recipe is wrong."""
-        recipe = self._recipes.combined(layers)
+        recipe = self._recipes.combined(layers, backbone)
         if recipe is None:
             return
-        if variant.refiner is None or variant.prior is None:
+        if variant.refiner is None:
             yield CellDraft(self._base(task, train, backbone, recipe, seed), variant, tests)
             return
         base = source = None
         if variant.regime != "joint":
-            base_recipe = self._recipes.combined([*layers, variant.base_recipe] if variant.base_recipe else layers)
+            base_layers = [*layers, variant.base_recipe] if variant.base_recipe else layers
+            base_recipe = self._recipes.combined(base_layers, backbone)
             if base_recipe is None:
                 return
             base = self._base(task, train, backbone, base_recipe, seed)
             yield CellDraft(base, BASE, (), listed=False)
-        needed = variant.prior.any_source
+        needed = variant.prior and variant.prior.any_source
         if needed is not None:
             source = self._source(needed, train, layers, seed)
             if source is None:
@@ -53,10 +54,11 @@ class Cells:
             yield CellDraft(source, BASE, (), listed=False)
         bound = Variant(
             refiner=variant.refiner,
-            prior=self._bind(variant.prior, source),
+            prior=variant.prior and self._bind(variant.prior, source),
             placement=variant.placement,
             regime=variant.regime,
             features=variant.features,
+            losses=variant.losses,
         )
         cell = Cell(
             task=task,
@@ -78,7 +80,7 @@ class Cells:
 
     def _source(self, draft: SourceDraft, train: PartRef, layers: Sequence[Layer], seed: int) -> Cell | None:
         """The cell behind a prior; what the file leaves open is the consuming cell's."""
-        recipe = self._recipes.combined([*layers, draft.recipe] if draft.recipe else layers)
+        recipe = self._recipes.combined([*layers, draft.recipe] if draft.recipe else layers, draft.backbone)
         if recipe is None:
             return None
         own_seed = seed if draft.seed is None else draft.seed

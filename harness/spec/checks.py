@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from harness.spec.cell import Recipe
+from harness.api.reference import Placement
+from harness.spec.cell import Recipe, Stage
 from harness.spec.schema import VariantMapping
 
 MIN_PATCH = 16
@@ -17,21 +19,22 @@ Mistake = tuple[str, str, str]
 
 def recipe_mistakes(recipe: Recipe) -> Iterator[Mistake]:
     """Settings of a recipe that contradict each other."""
-    forward = recipe.micro_batch or recipe.batch
-    if recipe.micro_batch and recipe.batch % recipe.micro_batch:
-        what = f"micro_batch {recipe.micro_batch} does not divide batch {recipe.batch}"
-        yield "micro_batch", what, f"one of {', '.join(map(str, _divisors(recipe.batch)))}"
-    if recipe.patch < MIN_PATCH:
-        yield "patch", f"tiles of {recipe.patch} pixels are too small to learn from", f"at least {MIN_PATCH}"
-    elif forward * recipe.patch**2 > MAX_PIXELS:
-        what = f"{forward} tiles of {recipe.patch}×{recipe.patch} pixels at once: no device holds that"
-        yield "patch", what, "are batch and patch swapped? Otherwise set micro_batch"
-    if recipe.stride and recipe.stride > recipe.patch:
-        yield "stride", f"stride {recipe.stride} skips pixels between tiles of {recipe.patch}", "at most the patch"
+    if recipe.stages:
+        together = sum(stage.steps for stage in recipe.stages)
+        if together != recipe.steps:
+            yield "stages", f"the stages take {together} steps of {recipe.steps}", f"steps: {together}"
+        for stage in recipe.parts:
+            yield from (("stages", what, hint) for _, what, hint in _tile_mistakes(stage, recipe.stride))
+    else:
+        yield from _tile_mistakes(recipe.parts[0], recipe.stride)
     if recipe.lr_min > recipe.lr:
         yield "lr_min", f"lr_min {recipe.lr_min:g} is above lr {recipe.lr:g}", "the cosine falls from lr to lr_min"
     if recipe.warmup >= recipe.steps:
         yield "warmup", f"{recipe.warmup} warm-up steps of {recipe.steps} in all", "fewer than steps"
+    if sum(cycle.steps for cycle in recipe.cycles) not in (0, recipe.steps - recipe.warmup):
+        yield "cycles", f"the cycles do not add up to {recipe.steps - recipe.warmup} steps", "steps less warmup"
+    if recipe.warmup + recipe.hold > recipe.steps:
+        yield "hold", f"{recipe.warmup} + {recipe.hold} steps before the rate falls, of {recipe.steps}", "fewer"
     if not all(0 <= beta < 1 for beta in recipe.betas):
         yield "betas", f"betas are in [0, 1), not {list(recipe.betas)}", ""
     names = [(term.part.name, str(term.part.options)) for term in recipe.losses]
@@ -39,16 +42,40 @@ def recipe_mistakes(recipe: Recipe) -> Iterator[Mistake]:
         yield "losses", "a loss is named twice", "add up their weights"
 
 
+def _tile_mistakes(part: Stage, stride: int | None) -> Iterator[Mistake]:
+    """What is wrong with batches and tiles of one part of the training, in which everything is filled in."""
+    assert part.batch is not None, part
+    assert part.patch is not None, part
+    forward = part.micro_batch or part.batch
+    if part.micro_batch and part.batch % part.micro_batch:
+        what = f"micro_batch {part.micro_batch} does not divide batch {part.batch}"
+        yield "micro_batch", what, f"one of {', '.join(map(str, _divisors(part.batch)))}"
+    if part.patch < MIN_PATCH:
+        yield "patch", f"tiles of {part.patch} pixels are too small to learn from", f"at least {MIN_PATCH}"
+    elif forward * part.patch**2 > MAX_PIXELS:
+        what = f"{forward} tiles of {part.patch}×{part.patch} pixels at once: no device holds that"
+        yield "patch", what, "are batch and patch swapped? Otherwise set micro_batch"
+    if stride and stride > part.patch:
+        yield "stride", f"stride {stride} skips pixels between tiles of {part.patch}", "at most the patch"
+
+
 def _divisors(number: int) -> list[int]:
     return [candidate for candidate in range(1, min(number, 4096) + 1) if number % candidate == 0][-6:]
 
 
-def variant_mistakes(variant: VariantMapping) -> Iterator[Mistake]:
-    """A refiner without a prior or the other way round, and settings that do nothing without a refiner."""
+def placements(declared: Mapping[str, Any]) -> tuple[Placement, ...]:
+    """Where a refiner can sit, by what it declares; the first is where it sits when a suite says nothing."""
+    return declared.get("placements", ("image",))
+
+
+def variant_mistakes(variant: VariantMapping, declared: Mapping[str, Any]) -> Iterator[Mistake]:
+    """A refiner without a prior or the other way round, and settings that do nothing, or that it cannot have.
+
+    `declared`: what the refiner says of itself (harness.api.parts.Refiner); empty without one.
+    """
     given = variant.model_fields_set
-    if variant.refiner is not None and variant.prior is None:
-        yield "refiner", f"the refiner {variant.refiner.name} needs a prior", "for a control write prior: random"
-    if variant.refiner is None:
+    refiner = variant.refiner
+    if refiner is None:
         if variant.prior is not None:
             yield "prior", f"the prior {variant.prior.name} has no refiner to guide", "add refiner: ptg_rm"
         if variant.regime != "joint":
@@ -56,5 +83,15 @@ def variant_mistakes(variant: VariantMapping) -> Iterator[Mistake]:
         for name in ("placement", "features"):
             if name in given:
                 yield name, f"{name} does nothing without a refiner", "remove it, or add refiner and prior"
+    elif not declared.get("needs_prior", True):
+        if variant.prior is not None:
+            yield "prior", f"the refiner {refiner.name} brings its own knowledge and takes no prior", "remove prior"
+        if "features" in given:
+            yield "features", f"features does nothing for the refiner {refiner.name}, which takes no prior", "remove it"
+    elif variant.prior is None:
+        yield "refiner", f"the refiner {refiner.name} needs a prior", "for a control write prior: random"
+    if refiner is not None and "placement" in given and variant.placement not in placements(declared):
+        what = f"the refiner {refiner.name} cannot be placed on {variant.placement!r}"
+        yield "placement", what, "it takes " + ", ".join(placements(declared))
     if variant.base_recipe is not None and variant.regime == "joint":
         yield "base_recipe", "regime joint starts from no base cell", "regime: from_base, or regime: frozen"

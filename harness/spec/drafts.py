@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.api.reference import FeaturePolicy, PartRef, Placement, Regime
 from harness.core.yaml import Path
-from harness.spec.cell import Cell
+from harness.spec.cell import Cell, LossTerm
 from harness.spec.schema import RecipeMapping
 
 
@@ -64,6 +64,7 @@ class VariantDraft:
     placement: Placement = "image"
     regime: Regime = "joint"
     features: FeaturePolicy = "tile"
+    losses: tuple[LossTerm, ...] = ()
     base_recipe: Layer | None = None
     label: str | None = None
 

@@ -12,7 +12,7 @@ from harness.core.registry import Registry
 from harness.core.yaml import Path
 from harness.spec.cell import Cell
 from harness.spec.cells import BASE, Cells
-from harness.spec.checks import variant_mistakes
+from harness.spec.checks import placements, variant_mistakes
 from harness.spec.drafts import CellDraft, Layer, VariantDraft
 from harness.spec.labels import label_cells
 from harness.spec.recipes import Recipes
@@ -149,7 +149,7 @@ class _Expansion:
         layers = list(below)
         if "recipe" in choices:
             layers.append(Layer(cast(RecipeMapping, choices["recipe"].value), choices["recipe"].path))
-        recipe = self._recipes.combined(layers)
+        recipe = self._recipes.combined(layers, backbone)
         if task is None or train is None or backbone is None or variant is None or recipe is None or tests is None:
             return
         for seed in combination.seeds:
@@ -170,10 +170,20 @@ class _Expansion:
         refiner = self.resolver.part("refiner", spec.refiner, (*path, "refiner")) if spec.refiner else None
         prior = self.resolver.prior(spec.prior, (*path, "prior")) if spec.prior else None
         whole = self.suite.is_whole(self.suite.tree.nearest(path).path)
-        mistakes = list(variant_mistakes(spec)) if whole else []
+        declared = self.resolver.registry.signature("refiner", refiner.name).declared if refiner else {}
+        mistakes = list(variant_mistakes(spec, declared)) if whole else []
         for name, what, hint in mistakes:
             self.resolver.report((*path, name), what, hint)
         if mistakes or (spec.refiner is None) != (refiner is None) or (spec.prior is None) != (prior is None):
             return None
         base_recipe = Layer(spec.base_recipe, (*path, "base_recipe")) if spec.base_recipe else None
-        return VariantDraft(refiner, prior, spec.placement, spec.regime, spec.features, base_recipe, spec.label)
+        return VariantDraft(
+            refiner=refiner,
+            prior=prior,
+            placement=spec.placement if "placement" in spec.model_fields_set else placements(declared)[0],
+            regime=spec.regime,
+            features=spec.features,
+            losses=self.resolver.losses(declared.get("losses", ())),
+            base_recipe=base_recipe,
+            label=spec.label,
+        )

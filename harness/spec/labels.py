@@ -11,6 +11,7 @@ from harness.core.identity import canonical_json
 from harness.core.registry import Registry
 from harness.core.signature import REQUIRED
 from harness.spec.cell import Cell
+from harness.spec.checks import placements
 from harness.spec.drafts import CellDraft, PriorDraft, VariantDraft
 from harness.spec.explain import flatten
 from harness.spec.resolved import Labels
@@ -53,10 +54,12 @@ class Names:
         """`base`, `ptg_rm+shuffled(nss)`, `ptg_rm+nss from_base`, …"""
         if draft.label:
             return draft.label
-        if draft.refiner is None or draft.prior is None:
+        if draft.refiner is None:
             return "base"
-        words = [f"{self.part('refiner', draft.refiner)}+{self._prior(draft.prior)}"]
-        words += [f"@{draft.placement}"] if draft.placement != "image" else []
+        prior = f"+{self._prior(draft.prior)}" if draft.prior else ""
+        words = [self.part("refiner", draft.refiner) + prior]
+        usual = placements(self._registry.signature("refiner", draft.refiner.name).declared)[0]
+        words += [f"@{draft.placement}"] if draft.placement != usual else []
         words += [f"prior:{draft.features}"] if draft.features != "tile" else []
         words += [draft.regime] if draft.regime != "joint" else []
         return " ".join(words)

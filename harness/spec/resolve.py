@@ -16,6 +16,7 @@ from harness.core.identity import canonical_json, digest, file_sha256
 from harness.core.registry import Registry
 from harness.core.signature import Signature
 from harness.core.yaml import Path
+from harness.spec.cell import LossTerm
 from harness.spec.drafts import Layer, PriorDraft, SourceDraft
 from harness.spec.options import Filled, fill
 from harness.spec.schema import CellMapping, PartMapping, Prior, SuiteFile
@@ -69,6 +70,16 @@ class Resolver:
             self.report(path, f"data set {ref.name} has no split {split!r}", f"it has {', '.join(splits)}")
             return None
         return ref
+
+    def losses(self, declared: Sequence[Any]) -> tuple[LossTerm, ...]:
+        """Losses that a part declares: (name, weight) or (name, weight, options). Mistakes in them are the part's."""
+        terms = []
+        for name, weight, *options in declared:
+            spec = PartMapping.model_validate({"name": name, **(options[0] if options else {})})
+            part = self.part("loss", spec, ())
+            if part is not None:
+                terms.append(LossTerm(part=part, weight=weight))
+        return tuple(terms)
 
     def prior(self, spec: PartMapping, path: Path) -> PriorDraft | None:
         """A prior, with the prior that it is made of and the cell that it needs."""

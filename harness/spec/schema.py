@@ -26,7 +26,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from harness.api.reference import FeaturePolicy, Placement, Regime
 from harness.core.errors import Problem
 from harness.core.yaml import Node, Path, Place
-from harness.spec.cell import Recipe
+from harness.spec.cell import Recipe, Stage
 from harness.spec.resolved import Run
 
 AXES = ("task", "dataset", "backbone", "variant", "recipe")
@@ -92,13 +92,23 @@ Loss: TypeAlias = Annotated[LossMapping, _Kind("loss")]
 Metric: TypeAlias = Annotated[str, Field(json_schema_extra={"x-kind": "metric"})]
 
 
+class StageMapping(Stage):
+    """A part of the training, with losses by name. What it leaves out is the recipe's."""
+
+    model_config = ConfigDict(strict=True)
+
+    losses: tuple[Loss, ...] | None = Field(None, min_length=1)  # type: ignore[assignment]
+
+
 class RecipeMapping(Recipe):
     """How cells are trained. What is left out comes from the block, else from the suite's defaults, else from here."""
 
     model_config = ConfigDict(strict=True)
 
     losses: tuple[Loss, ...] = Field((), min_length=1)  # type: ignore[assignment]
-    """Terms of the training loss, which are summed; charbonnier when left out."""
+    """Terms of the training loss, which are summed; when left out the network's own, else charbonnier."""
+    stages: tuple[StageMapping, ...] = ()
+    """Parts of the training one after the other, `steps` in all; one whole when left out."""
     label: str | None = None
     """How tables tell this recipe from another one."""
 
@@ -117,7 +127,7 @@ class VariantMapping(Spec):
     refiner: Refiner | None = None
     prior: Prior | None = None
     placement: Placement = "image"
-    """Where the refiner sits: on the image, or on the backbone's deepest feature map."""
+    """Where the refiner sits: on the image, or on the backbone's features. Its own first choice when left out."""
     regime: Regime = "joint"
     """joint: both from scratch; from_base: both from the trained base cell on; frozen: only the refiner learns."""
     features: FeaturePolicy = "tile"

@@ -81,6 +81,8 @@ class Other:
 class Refine:
     """Refiner."""
 
+    placements = ("image", "features")
+
     def __init__(self, prior_dim: int, *, head: Literal["mask", "residual"] = "mask") -> None: ...
 
 

@@ -107,6 +107,12 @@ CHANGED: dict[str, Any] = {
     "micro_batch": 2,
     "refined_weight": 0.5,
     "losses": ["l1"],
+    "mixup": 1.2,
+    "hold": 3,
+    "cycles": [{"steps": 100, "lr_min": 1e-4}, {"steps": 200, "lr_min": 1e-6}],
+    "milestones": [10],
+    "gamma": 0.1,
+    "stages": [{"steps": 100, "patch": 32}, {"steps": 200, "losses": ["l1"]}],
 }
 
 
