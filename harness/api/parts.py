@@ -135,6 +135,8 @@ class Capabilities:
     """Module names whose outputs (B×C×h×w) a refiner or the `restoration` prior may read, deepest last."""
     licence: str = ""
     paper: str = ""
+    decoder: tuple[str, ...] = ()
+    """Module names of decoder features (B×C×h×w), coarse to fine, that a refiner may edit."""
     reimplemented: bool = False
     """Written from the published description alone, with no official network to compare with; tables say so."""
 
@@ -248,8 +250,8 @@ class ViewLoss(Protocol):
 class Adversary(ViewLoss, Protocol):
     """A loss with a network of its own, which is trained beside the model: Adam at `lr` and `betas`.
 
-    `of` is the model's loss; the network's parameters get no gradient from it. `learn` is the network's own loss, on a
-    view without gradients, after the model's step.
+    `of` is the model's loss; the network's parameters get no gradient from it. `learn` is the network's own loss, on
+    the same view without gradients. Its rate falls as the recipe's does.
     """
 
     lr: float

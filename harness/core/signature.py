@@ -90,11 +90,10 @@ def _options(arguments: ast.arguments) -> dict[str, Option]:
 def _declared(body: list[ast.stmt]) -> dict[str, Any]:
     found = {}
     for node in body:
-        target = node.target if isinstance(node, ast.AnnAssign) else None
-        target = node.targets[0] if isinstance(node, ast.Assign) else target
-        value = getattr(node, "value", None)
-        if isinstance(target, ast.Name) and target.id in DECLARED and value is not None:
-            found[target.id] = ast.literal_eval(value)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            name = ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
+            if name in DECLARED:
+                found[name] = ast.literal_eval(node.value)
     return found
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from harness.api.parts import Prior
+from harness.api.parts import Prior, Reads
 from harness.core.errors import HarnessError
 from harness.core.identity import file_sha256
 from harness.core.paths import Layout
@@ -43,15 +44,18 @@ def run(job: Job, context: Context) -> None:
         log.info("cell %s is trained already", cell.id)
         return
     accelerator = start_accelerator(cell.recipe.precision, gpus=job.run.gpus)
-    inputs = open_inputs(cell.train_set, cell.train_features(), layout.data)
+    opened = {
+        samples: open_inputs(samples, cell.train_features(samples), layout.data) for samples in set(cell.train_sets)
+    }
+    inputs = [opened[samples] for samples in cell.train_sets]
     prior = _live_prior(cell, context, accelerator.device)
-    model = _build(cell, context, inputs, prior)
+    model = _build(cell, context, inputs[-1], prior)
     journal = Journal(layout, cell.id, job.id, writes=accelerator.is_main_process)
     ranks = {"rank": accelerator.process_index, "world": accelerator.num_processes}
     progress = train(
         cell,
         model,
-        lambda position: _loader(cell, inputs, position, **ranks),
+        lambda stage, position, reads: _loader(cell, stage, inputs[stage], position, reads, **ranks),
         accelerator,
         registry=context.registry,
         run=job.run,
@@ -99,30 +103,36 @@ def _base_checkpoint(cell: Cell, layout: Layout) -> Path:
     return layout.final_weights(cell.base.id)
 
 
-def _loader(cell: Cell, inputs: Inputs, position: int, *, rank: int, world: int) -> TrainLoader:
-    recipe = cell.recipe
+def _loader(
+    cell: Cell, stage: int, inputs: Inputs, position: int, reads: Collection[Reads], *, rank: int, world: int
+) -> TrainLoader:
+    batch = cell.recipe.parts[stage].batch
+    assert batch is not None, stage
     return TrainLoader(
         inputs.shards,
         inputs.features,
-        batch=recipe.batch,
+        batch=batch,
         seed=cell.seed,
-        augment=recipe.augment,
+        augment=cell.recipe.augment,
         rank=rank,
         world=world,
         position=position,
+        reads=reads,
     )
 
 
 def _finish(
-    job: Job, cell: Cell, model: RestorationModel, progress: Progress, inputs: Inputs, context: Context
+    job: Job, cell: Cell, model: RestorationModel, progress: Progress, inputs: Sequence[Inputs], context: Context
 ) -> None:
     """Weights, then record, then the step folders go: a crash in between trains the last steps again, no more."""
     layout, old = context.layout, context.record(cell.id)
     sha256 = save_weights(model, layout.final_weights(cell.id))
     backbone, added = model.parameter_counts()
+    data = {name: sha256 for each in inputs for name, sha256 in each.data.items()}
+    weights = {name: sha256 for each in inputs for name, sha256 in each.weights.items()} | _weights(cell, layout)
     training = Training(
         steps=progress.step,
-        images=progress.step * cell.recipe.batch,
+        images=cell.recipe.images,
         seconds=progress.seconds,
         final_loss=progress.final_loss,
         backbone_parameters=backbone,
@@ -134,7 +144,7 @@ def _finish(
         status="trained",
         labels=job.labels.model_dump() if job.labels else {},
         cell=cell.model_dump(mode="json"),
-        provenance=provenance(threads=job.run.cpus, data=inputs.data, weights=inputs.weights | _weights(cell, layout)),
+        provenance=provenance(threads=job.run.cpus, data=data, weights=weights),
         training=training,
         attempts=old.attempts if old else (),
     )

@@ -5,12 +5,12 @@ Shape letters: B batch, C channels, H height, W width, D prior width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from math import lcm
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -34,24 +34,35 @@ BACKBONE = "backbone."
 class RestorationModel(nn.Module):
     """F alone, or F and R. Its state dict is what a cell's checkpoint holds.
 
-    With `frozen`, F takes no part in training: no gradients, and evaluation mode even after `train()`. With `tap`, R
-    edits that module's output inside F, so that F's result is the refined restoration; eq. 8 then has one term.
+    With `frozen`, F takes no part in training: no gradients, and evaluation mode even after `train()`. With `taps`, R
+    edits those modules' outputs inside F, so that F's result is the refined restoration; eq. 8 then has one term.
     """
 
     def __init__(
-        self, backbone: nn.Module, refiner: nn.Module | None = None, *, frozen: bool = False, tap: str | None = None
+        self,
+        backbone: nn.Module,
+        refiner: nn.Module | None = None,
+        *,
+        frozen: bool = False,
+        taps: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.backbone = freeze(backbone) if frozen else backbone
         self.refiner = refiner
         self.frozen = frozen
-        self.tap = tap
+        self.taps = tuple(taps)
+
+    @property
+    def reads_truth(self) -> bool:
+        """Whether training has to give the truth to `forward`."""
+        return bool(getattr(self.refiner, "reads_truth", False))
 
     @property
     def capabilities(self) -> Capabilities:
         """The backbone's, with a size multiple that suits the refiner too."""
         own = _capabilities(self.backbone)
-        other = 1 if self.tap else getattr(self.refiner, "size_multiple", 1)
+        whole_map = self.taps and not getattr(self.refiner, "decoder", False)
+        other = 1 if whole_map else getattr(self.refiner, "size_multiple", 1)
         return replace(own, size_multiple=lcm(own.size_multiple, other), min_size=max(own.min_size, other))
 
     @property
@@ -68,20 +79,37 @@ class RestorationModel(nn.Module):
             self.backbone.eval()
         return self
 
-    def forward(self, lq_BCHW: Tensor, prior_BD: Tensor | None = None) -> Restored:
-        """Degraded images, sides multiples of `size_multiple`, and their prior vectors where there is a refiner."""
-        if self.refiner is not None and prior_BD is None:
-            raise HarnessError(f"{type(self.refiner).__name__} needs the images' prior vectors")
-        if self.refiner is not None and self.tap is not None:
-            # A frozen F still carries gradients from its result to R inside it.
-            edit: Callable[[Tensor, Tensor | None], Tensor] = self.refiner.edit  # type: ignore[assignment]
-            with edited(self.backbone, self.tap, lambda features: edit(features, prior_BD)):
-                return Restored(self.backbone(lq_BCHW))
+    def forward(self, lq_BCHW: Tensor, prior_BD: Tensor | None = None, truth_BCHW: Tensor | None = None) -> Restored:
+        """Degraded images, sides multiples of `size_multiple`, and their prior vectors where the refiner needs them.
+
+        `truth_BCHW`: for a refiner that reads it in training. What the networks' `outputs` give beside restorations is
+        in `made`, in training only.
+        """
+        refiner = self.refiner
+        if refiner is not None and prior_BD is None and getattr(refiner, "needs_prior", True):
+            raise HarnessError(f"{type(refiner).__name__} needs the images' prior vectors")
+        if refiner is not None and self.taps:
+            edits, made = _edits(refiner, lq_BCHW, prior_BD, truth_BCHW)
+            with ExitStack() as stack:
+                for tap, edit in zip(self.taps, edits, strict=True):
+                    stack.enter_context(edited(self.backbone, tap, edit))
+                # A frozen F still carries gradients from its result to R inside it.
+                restored_BCHW, inside = self._run(self.backbone, lq_BCHW)
+            return Restored(restored_BCHW, made=inside | dict(made))
         with torch.no_grad() if self.frozen else nullcontext():
-            initial_BCHW = self.backbone(lq_BCHW)
-        if self.refiner is None:
-            return Restored(initial_BCHW)
-        return Restored(initial_BCHW, self.refiner(lq_BCHW, initial_BCHW, prior_BD))
+            initial_BCHW, made = self._run(self.backbone, lq_BCHW)
+        if refiner is None:
+            return Restored(initial_BCHW, made=made)
+        refined_BCHW, more = self._run(refiner, lq_BCHW, initial_BCHW, prior_BD)
+        return Restored(initial_BCHW, refined_BCHW, made | more)
+
+    def _run(self, network: nn.Module, *given: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
+        """A network's restoration, and in training whatever else it says it made."""
+        outputs: Callable[..., dict[str, Any]] | None = getattr(network, "outputs", None) if self.training else None
+        if outputs is None:
+            return network(*given), {}
+        made = dict(outputs(*given))
+        return made.pop("restored"), made
 
 
 def build_model(cell: Cell, registry: Registry, prior_dim: int | None) -> RestorationModel:
@@ -93,9 +121,24 @@ def build_model(cell: Cell, registry: Registry, prior_dim: int | None) -> Restor
     if cell.backbone is None:
         raise HarnessError(f"cell {cell.id} is the degraded input: it has no network")
     backbone = _seeded(seed("init", cell.id), _maker(registry, "backbone", cell.backbone))
-    tap = _deepest_tap(backbone) if cell.variant.placement == "features" else None
-    refiner = _build_refiner(cell, registry, prior_dim, _channels(backbone, tap) if tap else None)
-    return RestorationModel(backbone, refiner, frozen=cell.variant.regime == "frozen", tap=tap)
+    if cell.variant.refiner is None:
+        return RestorationModel(backbone)
+    kind = registry.load("refiner", cell.variant.refiner.name)
+    _check_placement(cell.variant, kind)
+    given: list[Any] = []
+    if getattr(kind, "needs_prior", True):
+        if prior_dim is None:
+            raise HarnessError(
+                f"refiner {cell.variant.refiner.name!r} needs a prior", hint="give the variant a `prior`"
+            )
+        given.append(prior_dim)
+    taps = _taps(backbone, decoder=getattr(kind, "decoder", False)) if cell.variant.placement == "features" else ()
+    if taps:
+        channels = _channels(backbone, taps)
+        given.append(channels if getattr(kind, "decoder", False) else channels[-1])
+    made = _maker(registry, "refiner", cell.variant.refiner, *given)
+    refiner = _seeded(seed("init", cell.id, "refiner"), made)
+    return RestorationModel(backbone, refiner, frozen=cell.variant.regime == "frozen", taps=taps)
 
 
 def start_from_base(model: RestorationModel, checkpoint: Path) -> None:
@@ -113,33 +156,41 @@ def _capabilities(backbone: nn.Module) -> Capabilities:
     return can
 
 
-def _deepest_tap(backbone: nn.Module) -> str:
-    taps = _capabilities(backbone).taps
+def _edits(
+    refiner: nn.Module, lq_BCHW: Tensor, prior_BD: Tensor | None, truth_BCHW: Tensor | None
+) -> tuple[Sequence[Callable[[Tensor], Tensor]], dict[str, Any]]:
+    """What a refiner does to each tap, and what its losses read."""
+    module: Any = refiner
+    if getattr(refiner, "decoder", False):
+        edits, made = module.edits(lq_BCHW, prior_BD, truth_BCHW)
+        return edits, made
+    return [lambda features: module.edit(features, prior_BD)], {}
+
+
+def _taps(backbone: nn.Module, *, decoder: bool) -> tuple[str, ...]:
+    """The modules that a refiner on `features` edits: the deepest tap, or every decoder feature."""
+    can = _capabilities(backbone)
+    taps = can.decoder if decoder else can.taps[-1:]
     if not taps:
-        raise HarnessError(f"{type(backbone).__name__} declares no tap", hint="placement: image")
-    return taps[-1]
+        what = "decoder features" if decoder else "tap"
+        raise HarnessError(
+            f"{type(backbone).__name__} declares no {what}", hint="another backbone, or placement: image"
+        )
+    return taps
 
 
-def _channels(backbone: nn.Module, tap: str) -> int:
-    """Channels of a tap's map, found by restoring the smallest image."""
+def _channels(backbone: nn.Module, taps: Sequence[str]) -> tuple[int, ...]:
+    """Channels of the taps' maps, found by restoring the smallest image."""
     can = _capabilities(backbone)
     side = -(-max(can.min_size, 16) // can.size_multiple) * can.size_multiple
     training = backbone.training
-    with tapped(backbone.eval(), tap) as features, torch.no_grad(), torch.random.fork_rng(devices=[]):
-        backbone(torch.full((1, can.channels_in, side, side), 0.5))
+    with ExitStack() as stack:
+        maps = [stack.enter_context(tapped(backbone, tap)) for tap in taps]
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        with torch.no_grad():
+            backbone.eval()(torch.full((1, can.channels_in, side, side), 0.5))
     backbone.train(training)
-    return features[0].shape[1]
-
-
-def _build_refiner(cell: Cell, registry: Registry, prior_dim: int | None, channels: int | None) -> nn.Module | None:
-    variant = cell.variant
-    if variant.refiner is None:
-        return None
-    if prior_dim is None:
-        raise HarnessError(f"refiner {variant.refiner.name!r} needs a prior", hint="give the variant a `prior`")
-    _check_placement(variant, registry.load("refiner", variant.refiner.name))
-    given = (prior_dim,) if channels is None else (prior_dim, channels)
-    return _seeded(seed("init", cell.id, "refiner"), _maker(registry, "refiner", variant.refiner, *given))
+    return tuple(features[0].shape[1] for features in maps)
 
 
 def _check_placement(variant: Variant, refiner: type) -> None:
@@ -151,7 +202,7 @@ def _check_placement(variant: Variant, refiner: type) -> None:
         )
 
 
-def _maker(registry: Registry, kind: str, part: PartRef, *given: int) -> Callable[[], nn.Module]:
+def _maker(registry: Registry, kind: str, part: PartRef, *given: Any) -> Callable[[], nn.Module]:
     return lambda: registry.load(kind, part.name)(*given, **part.arguments)
 
 

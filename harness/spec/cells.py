@@ -46,7 +46,7 @@ class Cells:
                 return
             base = self._base(task, train, backbone, base_recipe, seed)
             yield CellDraft(base, BASE, (), listed=False)
-        needed = variant.prior and variant.prior.any_source
+        needed = variant.prior.any_source if variant.prior else None
         if needed is not None:
             source = self._source(needed, train, layers, seed)
             if source is None:

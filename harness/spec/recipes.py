@@ -35,7 +35,7 @@ class Recipes:
 
         Without a backbone (its name was a mistake) the mistakes of the layers are found all the same.
         """
-        name = backbone and backbone.name
+        name = None if backbone is None else backbone.name
         key = (name, *(layer.path for layer in layers))
         if key not in self._by_layers:
             self._by_layers[key] = self._combine(layers, name)

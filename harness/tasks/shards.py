@@ -135,13 +135,24 @@ class RawSample:
 
     def decode(self, manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
         """(lq, gt) as H×W×3 arrays. Raises DataError naming shard and key when the bytes are damaged."""
-        try:
-            lq, gt = decode(self.lq, manifest.lq_codec), decode(self.gt, manifest.gt_codec)
-        except ValueError as error:
-            raise _damaged(self.url, f"sample {self.key!r} cannot be decoded ({error})") from error
+        lq, gt = self.degraded(manifest), self.clean(manifest)
         if lq.shape != gt.shape:
             raise _damaged(self.url, f"sample {self.key!r} pairs {_size(lq)} with {_size(gt)} pixels")
         return lq, gt
+
+    def degraded(self, manifest: Manifest) -> np.ndarray:
+        """The degraded image alone; the clean one's bytes are not looked at."""
+        return self._decoded(self.lq, manifest.lq_codec)
+
+    def clean(self, manifest: Manifest) -> np.ndarray:
+        """The clean image alone."""
+        return self._decoded(self.gt, manifest.gt_codec)
+
+    def _decoded(self, content: bytes, codec: Codec) -> np.ndarray:
+        try:
+            return decode(content, codec)
+        except ValueError as error:
+            raise _damaged(self.url, f"sample {self.key!r} cannot be decoded ({error})") from error
 
 
 def to_float(image: np.ndarray) -> np.ndarray:

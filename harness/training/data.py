@@ -3,18 +3,20 @@
 Order and orientation depend on the prepared set and the seed alone: not on the number of processes, the prior, or the
 machine. So every variant of a backbone sees the same samples in the same order, and a stream that starts again at a
 position goes on with the very sample that would have come next.
+
+What no loss reads is not decoded: without a loss on pairs no clean image of a degraded one is ever looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Collection, Generator, Iterator
+from contextlib import ExitStack, closing
 from itertools import count, islice
 
 import numpy as np
 import torch
 
-from harness.api.parts import Batch
+from harness.api.parts import Batch, Reads
 from harness.api.reference import ORIENTATIONS, Augment
 from harness.core.errors import DataError, HarnessError
 from harness.core.identity import seed as named_seed
@@ -36,8 +38,11 @@ class TrainLoader:
     next `batch` samples of it, rank r the r-th part of `world` equal ones. `position` counts the samples of the global
     stream up to the end of the last batch given; a loader made with that position goes on from there.
 
+    `reads`: what the losses read. With "unpaired" every other scene gives degraded images and the rest clean ones, in a
+    stream of their own, so that no scene is seen in both forms.
+
     Raises HarnessError when `batch` is no multiple of `world` or the set holds whole images, DataError when a shard is
-    damaged or the features were made from another set.
+    damaged, the features were made from another set, or one scene is all there is for unpaired images.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class TrainLoader:
         rank: int = 0,
         world: int = 1,
         position: int = 0,
+        reads: Collection[Reads] = frozenset[Reads]({"pair"}),
     ) -> None:
         prepared = shards.manifest.set
         where = f"prepared set {prepared.name}/{prepared.split}"
@@ -68,6 +74,11 @@ class TrainLoader:
         self._batch, self._seed, self._rank, self._world = batch, seed, rank, world
         self._orientations = ORIENTATIONS[augment]
         self._starts = np.cumsum([0, *(shard.samples for shard in shards.manifest.shards)])
+        self._paired = "pair" in reads
+        self._rows, self._clean_rows = np.ones(len(shards), bool), None
+        if "unpaired" in reads:
+            self._clean_rows = _every_other_scene(shards, where)
+            self._rows = ~self._clean_rows
 
     def __iter__(self) -> Generator[Batch, None, None]:
         """From `position` on. The next batches are read and decoded in a thread, which ends with the iteration."""
@@ -78,19 +89,25 @@ class TrainLoader:
                 yield batch
 
     def _batches(self, start: int) -> Generator[Batch, None, None]:
-        with closing(self._samples(start)) as samples:
-            while True:
-                yield self._assemble(list(islice(samples, self._batch // self._world)))
-
-    def _samples(self, start: int) -> Generator[tuple[int, int, RawSample], None, None]:
-        """This rank's share of the global stream: (epoch, row, undecoded sample)."""
         share = self._batch // self._world
-        for epoch in count(start // len(self.shards)):
-            shard_order, order = epoch_order(self.shards, self._seed, epoch)
+        with ExitStack() as stack:
+            samples = stack.enter_context(closing(self._samples(start, self._rows, "order")))
+            clean: Iterator[tuple[int, int, RawSample]] = iter(())
+            if self._clean_rows is not None:
+                clean = stack.enter_context(closing(self._samples(start, self._clean_rows, "clean")))
+            while True:
+                yield self._assemble(list(islice(samples, share)), list(islice(clean, share)))
+
+    def _samples(self, start: int, rows: np.ndarray, name: str) -> Generator[tuple[int, int, RawSample], None, None]:
+        """This rank's share of a global stream of some rows: (epoch, row, undecoded sample)."""
+        share = self._batch // self._world
+        for epoch in count(start // int(rows.sum())):
+            shard_order, order = epoch_order(self.shards, self._seed, epoch, name)
+            order = order[rows[order]]
             places = epoch * len(order) + np.arange(len(order)) - start
             mine = (places >= 0) & (places % self._batch // share == self._rank)
-            with closing(self._read(shard_order, order[mine])) as rows:
-                for row, sample in rows:
+            with closing(self._read(shard_order, order[mine])) as found:
+                for row, sample in found:
                     yield epoch, row, sample
 
     def _read(self, shard_order: np.ndarray, order: np.ndarray) -> Generator[tuple[int, RawSample], None, None]:
@@ -114,35 +131,41 @@ class TrainLoader:
                     if wanted[row]:
                         yield row, sample
 
-    def _assemble(self, samples: list[tuple[int, int, RawSample]]) -> Batch:
+    def _assemble(self, samples: list[tuple[int, int, RawSample]], clean: list[tuple[int, int, RawSample]]) -> Batch:
+        manifest = self.shards.manifest
         lqs, gts, priors = [], [], []
         for epoch, row, raw in samples:
             orientation = self._orientation(epoch, raw.key)
-            lq, gt = raw.decode(self.shards.manifest)
+            if self._paired:
+                lq, gt = raw.decode(manifest)
+                gts.append(orient(gt, orientation))
+            else:
+                lq = raw.degraded(manifest)
             lqs.append(orient(lq, orientation))
-            gts.append(orient(gt, orientation))
             if self.features is not None:
                 shard = int(np.searchsorted(self._starts, row, side="right")) - 1
                 priors.append(self.features.row(shard, row - int(self._starts[shard]), orientation))
+        others = [orient(raw.clean(manifest), self._orientation(epoch, raw.key)) for epoch, _, raw in clean]
         return Batch(
             lq_BCHW=_stack(lqs),
-            gt_BCHW=_stack(gts),
+            gt_BCHW=_stack(gts) if gts else None,
             prior_BD=torch.from_numpy(np.stack(priors)) if priors else None,
             keys=[raw.key for _, _, raw in samples],
+            clean_BCHW=_stack(others) if others else None,
         )
 
     def _orientation(self, epoch: int, key: str) -> int:
         return named_seed("orient", self.shards.manifest.set.name, self._seed, epoch, key) % self._orientations
 
 
-def epoch_order(shards: ShardSet, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-    """(order of the shards, order of the rows) of one epoch.
+def epoch_order(shards: ShardSet, seed: int, epoch: int, name: str = "order") -> tuple[np.ndarray, np.ndarray]:
+    """(order of the shards, order of the rows) of one epoch of the stream of that name.
 
     Shards are permuted; then rows leave a bounded buffer at random, each replaced by the next row of the shards. So no
     sample is needed before its shard comes, and at most a buffer of them waits.
     """
     manifest = shards.manifest
-    random = np.random.default_rng(named_seed("order", manifest.set.name, seed, epoch))
+    random = np.random.default_rng(named_seed(name, manifest.set.name, seed, epoch))
     shard_order = random.permutation(len(manifest.shards))
     starts = np.cumsum([0, *(shard.samples for shard in manifest.shards)])
     arriving = np.concatenate([np.arange(starts[shard], starts[shard + 1]) for shard in shard_order]).tolist()
@@ -158,6 +181,15 @@ def epoch_order(shards: ShardSet, seed: int, epoch: int) -> tuple[np.ndarray, np
 def buffer_samples(samples: int, size: int) -> int:
     """Samples in the shuffle buffer of a set that has `samples` in `size` bytes: a property of the set alone."""
     return max(1, min(SHUFFLE_SAMPLES, samples, SHUFFLE_BYTES * samples // max(size, 1)))
+
+
+def _every_other_scene(shards: ShardSet, where: str) -> np.ndarray:
+    """Mask of the rows whose clean images stand for unpaired ones."""
+    scenes = [row.scene for row in shards.rows]
+    chosen = set(sorted(set(scenes))[1::2])
+    if not chosen:
+        raise DataError("unpaired clean images need two scenes or more", where=where, hint="another data set")
+    return np.array([scene in chosen for scene in scenes])
 
 
 def _stack(images: list[np.ndarray]) -> torch.Tensor:

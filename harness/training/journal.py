@@ -47,17 +47,17 @@ class LossCurve:
     The sum stays on the device; reading it waits for the device, so it is read only for a line or a checkpoint.
     """
 
-    def __init__(self, journal: Journal, accelerator: Accelerator, *, batch: int, pending: tuple[float, int]) -> None:
-        self._journal, self._accelerator, self._batch = journal, accelerator, batch
+    def __init__(self, journal: Journal, accelerator: Accelerator, *, pending: tuple[float, int]) -> None:
+        self._journal, self._accelerator = journal, accelerator
         self._sum = torch.tensor(pending[0], dtype=torch.float32, device=accelerator.device)
         self._steps = pending[1]
-        self._timed_steps, self._since = 0, time.perf_counter()
+        self._timed_images, self._since = 0, time.perf_counter()
 
-    def add(self, loss: Tensor) -> None:
-        """Counts one step's loss."""
+    def add(self, loss: Tensor, *, images: int) -> None:
+        """Counts one step's loss, and the images of its batch over all processes."""
         self._sum += loss
         self._steps += 1
-        self._timed_steps += 1
+        self._timed_images += images
 
     def pending(self, step: int) -> tuple[float, int]:
         """This rank's sum and number of steps since the last line. Raises HarnessError (kind `nan`)."""
@@ -73,10 +73,10 @@ class LossCurve:
         if not math.isfinite(mean):
             raise not_finite("the loss", step)
         now = time.perf_counter()
-        speed = self._timed_steps * self._batch / max(now - self._since, 1e-9)
+        speed = self._timed_images / max(now - self._since, 1e-9)
         self._journal.write("step", step=step, steps=steps, loss=mean, lr=lr, images_per_s=round(speed, 2))
         self._sum.zero_()
-        self._steps, self._timed_steps, self._since = 0, 0, now
+        self._steps, self._timed_images, self._since = 0, 0, now
         return mean
 
 

@@ -1,4 +1,4 @@
-"""The training loop, the same for every backbone, refiner and regime.
+"""The training loop, the same for every backbone, refiner, regime and stage.
 
 The memory layout is left to the networks: channels_last makes Restormer faster and NAFNet slower on a CPU, so a network
 that gains converts itself and its input. Threads are the job's (harness.jobs.run).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -17,21 +17,29 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import nn
-from torch.optim import Optimizer
 
+from harness.api.parts import Reads
 from harness.core.identity import seed
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.spec.cell import Cell
 from harness.spec.resolved import Run
-from harness.training.checkpoint import find_checkpoint, load_model, random_state, set_random_state, write_checkpoint
+from harness.training.checkpoint import (
+    Found,
+    find_checkpoint,
+    load_model,
+    random_state,
+    set_random_state,
+    write_checkpoint,
+)
 from harness.training.data import TrainLoader
 from harness.training.journal import Journal, LossCurve, not_finite
-from harness.training.optim import build_optimizer, learning_rate, set_learning_rate
-from harness.training.step import EncodeLive, Stepper, build_objective
+from harness.training.optim import set_learning_rate
+from harness.training.stages import Part, choose_learning, spans
+from harness.training.step import EncodeLive
 
-OpenLoader = Callable[[int], TrainLoader]
-"""The training data from a position of the global sample stream on."""
+OpenLoader = Callable[[int, int, Collection[Reads]], TrainLoader]
+"""(stage, position, what the losses read) to the training data from that position of the stage's sample stream on."""
 
 
 @dataclass
@@ -40,6 +48,7 @@ class Progress:
 
     step: int = 0
     position: int = 0
+    """In the sample stream of the stage that `step` lies in; every stage has a stream of its own."""
     seconds: float = 0.0
     final_loss: float = math.nan
     pending: tuple[float, int] = (0.0, 0)
@@ -67,28 +76,44 @@ def train(
     recipe = cell.recipe
     torch.manual_seed(seed("train", cell.id, accelerator.process_index))
     model.to(accelerator.device).train()
-    optimizer = build_optimizer(recipe, model.parameters())
-    objective = build_objective(recipe, registry, accelerator.device)
-    prepared, stepped = accelerator.prepare(model, optimizer)
-    stepper = Stepper(accelerator, prepared, stepped, objective, recipe.micro_batch, recipe.clip_grad, encode_live)
-    progress = _resume(cell, model, optimizer, accelerator, layout, journal)
-    curve = LossCurve(journal, accelerator, batch=recipe.batch, pending=progress.pending)
-    loader = open_loader(progress.position)
+    learnable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    found = _newest(cell, layout, journal)
+    if found is not None:
+        load_model(found, model)
+    progress = Progress() if found is None else _progress(found, accelerator)
+    curve = LossCurve(journal, accelerator, pending=progress.pending)
     began = time.perf_counter() - progress.seconds
-    with closing(iter(loader)) as batches:
-        for step, batch in zip(range(progress.step + 1, recipe.steps + 1), batches, strict=False):
-            lr = learning_rate(recipe, step)
-            set_learning_rate(optimizer, lr)
-            curve.add(stepper(batch))
-            if step % run.log_every == 0 or step == recipe.steps:
-                progress.final_loss = curve.write(step, steps=recipe.steps, lr=lr)
-            if step % run.checkpoint_every == 0 or step == recipe.steps:
-                progress.step, progress.position = step, loader.position
-                progress.seconds, progress.pending = time.perf_counter() - began, curve.pending(step)
-                _check_weights(model, step)
-                if step < recipe.steps:
-                    _save(layout, cell, model, optimizer, progress, accelerator)
-                    journal.write("checkpoint", step=step)
+    part: Part | None = None
+    for span in spans(recipe):
+        if span.last <= progress.step:
+            continue
+        if not choose_learning(model, learnable, span.stage.learns):
+            journal.write("warning", step=span.first, message=f"stage {span.number} is left out: nothing learns in it")
+            progress.step = span.last
+            continue
+        part = Part.after(part, span, cell, model, registry, accelerator)
+        if found is not None:
+            part.load(found.state, found.step, accelerator)
+            found = None
+        stepper = part.stepper(cell, accelerator, encode_live, gives_truth=getattr(model, "reads_truth", False))
+        reads: frozenset[Reads] = part.objective.reads
+        reads |= {"pair"} if stepper.gives_truth else set()
+        loader = open_loader(span.number, progress.position if progress.step > span.first else 0, reads)
+        with closing(iter(loader)) as batches:
+            for step, batch in zip(range(progress.step + 1, span.last + 1), batches, strict=False):
+                lr = span.learning_rate(step)
+                set_learning_rate(part.optimizer, lr)
+                curve.add(stepper(batch, step, rate=lr / span.peak), images=span.batch)
+                if step % run.log_every == 0 or step == recipe.steps:
+                    progress.final_loss = curve.write(step, steps=recipe.steps, lr=lr)
+                if step % run.checkpoint_every == 0 or step == recipe.steps:
+                    progress.step, progress.position = step, loader.position
+                    progress.seconds, progress.pending = time.perf_counter() - began, curve.pending(step)
+                    _check_weights(model, step)
+                    if step < recipe.steps:
+                        _save(layout, cell, model, part, progress, accelerator)
+                        journal.write("checkpoint", step=step)
+        progress.step = span.last
     return progress
 
 
@@ -99,7 +124,7 @@ def _check_weights(model: nn.Module, step: int) -> None:
 
 
 def _save(
-    layout: Layout, cell: Cell, model: nn.Module, optimizer: Optimizer, progress: Progress, accelerator: Accelerator
+    layout: Layout, cell: Cell, model: nn.Module, part: Part, progress: Progress, accelerator: Accelerator
 ) -> None:
     ranks = gather_object([{"random": random_state(), "pending": progress.pending}])
     if accelerator.is_main_process:
@@ -107,7 +132,8 @@ def _save(
             "position": progress.position,
             "seconds": progress.seconds,
             "final_loss": progress.final_loss,
-            "optimizer": optimizer.state_dict(),
+            "optimizer": part.optimizer.state_dict(),
+            "adversaries": part.objective.adversaries.state(),
             "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
             "ranks": ranks,
         }
@@ -115,22 +141,20 @@ def _save(
     accelerator.wait_for_everyone()
 
 
-def _resume(
-    cell: Cell, model: nn.Module, optimizer: Optimizer, accelerator: Accelerator, layout: Layout, journal: Journal
-) -> Progress:
-    """Puts model, optimizer, scaler and generators where the newest whole checkpoint left them, and the journal too."""
+def _newest(cell: Cell, layout: Layout, journal: Journal) -> Found | None:
+    """The newest whole checkpoint, with the journal rewound to it."""
     found = find_checkpoint(layout.checkpoints(cell.id))
-    journal.rewind(found.step if found else 0)
-    journal.write("start", step=found.step if found else 0, steps=cell.recipe.steps)
-    if found is None:
-        return Progress()
-    for reason in found.damaged:
-        journal.write("warning", step=found.step, message=f"damaged checkpoint passed over: {reason}")
-    load_model(found, model)
+    step = found.step if found else 0
+    journal.rewind(step)
+    journal.write("start", step=step, steps=cell.recipe.steps)
+    for reason in found.damaged if found else ():
+        journal.write("warning", step=step, message=f"damaged checkpoint passed over: {reason}")
+    return found
+
+
+def _progress(found: Found, accelerator: Accelerator) -> Progress:
+    """Where a checkpoint left off, with this rank's generators put back."""
     state = found.state
-    optimizer.load_state_dict(state["optimizer"])
-    if accelerator.scaler and state["scaler"]:
-        accelerator.scaler.load_state_dict(state["scaler"])
     progress = Progress(found.step, state["position"], state["seconds"], state["final_loss"])
     if len(state["ranks"]) == accelerator.num_processes:
         mine = state["ranks"][accelerator.process_index]

@@ -5,57 +5,20 @@ Shape letters: B batch, C channels, H height, W width, D prior width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.api.parts import Batch, Loss, Restored
-from harness.core.registry import Registry
-from harness.spec.cell import LossTerm, Recipe
+from harness.api.parts import Batch, Restored
+from harness.training.objective import Images, Objective
 
 EncodeLive = Callable[[Tensor], Tensor]
 """B×3×H×W degraded images to B×D prior rows, for the policy `live`."""
-
-
-@dataclass(frozen=True)
-class Objective:
-    """Eq. 8 of the PTG-RM paper: L(Î, truth) + λ₁·L(Ī, truth), with L the recipe's weighted sum of losses.
-
-    Networks without a refiner have only the first term.
-    """
-
-    terms: Sequence[tuple[float, Loss]]
-    refined_weight: float
-
-    def __call__(self, restored: Restored, truth_BCHW: Tensor, *, share: float, ranks: int) -> Tensor:
-        """What this part of a batch adds to the loss, in float32 also under mixed precision.
-
-        `share`: its images, of those of the rank's batch; `ranks`: over how many processes gradients are averaged.
-        A loss that averages over images is weighted by the first, one that sums over them is multiplied by the second
-        to undo the averaging; so neither micro-batches nor the number of processes changes the gradient.
-        """
-        total = truth_BCHW.new_zeros(())
-        for weight, loss in self.terms:
-            scale = weight * (ranks if getattr(loss, "reduction", "mean") == "sum" else share)
-            total = total + scale * loss(restored.initial_BCHW.float(), truth_BCHW)
-            if restored.refined_BCHW is not None:
-                total = total + scale * self.refined_weight * loss(restored.refined_BCHW.float(), truth_BCHW)
-        return total
-
-
-def build_objective(recipe: Recipe, registry: Registry, device: torch.device) -> Objective:
-    """The recipe's losses on a device. Raises MissingWeights when one of them has none."""
-
-    def build(term: LossTerm) -> Loss:
-        loss: Loss = registry.load("loss", term.part.name)(**term.part.arguments).to(device)
-        return loss
-
-    return Objective([(term.weight, build(term)) for term in recipe.losses], recipe.refined_weight)
 
 
 @dataclass(frozen=True)
@@ -69,10 +32,17 @@ class Stepper:
     micro_batch: int | None
     clip_grad: float | None
     encode_live: EncodeLive | None = None
+    mixup: float | None = None
+    gives_truth: bool = False
+    """Whether the model itself sees the truth in training (semantics of the truth, SKF)."""
 
-    def __call__(self, batch: Batch) -> Tensor:
-        """Takes one optimizer step on a rank's batch; gives its loss, detached, without waiting for the device."""
+    def __call__(self, batch: Batch, step: int = 1, *, rate: float = 1.0) -> Tensor:
+        """Takes optimizer step `step` on a rank's batch; gives its loss, detached, without waiting for the device.
+
+        `rate`: the learning rate of this step as a part of its peak, for losses that learn.
+        """
         accelerator = self.accelerator
+        batch = batch if self.mixup is None else mixed(batch, self.mixup)
         images = len(batch.lq_BCHW)
         size = self.micro_batch or images
         total = torch.zeros((), device=accelerator.device)
@@ -81,21 +51,43 @@ class Stepper:
             last = start + size >= images
             # Gradients of the parts add up locally; only the last part's backward pass exchanges them.
             with nullcontext() if last else accelerator.no_sync(self.model):
-                loss = self._loss(batch, part, min(size, images - start) / images)
-                accelerator.backward(loss)
-            total += loss.detach()
+                total += self._backward(batch, part, step, min(size, images - start) / images)
         if self.clip_grad is not None:
             accelerator.clip_grad_norm_(self.model.parameters(), self.clip_grad)
         self.optimizer.step()
         self.model.zero_grad(set_to_none=True)  # the wrapped optimizer's inspects its own signature every time
+        self.objective.adversaries.step(accelerator, rate)
         return total
 
-    def _loss(self, batch: Batch, part: slice, share: float) -> Tensor:
-        device = self.accelerator.device
-        lq_BCHW = batch.lq_BCHW[part].to(device, non_blocking=True)
-        gt_BCHW = batch.gt_BCHW[part].to(device, non_blocking=True)
-        prior_BD = None if batch.prior_BD is None else batch.prior_BD[part].to(device, non_blocking=True)
-        if self.encode_live is not None:
-            prior_BD = self.encode_live(lq_BCHW)
-        restored: Restored = self.model(lq_BCHW, prior_BD)
-        return self.objective(restored, gt_BCHW, share=share, ranks=self.accelerator.num_processes)
+    def _backward(self, batch: Batch, part: slice, step: int, share: float) -> Tensor:
+        """The gradients of a part of the batch; gives its loss, detached."""
+        lq_BCHW = self._moved(batch.lq_BCHW, part)
+        assert lq_BCHW is not None
+        images = Images(lq_BCHW, self._moved(batch.gt_BCHW, part), self._moved(batch.clean_BCHW, part))
+        prior_BD = self.encode_live(lq_BCHW) if self.encode_live else self._moved(batch.prior_BD, part)
+        truth = (images.gt_BCHW,) if self.gives_truth else ()
+        restored: Restored = self.model(lq_BCHW, prior_BD, *truth)
+        how = {"step": step, "share": share, "ranks": self.accelerator.num_processes}
+        loss = self.objective(restored, images, **how)
+        self.accelerator.backward(loss)
+        self.objective.learn(restored, images, **how)
+        return loss.detach()
+
+    def _moved(self, tensor: Tensor | None, part: slice) -> Tensor | None:
+        return None if tensor is None else tensor[part].to(self.accelerator.device, non_blocking=True)
+
+
+def mixed(batch: Batch, alpha: float) -> Batch:
+    """Every sample mixed with another one of the batch by one weight from Beta(α, α) (mixup, arXiv 1710.09412).
+
+    Prior rows are left out, as they are of images that are no longer there: the policy `live` encodes the mixed ones.
+    """
+    weight = float(torch.distributions.Beta(alpha, alpha).sample())
+    order = torch.randperm(len(batch.lq_BCHW))
+
+    def mix(images_BCHW: Tensor | None) -> Tensor | None:
+        return None if images_BCHW is None else weight * images_BCHW + (1 - weight) * images_BCHW[order]
+
+    lq_BCHW = mix(batch.lq_BCHW)
+    assert lq_BCHW is not None
+    return replace(batch, lq_BCHW=lq_BCHW, gt_BCHW=mix(batch.gt_BCHW), prior_BD=None)

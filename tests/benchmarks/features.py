@@ -35,8 +35,9 @@ from harness.tasks.prepare import prepare_set
 from harness.tasks.shards import ShardSet
 from harness.training.data import TrainLoader
 from harness.training.device import start_accelerator
+from harness.training.objective import build_objective
 from harness.training.optim import build_optimizer
-from harness.training.step import EncodeLive, Stepper, build_objective
+from harness.training.step import EncodeLive, Stepper
 
 MODEL = "ViT-B-32-quickgelu"
 STEPS = 5
@@ -72,7 +73,7 @@ def turn(cell: Cell, shards: ShardSet, rows: FeatureRows | None, live: EncodeLiv
     accelerator = start_accelerator("fp32", gpus="auto")
     model = build_model(cell, REGISTRY, 512).to(accelerator.device).train()
     optimizer = build_optimizer(cell.recipe, model.parameters())
-    objective = build_objective(cell.recipe, REGISTRY, accelerator.device)
+    objective = build_objective(cell, cell.recipe.parts[0], REGISTRY, accelerator.device)
     stepper = Stepper(accelerator, model, accelerator.prepare(optimizer), objective, None, None, live)
     loader = iter(TrainLoader(shards, rows, batch=cell.recipe.batch, seed=0, augment=cell.recipe.augment))
 

@@ -146,7 +146,7 @@ def test_another_backbones_checkpoint_is_refused(base_checkpoint: tuple[Restorat
 def test_features_placement_edits_the_deepest_map_so_that_there_is_one_result() -> None:
     lq, prior = batch()
     model = build(refined(placement="features")).eval()
-    assert model.tap == model.backbone.capabilities.taps[-1]
+    assert model.taps == model.backbone.capabilities.taps[-1:]
     with torch.no_grad():
         first, second, alone = model(lq, prior), model(lq, -prior), model.backbone(lq)
     assert first.refined_BCHW is None

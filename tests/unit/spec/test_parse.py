@@ -94,8 +94,8 @@ def test_all_mistakes_are_told_together_in_the_order_of_lines(world) -> None:
         "did you mean 'from_base'?",
         "suite.yaml:10:72 · blocks.0.matrix.variant.2 · expected `base`, or a mapping with `refiner` and `prior`",
         "suite.yaml:11:21 · blocks.0.recipe.steps · expected a whole number, not 1000.0 · try: write 1000",
-        "suite.yaml:11:36 · blocks.0.recipe.schedule · 'cosin' is none of cosine, constant, step, linear · try: did you mean "
-        "'cosine'?",
+        "suite.yaml:11:36 · blocks.0.recipe.schedule · 'cosin' is none of cosine, constant, step, linear "
+        "· try: did you mean 'cosine'?",
         "suite.yaml:11:51 · blocks.0.recipe.losses · an empty list · try: give at least one item, or remove the key",
         "suite.yaml:11:59 · blocks.0.recipe.lr · expected a number, not '1_0' · try: write 10, without quotes or "
         "underscores",
