@@ -171,8 +171,8 @@ class Refiner(Protocol):
     called in training in its place, where it is there (see `Backbone`).
 
     On `features` the constructor is also given the channels of the backbone's deepest tap, and
-    `edit(features_BChw, prior_BD)` gives that map refined, in the same shape. With the class attribute `decoder` True
-    it is given the channels of every decoder feature instead (a tuple, coarse to fine), and
+    `edit(features_BChw, prior_BD)` gives that map refined, in the same shape. With the class attribute `edits_decoder`
+    True it is given the channels of every decoder feature instead (a tuple, coarse to fine), and
     `edits(lq_BCHW, prior_BD, truth_BCHW) -> (one function of a map for each, what its losses read)`. The truth is None
     but in training of a refiner whose attribute `reads_truth` is True.
     """

@@ -44,10 +44,10 @@ def run(job: Job, context: Context) -> None:
         log.info("cell %s is trained already", cell.id)
         return
     accelerator = start_accelerator(cell.recipe.precision, gpus=job.run.gpus)
-    opened = {
-        samples: open_inputs(samples, cell.train_features(samples), layout.data) for samples in set(cell.train_sets)
-    }
-    inputs = [opened[samples] for samples in cell.train_sets]
+    inputs: list[Inputs] = []
+    for samples in cell.train_sets:
+        known = next((each for each in inputs if each.samples == samples), None)
+        inputs.append(known or open_inputs(samples, cell.train_features(samples), layout.data))
     prior = _live_prior(cell, context, accelerator.device)
     model = _build(cell, context, inputs[-1], prior)
     journal = Journal(layout, cell.id, job.id, writes=accelerator.is_main_process)

@@ -61,7 +61,7 @@ class RestorationModel(nn.Module):
     def capabilities(self) -> Capabilities:
         """The backbone's, with a size multiple that suits the refiner too."""
         own = _capabilities(self.backbone)
-        whole_map = self.taps and not getattr(self.refiner, "decoder", False)
+        whole_map = self.taps and not getattr(self.refiner, "edits_decoder", False)
         other = 1 if whole_map else getattr(self.refiner, "size_multiple", 1)
         return replace(own, size_multiple=lcm(own.size_multiple, other), min_size=max(own.min_size, other))
 
@@ -128,14 +128,15 @@ def build_model(cell: Cell, registry: Registry, prior_dim: int | None) -> Restor
     given: list[Any] = []
     if getattr(kind, "needs_prior", True):
         if prior_dim is None:
-            raise HarnessError(
-                f"refiner {cell.variant.refiner.name!r} needs a prior", hint="give the variant a `prior`"
-            )
+            what = f"refiner {cell.variant.refiner.name!r} needs a prior"
+            raise HarnessError(what, hint="give the variant a `prior`")
         given.append(prior_dim)
-    taps = _taps(backbone, decoder=getattr(kind, "decoder", False)) if cell.variant.placement == "features" else ()
+    taps = (
+        _taps(backbone, decoder=getattr(kind, "edits_decoder", False)) if cell.variant.placement == "features" else ()
+    )
     if taps:
         channels = _channels(backbone, taps)
-        given.append(channels if getattr(kind, "decoder", False) else channels[-1])
+        given.append(channels if getattr(kind, "edits_decoder", False) else channels[-1])
     made = _maker(registry, "refiner", cell.variant.refiner, *given)
     refiner = _seeded(seed("init", cell.id, "refiner"), made)
     return RestorationModel(backbone, refiner, frozen=cell.variant.regime == "frozen", taps=taps)
@@ -161,7 +162,7 @@ def _edits(
 ) -> tuple[Sequence[Callable[[Tensor], Tensor]], dict[str, Any]]:
     """What a refiner does to each tap, and what its losses read."""
     module: Any = refiner
-    if getattr(refiner, "decoder", False):
+    if getattr(refiner, "edits_decoder", False):
         edits, made = module.edits(lq_BCHW, prior_BD, truth_BCHW)
         return edits, made
     return [lambda features: module.edit(features, prior_BD)], {}

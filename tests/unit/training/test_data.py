@@ -19,7 +19,7 @@ from harness.core.errors import DataError, HarnessError
 from harness.tasks.features import FeatureRows, open_features, write_features
 from harness.tasks.orientation import orient
 from harness.tasks.prepare import prepare_set
-from harness.tasks.shards import Sample, ShardSet, to_float
+from harness.tasks.shards import RawSample, Sample, ShardSet, to_float
 from harness.training import data
 from harness.training.data import TrainLoader, buffer_samples, epoch_order
 from harness.training.prefetch import Prefetch
@@ -141,7 +141,7 @@ def test_resuming_opens_only_the_shards_that_are_needed(shards: ShardSet, monkey
     monkeypatch.setattr(ShardSet, "raw", lambda self, shard: (opened.append(shard), raw(self, shard))[1])
     loader = TrainLoader(shards, None, batch=1, seed=0, augment="none")
     shard_order, order = epoch_order(shards, 0, 0)
-    got = [row for _, row, _ in islice(loader._samples(N - 3), 3)]
+    got = [row for _, row, _ in islice(loader._samples(N - 3, np.ones(N, bool), "order"), 3)]
     assert got == order[-3:].tolist()
     assert set(opened) == {row // 10 for row in got}
     assert len(opened) < len(shard_order)
@@ -248,3 +248,41 @@ def test_prefetch_runs_ahead_by_its_depth_and_no_further() -> None:
     assert len(made) == 4, "one taken, two ready, one in hand"
     running.close()  # type: ignore[attr-defined]
     assert closed == [True]
+
+
+def test_without_a_loss_on_pairs_no_clean_image_is_decoded(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_truth = take(shards, 3)
+
+    def refuse(_self: RawSample, _manifest: object) -> np.ndarray:
+        raise AssertionError("a clean image was looked at")
+
+    monkeypatch.setattr(RawSample, "clean", refuse)
+    without = take(shards, 3, reads={"degraded"})
+    assert keys(without) == keys(with_truth)
+    assert all(torch.equal(a.lq_BCHW, b.lq_BCHW) for a, b in zip(without, with_truth, strict=True))
+    assert all(batch.gt_BCHW is None and batch.clean_BCHW is None for batch in without)
+
+
+def test_unpaired_images_are_of_scenes_that_are_never_seen_degraded(shards: ShardSet) -> None:
+    scenes = {row.key: row.scene for row in shards.rows}
+    clean = {sample.key: to_float(sample.gt) for sample in shards.samples()}
+    batches = take(shards, 2 * N // 6, reads={"unpaired"}, augment="none")
+    degraded = {scenes[key] for key in keys(batches)}
+    other = {
+        scenes[key]
+        for batch in batches
+        for image in batch.clean_BCHW
+        for key, pixels in clean.items()
+        if np.array_equal(image.permute(1, 2, 0).numpy(), pixels)
+    }
+    assert degraded
+    assert other
+    assert not degraded & other
+    assert degraded | other == set(scenes.values())
+    assert all(batch.gt_BCHW is None for batch in batches)
+
+
+def test_unpaired_streams_go_on_where_they_stopped(shards: ShardSet) -> None:
+    whole, rest = take(shards, 6, reads={"unpaired"}), take(shards, 3, position=18, reads={"unpaired"})
+    assert keys(rest) == keys(whole[3:])
+    assert all(torch.equal(a.clean_BCHW, b.clean_BCHW) for a, b in zip(rest, whole[3:], strict=True))

@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.api.parts import Batch, Restored
+from harness.api.parts import Batch, Restored, View
 from harness.api.reference import PartRef
 from harness.parts.catalogue import REGISTRY
 from harness.parts.losses.charbonnier import Charbonnier
-from harness.spec.cell import LossTerm, Recipe
+from harness.spec.cell import Cell, LossTerm, Recipe
 from harness.training.device import start_accelerator
-from harness.training.step import Objective, Stepper, build_objective
+from harness.training.objective import Adversaries, Images, Objective, Term, build_objective
+from harness.training.step import Stepper, mixed
 
 
 class Pair(nn.Module):
@@ -38,7 +39,7 @@ def batch(images: int = 6, *, prior: bool = True) -> Batch:
 
 
 def objective(reduction: str = "mean", refined_weight: float = 1.0, weight: float = 1.0) -> Objective:
-    return Objective([(weight, Charbonnier(eps=1e-3, reduction=reduction))], refined_weight)
+    return Objective([Term(weight, Charbonnier(eps=1e-3, reduction=reduction))], refined_weight)
 
 
 def stepper(model: nn.Module, aim: Objective, *, micro: int | None = None, clip: float | None = None) -> Stepper:
@@ -47,13 +48,18 @@ def stepper(model: nn.Module, aim: Objective, *, micro: int | None = None, clip:
     return Stepper(accelerator, *accelerator.prepare(model, optimizer), aim, micro, clip)
 
 
+def of(aim: Objective, restored: Restored, given: Batch, *, share: float = 1.0, ranks: int = 1) -> Tensor:
+    """The loss of a whole batch."""
+    return aim(restored, Images(given.lq_BCHW, given.gt_BCHW), step=1, share=share, ranks=ranks)
+
+
 def test_total_loss_is_equation_8() -> None:
     given, model = batch(), Pair()
     restored = model(given.lq_BCHW, given.prior_BD)
     charbonnier = Charbonnier(eps=1e-3)
     first = charbonnier(restored.initial_BCHW, given.gt_BCHW)
     second = charbonnier(restored.refined_BCHW, given.gt_BCHW)
-    total = objective(refined_weight=0.3, weight=2.0)(restored, given.gt_BCHW, share=1.0, ranks=1)
+    total = of(objective(refined_weight=0.3, weight=2.0), restored, given)
     torch.testing.assert_close(total, 2.0 * (first + 0.3 * second))
 
 
@@ -61,7 +67,7 @@ def test_without_a_refiner_only_the_first_term() -> None:
     given = batch(prior=False)
     restored = Pair()(given.lq_BCHW, None)
     expected = Charbonnier(eps=1e-3)(restored.initial_BCHW, given.gt_BCHW)
-    torch.testing.assert_close(objective()(restored, given.gt_BCHW, share=1.0, ranks=1), expected)
+    torch.testing.assert_close(of(objective(), restored, given), expected)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
@@ -80,8 +86,7 @@ def test_micro_batches_change_neither_loss_nor_step(reduction: str, micro: int) 
 def test_sums_are_scaled_against_the_averaging_over_ranks() -> None:
     given, model = batch(), Pair()
     restored = model(given.lq_BCHW, None)
-    args = {"share": 0.5, "ranks": 4}
-    mean, total = (objective(kind)(restored, given.gt_BCHW, **args) for kind in ("mean", "sum"))
+    mean, total = (of(objective(kind), restored, given, share=0.5, ranks=4) for kind in ("mean", "sum"))
     torch.testing.assert_close(total / given.gt_BCHW.numel() / 4, mean * 2)
 
 
@@ -121,15 +126,18 @@ def test_live_prior_replaces_the_cached_one() -> None:
 
 def test_losses_of_a_recipe_come_with_their_weights_and_options() -> None:
     terms = (LossTerm(part=PartRef(name="charbonnier", options={"eps": 0.5, "reduction": "sum"}), weight=0.1),)
-    built = build_objective(Recipe(losses=terms, refined_weight=2.0), REGISTRY, torch.device("cpu"))
-    ((weight, loss),) = built.terms
-    assert (weight, loss.eps, loss.reduction, built.refined_weight) == (0.1, 0.5, "sum", 2.0)
+    recipe = Recipe(losses=terms, refined_weight=2.0)
+    part = PartRef(name="low_light")
+    cell = Cell(task=part, train=part, backbone=part, recipe=recipe)
+    built = build_objective(cell, recipe.parts[0], REGISTRY, torch.device("cpu"))
+    (term,) = built.terms
+    assert (term.weight, term.loss.eps, term.loss.reduction, built.refined_weight) == (0.1, 0.5, "sum", 2.0)
 
 
 def test_half_precision_losses_are_taken_in_float32() -> None:
     truth = torch.zeros(1, 3, 2, 2)
     restored = Restored(torch.full((1, 3, 2, 2), 1e-3, dtype=torch.bfloat16))
-    total = objective()(restored, truth, share=1.0, ranks=1)
+    total = of(objective(), restored, Batch(truth, truth, None, []))
     assert total.dtype == torch.float32
     assert total.item() == pytest.approx(2**0.5 * 1e-3, rel=1e-2)
 
@@ -137,3 +145,71 @@ def test_half_precision_losses_are_taken_in_float32() -> None:
 def test_one_worker_changes_precision_between_jobs() -> None:
     assert start_accelerator("bf16", gpus=0).mixed_precision == "bf16"
     assert start_accelerator("fp32", gpus=0).mixed_precision == "no"
+
+
+class Touchy(nn.Module):
+    """A loss with a network of one weight w, which says w·mean(restored): w learns to grow, the model to shrink it."""
+
+    reads = "degraded"
+    lr, betas = 0.1, (0.0, 0.9)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(()))
+        self.seen: list[tuple[bool, bool, int]] = []
+
+    def of(self, view: View) -> Tensor:
+        self.seen.append((view.refined, view.gt_BCHW is None, view.step))
+        return self.w * view.restored_BCHW.mean()
+
+    def learn(self, view: View) -> Tensor:
+        assert not view.restored_BCHW.requires_grad
+        return -self.w * view.restored_BCHW.mean()
+
+
+def test_a_loss_that_learns_is_trained_beside_the_model() -> None:
+    """The model's step does not move it, its own step does not move the model; micro-batches change neither."""
+    whole, parts = Pair(), Pair()
+    losses = [Touchy(), Touchy()]
+    for model, loss, micro in zip((whole, parts), losses, (None, 2), strict=True):
+        aim = Objective([Term(1.0, loss)], 1.0, Adversaries([loss]))
+        stepper(model, aim, micro=micro)(batch(), 7, rate=0.5)
+    assert losses[0].w.item() == pytest.approx(1.0 + 0.05, rel=1e-5), "Adam's first step: lr · rate"
+    assert [(refined, step) for refined, _, step in losses[0].seen] == [(False, 7), (True, 7)]
+    torch.testing.assert_close(losses[0].w, losses[1].w)
+    for expected, found in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(expected, found)
+    assert whole.a.item() < 0.5
+    assert losses[0].w.grad is None
+    assert not losses[0].w.requires_grad
+
+
+def test_what_a_refiner_adds_looks_at_the_final_restoration_alone() -> None:
+    given, loss = batch(), Touchy()
+    aim = Objective([Term(2.0, loss, added=True)], refined_weight=0.1)
+    restored = Pair()(given.lq_BCHW, given.prior_BD)
+    torch.testing.assert_close(of(aim, restored, given), 2.0 * restored.refined_BCHW.mean())
+    assert [refined for refined, _, _ in loss.seen] == [True]
+
+
+def test_image_losses_are_summed_over_a_backbones_stages() -> None:
+    given = batch(prior=False)
+    first, second = given.gt_BCHW + 1, given.gt_BCHW + 2
+    restored = Restored(first, made={"stages": (first, second)})
+    charbonnier = Charbonnier(eps=1e-3)
+    expected = charbonnier(first, given.gt_BCHW) + charbonnier(second, given.gt_BCHW)
+    torch.testing.assert_close(of(objective(), restored, given), expected)
+
+
+def test_mixing_keeps_the_pairs_and_drops_vectors_of_images_that_are_gone() -> None:
+    given = batch()
+    torch.manual_seed(0)
+    result = mixed(given, 1.2)
+    torch.manual_seed(0)
+    weight = float(torch.distributions.Beta(1.2, 1.2).sample())
+    order = torch.randperm(6)
+    assert 0 < weight < 1
+    assert not torch.equal(order, torch.arange(6))
+    torch.testing.assert_close(result.lq_BCHW, weight * given.lq_BCHW + (1 - weight) * given.lq_BCHW[order])
+    torch.testing.assert_close(result.gt_BCHW, weight * given.gt_BCHW + (1 - weight) * given.gt_BCHW[order])
+    assert result.prior_BD is None
