@@ -1,15 +1,16 @@
 """SKF's semantic-guided colour histogram loss: Y. Wu et al., CVPR 2023, arXiv 2304.07039 (section 3.3).
 
-Shape letters: B batch, K classes, H×W image, N pixels of one class, 3 colour channels.
+Shape letters: B batch, K classes, H×W image, N pixels of one class, 3 colour channels, b bins, E their edges.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F  # noqa: N812
 
 from harness.api.parts import Reads, View
 from harness.parts.losses.skf_classes import class_probabilities, truth_of
@@ -58,18 +59,35 @@ class SKFHistogram(nn.Module):
 
 
 def histogram(values_3N: Tensor) -> Tensor:
-    """Soft histograms of each channel, 3×256: bin b has Σ σ(400(x − b/256)) − σ(400(x − (b + 1)/256)) over pixels.
+    """Soft histograms of each channel, 3×256: bin b has Σ σ(400(x − b/256)) − σ(400(x − (b + 1)/256)) over pixels."""
+    made: Tensor = _Histogram.apply(values_3N)
+    return made
 
-    The bins of a chunk of pixels are made once more for its gradient rather than kept.
+
+class _Histogram(torch.autograd.Function):
+    """The bins of a chunk of pixels are made once more for the gradient: to keep them would take 257 times the image.
+
+    (torch.utils.checkpoint does the same, but imports the compiler, which takes seconds.)
     """
-    chunks = values_3N.split(CHUNK, 1)
-    if not values_3N.requires_grad:
-        return torch.stack([_bins(chunk) for chunk in chunks]).sum(0)
-    made = [checkpoint(_bins, chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
-    return torch.stack(made).sum(0)
+
+    @staticmethod
+    def forward(ctx: Any, values_3N: Tensor) -> Tensor:
+        ctx.save_for_backward(values_3N)
+        below = (_below(chunk) for chunk in values_3N.split(CHUNK, 1))
+        return torch.stack([(below_3NE[..., :-1] - below_3NE[..., 1:]).sum(1) for below_3NE in below]).sum(0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient_3b: Tensor) -> Tensor:
+        (values_3N,) = ctx.saved_tensors
+        # An edge adds to the bin above it what it takes from the one below.
+        gradient_3E = F.pad(gradient_3b, (1, 1)).diff()
+        below = (_below(chunk) for chunk in values_3N.split(CHUNK, 1))
+        slopes = (SLOPE * below_3NE * (1 - below_3NE) for below_3NE in below)
+        return torch.cat([(slope_3NE @ gradient_3E[..., None]).squeeze(-1) for slope_3NE in slopes], 1)
 
 
-def _bins(values_3N: Tensor) -> Tensor:
-    edges = torch.arange(BINS + 1, device=values_3N.device, dtype=values_3N.dtype) / BINS
-    below = torch.sigmoid(SLOPE * (values_3N[..., None] - edges))  # each neighbour's upper edge is the next one's lower
-    return (below[..., :-1] - below[..., 1:]).sum(1)
+def _below(values_3N: Tensor) -> Tensor:
+    """How far each pixel is above each of the 257 edges of bins, 3×N×257 in [0, 1]."""
+    edges_E = torch.arange(BINS + 1, device=values_3N.device, dtype=values_3N.dtype) / BINS
+    return torch.sigmoid(SLOPE * (values_3N[..., None] - edges_E))
