@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import ExitStack
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.core.errors import HarnessError
+from harness.parts import taps
+from harness.parts.backbones.uretinex import URetinex
 from harness.parts.refiners.skf.guidance import SemanticGuidance
 from harness.testing import checks
 from tests import tiny_hrnet
@@ -104,6 +107,24 @@ def test_it_follows_to_a_device_and_stays_float32(network: nn.Module) -> None:
     assert {p.dtype for p in skf._frozen[0].parameters()} == {torch.float32}
     skf.to("meta")  # the one other device that every machine has
     assert {p.device.type for p in skf._frozen[0].parameters()} == {"meta"}
+
+
+def test_inside_a_network_that_knows_nothing_of_it(network: nn.Module) -> None:
+    """URetinex's adjustment, edited at two levels through hooks: gradients reach both from the restored image."""
+    torch.manual_seed(0)
+    backbone, skf = URetinex(rounds=1), SemanticGuidance((32, 32), network)
+    lq = checks.images(1, 3, 32, 32)
+
+    def restored() -> Tensor:
+        edits, _ = skf.edits(lq, None, None)
+        with ExitStack() as hooks:
+            for name, edit in zip(("adjustment.relu1", "adjustment.relu3"), edits, strict=True):
+                hooks.enter_context(taps.edited(backbone, name, edit))
+            return backbone(lq)
+
+    assert not torch.equal(restored(), backbone(lq))
+    for module in (skf, backbone.adjustment):
+        assert not checks.without_gradient(module, lambda: restored().square().mean())
 
 
 def test_heads_divide_the_widths(network: nn.Module) -> None:

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.api.reference import PartRef
 from harness.core.errors import MissingWeights
 from harness.parts.catalogue import REGISTRY
 from harness.parts.refiners.skf.refiner import FILE, SKF
+from harness.planning.job import EvaluateWork, TrainWork
+from harness.planning.needs import Needs
+from harness.spec.cell import Cell, Variant
 from tests import tiny_hrnet
 
 
@@ -37,6 +41,23 @@ def test_without_the_file_it_is_blocked(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(MissingWeights) as caught:
         SKF((8, 8))
     assert caught.value.hint == file.fetch == "bench weights fetch hrnet_w48/pascal-context"
+
+
+def test_cells_without_the_file_are_blocked_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRIORBENCH_WEIGHTS", str(tmp_path))
+    needs = Needs(REGISTRY)
+    for options, blocked in ({}, True), (tiny_hrnet.write(tmp_path), False):
+        refiner = PartRef(name="skf", options=options)
+        cell = Cell(
+            task=PartRef(name="low_light"),
+            train=PartRef(name="photos"),
+            backbone=PartRef(name="snr_net"),
+            variant=Variant(refiner=refiner, placement="features"),
+        )
+        for work in TrainWork(cell=cell), EvaluateWork(cell=cell, tests=(), metrics=()):
+            reason = needs.of_work(work)
+            assert (reason or "").endswith("bench weights fetch hrnet_w48/pascal-context" if blocked else "")
+            assert (reason is not None) is blocked
 
 
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
