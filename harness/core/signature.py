@@ -115,7 +115,8 @@ def read_signature(target: str) -> Signature:
     declared: dict[str, Any] = {}
     if isinstance(node, ast.ClassDef):
         declared = _declared(node.body)
-        inits = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"]
+        makers = ("__init__", "__new__")
+        inits = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name in makers]
         options = _options(inits[0].args) if inits else {}
         number = _version(node.body) or number
         needs_weights = any(isinstance(item, ast.FunctionDef) and item.name == "weights" for item in node.body)

@@ -65,8 +65,21 @@ BUILT_IN = (
     Entry("backbone", "uretinex", "harness.parts.backbones.uretinex:URetinex", "URetinex-Net (CVPR 2022), low light"),
     Entry("backbone", "zero_dce", "harness.parts.backbones.zero_dce:ZeroDCE", "Zero-DCE (CVPR 2020), low light"),
     Entry("refiner", "ptg_rm", "harness.parts.refiners.ptg_rm:PTGRM", "pre-train-guided refinement module (CVPR 2024)"),
+    Entry("refiner", "skf", "harness.parts.refiners.skf.refiner:SKF", "semantic-aware knowledge guidance (CVPR 2023)"),
     Entry("loss", "charbonnier", "harness.parts.losses.charbonnier:Charbonnier", "sqrt(difference² + eps²)"),
     Entry("loss", "perceptual", "harness.parts.losses.perceptual:Perceptual", "L1 distance of VGG-19 features"),
+    Entry(
+        "loss",
+        "skf_histogram",
+        "harness.parts.losses.skf_histogram:SKFHistogram",
+        "colour histograms class by class; with the refiner skf",
+    ),
+    Entry(
+        "loss",
+        "skf_adversarial",
+        "harness.parts.losses.skf_adversarial:SKFAdversarial",
+        "adversary on images and their classes' regions; with the refiner skf",
+    ),
     Entry("metric", "psnr", "harness.parts.metrics.psnr:PSNR", "peak signal-to-noise ratio"),
     Entry("metric", "ssim", "harness.parts.metrics.ssim:SSIM", "structural similarity"),
     Entry(

@@ -47,10 +47,12 @@ class SemanticEmbedding(nn.Module):
         else:
             self.ffn = GatedFeedForward(channels, EXPANSION, gelu="tanh")
 
-    def forward(self, x_BCHW: Tensor, semantics_BShw: Tensor) -> Tensor:
+    def forward(self, x_BCHW: Tensor, semantics_BShw: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """`size`: height and width that the semantics cover, where they go beyond x to the right and below."""
+        H, W = x_BCHW.shape[-2:]
         # Resized last: what comes before treats every position alike, and there are fewer before.
         semantics_BChw = self.norm1(self.conv1(semantics_BShw))
-        semantics_BCHW = F.interpolate(semantics_BChw, size=x_BCHW.shape[-2:], mode="nearest")
+        semantics_BCHW = F.interpolate(semantics_BChw, size=size or (H, W), mode="nearest")[..., :H, :W]
         x_BCHW = self.norm1(x_BCHW)
         x_BCHW = x_BCHW + self.attn(x_BCHW, semantics_BCHW)
         if self.gate == "semantics":

@@ -39,9 +39,9 @@ class HRNet(nn.Module):
     """Branches at 1/4, 1/8, … resolution side by side, which exchange their features after each module.
 
     `channels` are the widths of the branches; stage n works with the first n of them. `modules` counts the exchanges of
-    stages 2, 3, …, `blocks` the residual blocks of the
-    stem and of each branch between exchanges. RGB in [0, 1]; the published weights for SKF
-    expect no normalisation. Any size works, multiples of 32 best. Raises HarnessError for options that do not fit.
+    stages 2, 3, …, `blocks` the residual blocks of the stem and of each branch between exchanges. RGB in [0, 1]; the
+    published weights for SKF expect no normalisation. Any size works, multiples of 32 best. Raises HarnessError for
+    options that do not fit.
     """
 
     size_multiple = 32
@@ -58,6 +58,7 @@ class HRNet(nn.Module):
         super().__init__()
         if len(channels) != 4 or len(modules) != 3:
             raise HarnessError("hrnet has four branches and three stages: `channels` takes 4 numbers, `modules` 3")
+        self.channels = channels
         self.align_corners = align_corners
         self.conv1 = nn.Conv2d(3, BOTTLENECK, 3, 2, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(BOTTLENECK)
@@ -80,6 +81,14 @@ class HRNet(nn.Module):
         )
 
     def forward(self, image_BCHW: Tensor) -> Semantics:
+        branches = self.features(image_BCHW)
+        finest = branches[0].shape[-2:]
+        pyramid = [branches[0], *(_resize(branch, finest, self.align_corners) for branch in branches[1:])]
+        logits = self.last_layer(torch.cat(pyramid, 1))
+        return Semantics(_resize(logits, image_BCHW.shape[-2:], self.align_corners), branches)
+
+    def features(self, image_BCHW: Tensor) -> tuple[Tensor, ...]:
+        """What `Semantics.features` holds, without the cost of the classes."""
         x = F.relu(self.bn1(self.conv1(image_BCHW)))
         x = F.relu(self.bn2(self.conv2(x)))
         branches = [self.layer1(x)]
@@ -91,10 +100,7 @@ class HRNet(nn.Module):
             # Branches beyond those there are grow out of the deepest one.
             branches = [step(branches[min(n, len(branches) - 1)]) for n, step in enumerate(transition)]
             branches = stage(branches)
-        finest = branches[0].shape[-2:]
-        pyramid = [branches[0], *(_resize(branch, finest, self.align_corners) for branch in branches[1:])]
-        logits = self.last_layer(torch.cat(pyramid, 1))
-        return Semantics(_resize(logits, image_BCHW.shape[-2:], self.align_corners), tuple(branches))
+        return tuple(branches)
 
 
 class Exchange(nn.Module):

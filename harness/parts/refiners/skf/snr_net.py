@@ -1,6 +1,9 @@
 """SKF on SNR-Net: semantic-aware embeddings in the decoder of a network that is trained with them.
 
 Paper: arXiv 2304.07039; SNR-Net: X. Xu et al., CVPR 2022. Here is what SKF adds; the network itself is a backbone.
+
+The refiner `skf` (`refiner.py`) does without this module: it reaches the decoder of any network. The place `after` is
+only to be had here.
 """
 
 from __future__ import annotations
@@ -12,6 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from harness.parts.refiners.skf.embedding import SemanticEmbedding
+
+Merge = Callable[[int, Tensor, Tensor], Tensor]
+"""(level, the decoder's features, the encoder's) to both side by side."""
 
 
 class SNRNetEmbeddings(nn.Module):
@@ -39,7 +45,7 @@ class SNRNetEmbeddings(nn.Module):
             SemanticEmbedding(width, channels, gate="semantics", heads=heads) for channels in semantic_channels
         )
 
-    def merge(self, features: Sequence[Tensor]) -> Callable[[int, Tensor, Tensor], Tensor]:
+    def merge(self, features: Sequence[Tensor]) -> Merge:
         """What the network calls at each level with the decoder's and the encoder's features.
 
         `features`: those of the segmentation network from fine to coarse, as it gives them; more than three are left.

@@ -1,0 +1,107 @@
+"""SKF's semantic-guided adversarial loss: Y. Wu et al., CVPR 2023, arXiv 2304.07039 (section 3.4).
+
+Shape letters: B batch, K classes, C channels, H×W image.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from harness.api.parts import Reads, View
+from harness.parts.losses.skf_classes import class_probabilities, truth_of
+
+VERSION = 1
+
+WHOLE = 0.9
+"""Share of whole images in the discriminator's loss; the rest is that of the class-masked ones."""
+
+
+class SKFAdversarial(nn.Module):
+    """Least-squares adversary that judges whole images and, when it learns, single classes' regions of them.
+
+    The model's loss is (D(restored) − 1)², over whole images. D's own is
+    0.9·(D(restored)² + (D(truth) − 1)²)/2 + 0.1·(the same of class-masked images). A mask is the probability of one
+    class, as the segmentation network sees it in the `restored` image or the `truth` (`classes`), and an image's
+    classes are ranked by their total probability. `regions`, of the two first ranks:
+
+    - `hardest`: whichever of the two D does worse on, for restored and for true images apart. This is what the paper
+      means and the released code spells out (for a batch as a whole; here for each image).
+    - `both`: the mean of the two.
+    - `second`: the second rank alone. So the released code works in effect, as both its masks are one tensor.
+
+    The authors use it with DRBN, at the weight 0.1, with `lr` a thousandth of the model's 1e-4: at that rate D hardly
+    learns. Take a higher one for an adversary that matters. Raises HarnessError where nothing in the cell tells
+    classes.
+    """
+
+    reads: ClassVar[Reads] = "pair"
+    reduction = "mean"
+
+    def __init__(
+        self,
+        *,
+        regions: Literal["hardest", "both", "second"] = "hardest",
+        classes: Literal["truth", "restored"] = "restored",
+        width: int = 64,
+        lr: float = 1e-7,
+        betas: tuple[float, float] = (0.9, 0.999),
+    ) -> None:
+        super().__init__()
+        self.regions = regions
+        self.classes = classes
+        self.lr = lr
+        self.betas = betas
+        self.discriminator = Discriminator(width)
+
+    def of(self, view: View) -> Tensor:
+        """The model's loss; the discriminator gets no gradient from it."""
+        fixed = {name: parameter.detach() for name, parameter in self.discriminator.named_parameters()}
+        return (functional_call(self.discriminator, fixed, view.restored_BCHW) - 1).square().mean()
+
+    def learn(self, view: View) -> Tensor:
+        """The discriminator's loss."""
+        restored, truth = view.restored_BCHW.detach(), truth_of(view, "skf_adversarial")
+        masks = _masks(class_probabilities(view, self.classes, "skf_adversarial"))
+        masks = masks[1:] if self.regions == "second" else masks
+        whole_2B = self._errors(restored, truth)
+        regions_R2B = torch.stack([self._errors(restored * mask, truth * mask) for mask in masks])
+        region_2B = regions_R2B.amax(0) if self.regions == "hardest" else regions_R2B.mean(0)
+        return WHOLE * whole_2B.mean() + (1 - WHOLE) * region_2B.mean()
+
+    def _errors(self, restored: Tensor, truth: Tensor) -> Tensor:
+        """Squared errors on restored images, and on true ones, 2×B."""
+        fake_B, real_B = self.discriminator(torch.cat([restored, truth])).chunk(2)
+        return torch.stack([fake_B, real_B - 1]).square()
+
+
+class Discriminator(nn.Module):
+    """Images of any size to the chance that they are true, B.
+
+    The authors' layout: eight 3×3 convolutions, every second one halving the sides, from `width` channels to eight
+    times as many; a last 1×1 one, the mean over positions, a sigmoid. Norms are over groups of channels where theirs
+    are over batches: an image is then judged alone, and neither micro-batches nor the number of processes matter.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        channels = [width * scale for scale in (1, 1, 2, 2, 4, 4, 8, 8)]
+        layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1), nn.ReLU()]
+        for number, (before, after) in enumerate(pairwise(channels)):
+            stride = 1 + (number + 1) % 2
+            layers += [nn.Conv2d(before, after, 3, stride, 1), nn.GroupNorm(8, after), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], 1, 1))
+
+    def forward(self, image_B3HW: Tensor) -> Tensor:
+        return self.layers(image_B3HW).mean((1, 2, 3)).sigmoid()
+
+
+def _masks(probabilities_BKHW: Tensor) -> list[Tensor]:
+    """Probability maps of each image's two largest classes, largest first, each B×1×H×W."""
+    ranks_B2 = probabilities_BKHW.sum((-2, -1)).topk(2).indices
+    rows = torch.arange(len(ranks_B2), device=ranks_B2.device)
+    return [probabilities_BKHW[rows, rank][:, None] for rank in ranks_B2.T]

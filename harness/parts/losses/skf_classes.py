@@ -1,0 +1,32 @@
+"""What SKF's losses have in common: the classes of a batch's pixels, from whatever in a cell can tell them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from torch import Tensor
+
+from harness.api.parts import View
+from harness.core.errors import HarnessError
+
+
+def truth_of(view: View, loss: str) -> Tensor:
+    """The truth. Raises HarnessError where the view has none."""
+    if view.gt_BCHW is None:
+        raise HarnessError(f"{loss} compares with the clean images, and there are none", hint="train on pairs")
+    return view.gt_BCHW
+
+
+def class_probabilities(view: View, source: Literal["truth", "restored"], loss: str) -> Tensor:
+    """B×K×H×W, of the truth's pixels or the restoration's, without gradients.
+
+    Raises HarnessError where nothing in the cell tells classes, that is, without the refiner `skf`.
+    """
+    segment: Callable[[Tensor], Tensor] | None = view.made.get("segment")
+    if segment is None:
+        raise HarnessError(
+            f"{loss} needs the classes of pixels, and nothing in this cell tells them",
+            hint="use it with the refiner skf, whose segmentation network does",
+        )
+    return segment(truth_of(view, loss) if source == "truth" else view.restored_BCHW.detach()).detach()
