@@ -37,7 +37,7 @@ class SemanticGuidance(nn.Module):
     do not divide a width.
     """
 
-    decoder = True
+    edits_decoder = True
     size_multiple = 1
 
     def __init__(

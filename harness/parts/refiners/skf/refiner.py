@@ -49,7 +49,7 @@ class SKF:
 
     placements: ClassVar[tuple[Placement, ...]] = ("features",)
     needs_prior: ClassVar[bool] = False
-    decoder: ClassVar[bool] = True
+    edits_decoder: ClassVar[bool] = True
     losses: ClassVar[tuple[tuple[str, float, dict[str, Any]], ...]] = (("skf_histogram", 1e4, {}),)
 
     # Gives the module itself, as a class of PyTorch's could not be read by planning.
