@@ -83,7 +83,10 @@ class PatchGAN(nn.Sequential):
 
 
 def _relativistic(better: Tensor, worse: Tensor) -> Tensor:
-    """Low where the first scores are one above the second's mean, and the second as far below the first's mean."""
+    """Wishes the first scores one above the second's mean, and the second at the first's mean: they end half apart.
+
+    These targets, 1 and 0, are the authors'; RaLSGAN's own are 1 and -1.
+    """
     return (_distance(better - worse.mean(), 1) + _distance(worse - better.mean(), 0)) / 2
 
 
