@@ -25,10 +25,13 @@ class RUASLoss(nn.Module):
     image / Ī in [0.001, 1]: the same loss in the only sense it has there.
 
     The denoiser's loss is `noise_fidelity` · MSE(its result, its input) + the result's total variation, on every
-    `every`th step alone. The authors give the denoiser an SGD of its own at 1/15 of the other learning rate, which
-    under a common SGD is the weight `denoiser`; under Adam, which divides by the gradient's size, it does nothing.
-    Also apart from their training: one clipping and one weight decay for both networks, and a denoiser that starts
-    from scratch. That the denoiser's loss does not reach the illumination is the network's `outputs` to see to.
+    `every`th step alone. The authors' fidelity is 1e-7, for a denoiser that was trained before on other data; from
+    scratch that one flattens its images, and the default of 1 does not.
+
+    They also give the denoiser an SGD of its own at 1/15 of the other learning rate. Under one SGD for both the same is
+    the weight `denoiser`; under Adam, which divides by the gradient's size, it does next to nothing. Clipping and
+    weight decay are common to both networks here. That this loss does not reach the illumination is for the network's
+    `outputs` to see to, which denoise a detached image.
 
     Raises HarnessError for a network without illuminations.
     """
@@ -39,7 +42,7 @@ class RUASLoss(nn.Module):
         self,
         *,
         fidelity: float = 0.5,
-        noise_fidelity: float = 1e-7,
+        noise_fidelity: float = 1.0,
         denoiser: float = 0.06666666666666667,
         every: int = 50,
     ) -> None:

@@ -80,8 +80,11 @@ def test_ruas(look, made) -> None:
     assert RUASLoss().of(view).item() == pytest.approx(expected)
     noisy, clean = (part.numpy() for part in made["enhanced"][-2:])
     variation = 2 * sum((np.diff(clean, axis=axis) ** 2).mean() for axis in (2, 3))
-    noise = 1e-7 * np.square(clean - noisy).mean() + variation
-    assert RUASLoss().of(look(SHAPE, made=made, step=50)).item() == pytest.approx(expected + noise / 15)
+    distance = np.square(clean - noisy).mean()
+    view = look(SHAPE, made=made, step=50)
+    assert RUASLoss().of(view).item() == pytest.approx(expected + (distance + variation) / 15)
+    official = RUASLoss(noise_fidelity=1e-7, denoiser=1.0, every=25)
+    assert official.of(view).item() == pytest.approx(expected + variation + 1e-7 * distance, rel=1e-9)
 
 
 def test_the_denoiser_learns_on_its_steps_alone(look, made) -> None:
