@@ -67,6 +67,14 @@ BUILT_IN = (
     Entry("refiner", "ptg_rm", "harness.parts.refiners.ptg_rm:PTGRM", "pre-train-guided refinement module (CVPR 2024)"),
     Entry("refiner", "skf", "harness.parts.refiners.skf.refiner:SKF", "semantic-aware knowledge guidance (CVPR 2023)"),
     Entry("loss", "charbonnier", "harness.parts.losses.charbonnier:Charbonnier", "sqrt(difference² + eps²)"),
+    Entry("loss", "edge", "harness.parts.losses.edge:Edge", "sqrt(Laplacian of the difference² + eps²), MPRNet"),
+    Entry(
+        "loss",
+        "enlightengan",
+        "harness.parts.losses.enlightengan:EnlightenGANLoss",
+        "EnlightenGAN's adversaries, unpaired",
+    ),
+    Entry("loss", "l1", "harness.parts.losses.absolute:L1", "|difference|"),
     Entry("loss", "perceptual", "harness.parts.losses.perceptual:Perceptual", "L1 distance of VGG-19 features"),
     Entry(
         "loss",
@@ -80,6 +88,27 @@ BUILT_IN = (
         "harness.parts.losses.skf_adversarial:SKFAdversarial",
         "adversary on images and their classes' regions; with the refiner skf",
     ),
+    Entry("loss", "psnr_loss", "harness.parts.losses.psnr:PSNRLoss", "minus the peak signal-to-noise ratio, NAFNet"),
+    Entry("loss", "ruas", "harness.parts.losses.ruas:RUASLoss", "RUAS's, without truth"),
+    Entry("loss", "sci", "harness.parts.losses.sci:SCILoss", "SCI's, without truth"),
+    Entry(
+        "loss",
+        "self_feature",
+        "harness.parts.losses.self_feature:SelfFeature",
+        "EnlightenGAN's distance of VGG-16 features to the input",
+    ),
+    Entry("loss", "smooth_l1", "harness.parts.losses.absolute:SmoothL1", "|difference|, squared where small"),
+    Entry(
+        "loss", "spair_mask", "harness.parts.losses.spair:SpairMask", "cross-entropy of SPAIR's mask of degraded pixels"
+    ),
+    Entry("loss", "ssim_loss", "harness.parts.losses.ssim:SSIMLoss", "minus the structural similarity"),
+    Entry("loss", "tv", "harness.parts.losses.tv:TV", "total variation of the restored image"),
+    Entry("loss", "uretinex_adjustment", "harness.parts.losses.uretinex:Adjustment", "URetinex-Net's third stage"),
+    Entry(
+        "loss", "uretinex_decomposition", "harness.parts.losses.uretinex:Decomposition", "URetinex-Net's first stage"
+    ),
+    Entry("loss", "uretinex_unfolding", "harness.parts.losses.uretinex:Unfolding", "URetinex-Net's second stage"),
+    Entry("loss", "zero_dce", "harness.parts.losses.zero_dce:ZeroDCELoss", "Zero-DCE's, without truth"),
     Entry("metric", "psnr", "harness.parts.metrics.psnr:PSNR", "peak signal-to-noise ratio"),
     Entry("metric", "ssim", "harness.parts.metrics.ssim:SSIM", "structural similarity"),
     Entry(

@@ -34,6 +34,8 @@ class EnlightenGAN(nn.Module):
     Defaults are the authors', with `width` channels at full resolution.
     """
 
+    losses: ClassVar[tuple] = (("enlightengan", 1.0, {}), ("self_feature", 1.0, {}))
+
     official_names: ClassVar[Mapping[str, str]] = {
         **{f"conv{number}_{place}": f"stages.{number - 1}.conv{place}" for number in range(1, 10) for place in (1, 2)},
         **{f"bn{number}_{place}": f"stages.{number - 1}.norm{place}" for number in range(1, 10) for place in (1, 2)},

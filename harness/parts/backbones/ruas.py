@@ -7,6 +7,8 @@ names are those of the authors' checkpoints. The search itself is not here, only
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -30,6 +32,8 @@ class RUAS(nn.Module):
     Any image size. `denoise: False` gives the third enhanced image as it is (the authors' models `upe` and `dark`
     are used so); the denoiser then stays, frozen, so that checkpoints load.
     """
+
+    losses: ClassVar[tuple] = (("ruas", 1.0, {}),)
 
     def __init__(self, *, denoise: bool = True) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ used afterwards is that first stage.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -41,6 +41,8 @@ class SCI(nn.Module):
     losses and for their checkpoints; None: the network of use alone, without calibration. `forward` gives the first
     stage's result either way, and so sends no gradient to the calibration. Raises HarnessError for a length below 1.
     """
+
+    losses: ClassVar[tuple] = (("sci", 1.0, {}),)
 
     def __init__(self, *, stage: int | None = None) -> None:
         super().__init__()

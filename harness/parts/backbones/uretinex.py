@@ -57,6 +57,13 @@ class URetinex(nn.Module):
     round, or a weight is not positive.
     """
 
+    # The authors train for 2000, 2000 and 100 epochs. Here the last part is longer, as a refiner learns in it alone.
+    stages: ClassVar[tuple] = (
+        (0.4, ("decomposition",), (("uretinex_decomposition", 1.0, {}),)),
+        (0.4, ("reflectance", "illumination"), (("uretinex_unfolding", 1.0, {}),)),
+        (0.2, ("adjustment",), (("uretinex_adjustment", 1.0, {}),)),
+    )
+
     official_names: ClassVar[Mapping[str, str]] = {
         "model_Decom_low": "decomposition",
         "decom": "",

@@ -6,6 +6,8 @@ outputs. The authors' copy is for academic use only and was not used; parameter 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -23,6 +25,8 @@ class ZeroDCE(nn.Module):
     Any image size. The result is not clamped, but curves with parameters in (-1, 1) keep [0, 1] within itself.
     Defaults are the authors'. Raises HarnessError for less than one iteration.
     """
+
+    losses: ClassVar[tuple] = (("zero_dce", 1.0, {}),)
 
     def __init__(self, *, width: int = 32, iterations: int = 8) -> None:
         super().__init__()

@@ -14,15 +14,19 @@ class Charbonnier(nn.Module):
     """sqrt(difference² + eps²), over all pixels and channels. Lai et al., CVPR 2017.
 
     `reduction` `sum` is what PTG-RM's authors trained with (its size, and so the step of a clipped or weight-decayed
-    optimizer, grows with the batch and patch); `mean` does not depend on them.
+    optimizer, grows with the batch and patch); `mean` does not depend on them. `clamp`: take the restored image into
+    [0, 1] first, as MPRNet's authors do for denoising; values outside then get no gradient.
     """
 
-    def __init__(self, *, eps: float = 1e-3, reduction: Literal["mean", "sum"] = "mean") -> None:
+    def __init__(self, *, eps: float = 1e-3, reduction: Literal["mean", "sum"] = "mean", clamp: bool = False) -> None:
         super().__init__()
         self.eps = eps
         self.reduction = reduction
+        self.clamp = clamp
 
     def forward(self, restored_BCHW: Tensor, truth_BCHW: Tensor) -> Tensor:
         """A scalar in the images' units; eps for equal images."""
+        if self.clamp:
+            restored_BCHW = restored_BCHW.clamp(0, 1)
         distance = torch.sqrt((restored_BCHW - truth_BCHW).square() + self.eps**2)
         return distance.sum() if self.reduction == "sum" else distance.mean()

@@ -1,0 +1,75 @@
+"""What RUAS is trained with, without any truth: R. Liu et al., CVPR 2021, arXiv 2012.05609.
+
+Our own code, from a description of the authors' training.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from harness.api.parts import Reads, View
+from harness.parts.losses.illumination import implied_illumination, parted_smoothness
+from harness.parts.losses.made import made_by_network, zero_like
+from harness.parts.losses.tv import total_variation
+
+VERSION = 1
+
+
+class RUASLoss(nn.Module):
+    """`fidelity` · MSE(illumination, image) + its smoothness, and a loss of the denoiser.
+
+    The illumination is that of the last iteration. For a refined image it is the one that the image implies, degraded
+    image / Ī in [0.001, 1]: the same loss in the only sense it has there.
+
+    The denoiser's loss is `noise_fidelity` · MSE(its result, its input) + the result's total variation, on every
+    `every`th step alone. The authors' fidelity is 1e-7, for a denoiser that was trained before on other data; from
+    scratch that one flattens its images, and the default of 1 does not.
+
+    They also give the denoiser an SGD of its own at 1/15 of the other learning rate. Under one SGD for both the same is
+    the weight `denoiser`; under Adam, which divides by the gradient's size, it does next to nothing. Clipping and
+    weight decay are common to both networks here. That this loss does not reach the illumination is for the network's
+    `outputs` to see to, which denoise a detached image.
+
+    Raises HarnessError for a network without illuminations.
+    """
+
+    reads: ClassVar[Reads] = "degraded"
+
+    def __init__(
+        self,
+        *,
+        fidelity: float = 0.5,
+        noise_fidelity: float = 1.0,
+        denoiser: float = 0.06666666666666667,
+        every: int = 50,
+    ) -> None:
+        super().__init__()
+        self.fidelity = fidelity
+        self.noise_fidelity = noise_fidelity
+        self.denoiser = denoiser
+        self.every = every
+
+    def of(self, view: View) -> Tensor:
+        """A scalar."""
+        image, illumination = view.lq_BCHW, _illumination(view)
+        total = self.fidelity * F.mse_loss(illumination, image) + parted_smoothness(image, illumination)
+        return total + self.denoiser * self._noise(view)
+
+    def _noise(self, view: View) -> Tensor:
+        if view.refined or view.step % self.every:
+            return zero_like(view)  # not zero times a loss: where no gradient comes, the optimizer leaves all as it is
+        enhanced = made_by_network(view, "enhanced", loss="ruas", network="ruas")
+        if len(enhanced) == len(view.made["illuminations"]):
+            return zero_like(view)  # a network without its denoiser
+        *_, noisy, clean = enhanced
+        return self.noise_fidelity * F.mse_loss(clean, noisy.detach()) + total_variation(clean)
+
+
+def _illumination(view: View) -> Tensor:
+    if view.refined:
+        return implied_illumination(view.lq_BCHW, view.restored_BCHW)
+    *_, last = made_by_network(view, "illuminations", loss="ruas", network="ruas")
+    return last

@@ -1,0 +1,106 @@
+"""What Zero-DCE is trained with, without any truth: C. Guo et al., CVPR 2020, arXiv 2001.06826, section 3.3.
+
+Our own code, from the paper and a description of the authors' training. The paper and that training differ; this is
+the training.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from harness.api.parts import Reads, View
+from harness.parts.losses.made import made_by_network, zero_like
+from harness.parts.losses.tv import total_variation
+
+VERSION = 1
+
+REGION = 4
+"""Side of the regions whose contrast is kept."""
+
+
+class ZeroDCELoss(nn.Module):
+    """Weighted sum of four terms:
+
+    - `smoothness`: total variation of the curves, summed over their maps (eq. 8);
+    - `spatial`: the contrast between neighbouring regions stays (eq. 5, `spatial_consistency`);
+    - `colour`: the three channels have one mean (eq. 7, the square root of the summed fourth powers);
+    - `exposure`: regions of `region` pixels a side have the grey `level` (eq. 6, squared).
+
+    On a refined image the curves' term is zero: they are F's alone, and counted with Î. Raises HarnessError for a
+    network that makes no curves.
+    """
+
+    reads: ClassVar[Reads] = "degraded"
+
+    def __init__(
+        self,
+        *,
+        smoothness: float = 200.0,
+        spatial: float = 1.0,
+        colour: float = 5.0,
+        exposure: float = 10.0,
+        level: float = 0.6,
+        region: int = 16,
+    ) -> None:
+        super().__init__()
+        self.smoothness = smoothness
+        self.spatial = spatial
+        self.colour = colour
+        self.exposure = exposure
+        self.level = level
+        self.region = region
+
+    def of(self, view: View) -> Tensor:
+        """A scalar."""
+        image = view.restored_BCHW
+        return (
+            self.smoothness * _curves_variation(view)
+            + self.spatial * spatial_consistency(image, view.lq_BCHW)
+            + self.colour * colour_cast(image)
+            + self.exposure * exposure_error(image, self.level, self.region)
+        )
+
+
+def _curves_variation(view: View) -> Tensor:
+    if view.refined:
+        return zero_like(view)
+    curves_BCHW: Tensor = made_by_network(view, "curves", loss="zero_dce", network="zero_dce")
+    return curves_BCHW.shape[1] * total_variation(curves_BCHW)
+
+
+def spatial_consistency(first_BCHW: Tensor, second_BCHW: Tensor) -> Tensor:
+    """Squared change of the difference between each 4×4 region's grey and its four neighbours', summed over these.
+
+    Averaged over the regions. Beyond the border lies zero, as in the authors' training: border regions keep their grey
+    itself.
+    """
+    change_B1HW = regional_grey(first_BCHW - second_BCHW, REGION)
+    padded = F.pad(change_B1HW, (1, 1, 1, 1))
+    neighbours = (padded[..., 1:-1, :-2], padded[..., 1:-1, 2:], padded[..., :-2, 1:-1], padded[..., 2:, 1:-1])
+    return torch.stack([(change_B1HW - neighbour).square() for neighbour in neighbours]).sum(0).mean()
+
+
+def colour_cast(image_BCHW: Tensor) -> Tensor:
+    """Distance of the channels' means from each other, averaged over the images."""
+    red_B, green_B, blue_B = image_BCHW.mean((2, 3)).unbind(1)
+    squares = torch.stack([red_B - green_B, red_B - blue_B, green_B - blue_B]).square()
+    # A norm, and not a square root of a sum: its gradient at zero, that of a grey image, is zero.
+    return torch.linalg.vector_norm(squares, dim=0).mean()
+
+
+def exposure_error(image_BCHW: Tensor, level: float, region: int) -> Tensor:
+    """Mean squared distance of the regions' grey from a level."""
+    return (regional_grey(image_BCHW, region) - level).square().mean()
+
+
+def regional_grey(image_BCHW: Tensor, side: int) -> Tensor:
+    """Mean over the channels and over regions of a side; a remainder at the border is left out. B×1×H/side×W/side.
+
+    An image smaller than a region is one region.
+    """
+    height, width = image_BCHW.shape[-2:]
+    return F.avg_pool2d(image_BCHW.mean(1, keepdim=True), (min(side, height), min(side, width)))

@@ -1,0 +1,108 @@
+"""EnlightenGAN's self-feature loss, with VGG-16's layout and random weights."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import vgg16
+
+from harness.api.parts import ViewLoss
+from harness.core.errors import DataError, MissingWeights
+from harness.core.identity import file_sha256
+from harness.parts.losses import self_feature
+from harness.parts.losses.patches import random_patches
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    return tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"
+
+
+def small_vgg16(weights=None):
+    """A sixteenth of VGG-16's channels, in its order."""
+    with torch.device("meta"):
+        full = vgg16(weights=None).features
+    layers = []
+    for layer in full:
+        if isinstance(layer, nn.Conv2d):
+            layers.append(nn.Conv2d(max(3, layer.in_channels // 16), layer.out_channels // 16, 3, padding=1))
+        else:
+            layers.append(nn.ReLU(inplace=True) if isinstance(layer, nn.ReLU) else nn.MaxPool2d(2))
+    network = nn.Module()
+    network.features = nn.Sequential(*layers)
+    return network
+
+
+@pytest.fixture
+def loss(file, monkeypatch):
+    monkeypatch.setattr("harness.parts.losses.vgg.vgg16", small_vgg16)
+    torch.manual_seed(0)
+    torch.save(small_vgg16().state_dict(), file)
+    monkeypatch.setattr(self_feature, "SHA256", file_sha256(file)[:8])
+    return self_feature.SelfFeature(patches=2, patch=16).to("cpu")
+
+
+def test_without_weights_it_is_blocked(file) -> None:
+    (part,) = self_feature.SelfFeature.weights()
+    assert part.path == str(file)
+    with pytest.raises(MissingWeights) as caught:
+        self_feature.SelfFeature()
+    assert "torchvision.models.vgg16" in caught.value.hint
+    file.write_bytes(b"not the weights")
+    with pytest.raises(DataError, match="397923af"):
+        self_feature.SelfFeature()
+
+
+def test_planning_can_ask_without_torch() -> None:
+    code = (
+        "import sys, harness.parts.losses.self_feature as p; p.SelfFeature.weights(); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_by_definition(loss, file, look) -> None:
+    reference = small_vgg16()
+    reference.load_state_dict(torch.load(file))
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+
+    def features(image):
+        x = ((image.permute(0, 2, 3, 1) - mean) / std).permute(0, 3, 1, 2)
+        convolutions = 0
+        for layer in reference.features:
+            convolutions += isinstance(layer, nn.Conv2d)
+            if isinstance(layer, nn.MaxPool2d) and convolutions == 10:
+                continue  # the last pooling before relu5_1
+            x = layer(x)
+            if convolutions == 11 and isinstance(layer, nn.ReLU):
+                return nn.functional.instance_norm(x)
+        raise AssertionError
+
+    restored, degraded = torch.rand(2, 2, 3, 32, 40).unbind()
+    view = look(restored_BCHW=restored, lq_BCHW=degraded)
+    torch.manual_seed(2)
+    found = loss.of(view).item()
+    torch.manual_seed(2)
+    pieces = [(restored, degraded), *random_patches((restored, degraded), 2, 16)]
+    with torch.no_grad():
+        values = [(features(a) - features(b)).square().mean().item() for a, b in pieces]
+    assert min(values) > 0
+    assert found == pytest.approx(values[0] + (values[1] + values[2]) / 2, rel=1e-4)
+
+
+def test_only_the_restored_image_gets_a_gradient(loss, look) -> None:
+    restored, degraded = (torch.rand(1, 3, 24, 24).requires_grad_() for _ in range(2))
+    loss.of(look(restored_BCHW=restored, lq_BCHW=degraded)).backward()
+    assert torch.isfinite(restored.grad).all()
+    assert restored.grad.abs().sum() > 0
+    assert degraded.grad is None
+    assert isinstance(loss, ViewLoss)
+    assert loss.reads == "degraded"
+    black = torch.zeros(1, 3, 8, 8, requires_grad=True)  # features of one place, without variance
+    loss.of(look(restored_BCHW=black, lq_BCHW=torch.zeros(1, 3, 8, 8))).backward()
+    assert torch.isfinite(black.grad).all()
