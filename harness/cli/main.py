@@ -22,6 +22,7 @@ COMMANDS = {
     "check": ("harness.cli.check:check", "Check a suite file; every mistake is reported."),
     "explain": ("harness.cli.explain:explain", "Say in which fields two cells differ."),
     "track": ("harness.cli.track:track", "Bring MLflow up to date."),
+    "weights": ("harness.cli.weights:weights", "List, fetch, check and take in published weights."),
     "doctor": ("harness.cli.doctor:doctor", "Check this machine: packages, devices, Ray, MLflow, weights, disk."),
 }
 """Command: where its function lives, and its line in `bench --help`."""

@@ -1,4 +1,7 @@
-"""Published weight files in the cache that torch.hub, torchvision and pyiqa share, found without importing them."""
+"""Where weight files lie: in a folder of our own, or in the cache that torch.hub, torchvision and pyiqa share.
+
+Torch-free: the cache is found without importing them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,11 @@ from pathlib import Path
 
 from harness.core.errors import DataError, MissingWeights
 from harness.core.identity import file_sha256
+
+
+def weights_folder() -> Path:
+    """$PRIORBENCH_WEIGHTS, else `~/.cache/priorbench/weights`."""
+    return Path(os.environ.get("PRIORBENCH_WEIGHTS") or "~/.cache/priorbench/weights").expanduser()
 
 
 def hub_file(folder: str, name: str) -> Path:

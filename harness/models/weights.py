@@ -6,22 +6,17 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from hashlib import sha256 as hash_bytes
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from harness.core.errors import DataError, FailureClass
 from harness.core.identity import file_sha256
 from harness.core.paths import write_bytes
+from harness.models.formats import State, read_checkpoint
 
-State = dict[str, Tensor]
-
-WRAPPERS = ("params", "state_dict", "model")
-"""Keys under which published checkpoints hide the state dict beside other things."""
+COUNTER = "num_batches_tracked"
+"""The last part of the names of batch normalisation's counters, which have no effect on results here."""
 
 
 def save_weights(module: nn.Module, path: Path) -> str:
@@ -46,8 +41,9 @@ def load_weights(
 ) -> str:
     """Fills the module from a safetensors file or a PyTorch checkpoint of plain tensors; gives the file's SHA-256.
 
-    Published checkpoints load too: parameter names are translated by the module's `official_names` where it has them,
-    and entries that it names in `official_extras` are left out.
+    Published checkpoints load too: leading parts that all names share (`module.`, `net.`) are dropped where the module
+    lacks them, names are translated by the module's `official_names` where it has them, and entries that it names in
+    `official_extras` are left out.
     With `strict`, every parameter must be in the file and nothing else; without, whatever fits is loaded, but shapes
     must still agree. Raises DataError of `kind` (`weights` for files that the user brought) when the file is missing,
     damaged, not the one with that digest, or made for another module; the module is then untouched.
@@ -68,23 +64,8 @@ def file_digest(path: Path, *, kind: FailureClass = "checkpoint") -> str:
 
 
 def read_state(path: Path, *, kind: FailureClass = "checkpoint") -> State:
-    """State dict of a `.safetensors` file or a PyTorch file (weights only: no code in it is run), on the CPU.
-
-    Raises DataError when it is missing, truncated or holds something else.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, SafetensorError, UnpicklingError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        what = f"is damaged or not a file of weights ({reason})"
-        raise DataError(what, where=str(path), hint="remove it and run again", kind=kind) from error
-    wrapper = next((key for key in WRAPPERS if isinstance(content, dict) and isinstance(content.get(key), dict)), None)
-    state = content if wrapper is None else content[wrapper]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise DataError("holds something other than tensors by name", where=str(path), kind=kind)
-    return dict(state)
+    """State dict of a `.safetensors` file or a PyTorch file, as `read_checkpoint` says; raises the same."""
+    return read_checkpoint(path, kind=kind).state
 
 
 def fill(
@@ -97,11 +78,10 @@ def fill(
 ) -> None:
     """Copies a state dict into the module, as `load_weights` says."""
     own = module.state_dict()
-    # What published checkpoints hold beside the module's own entries, such as tables that it makes itself.
-    extras: AbstractSet[str] = getattr(module, "official_extras", frozenset()) - own.keys()
-    state = rename(state, getattr(module, "official_names", {}))
-    state = {key: tensor for key, tensor in state.items() if key not in extras}
-    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    state = _as_own(module, state, own.keys())
+    # Files from before PyTorch 0.4.1 have no such counters, and the module's own will do.
+    missing = sorted(key for key in own.keys() - state.keys() if not key.endswith(COUNTER))
+    extra = sorted(state.keys() - own.keys())
     shapes = [
         f"{key} {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
         for key in sorted(own.keys() & state.keys())
@@ -115,6 +95,28 @@ def fill(
         what = f"was made for another {type(module).__name__}: {details}"
         raise DataError(what, where=where, hint="use the options that it was trained with", kind=kind)
     module.load_state_dict(state, strict=strict)
+
+
+def _as_own(module: nn.Module, state: Mapping[str, Tensor], own: AbstractSet[str]) -> State:
+    """The state under the module's names: the reading, with fewest leading parts dropped, that has most of them."""
+    names: Mapping[str, str] = getattr(module, "official_names", {})
+    # What published checkpoints hold beside the module's own entries, such as tables that it makes itself.
+    extras: AbstractSet[str] = getattr(module, "official_extras", frozenset()) - own
+    readings = []
+    bare: Mapping[str, Tensor] | None = state
+    while bare is not None:
+        renamed = rename(bare, names)
+        readings.append({key: tensor for key, tensor in renamed.items() if key not in extras})
+        bare = _without_prefix(bare)
+    return max(readings, key=lambda reading: len(reading.keys() & own))
+
+
+def _without_prefix(state: Mapping[str, Tensor]) -> Mapping[str, Tensor] | None:
+    """The state without the leading part that all its names share; None when there is none."""
+    shared = {key.partition(".")[0] for key in state}
+    if len(shared) != 1 or not all("." in key for key in state):
+        return None
+    return {key.partition(".")[2]: tensor for key, tensor in state.items()}
 
 
 def rename(state: Mapping[str, Tensor], names: Mapping[str, str]) -> State:

@@ -195,7 +195,7 @@ def test_blocked_cells_say_how_to_get_what_is_missing(tmp_path):
     suite = write(tmp_path, variant="{refiner: ptg_rm, prior: clip}")
     done = run(tmp_path, suite)
     assert done.returncode == 3
-    assert "curl -L" in done.stdout
+    assert "bench weights fetch clip/ViT-B-32-openai" in done.stdout
     assert "ViT-B-32" in done.stdout
     plan = bench(tmp_path, "plan", suite, "--out", tmp_path / "out")
     assert plan.returncode == 3

@@ -19,7 +19,9 @@ def imported(*arguments: str) -> set[str]:
     return {name.partition(".")[0] for name in re.findall(r"^import time:.*\|\s+(\S+)$", done.stderr, re.M)}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["list", "priors"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["run", "--help"], ["list", "priors"], ["weights", "list"]]
+)
 def test_commands_that_only_tell_import_no_heavy_library(arguments):
     found = imported(*arguments)
     assert "typer" in found

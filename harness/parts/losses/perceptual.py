@@ -15,7 +15,7 @@ VERSION = 1
 FILE = "vgg19-dcbb9e9d.pth"
 SHA256 = "dcbb9e9d"
 """torchvision publishes the first eight digits, in the file's name."""
-FETCH = "python -c \"import torchvision; torchvision.models.vgg19(weights='IMAGENET1K_V1')\""
+FETCH = "bench weights fetch vgg19/imagenet"
 
 
 class Perceptual:

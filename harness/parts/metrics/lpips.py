@@ -14,9 +14,9 @@ from harness.core.hub import hub_file, verify_weights
 
 VERSION = 1
 
-FETCH = "python -c \"import pyiqa; pyiqa.create_metric('lpips')\""
 ALEXNET = "alexnet-owt-7be5be79.pth"
 LINEAR = "LPIPS_v0.1_alex-df73285e.pth"
+FETCH = {ALEXNET: "bench weights fetch alexnet/imagenet", LINEAR: "bench weights fetch lpips/alex-v0.1"}
 SHA256 = {
     ALEXNET: "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
     LINEAR: "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
@@ -38,11 +38,11 @@ class LPIPS:
     @staticmethod
     def weights() -> tuple[WeightFile, ...]:
         """torchvision's ImageNet AlexNet and the five linear layers, where torchvision and pyiqa cache them."""
-        return tuple(WeightFile(f"lpips {name}", str(_path(name)), FETCH, SHA256[name]) for name in SHA256)
+        return tuple(WeightFile(f"lpips {name}", str(_path(name)), FETCH[name], SHA256[name]) for name in SHA256)
 
     def __init__(self, protocol: EvaluationProtocol) -> None:
         for name, sha256 in SHA256.items():
-            verify_weights(_path(name), sha256, fetch=FETCH)
+            verify_weights(_path(name), sha256, fetch=FETCH[name])
         self.protocol = protocol
         self._network = _build(str(_path(LINEAR)))
 

@@ -12,7 +12,6 @@ read as safetensors or by PyTorch's restricted unpickler.
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from harness.api.parts import WeightFile
 from harness.api.reference import LocalFile
 from harness.core.errors import HarnessError, MissingWeights, did_you_mean
+from harness.core.hub import weights_folder
 from harness.core.identity import file_sha256
 
 if TYPE_CHECKING:
@@ -31,25 +31,22 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Release:
-    """A published file of weights: where it is and what its bytes must be."""
+    """A published file of weights: its name in the registry of checkpoints, and what its bytes must be."""
 
-    url: str
+    checkpoint: str
+    file: str
     sha256: str
 
 
-def _openai(file: str, sha256: str) -> Release:
-    return Release(f"https://openaipublic.azureedge.net/clip/models/{sha256}/{file}", sha256)
-
-
 RELEASES = {
-    ("ViT-B-32-quickgelu", "openai"): _openai(
-        "ViT-B-32.pt", "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
+    ("ViT-B-32-quickgelu", "openai"): Release(
+        "clip/ViT-B-32-openai", "ViT-B-32.pt", "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
     ),
-    ("ViT-B-16-quickgelu", "openai"): _openai(
-        "ViT-B-16.pt", "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"
+    ("ViT-B-16-quickgelu", "openai"): Release(
+        "clip/ViT-B-16-openai", "ViT-B-16.pt", "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"
     ),
-    ("ViT-L-14-quickgelu", "openai"): _openai(
-        "ViT-L-14.pt", "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
+    ("ViT-L-14-quickgelu", "openai"): Release(
+        "clip/ViT-L-14-openai", "ViT-L-14.pt", "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
     ),
 }
 """Architecture and release tag of open_clip to the file. Source: open_clip 3.3.0, open_clip/pretrained.py, where the
@@ -120,10 +117,8 @@ class Clip:
                 where="prior clip",
                 hint=f"name your copy with `checkpoint: FILE`; known: {known}",
             )
-        root = Path(os.environ.get("PRIORBENCH_WEIGHTS") or "~/.cache/priorbench/weights").expanduser()
-        path = root / pretrained / release.url.rpartition("/")[2]
-        fetch = f"curl -L --fail --create-dirs -o '{path}' '{release.url}'"
-        return (WeightFile(path.name, str(path), fetch, release.sha256),)
+        path = weights_folder() / pretrained / release.file
+        return (WeightFile(release.file, str(path), f"bench weights fetch {release.checkpoint}", release.sha256),)
 
     def encode(self, lq_BCHW: Tensor) -> Tensor:
         """RGB images of any size, clamped to [0, 1] here, to B×dim float32, L2-normalised."""

@@ -13,7 +13,8 @@ def test_weights_are_missing_in_an_empty_home_with_the_command_that_gets_them(tm
     findings = {finding.subject: finding for finding in doctor._weights()}
     assert {"prior clip", "loss perceptual", "metric lpips"} <= set(findings)
     assert all(finding.state == "missing" and finding.todo for finding in findings.values())
-    assert "curl" in findings["prior clip"].todo
+    assert findings["prior clip"].todo == "bench weights fetch clip/ViT-B-32-openai"
+    assert findings["metric lpips"].todo.count("bench weights fetch") == 2
 
 
 def test_python_and_packages_of_this_environment_are_fine():

@@ -91,16 +91,45 @@ def test_damaged_files_are_data_errors(tmp_path: Path, suffix: str, damage: str)
     assert caught.value.where == str(path)
 
 
-def test_pickled_code_is_not_run(tmp_path: Path) -> None:
-    torch.save({"evil": Path}, tmp_path / "net.pth")
-    with pytest.raises(DataError, match="damaged or not a file of weights"):
+def test_leading_parts_that_all_names_share_are_dropped(tmp_path: Path) -> None:
+    for prefix in ("module.", "_orig_mod.", "net.", "module.net.", "model._orig_mod."):
+        torch.save({f"{prefix}new.weight": torch.ones(4, 3), f"{prefix}new.bias": torch.ones(4)}, tmp_path / "net.pth")
+        module = Small()
+        load_weights(module, tmp_path / "net.pth")
+        assert torch.equal(module.new.weight, torch.ones(4, 3)), prefix
+
+
+def test_a_leading_part_that_is_the_modules_own_stays(saved: tuple[Small, Path, str]) -> None:
+    """Every entry of Small begins with `new.`."""
+    _, path, _ = saved
+    load_weights(Small(), path)
+
+
+def test_translations_and_extras_are_those_of_the_names_without_the_prefix(tmp_path: Path) -> None:
+    class Tabled(Small):
+        official_extras = frozenset({"table"})
+
+    state = {"model.body.old.weight": torch.ones(4, 3), "model.old.bias": torch.ones(4), "model.table": torch.ones(9)}
+    torch.save({"state_dict": state, "pytorch-lightning_version": "1.8"}, tmp_path / "net.ckpt")
+    load_weights(module := Tabled(), tmp_path / "net.ckpt")
+    assert torch.equal(module.new.weight, torch.ones(4, 3))
+
+
+def test_two_leading_parts_are_told_apart_as_another_network(tmp_path: Path) -> None:
+    torch.save({"a.new.weight": torch.ones(4, 3), "b.new.bias": torch.ones(4)}, tmp_path / "net.pth")
+    with pytest.raises(DataError, match=r"lacks new\.bias, new\.weight; has the unknown a\.new\.weight, b\.new\.bias"):
         load_weights(Small(), tmp_path / "net.pth")
 
 
-def test_other_content_is_refused(tmp_path: Path) -> None:
-    torch.save([1, 2], tmp_path / "net.pth")
-    with pytest.raises(DataError, match="something other than tensors"):
-        load_weights(Small(), tmp_path / "net.pth")
+def test_files_from_before_batch_counters_load(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    state = {key: tensor for key, tensor in module.state_dict().items() if "num_batches" not in key}
+    torch.save(state, tmp_path / "net.pth")
+    load_weights(nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)), tmp_path / "net.pth")
+    state.pop("1.running_var")
+    torch.save(state, tmp_path / "net.pth")
+    with pytest.raises(DataError, match=r"lacks 1\.running_var"):
+        load_weights(module, tmp_path / "net.pth")
 
 
 def test_wrong_digest_leaves_the_module_alone(saved: tuple[Small, Path, str]) -> None:

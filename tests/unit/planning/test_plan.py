@@ -379,7 +379,7 @@ def test_a_prior_without_weights_blocks_its_cells_and_no_others(layout, bare_mac
     assert reason.startswith(
         "waits for features clip of photos/train in 8 orientations for low_light: prior clip needs ViT-B-32.pt"
     )
-    assert f"curl -L --fail --create-dirs -o '{bare_machine['PRIORBENCH_WEIGHTS']}" in reason
+    assert "try: bench weights fetch clip/ViT-B-32-openai" in reason
     assert planned.cells[2].reason == reason
     assert job(planned, f"evaluate-{clip.id}").state == "blocked"
     assert states(planned)["shards photos/train for low_light"] == "todo"
@@ -398,7 +398,9 @@ def test_a_loss_without_weights_blocks_the_training(layout):
     perceptual = LossTerm(part=PartRef(name="perceptual", options={"reduction": "mean"}))
     content = cell(recipe=Recipe(losses=(perceptual,)))
     planned = plan(layout, listed(content))
-    assert job(planned, f"train-{content.id}").reason.startswith("loss perceptual needs vgg19 · try: python -c")
+    assert job(planned, f"train-{content.id}").reason.startswith(
+        "loss perceptual needs vgg19 · try: bench weights fetch vgg19"
+    )
     assert planned.cells[0].state == "blocked"
 
 

@@ -55,7 +55,7 @@ def test_without_weights_it_is_blocked(no_file) -> None:
     assert part.path == str(no_file)
     with pytest.raises(MissingWeights) as caught:
         perceptual.Perceptual()
-    assert "torchvision.models.vgg19" in caught.value.hint
+    assert caught.value.hint == part.fetch == "bench weights fetch vgg19/imagenet"
 
 
 def test_another_file_is_refused(no_file) -> None:

@@ -51,7 +51,8 @@ def test_without_files_it_says_what_gets_them(no_files) -> None:
     with pytest.raises(MissingWeights) as caught:
         lpips.LPIPS(RGB_UINT8)
     assert caught.value.kind == "weights"
-    assert caught.value.hint == "python -c \"import pyiqa; pyiqa.create_metric('lpips')\""
+    assert caught.value.hint == "bench weights fetch alexnet/imagenet"
+    assert lpips.LPIPS.weights()[1].fetch == "bench weights fetch lpips/alex-v0.1"
 
 
 def test_a_changed_file_is_refused(files, no_files) -> None:

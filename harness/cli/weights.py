@@ -1,0 +1,176 @@
+"""`bench weights`: published weights in one folder, listed, fetched, taken in and checked."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli import exits
+from harness.cli.tables import print_table
+from harness.core.download import download
+from harness.core.errors import HarnessError, MissingWeights, UnknownName, did_you_mean
+from harness.core.hub import weights_folder
+from harness.core.identity import file_sha256
+from harness.core.yaml import resolve_scalar
+from harness.parts.catalogue import REGISTRY
+from harness.parts.checkpoints import Checkpoint, find, known, named, own, state
+
+weights = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Published weights.")
+
+IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="As `bench weights list` names them.")]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="As it was downloaded.")]
+AsOption = Annotated[str, typer.Option("--as", metavar="ID", help="Which checkpoint the file is.")]
+BackboneOption = Annotated[
+    str | None, typer.Option("--backbone", metavar="NAME", help="Weights of your own: the network that they are of.")
+]
+OptionsOption = Annotated[
+    list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of that network. May be repeated.")
+]
+
+
+@weights.callback()
+def _group() -> None:
+    """Published weights: list them, fetch them, take in a file that you have, check what is here.
+
+    They lie in $PRIORBENCH_WEIGHTS (default: ~/.cache/priorbench/weights), or where torchvision looks for its own.
+    """
+
+
+@weights.command("list")
+def list_(
+    pattern: Annotated[str, typer.Argument(metavar="[PATTERN]", help="Part of an id, or a pattern with *.")] = "",
+) -> None:
+    """Name the weights that are known, and say whether they are here."""
+    chosen = [item for item in [*known(), *own()] if pattern in item.id or fnmatch(item.id, pattern)]
+    if not chosen:
+        raise UnknownName(f"no checkpoint matches {pattern!r}", hint=did_you_mean(pattern, [c.id for c in known()]))
+    rows = ((state(item), item.id, item.taker, item.licence, _short(item.path)) for item in chosen)
+    print_table(("state", "id", "for", "licence", "file"), rows)
+
+
+@weights.command()
+def fetch(ids: IdsArgument) -> None:
+    """Download weights, or say which page has them. Exit code 3: some could not be had."""
+    _each([find(name) for name in ids], _fetch)
+
+
+@weights.command()
+def verify(
+    subjects: Annotated[list[str] | None, typer.Argument(metavar="[ID...|FILE]", help="Default: all here.")] = None,
+    as_: Annotated[str | None, typer.Option("--as", metavar="ID", help="Which checkpoint FILE should be.")] = None,
+) -> None:
+    """Check digests, names and shapes; say what differs."""
+    if as_ is not None:
+        if not subjects or len(subjects) != 1:
+            raise UnknownName("--as says what one file should be", hint="bench weights verify FILE --as ID")
+        file = Path(subjects[0])
+        _each([find(as_)], lambda checkpoint: f"{file}: ok: {_tensors().check(file, checkpoint)}")
+        return
+    here = [item for item in [*known(), *own()] if state(item) == "here"]
+    chosen = [_checkpoint(subject) for subject in subjects] if subjects else here
+    if not chosen:
+        typer.echo(f"no weights are here yet, neither in {_short(weights_folder())} nor in torch.hub's cache")
+    _each(chosen, lambda checkpoint: f"{checkpoint.id}: ok: {_tensors().verify(checkpoint)}")
+
+
+@weights.command("import")
+def import_(file: FileArgument, as_: AsOption, backbone: BackboneOption = None, option: OptionsOption = None) -> None:
+    """Take in a file of weights that fits and is safe to read."""
+    if backbone is None:
+        if option:
+            raise UnknownName("--option is of a network of your own", hint="give --backbone too")
+        checkpoint = find(as_)
+    else:
+        checkpoint = named(f"backbone {backbone}", _options(backbone, option or ()), as_)
+    typer.echo(_taken_in(file, checkpoint))
+
+
+def _each(checkpoints: Sequence[Checkpoint], act: Callable[[Checkpoint], str]) -> None:
+    """Does it for all of them, whatever one comes to; the exit code is that of the worst."""
+    failed = blocked = False
+    for checkpoint in checkpoints:
+        try:
+            typer.echo(act(checkpoint))
+        except HarnessError as error:
+            blocked |= isinstance(error, MissingWeights)
+            failed |= not isinstance(error, MissingWeights)
+            typer.echo(f"{checkpoint.id}: {error}", err=True)
+    raise typer.Exit(exits.code_of_run(failed=failed, blocked=blocked))
+
+
+def _fetch(checkpoint: Checkpoint) -> str:
+    path = checkpoint.path
+    if path.is_file() and (not checkpoint.place or not checkpoint.digest_problem(file_sha256(path))):
+        return f"{checkpoint.id}: is here: {_short(path)}"
+    if checkpoint.url is None:
+        what = f"has no address to fetch it from by program ({checkpoint.licence})"
+        raise MissingWeights(what, where=checkpoint.page, hint=checkpoint.by_hand)
+    typer.echo(f"{checkpoint.id}: {checkpoint.licence}, {checkpoint.url}", err=True)
+    try:
+        if checkpoint.place:
+            download(checkpoint.url, path, problem=checkpoint.digest_problem, progress=_progress)
+            return f"{checkpoint.id}: is here: {_short(path)}"
+        with tempfile.TemporaryDirectory(prefix="priorbench-") as folder:
+            file = Path(folder) / checkpoint.published
+            download(checkpoint.url, file, problem=checkpoint.digest_problem, progress=_progress)
+            return _taken_in(file, checkpoint)
+    except HarnessError as error:
+        if error.where != checkpoint.url:
+            raise
+        hint = f"the same command later, or with a network; or {checkpoint.by_hand}"
+        raise type(error)(error.what, where=error.where, hint=hint, kind=error.kind) from error
+
+
+def _taken_in(file: Path, checkpoint: Checkpoint) -> str:
+    imported = _tensors().take_in(file, checkpoint)
+    return "\n".join([f"{checkpoint.id}: is here: {_short(imported.path)}", *(f"  {r}" for r in imported.remarks)])
+
+
+def _checkpoint(subject: str) -> Checkpoint:
+    """The checkpoint of an id, or of a file that lies in its place."""
+    path = Path(subject).expanduser()
+    if not path.is_file():
+        return find(subject)
+    for checkpoint in [*known(), *own()]:
+        if checkpoint.path.absolute() == path.absolute():
+            return checkpoint
+    raise UnknownName(f"{subject} lies in no checkpoint's place", hint=f"say what it should be: {subject} --as ID")
+
+
+def _options(backbone: str, given: Sequence[str]) -> dict[str, Any]:
+    """`width=8` or `enc_blk_nums=1,1,28` as options of a network. Raises UnknownName for those that it has not."""
+    known_options = REGISTRY.signature("backbone", backbone).options
+    options: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known_options:
+            hint = did_you_mean(name, known_options) if equals else "NAME=VALUE"
+            raise UnknownName(f"{backbone} has no option {name!r}" if equals else f"{text!r} sets nothing", hint=hint)
+        listed = known_options[name].annotation.startswith("tuple")
+        options[name] = tuple(map(resolve_scalar, value.split(","))) if listed else resolve_scalar(value)
+    return options
+
+
+def _tensors() -> Any:
+    """The module that works on tensors, imported only where there are some: it brings PyTorch."""
+    return import_module("harness.models.published")
+
+
+def _progress(done: int, total: int | None) -> None:
+    if sys.stderr.isatty():
+        of = f" of {total / 1e6:.0f}" if total else ""
+        end = "\n" if done == total else ""
+        sys.stderr.write(f"\r  {done / 1e6:.0f}{of} MB{end}")
+        sys.stderr.flush()
+
+
+def _short(path: Path) -> str:
+    """A path below the home folder as people write it."""
+    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)

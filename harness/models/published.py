@@ -1,0 +1,120 @@
+"""Published checkpoints in the folder of weights: taken in, once they fit their network, and checked again later."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from harness.core.errors import DataError, HarnessError, MissingWeights
+from harness.core.identity import file_sha256
+from harness.core.paths import atomic_file, write_json
+from harness.models.formats import read_checkpoint
+from harness.models.weights import file_digest, fill, load_weights, save_weights
+from harness.parts.catalogue import REGISTRY
+from harness.parts.checkpoints import Checkpoint, Origin, read_origin
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Where a file was put, and what is worth saying of it."""
+
+    path: Path
+    remarks: tuple[str, ...]
+
+
+def take_in(file: Path, checkpoint: Checkpoint, *, name: str = "") -> Imported:
+    """Puts a published file into its place: as it is where a part reads it so, else converted to safetensors.
+
+    A network's must fit the network that the checkpoint names, strictly. `name`: the file's published name, where its
+    own is another. Nothing is left behind when it raises: DataError (kind `weights`) for a file that is missing,
+    damaged, not the published one, unsafe to read or made for another network; HarnessError for options that the
+    network refuses, and (kind `storage`) when the place cannot be written.
+    """
+    found = file_digest(file, kind="weights")
+    if wrong := checkpoint.digest_problem(found):
+        raise DataError(wrong, where=str(file), hint=checkpoint.by_hand, kind="weights")
+    if checkpoint.place:
+        with atomic_file(checkpoint.path) as temporary:
+            shutil.copyfile(file, temporary)
+        return Imported(checkpoint.path, ())
+    published = read_checkpoint(file, kind="weights")
+    network = build(checkpoint)
+    try:
+        fill(network, published.state, where=str(file), kind="weights")
+    except DataError as error:
+        hint = "; ".join(filter(None, (error.hint, checkpoint.note)))
+        raise DataError(error.what, where=error.where, hint=hint, kind="weights") from error
+    origin = Origin(
+        id=checkpoint.id,
+        part=checkpoint.part,
+        options=checkpoint.options,
+        licence=checkpoint.licence,
+        published_file=name or file.name,
+        published_sha256=found,
+        entry=published.entry,
+        sha256=save_weights(network, checkpoint.path),
+        imported=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    try:
+        write_json(checkpoint.origin, origin.content())
+    except HarnessError:
+        checkpoint.path.unlink()  # which nobody could check
+        raise
+    remarks = []
+    if published.others:
+        remarks.append(f"took {published.entry}; the file also holds {', '.join(published.others)}")
+    if not (checkpoint.sha256 or checkpoint.sha256_prefix):
+        remarks.append(f"no published SHA-256 is known to compare with; this file's is {found}")
+    return Imported(checkpoint.path, tuple(remarks))
+
+
+def verify(checkpoint: Checkpoint) -> str:
+    """Checks what lies in a checkpoint's place, digests and, of a network's, every name and shape; says what was seen.
+
+    Raises MissingWeights when nothing is there, DataError (kind `weights`) where it differs.
+    """
+    path = checkpoint.path
+    if not path.is_file():
+        raise MissingWeights("not here", where=checkpoint.id, hint=f"bench weights fetch {checkpoint.id}")
+    again = f"remove it, then: bench weights fetch {checkpoint.id}"
+    if checkpoint.place:
+        if wrong := checkpoint.digest_problem(file_sha256(path)):
+            raise DataError(wrong, where=str(path), hint=again, kind="weights")
+        return "SHA-256 as published" if checkpoint.sha256 else "first digits of the SHA-256 as published"
+    origin = read_origin(checkpoint)
+    if origin is None:
+        raise DataError("the JSON beside it is missing or damaged", where=str(path), hint=again, kind="weights")
+    load_weights(build(checkpoint), path, sha256=origin.sha256, kind="weights")
+    return "SHA-256 as converted, every name and shape fits"
+
+
+def check(file: Path, checkpoint: Checkpoint) -> str:
+    """Whether a file could be taken in, without doing so. Raises as `take_in` does."""
+    found = file_digest(file, kind="weights")
+    if wrong := checkpoint.digest_problem(found):
+        raise DataError(wrong, where=str(file), hint=checkpoint.by_hand, kind="weights")
+    if checkpoint.place:
+        return "SHA-256 as published"
+    fill(build(checkpoint), read_checkpoint(file, kind="weights").state, where=str(file), kind="weights")
+    return f"every name and shape fits {checkpoint.taker}; SHA-256 {found}"
+
+
+def build(checkpoint: Checkpoint) -> nn.Module:
+    """The network that a checkpoint is for, with fresh weights. Raises HarnessError for options that it refuses."""
+    if checkpoint.network:
+        module, _, attribute = checkpoint.network.partition(":")
+        maker = getattr(import_module(module), attribute)
+    else:
+        maker = REGISTRY.load(*checkpoint.part.split(" "))
+    try:
+        with torch.random.fork_rng(devices=[]):
+            network: nn.Module = maker(**checkpoint.options)
+    except (TypeError, ValueError) as error:
+        raise HarnessError(f"{checkpoint.taker} cannot be made: {error}", where=checkpoint.id) from error
+    return network
