@@ -12,7 +12,6 @@ from harness.planning.job import EvaluateWork, TrainWork, Work
 from harness.records.model import RunRecord
 from harness.spec.cell import Cell
 
-
 _NO_PACE = frozenset({"steps", "lr", "lr_min", "warmup", "hold", "cycles", "milestones", "gamma", "preset"})
 """Fields of a recipe that change no step's speed."""
 
