@@ -154,10 +154,10 @@ class Recipes:
         """The backbone's own stages, each its share of the steps, the last one whatever is left."""
         made: list[Stage] = []
         for number, (share, modules, losses) in enumerate(stages, 1):
-            last = number == len(stages)
-            length = steps - sum(stage.steps for stage in made) if last else max(1, round(share * steps))
-            if length < 1:  # fewer steps than stages: the later ones never come
+            last, left = number == len(stages), steps - sum(stage.steps for stage in made)
+            if left < 1:  # fewer steps than stages: the later ones never come
                 break
+            length = left if last else min(left, max(1, round(share * steps)))
             learns = [f"backbone.{module}" for module in modules] + (["refiner"] if last else [])
             terms = self._resolver.losses(losses)
             made.append(Stage(steps=length, learns=tuple(learns), losses=terms, restart=True))
