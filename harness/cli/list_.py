@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,8 @@ from harness.core.signature import REQUIRED, Signature
 from harness.core.yaml import Place, load
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend
+from harness.spec.presets import all_presets
+from harness.spec.schema import LossMapping, RecipeMapping
 from harness.spec.sources import shipped_suites
 
 SHELVES = {
@@ -32,8 +35,11 @@ SHELVES = {
 }
 """The word on the command line and the kind in the catalogue."""
 
+TABLES = ("recipes", "suites")
+"""Lists of what is no part."""
+
 WhatArgument = Annotated[
-    str | None, typer.Argument(metavar="[WHAT]", help=f"One of {', '.join([*SHELVES, 'suites'])}. Default: all.")
+    str | None, typer.Argument(metavar="[WHAT]", help=f"One of {', '.join([*SHELVES, *TABLES])}. Default: all.")
 ]
 PluginOption = Annotated[
     list[Path] | None, typer.Option("--plugin", metavar="FILE", help="Also list the parts of a plug-in file.")
@@ -41,14 +47,15 @@ PluginOption = Annotated[
 
 
 def list_(what: WhatArgument = None, plugin: PluginOption = None) -> int:
-    """List what a suite can name: parts with their options and defaults, and the suites that come along."""
-    known = [*SHELVES, "suites"]
+    """List what a suite can name: parts with their options and defaults, recipes, and the suites that come along."""
+    known = [*SHELVES, *TABLES]
     if what is not None and what not in known:
         raise UnknownName(f"there is no list of {what!r}", hint=did_you_mean(what, known))
     registry = extend(REGISTRY, [str(file.absolute()) for file in plugin or ()])
     console = Console()
+    tables = {"recipes": recipes_table, "suites": suites_table}
     for shelf in known if what is None else [what]:
-        console.print(suites_table() if shelf == "suites" else parts_table(registry, shelf))
+        console.print(tables[shelf]() if shelf in tables else parts_table(registry, shelf))
     return exits.DONE
 
 
@@ -75,6 +82,42 @@ def _default(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(list(value)) if isinstance(value, tuple) else str(value)
+
+
+def recipes_table() -> Table:
+    """The presets that a suite's recipe can name: what they set, and where the numbers come from."""
+    table = Table("name", "recipe", "source", title="recipes", title_justify="left", show_lines=True)
+    table.columns[0].no_wrap = True
+    for preset in all_presets():
+        recipe = preset.recipe
+        lines = (
+            f"{recipe.steps:,} steps",
+            f"batch {_spanned([part.batch for part in recipe.parts])} ({_gpus(preset.gpus)})",
+            f"patch {_spanned([part.patch for part in recipe.parts])}",
+            f"{recipe.optimizer} {recipe.lr:g}, {_schedule(recipe)}",
+            " + ".join(_term(term) for term in recipe.losses) or "the network's own losses",
+        )
+        table.add_row(f"{preset.name}\nv{preset.version}", "\n".join(lines), f"{preset.source}\n{preset.note}".rstrip())
+    return table
+
+
+def _gpus(number: int | None) -> str:
+    return "unknown GPUs" if number is None else f"{number} GPU{'' if number == 1 else 's'}"
+
+
+def _spanned(values: list[Any]) -> str:
+    """`64→40→32`: a value for each stage, each once where neighbours are equal."""
+    return "→".join(str(value) for value, _ in groupby(values))
+
+
+def _schedule(recipe: RecipeMapping) -> str:
+    held = f" from step {recipe.hold + recipe.warmup:,} on" if recipe.hold else ""
+    cycles = f" ×{len(recipe.cycles)}" if len(recipe.cycles) > 1 else ""
+    return f"{recipe.schedule}{cycles}{held}"
+
+
+def _term(term: LossMapping) -> str:
+    return term.name if term.weight == 1 else f"{term.weight:g} {term.name}"
 
 
 def suites_table() -> Table:

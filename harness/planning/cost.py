@@ -12,10 +12,13 @@ from harness.planning.job import EvaluateWork, TrainWork, Work
 from harness.records.model import RunRecord
 from harness.spec.cell import Cell
 
+_NO_PACE = frozenset({"steps", "lr", "lr_min", "warmup", "hold", "cycles", "milestones", "gamma", "preset"})
+"""Fields of a recipe that change no step's speed."""
+
 
 def _pace(cell: Mapping[str, Any]) -> str:
     """Names what a cell's speed depends on: network, treatment and recipe, not the seed or the number of steps."""
-    recipe = {name: value for name, value in cell["recipe"].items() if name not in ("steps", "lr", "lr_min", "warmup")}
+    recipe = {name: value for name, value in cell["recipe"].items() if name not in _NO_PACE}
     return canonical_json([cell["backbone"], cell["variant"], recipe])
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from harness.api.reference import Frozen
+from harness.api.use import RecipeUse
 from harness.core.errors import FailureClass
 
 SCHEMA_VERSION = 1
@@ -69,6 +70,8 @@ class Training(Frozen):
     added_parameters: int
     """Parameters that the refiner adds."""
     checkpoint_sha256: str
+    recipe: RecipeUse | None = None
+    """The preset that the recipe was made of, and what differed from it; None without one."""
 
 
 class EvaluationRecord(Frozen):

@@ -7,10 +7,17 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from harness.api.parts import EvaluationProtocol
-from harness.api.reference import Augment, FeaturePolicy, Frozen, PartRef, Placement, Regime
+from harness.api.reference import IDENTITY, Augment, FeaturePolicy, Frozen, PartRef, Placement, Regime
 from harness.api.sets import FeatureSet, PreparedSet
 from harness.core.identity import digest
 
@@ -44,6 +51,16 @@ class Cycle(Frozen):
 
     steps: PositiveInt
     lr_min: float = Field(ge=0)
+
+
+class PresetRef(Frozen):
+    """The preset that a recipe was made of (harness.spec.presets), and what the suite set above it."""
+
+    name: str
+    """`restormer/derain`."""
+    version: PositiveInt
+    changed: tuple[str, ...] = ()
+    """Fields of the recipe."""
 
 
 class Recipe(Frozen):
@@ -93,6 +110,20 @@ class Recipe(Frozen):
     losses: tuple[LossTerm, ...] = (LossTerm(part=PartRef(name="charbonnier", options={"eps": 1e-3})),)
     stages: tuple[Stage, ...] = ()
     """Parts of the training one after the other, `steps` in all; one whole when empty."""
+    preset: PresetRef | None = None
+    """Where the fields come from. Not in identity: the same fields train the same cell."""
+
+    @model_serializer(mode="wrap")
+    def _without_origin(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        if info.context == IDENTITY:
+            content.pop("preset", None)
+        return content
+
+    @property
+    def images(self) -> int:
+        """Training tiles seen over all steps. Neither accumulation nor the number of processes changes it."""
+        return sum(part.steps * (part.batch or self.batch) for part in self.stages or (Stage(steps=self.steps),))
 
     @property
     def parts(self) -> tuple[Stage, ...]:

@@ -32,7 +32,7 @@ class Cells:
         tests: tuple[PartRef, ...],
     ) -> Iterator[CellDraft]:
         """The cell of one combination and seed, after the cells that it requires. Nothing when a recipe is wrong."""
-        recipe = self._recipes.combined(layers, backbone)
+        recipe = self._recipes.combined(layers, backbone, task)
         if recipe is None:
             return
         if variant.refiner is None:
@@ -41,7 +41,7 @@ class Cells:
         base = source = None
         if variant.regime != "joint":
             base_layers = [*layers, variant.base_recipe] if variant.base_recipe else layers
-            base_recipe = self._recipes.combined(base_layers, backbone)
+            base_recipe = self._recipes.combined(base_layers, backbone, task)
             if base_recipe is None:
                 return
             base = self._base(task, train, backbone, base_recipe, seed)
@@ -80,11 +80,13 @@ class Cells:
 
     def _source(self, draft: SourceDraft, train: PartRef, layers: Sequence[Layer], seed: int) -> Cell | None:
         """The cell behind a prior; what the file leaves open is the consuming cell's."""
-        recipe = self._recipes.combined([*layers, draft.recipe] if draft.recipe else layers, draft.backbone)
-        if recipe is None:
+        layers = [*layers, draft.recipe] if draft.recipe else layers
+        backbone = self._recipes.backbone(*draft.network, layers, draft.task)
+        recipe = self._recipes.combined(layers, backbone, draft.task)
+        if recipe is None or backbone is None:
             return None
         own_seed = seed if draft.seed is None else draft.seed
-        return self._base(draft.task, draft.dataset or train, draft.backbone, recipe, own_seed)
+        return self._base(draft.task, draft.dataset or train, backbone, recipe, own_seed)
 
     def _bind(self, draft: PriorDraft, source: Cell | None) -> PartRef:
         """The prior's reference for one consuming cell: the source's id is the digest of what the prior holds."""

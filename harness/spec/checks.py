@@ -27,19 +27,55 @@ def recipe_mistakes(recipe: Recipe) -> Iterator[Mistake]:
             yield from (("stages", what, hint) for _, what, hint in _tile_mistakes(stage, recipe.stride))
     else:
         yield from _tile_mistakes(recipe.parts[0], recipe.stride)
-    if recipe.lr_min > recipe.lr:
-        yield "lr_min", f"lr_min {recipe.lr_min:g} is above lr {recipe.lr:g}", "the cosine falls from lr to lr_min"
-    if recipe.warmup >= recipe.steps:
-        yield "warmup", f"{recipe.warmup} warm-up steps of {recipe.steps} in all", "fewer than steps"
-    if sum(cycle.steps for cycle in recipe.cycles) not in (0, recipe.steps - recipe.warmup):
-        yield "cycles", f"the cycles do not add up to {recipe.steps - recipe.warmup} steps", "steps less warmup"
-    if recipe.warmup + recipe.hold > recipe.steps:
-        yield "hold", f"{recipe.warmup} + {recipe.hold} steps before the rate falls, of {recipe.steps}", "fewer"
+    yield from _schedule_mistakes(recipe)
     if not all(0 <= beta < 1 for beta in recipe.betas):
         yield "betas", f"betas are in [0, 1), not {list(recipe.betas)}", ""
     names = [(term.part.name, str(term.part.options)) for term in recipe.losses]
     if len(set(names)) < len(names):
         yield "losses", "a loss is named twice", "add up their weights"
+
+
+def _schedule_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+    """Lengths that do not fit the training, and settings that the chosen schedule does not look at."""
+    if recipe.lr_min > recipe.lr and recipe.schedule in READ_BY["lr_min"] and not recipe.cycles:
+        yield "lr_min", f"lr_min {recipe.lr_min:g} is above lr {recipe.lr:g}", "the rate falls from lr to lr_min"
+    if recipe.warmup >= recipe.steps:
+        yield "warmup", f"{recipe.warmup} warm-up steps of {recipe.steps} in all", "fewer than steps"
+    elif recipe.warmup + recipe.hold > recipe.steps:
+        yield "hold", f"{recipe.warmup} + {recipe.hold} steps before the rate falls, of {recipe.steps}", "fewer"
+    falls, together = recipe.steps - recipe.warmup, sum(cycle.steps for cycle in recipe.cycles)
+    if recipe.cycles and together < falls:
+        yield "cycles", f"the cycles take {together} steps of {falls}", "steps less warmup, or more"
+    elif recipe.cycles and together - recipe.cycles[-1].steps >= falls:
+        yield "cycles", f"the last cycle begins after all {falls} steps", "remove it"
+    if list(recipe.milestones) != sorted(set(recipe.milestones)):
+        yield "milestones", f"milestones rise, not {list(recipe.milestones)}", ""
+    elif recipe.milestones and recipe.milestones[-1] >= recipe.steps:
+        yield (
+            "milestones",
+            f"milestone {recipe.milestones[-1]} is not before the last step, {recipe.steps}",
+            "remove it",
+        )
+    if recipe.schedule == "step" and not recipe.milestones:
+        yield "schedule", "schedule step never falls without milestones", "milestones: [STEP], or schedule: constant"
+    unusual = {name for name, field in Recipe.model_fields.items() if getattr(recipe, name) != field.default}
+    for name, readers in READ_BY.items():
+        if name in unusual and recipe.schedule not in readers:
+            what = f"{name} does nothing with schedule {recipe.schedule}"
+            yield name, what, f"remove it, or schedule: {readers[0]}"
+    if recipe.cycles and recipe.schedule == "cosine":
+        for name in sorted(unusual & {"hold", "lr_min"}):
+            yield name, f"{name} does nothing beside cycles", "remove it: each cycle has its steps and its lr_min"
+
+
+READ_BY = {
+    "milestones": ("step",),
+    "gamma": ("step",),
+    "cycles": ("cosine",),
+    "hold": ("cosine", "linear"),
+    "lr_min": ("cosine", "linear"),
+}
+"""Schedules that look at a setting."""
 
 
 def _tile_mistakes(part: Stage, stride: int | None) -> Iterator[Mistake]:

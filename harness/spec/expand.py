@@ -10,7 +10,7 @@ from harness.api.reference import PartRef
 from harness.core.errors import SpecErrors, did_you_mean
 from harness.core.registry import Registry
 from harness.core.yaml import Path
-from harness.spec.cell import Cell
+from harness.spec.cell import Cell, Recipe
 from harness.spec.cells import BASE, Cells
 from harness.spec.checks import placements, variant_mistakes
 from harness.spec.drafts import CellDraft, Layer, VariantDraft
@@ -141,7 +141,6 @@ class _Expansion:
         choices = combination.choices
         variant = self._variant(choices["variant"]) if "variant" in choices else BASE
         task = self._part("task", choices.get("task"))
-        backbone = self._part("backbone", choices.get("backbone"))
         train = self._dataset(choices.get("dataset"), "train")
         if tests == ():
             test = self._dataset(choices.get("dataset"), "test")
@@ -149,11 +148,25 @@ class _Expansion:
         layers = list(below)
         if "recipe" in choices:
             layers.append(Layer(cast(RecipeMapping, choices["recipe"].value), choices["recipe"].path))
-        recipe = self._recipes.combined(layers, backbone)
+        backbone = self._backbone(choices.get("backbone"), layers, task)
+        recipe = self._recipes.combined(layers, backbone, task)
+        if recipe and variant and "variant" in choices:
+            self._check_mixing(recipe, variant, choices["variant"].path)
         if task is None or train is None or backbone is None or variant is None or recipe is None or tests is None:
             return
         for seed in combination.seeds:
             yield from self._cells.make(task, train, backbone, variant, layers, seed, tests)
+
+    def _backbone(self, choice: Choice | None, layers: Sequence[Layer], task: PartRef | None) -> PartRef | None:
+        if choice is None:
+            return None
+        return self._recipes.backbone(cast(PartMapping, choice.value), choice.path, layers, task)
+
+    def _check_mixing(self, recipe: Recipe, variant: VariantDraft, path: Path) -> None:
+        """Cached vectors of a prior belong to one sample each, and not to two that are mixed."""
+        if recipe.mixup and variant.prior and variant.features != "live":
+            what = f"mixup mixes images, but the vectors of {variant.prior.ref.name} are cached for each image alone"
+            self.resolver.report(path, what, "features: live, or in the recipe mixup: null")
 
     def _part(self, kind: str, choice: Choice | None) -> PartRef | None:
         return self.resolver.part(kind, cast(PartMapping, choice.value), choice.path) if choice else None

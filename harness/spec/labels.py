@@ -15,6 +15,7 @@ from harness.spec.checks import placements
 from harness.spec.drafts import CellDraft, PriorDraft, VariantDraft
 from harness.spec.explain import flatten
 from harness.spec.resolved import Labels
+from harness.spec.wording import short
 
 
 class Names:
@@ -81,7 +82,7 @@ class Names:
         """Options that are not the part's defaults, as `width=8`."""
         defaults = {name: option.default for name, option in self._registry.signature(kind, ref.name).options.items()}
         return [
-            f"{name}={_short(value)}"
+            f"{name}={short(value)}"
             for name, value in ref.options.items()
             if defaults[name] is REQUIRED or canonical_json(value) != canonical_json(_like(value, defaults[name]))
         ]
@@ -94,14 +95,6 @@ def _like(value: Any, default: Any) -> Any:
 
 def _call(name: str, inner: list[str]) -> str:
     return f"{name}({', '.join(inner)})" if inner else name
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return "[" + ",".join(map(_short, value)) + "]"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return canonical_json(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def label_cells(drafts: list[CellDraft], registry: Registry, given: Mapping[int, str]) -> list[Labels]:
@@ -138,7 +131,7 @@ def _unique(drafts: list[CellDraft], labels: list[Labels], given: Mapping[int, s
             setting = settings[index]
             if len(listed) == 1 and canonical_json(setting) in listed:
                 continue
-            words = [f"{field.rpartition('.')[2]}={_short(setting.get(field, '—'))}" for field in main]
+            words = [f"{field.rpartition('.')[2]}={short(setting.get(field, '—'))}" for field in main]
             variant = f"{labels[index].variant} [{', '.join(words)}]"
             labels[index] = labels[index].model_copy(update={"variant": variant})
     return labels

@@ -130,7 +130,7 @@ class Resolver:
         if task is None or backbone is None or (spec.dataset and dataset is None):
             return None
         recipe = Layer(spec.recipe, (*path, "recipe")) if spec.recipe else None
-        return SourceDraft(task, backbone, dataset, spec.seed, recipe)
+        return SourceDraft(task, backbone, dataset, spec.seed, recipe, (spec.backbone, (*path, "backbone")))
 
     def _shaped(self, adapter: TypeAdapter[Any], value: Any, path: Path) -> Any:
         """An option's value as a mapping of the schema; None, with the mistakes noted, when it has another shape."""

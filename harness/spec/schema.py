@@ -109,6 +109,8 @@ class RecipeMapping(Recipe):
     """Terms of the training loss, which are summed; when left out the network's own, else charbonnier."""
     stages: tuple[StageMapping, ...] = ()
     """Parts of the training one after the other, `steps` in all; one whole when left out."""
+    preset: str | None = None  # type: ignore[assignment]
+    """A whole recipe by name, which the other keys change: official, proxy, or as `bench list recipes` shows it."""
     label: str | None = None
     """How tables tell this recipe from another one."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from harness.core.errors import did_you_mean
+from harness.core.identity import canonical_json
 from harness.core.yaml import resolve_scalar
 
 _EXPECTED = {
@@ -50,6 +51,15 @@ def said(error: ErrorDetails, siblings: Collection[str] = ()) -> tuple[str, str]
 
 
 _BOUNDS = ("greater", "less", "multiple", "finite", "value_error", "too_")
+
+
+def short(value: Any) -> str:
+    """An option's value as labels show it, on one line."""
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(short, value)) + "]"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return canonical_json(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def shown(value: Any) -> str:

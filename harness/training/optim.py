@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterable
 
 from torch import nn
-from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from harness.core.errors import HarnessError
 from harness.spec.cell import Recipe
 
 
 def build_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> Optimizer:
-    """Adam or AdamW over the parameters that learn; frozen ones get no state and cannot move by weight decay.
+    """Adam, AdamW or SGD over the parameters that learn; frozen ones get no state and cannot move by weight decay.
 
     The fused step is one call for all tensors: restoration networks of benchmark size have hundreds of small ones,
     and a step one by one costs as much as a small forward pass. Raises HarnessError when nothing learns.
@@ -21,6 +21,9 @@ def build_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> Optim
     learning = [parameter for parameter in parameters if parameter.requires_grad]
     if not learning:
         raise HarnessError("no parameter is left to train", hint="the regime `frozen` needs a refiner")
+    if recipe.optimizer == "sgd":
+        momentum = recipe.betas[0]
+        return SGD(learning, lr=recipe.lr, momentum=momentum, weight_decay=recipe.weight_decay, fused=True)
     kind = {"adam": Adam, "adamw": AdamW}[recipe.optimizer]
     return kind(learning, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True)
 
@@ -28,16 +31,55 @@ def build_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> Optim
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Learning rate of optimizer step `step`, counted from 1 to recipe.steps.
 
-    Linear warm-up that reaches the peak at step `warmup`, then half a cosine that reaches lr_min at the last step.
-    A function of the step alone, so that a resumed run needs no scheduler state.
+    Linear warm-up that reaches the peak at step `warmup`, then what `schedule` says. A fall that ends at a floor is
+    at the peak in its first step and at the floor in its last one. A stage may have a peak of its own, and where one
+    restarts all of this begins anew and ends at the next restart. A function of the step alone, so that a resumed
+    run needs no scheduler state.
     """
+    recipe, step = _since_restart(recipe, step)
     if step <= recipe.warmup:
         return recipe.lr * step / recipe.warmup
     if recipe.schedule == "constant":
         return recipe.lr
-    first = recipe.warmup + 1
-    progress = (step - first) / max(1, recipe.steps - first)
-    return recipe.lr_min + (recipe.lr - recipe.lr_min) * (1 + math.cos(math.pi * progress)) / 2
+    if recipe.schedule == "step":
+        passed = sum(step > milestone for milestone in recipe.milestones)
+        return recipe.lr * recipe.gamma**passed
+    if recipe.cycles:
+        return _cyclic(recipe, step - recipe.warmup)
+    first = recipe.warmup + recipe.hold + 1
+    progress = max(0, step - first) / max(1, recipe.steps - first)
+    if recipe.schedule == "linear":
+        return recipe.lr + (recipe.lr_min - recipe.lr) * progress
+    return _half_cosine(recipe.lr, recipe.lr_min, progress)
+
+
+def _half_cosine(peak: float, floor: float, progress: float) -> float:
+    return floor + (peak - floor) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def _cyclic(recipe: Recipe, step: int) -> float:
+    """The rate of a step after the warm-up. The training may end before the last cycle does."""
+    for cycle in recipe.cycles:
+        if step <= cycle.steps:
+            return _half_cosine(recipe.lr, cycle.lr_min, (step - 1) / max(1, cycle.steps - 1))
+        step -= cycle.steps
+    return recipe.cycles[-1].lr_min
+
+
+def _since_restart(recipe: Recipe, step: int) -> tuple[Recipe, int]:
+    """The recipe without stages that holds at a step, and the step counted from the last restart."""
+    if not recipe.stages:
+        return recipe, step
+    began, first, peak = 0, 1, recipe.lr
+    for stage in recipe.stages:
+        if stage.restart and step < first:
+            break
+        if stage.restart:
+            began = first - 1
+        if first <= step < first + stage.steps:
+            peak = stage.lr or recipe.lr
+        first += stage.steps
+    return recipe.model_copy(update={"stages": (), "lr": peak, "steps": first - 1 - began}), step - began
 
 
 def set_learning_rate(optimizer: Optimizer, value: float) -> None:

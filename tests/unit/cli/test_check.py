@@ -137,6 +137,17 @@ def test_list_of_one_shelf_and_of_a_guest(tmp_path: Path) -> None:
     assert "nafnet" not in result.output
 
 
+def test_list_of_recipes_says_what_they_set_and_where_it_comes_from() -> None:
+    result = bench("list", "recipes")
+    assert result.exit_code == 0
+    shown = ("restormer/derain", "v1", "300,000 steps", "batch 64→40→32→16→8 (8 GPUs)", "patch 128→160→192→256→320→384")
+    assert all(text in result.output for text in shown)
+    assert all(
+        text in result.output for text in ("adamw 0.0003, cosine from step 92,000 on", "charbonnier + 0.05 edge")
+    )
+    assert all(text in result.output for text in ("Zamir et al., CVPR 2022", "the network's own losses"))
+
+
 def test_list_of_nothing_known() -> None:
     result = bench("list", "prior")
     assert result.exit_code == 2

@@ -41,6 +41,14 @@ def test_a_record_comes_back_as_it_was(layout):
     assert store.load(layout, "0" * 12) is None
 
 
+def test_a_record_from_before_presets_is_read(layout):
+    record = made.finish(layout, made.cell())
+    training = record.training.model_dump(mode="json")
+    del training["recipe"]
+    edit(layout, record.cell_id, training=training)
+    assert store.load(layout, record.cell_id) == record
+
+
 def test_a_record_that_breaks_the_schema_is_not_written(layout):
     record = made.finish(layout, made.cell())
     before = layout.record(record.cell_id).read_bytes()

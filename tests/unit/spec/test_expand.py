@@ -257,7 +257,7 @@ def test_weights_name_the_prior_by_their_content(world) -> None:
         ("{recipe: {patch: 64, stride: 65}}", "blocks.0.recipe.stride", "stride 65 skips pixels between tiles of 64",
          "at most the patch"),
         ("{recipe: {lr: 1e-5, lr_min: 1e-3}}", "blocks.0.recipe.lr_min", "lr_min 0.001 is above lr 1e-05",
-         "the cosine falls from lr to lr_min"),
+         "the rate falls from lr to lr_min"),
         ("{recipe: {steps: 10, warmup: 10}}", "blocks.0.recipe.warmup", "10 warm-up steps of 10 in all",
          "fewer than steps"),
         ("{recipe: {betas: [0.9, 1.5]}}", "blocks.0.recipe.betas", "betas are in [0, 1), not [0.9, 1.5]", ""),

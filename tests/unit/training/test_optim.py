@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch.optim import Adam, AdamW
+from torch.optim import SGD, Adam, AdamW
 
 from harness.core.errors import HarnessError
-from harness.spec.cell import Recipe
+from harness.spec.cell import Cycle, Recipe, Stage
 from harness.training.optim import build_optimizer, learning_rate, set_learning_rate
 
 
@@ -63,3 +63,64 @@ def test_the_rate_reaches_every_group() -> None:
     optimizer = Adam([{"params": [nn.Parameter(torch.ones(1))]}, {"params": [nn.Parameter(torch.ones(1))]}])
     set_learning_rate(optimizer, 0.125)
     assert [group["lr"] for group in optimizer.param_groups] == [0.125, 0.125]
+
+
+def test_restormers_rate_is_held_then_falls() -> None:
+    """Held for 92,000 of 300,000 steps at 3e-4, then half a cosine to 1e-6."""
+    recipe = Recipe(steps=300_000, lr=3e-4, lr_min=1e-6, hold=92_000)
+    assert {learning_rate(recipe, step) for step in (1, 50_000, 92_000, 92_001)} == {3e-4}
+    assert learning_rate(recipe, 92_002) < 3e-4
+    middle = 92_001 + (300_000 - 92_001) // 2
+    assert learning_rate(recipe, middle) == pytest.approx((3e-4 + 1e-6) / 2, rel=1e-4)
+    assert learning_rate(recipe, 300_000) == pytest.approx(1e-6)
+
+
+def test_one_cycle_is_the_plain_cosine_and_further_ones_begin_at_the_peak() -> None:
+    plain = Recipe(steps=40, lr=1e-3, lr_min=1e-5, warmup=4)
+    one = plain.model_copy(update={"cycles": (Cycle(steps=36, lr_min=1e-5),)})
+    assert [learning_rate(one, step) for step in range(1, 41)] == [learning_rate(plain, step) for step in range(1, 41)]
+    up_then_down = Recipe(steps=30, lr=2e-4, cycles=(Cycle(steps=10, lr_min=3e-4), Cycle(steps=20, lr_min=1e-6)))
+    rates = [learning_rate(up_then_down, step) for step in range(1, 31)]
+    assert rates[0] == rates[10] == 2e-4
+    assert (rates[9], rates[29]) == (pytest.approx(3e-4), pytest.approx(1e-6))
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_a_training_may_end_before_its_last_cycle() -> None:
+    recipe = Recipe(steps=51, lr=1.0, cycles=(Cycle(steps=101, lr_min=0.0),))
+    assert learning_rate(recipe, 51) == pytest.approx(0.5)
+
+
+def test_steps_multiply_after_each_milestone() -> None:
+    recipe = Recipe(steps=9, lr=1.0, schedule="step", milestones=(3, 5), gamma=0.5, warmup=2)
+    assert [learning_rate(recipe, step) for step in range(1, 10)] == [0.5, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25]
+
+
+def test_linear_is_held_then_straight() -> None:
+    recipe = Recipe(steps=8, lr=1.0, lr_min=0.0, schedule="linear", hold=3)
+    assert [learning_rate(recipe, step) for step in range(1, 9)] == pytest.approx([1, 1, 1, 1, 0.75, 0.5, 0.25, 0])
+
+
+def test_stages_go_on_or_begin_anew_each_with_its_peak() -> None:
+    stages = (Stage(steps=5), Stage(steps=6, lr=0.5), Stage(steps=11, restart=True), Stage(steps=4, restart=True))
+    recipe = Recipe(steps=26, lr=1.0, lr_min=0.0, stages=stages)
+    rates = [learning_rate(recipe, step) for step in range(1, 27)]
+    first = [learning_rate(Recipe(steps=11, lr=1.0, lr_min=0.0), step) for step in range(1, 12)]
+    assert rates[:5] == first[:5]
+    assert rates[5:11] == [rate / 2 for rate in first[5:]]
+    assert rates[11:22] == first
+    assert rates[22] == 1.0
+    assert rates[25] == pytest.approx(0.0, abs=1e-15)
+
+
+def test_sgd_takes_the_first_beta_as_momentum() -> None:
+    weight = nn.Parameter(torch.ones(1))
+    optimizer = build_optimizer(Recipe(optimizer="sgd", lr=0.1, betas=(0.5, 0.99), weight_decay=0.25), [weight])
+    assert type(optimizer) is SGD
+    for _ in range(2):
+        weight.grad = torch.ones(1)
+        optimizer.step()
+    first = 1 + 0.25
+    second = 0.5 * first + 1 + 0.25 * (1 - 0.1 * first)
+    torch.testing.assert_close(weight.detach(), torch.tensor([1 - 0.1 * first - 0.1 * second]))
