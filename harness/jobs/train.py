@@ -24,6 +24,7 @@ from harness.planning.job import Job, TrainWork
 from harness.records import store
 from harness.records.model import RunRecord, Training
 from harness.spec.cell import Cell
+from harness.spec.presets import recipe_use
 from harness.training.checkpoint import drop_checkpoints
 from harness.training.data import TrainLoader
 from harness.training.device import start_accelerator
@@ -138,6 +139,7 @@ def _finish(
         backbone_parameters=backbone,
         added_parameters=added,
         checkpoint_sha256=sha256,
+        recipe=recipe_use(cell, progress.processes),
     )
     record = RunRecord(
         cell_id=cell.id,

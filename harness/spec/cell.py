@@ -135,11 +135,6 @@ class Recipe(Frozen):
             for stage in stages
         )
 
-    @property
-    def images(self) -> int:
-        """Tiles that all the steps see."""
-        return sum(part.steps * (part.batch or 0) for part in self.parts)
-
 
 class Variant(Frozen):
     """How the backbone is treated: `base` (no refiner), or a refiner with a prior, a placement and a regime."""

@@ -51,6 +51,8 @@ class Progress:
     """In the sample stream of the stage that `step` lies in; every stage has a stream of its own."""
     seconds: float = 0.0
     final_loss: float = math.nan
+    processes: int = 1
+    """That share every batch."""
     pending: tuple[float, int] = (0.0, 0)
     """This rank's loss, summed over steps that no line of the loss curve has yet, and their number."""
 
@@ -81,6 +83,7 @@ def train(
     if found is not None:
         load_model(found, model)
     progress = Progress() if found is None else _progress(found, accelerator)
+    progress.processes = accelerator.num_processes
     curve = LossCurve(journal, accelerator, pending=progress.pending)
     began = time.perf_counter() - progress.seconds
     part: Part | None = None
