@@ -18,6 +18,31 @@ TAPS = [divmod(tap, 3) for tap in range(9)]
 """Row and column of each of a 3×3 kernel's numbers."""
 
 
+def wide_convolution(x_BCHW: Tensor, weight: Tensor) -> Tensor:
+    """3×3 convolution with zeros beyond the borders, for a hundred channels and more that lie last in memory.
+
+    On a CPU the weights' gradient wants channels first, so much that bringing both maps there first halves its time.
+    """
+    if x_BCHW.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        return F.conv2d(x_BCHW, weight, padding=1)
+    result: Tensor = _WideConvolution.apply(x_BCHW, weight)
+    return result
+
+
+class _WideConvolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_BCHW: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x_BCHW, weight)
+        return F.conv2d(x_BCHW, weight, padding=1)
+
+    @staticmethod
+    def backward(ctx: Any, grad_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        x_grad = nn.grad.conv2d_input(x.shape, weight, grad_BCHW, padding=1)
+        weight_grad = nn.grad.conv2d_weight(x.contiguous(), weight.shape, grad_BCHW.contiguous(), padding=1)
+        return x_grad, weight_grad
+
+
 class InstanceNormLeaky(nn.InstanceNorm2d):
     """Instance norm with learned scale and shift, then LeakyReLU; `slope` 1 leaves it a norm. B×C×H×W to the same.
 
@@ -39,7 +64,7 @@ class _InstanceNormLeaky(torch.autograd.Function):
         x = x_BCHW.to(torch.promote_types(x_BCHW.dtype, torch.float32))
         mean = x.mean((2, 3), keepdim=True)
         result = x - mean
-        scale = torch.rsqrt(result.square().mean((2, 3), keepdim=True) + eps)
+        scale = torch.rsqrt(_dot(result, result) / (x.shape[2] * x.shape[3]) + eps)
         result.mul_(scale * weight_C[:, None, None]).add_(bias_C[:, None, None])
         if slope != 1:
             F.leaky_relu_(result, slope)
@@ -56,11 +81,20 @@ class _InstanceNormLeaky(torch.autograd.Function):
             # A positive slope keeps the sign, so the result tells which side it came from.
             grad = torch.ops.aten.leaky_relu_backward(grad, result[0].to(mean.dtype), ctx.slope, True)
         normed = (x.to(mean.dtype) - mean).mul_(scale)
-        size = x.shape[2] * x.shape[3]
         shift_grad = grad.sum((2, 3), keepdim=True)
-        scale_grad = (grad * normed).sum((2, 3), keepdim=True)
-        x_grad = (grad - shift_grad / size).sub_(normed.mul_(scale_grad / size)).mul_(weight[:, None, None] * scale)
+        scale_grad = _dot(grad, normed)
+        size = x.shape[2] * x.shape[3]
+        x_grad = normed.mul_(-scale_grad / size).add_(grad).sub_(shift_grad / size).mul_(weight[:, None, None] * scale)
         return x_grad.to(x.dtype), scale_grad.sum((0, 2, 3)), shift_grad.sum((0, 2, 3)), None, None
+
+
+def _dot(a_BCHW: Tensor, b_BCHW: Tensor) -> Tensor:
+    """Sum of a·b over the positions of each channel, B×C×1×1.
+
+    The diagonal of a matrix product, which for few channels costs less than writing a·b to memory would.
+    """
+    a_BNC, b_BNC = (x.permute(0, 2, 3, 1).flatten(1, 2) for x in (a_BCHW, b_BCHW))
+    return (a_BNC.transpose(1, 2) @ b_BNC).diagonal(dim1=1, dim2=2)[:, :, None, None]
 
 
 def dynamic_filter(x_BCHW: Tensor, kernels_BKHW: Tensor) -> Tensor:
@@ -112,15 +146,40 @@ def _kernels(kernels_BKHW: Tensor) -> tuple[Tensor, ...]:
     return kernels_BKHW.unflatten(1, (-1, 9)).unbind(2)
 
 
-class PixelShuffle(nn.Module):
-    """nn.PixelShuffle that keeps channels last: B×(C·factor²)×H×W to B×C×(H·factor)×(W·factor)."""
+class ShuffledConv(nn.Conv2d):
+    """3×3 convolution without bias, pixel shuffle, LeakyReLU: B×C×H×W to B×`out_channels`×(H·factor)×(W·factor).
 
-    def __init__(self, factor: int) -> None:
-        super().__init__()
-        self.factor = factor
+    The weights are nn.PixelShuffle's, with channel c·factor² + row·factor + column. They are brought into the order
+    row, column, c before they are used: then the shuffle moves whole runs of channels, which stay last.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, factor: int, slope: float) -> None:
+        super().__init__(in_channels, out_channels * factor**2, 3, padding=1, bias=False)
+        self.factor, self.slope = factor, slope
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        weight = self.weight.unflatten(0, (-1, self.factor**2)).transpose(0, 1).flatten(0, 1)
+        shuffled: Tensor = _ShuffleLeaky.apply(F.conv2d(x_BCHW, weight, padding=1), self.factor, self.slope)
+        return shuffled
+
+
+class _ShuffleLeaky(torch.autograd.Function):
+    """Channels (row, column, c) to pixels, then LeakyReLU with a positive slope; keeps its result alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BCHW: Tensor, factor: int, slope: float) -> Tensor:
         B, C, H, W = x_BCHW.shape
-        factor = self.factor
-        x = x_BCHW.permute(0, 2, 3, 1).unflatten(-1, (C // factor**2, factor, factor))
-        return x.permute(0, 1, 4, 2, 5, 3).reshape(B, H * factor, W * factor, -1).permute(0, 3, 1, 2)
+        x = x_BCHW.permute(0, 2, 3, 1).unflatten(-1, (factor, factor, C // factor**2)).transpose(2, 3)
+        result = x.clone(memory_format=torch.contiguous_format).view(B, H * factor, W * factor, -1).permute(0, 3, 1, 2)
+        F.leaky_relu_(result, slope)
+        ctx.factor, ctx.slope = factor, slope
+        ctx.save_for_backward(result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, grad_BCHW: Tensor) -> tuple[Tensor, None, None]:
+        (result,) = ctx.saved_tensors
+        factor = ctx.factor
+        grad = torch.ops.aten.leaky_relu_backward(grad_BCHW, result, ctx.slope, True).permute(0, 2, 3, 1)
+        grad = grad.unflatten(2, (-1, factor)).unflatten(1, (-1, factor)).transpose(2, 3)
+        return grad.flatten(3).permute(0, 3, 1, 2), None, None

@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 
 from harness.parts.blocks import ResidualBlock, TransformerBlock, position_grid
-from harness.parts.fused import dynamic_filter
+from harness.parts.fused import dynamic_filter, wide_convolution
 from harness.parts.refiners.ptg_rm.ablations import Range, Spatial
 
 SLOPE = 0.1
@@ -44,13 +44,14 @@ class Guided(nn.Module):
         constant map of T(g) on a 3×3 map that holds all it can give, borders included.
         """
         _, C, h, w = f_BChw.shape
-        of_features, of_prior, of_position = conv.weight.split([C, self.mapped_width, conv.in_channels - C - self.mapped_width], 1)
+        widths = [C, self.mapped_width, conv.in_channels - C - self.mapped_width]
+        of_features, of_prior, of_position = conv.weight.split(widths, 1)
         result = F.conv2d(f_BChw, of_features, padding=1)
         if self.prior is not None:
-            result = result + _convolve_constant(mapped_BT, of_prior, h, w)
+            result += _convolve_constant(mapped_BT, of_prior, h, w)
         if self.position is not None:
-            embedded_1Chw = self.position(position_grid(h, w, like=mapped_BT))
-            result = result + F.conv2d(embedded_1Chw, of_position, padding=1)
+            grid_12hw = position_grid(h, w, like=mapped_BT).contiguous(memory_format=torch.channels_last)
+            result += F.conv2d(self.position(grid_12hw), of_position, padding=1)
         return result
 
 
@@ -155,8 +156,8 @@ class CSA(Guided):
         if self.spatial is not None:
             filtered = f_BChw
             if self.kernels is not None:
-                C_p = self.kernels[1:](self.convolve(self.kernels[0], f_BChw, mapped_BT))
-                filtered = dynamic_filter(f_BChw, C_p)
+                hidden = self.kernels[1](self.convolve(self.kernels[0], f_BChw, mapped_BT))
+                filtered = dynamic_filter(f_BChw, wide_convolution(hidden, self.kernels[2].weight))
             by_place = f_BChw * self.spatial(filtered)
         return self.merge(torch.cat([by_channel, by_place], 1)) + f_BChw
 
@@ -215,11 +216,11 @@ def _convolve_constant(value_BT: Tensor, weight: Tensor, h: int, w: int) -> Tens
     Inside, all results are the same, and so they are along each border: a map of at most 3×3 has them all.
     """
     small = value_BT[:, :, None, None].expand(-1, -1, min(h, 3), min(w, 3))
-    result = F.conv2d(small, weight, padding=1)
+    result = F.conv2d(small.contiguous(memory_format=torch.channels_last), weight, padding=1)
     for side, size in ((2, h), (3, w)):
         if size > 3:
             first, inside, last = result.split(1, side)
             shape = list(inside.shape)
             shape[side] = size - 2
             result = torch.cat([first, inside.expand(shape), last], side)
-    return result.contiguous(memory_format=torch.channels_last)
+    return result

@@ -20,7 +20,7 @@ from torch.nn import functional as F  # noqa: N812
 from harness.api.reference import Placement
 from harness.core.errors import HarnessError
 from harness.parts.blocks import ChannelLayerNorm, snr_map
-from harness.parts.fused import InstanceNormLeaky, PixelShuffle
+from harness.parts.fused import InstanceNormLeaky, ShuffledConv
 from harness.parts.refiners.ptg_rm.ablations import DESIGNS, Design
 from harness.parts.refiners.ptg_rm.guidance import CSA, SLOPE, SVE, MapBeside, VectorBeside
 
@@ -234,8 +234,7 @@ def _decoder(width: int, made: int, head: str, *, of_image: bool) -> nn.Sequenti
     """R_d: the latent to `made` channels of residual, behind as many of the mask's logits; ×4 for an image."""
     widen: list[nn.Module] = []
     for _ in range(2 if of_image else 0):
-        convolution = nn.Conv2d(width, 4 * width, 3, padding=1, bias=False)
-        widen += [convolution, PixelShuffle(2), nn.LeakyReLU(SLOPE, inplace=True)]
+        widen += [ShuffledConv(width, width, 2, SLOPE), nn.Identity(), nn.Identity()]
     return nn.Sequential(
         *widen,
         nn.Conv2d(width, width, 3, padding=1),
