@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 TAPS = [divmod(tap, 3) for tap in range(9)]
 """Row and column of each of a 3×3 kernel's numbers."""
@@ -38,8 +39,8 @@ class _WideConvolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         x, weight = ctx.saved_tensors
-        x_grad = nn.grad.conv2d_input(x.shape, weight, grad_BCHW, padding=1)
-        weight_grad = nn.grad.conv2d_weight(x.contiguous(), weight.shape, grad_BCHW.contiguous(), padding=1)
+        x_grad = conv2d_input(x.shape, weight, grad_BCHW, padding=1)
+        weight_grad = conv2d_weight(x.contiguous(), weight.shape, grad_BCHW.contiguous(), padding=1)
         return x_grad, weight_grad
 
 

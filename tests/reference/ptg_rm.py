@@ -121,8 +121,8 @@ def position_embedding(width: int) -> nn.Sequential:
 def beside(f_BChw: Tensor, mapped_BT: Tensor, position: nn.Module) -> Tensor:
     """[f, T(g) at every position, P(S) for every image]."""
     B, _, h, w = f_BChw.shape
-    rows = torch.linspace(-1, 1, h, device=f_BChw.device).view(1, 1, h, 1).expand(B, 1, h, w)
-    columns = torch.linspace(-1, 1, w, device=f_BChw.device).view(1, 1, 1, w).expand(B, 1, h, w)
+    rows = torch.linspace(-1, 1, h, device=f_BChw.device, dtype=f_BChw.dtype).view(1, 1, h, 1).expand(B, 1, h, w)
+    columns = torch.linspace(-1, 1, w, device=f_BChw.device, dtype=f_BChw.dtype).view(1, 1, 1, w).expand(B, 1, h, w)
     prior_map_BThw = mapped_BT[:, :, None, None].repeat(1, 1, h, w)
     return torch.cat([f_BChw, prior_map_BThw, position(torch.cat([rows, columns], 1))], 1)
 

@@ -37,15 +37,15 @@ class Guided(nn.Module):
         """T(g), B×T; nothing wide where the prior is left out."""
         return prior_BD[:, :0] if self.prior is None else self.prior(prior_BD)
 
-    def convolve(self, conv: nn.Conv2d, f_BChw: Tensor, mapped_BT: Tensor) -> Tensor:
-        """`conv`, 3×3 without bias, over [f, T(g) at every position, P(S)].
+    def convolve(self, weight: Tensor, f_BChw: Tensor, mapped_BT: Tensor) -> Tensor:
+        """A 3×3 convolution without bias over [f, T(g) at every position, P(S)].
 
         A convolution is linear, so each of the three is convolved on its own: P(S) once for the whole batch, and the
         constant map of T(g) on a 3×3 map that holds all it can give, borders included.
         """
         _, C, h, w = f_BChw.shape
-        widths = [C, self.mapped_width, conv.in_channels - C - self.mapped_width]
-        of_features, of_prior, of_position = conv.weight.split(widths, 1)
+        widths = [C, self.mapped_width, weight.shape[1] - C - self.mapped_width]
+        of_features, of_prior, of_position = weight.split(widths, 1)
         result = F.conv2d(f_BChw, of_features, padding=1)
         if self.prior is not None:
             result += _convolve_constant(mapped_BT, of_prior, h, w)
@@ -91,11 +91,11 @@ class SVE(Guided):
         if self.source == "sum":
             return long + short
         if self.source == "score":
-            M = self.score[1:](self.convolve(self.score[0], f_BChw, self.mapped(prior_BD)))
+            M = self.score[1:](self.convolve(self.score[0].get_parameter("weight"), f_BChw, self.mapped(prior_BD)))
         else:
             assert snr_B1hw is not None
             M = 1 - snr_B1hw
-        return torch.lerp(short, long, M)
+        return short + (long - short) * M
 
     def _long_range(self, x_BChw: Tensor) -> Tensor:
         for block in self.long:
@@ -156,8 +156,8 @@ class CSA(Guided):
         if self.spatial is not None:
             filtered = f_BChw
             if self.kernels is not None:
-                hidden = self.kernels[1](self.convolve(self.kernels[0], f_BChw, mapped_BT))
-                filtered = dynamic_filter(f_BChw, wide_convolution(hidden, self.kernels[2].weight))
+                hidden = self.kernels[1](self.convolve(self.kernels[0].get_parameter("weight"), f_BChw, mapped_BT))
+                filtered = dynamic_filter(f_BChw, wide_convolution(hidden, self.kernels[2].get_parameter("weight")))
             by_place = f_BChw * self.spatial(filtered)
         return self.merge(torch.cat([by_channel, by_place], 1)) + f_BChw
 
@@ -170,7 +170,7 @@ class VectorBeside(Guided):
         self.mix = nn.Conv2d(self.beside_width, width, 3, padding=1, bias=False)
 
     def forward(self, f_BChw: Tensor, prior_BD: Tensor) -> Tensor:
-        return self.convolve(self.mix, f_BChw, self.mapped(prior_BD))
+        return self.convolve(self.mix.weight, f_BChw, self.mapped(prior_BD))
 
 
 class MapBeside(nn.Module):

@@ -30,6 +30,10 @@ MASK_LOGIT = 3.0
 """Starting bias of the mask's logits: I_m begins at 0.95."""
 
 
+Parts = tuple[nn.Module, nn.Module | None, SVE | None, CSA, nn.Module]
+"""R_e, what concatenates the prior, SVE, CSA, R_d."""
+
+
 class PTGRM(nn.Module):
     """Encoder R_e, spatial-varying enhancement (SVE), channel-spatial attention (CSA), decoder R_d.
 
@@ -55,7 +59,7 @@ class PTGRM(nn.Module):
 
     `ablation` is a row of the paper's Table 3; harness.parts.refiners.ptg_rm.ablations says how each is read. For
     `large_without_priors` the width is four times `width`, as in the paper, or the next multiple that gives at least
-    the full module's parameters: 724,134 against 672,170 on images with D = 512. The prior is still asked for and
+    the full module's parameters: 719,834 against 672,170 on images with D = 512. The prior is still asked for and
     ignored. `snr_mask` needs I_d, which placement `features` does not see: HarnessError there.
     """
 
@@ -128,14 +132,14 @@ class PTGRM(nn.Module):
         self.needs_snr = design.range == "snr"
         prior_widths = (prior_dim, prior_hidden, prior_width)
 
-        def parts(width: int, design: Design) -> list[nn.Module | None]:
-            return [
+        def parts(width: int, design: Design) -> Parts:
+            return (
                 _image_encoder(width) if channels is None else _feature_encoder(channels, width),
                 _join(design, width, prior_widths),
                 _sve(design, width, prior_widths, long_blocks),
                 _csa(design, width, prior_widths),
                 _decoder(width, channels or 3, head, of_image=channels is None),
-            ]
+            )
 
         if design.grown:
             width = _grown_width(width, parts, design)
@@ -197,12 +201,14 @@ def _csa(design: Design, width: int, prior_widths: tuple[int, int, int]) -> CSA:
     return CSA(width, guide, channel=design.channel, spatial=design.spatial, positions=design.positions)
 
 
-def _grown_width(width: int, parts: Callable[[int, Design], list[nn.Module | None]], design: Design) -> int:
+def _grown_width(width: int, parts: Callable[[int, Design], Parts], design: Design) -> int:
     """The smallest multiple of `width`, from the fourth, at which `design` is as large as the full module."""
 
     def size(width: int, design: Design) -> int:
         with torch.device("meta"):
-            return sum(weight.numel() for part in parts(width, design) if part for weight in part.parameters())
+            return sum(
+                weight.numel() for part in parts(width, design) if part is not None for weight in part.parameters()
+            )
 
     full = size(width, DESIGNS["none"])
     return next(wide for wide in count(4 * width, width) if size(wide, design) >= full)
