@@ -62,11 +62,17 @@ class TransposedAttention(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         B, C, H, W = x_BCHW.shape
-        qkv = self.qkv_dwconv(self.qkv(x_BCHW)).view(B, 3, self.heads, C // self.heads, H * W)
-        query_BhcN, key_BhcN, value_BhcN = qkv.unbind(1)
+        qkv = self.qkv_dwconv(self.qkv(x_BCHW))
+        channels_last = not qkv.is_contiguous()
+        # Views of either memory format.
+        query_BhcN, key_BhcN, value_BhcN = qkv.flatten(2).unflatten(1, (3, self.heads, C // self.heads)).unbind(1)
         query_BhcN, key_BhcN = F.normalize(query_BhcN, dim=-1), F.normalize(key_BhcN, dim=-1)
         attention_Bhcc = (query_BhcN @ key_BhcN.transpose(-1, -2) * self.temperature).softmax(-1)
-        return self.project_out((attention_Bhcc.to(value_BhcN.dtype) @ value_BhcN).reshape(B, C, H, W))
+        attention_Bhcc = attention_Bhcc.to(value_BhcN.dtype)
+        if channels_last:
+            mixed_BNhc = (value_BhcN.transpose(-1, -2) @ attention_Bhcc.transpose(-1, -2)).transpose(1, 2)
+            return self.project_out(mixed_BNhc.reshape(B, H, W, C).permute(0, 3, 1, 2))
+        return self.project_out((attention_Bhcc @ value_BhcN).reshape(B, C, H, W))
 
 
 class GatedFeedForward(nn.Module):
@@ -127,27 +133,24 @@ class ResidualBlock(nn.Module):
         return x_BCHW + self.conv2(F.relu(self.conv1(x_BCHW)))
 
 
-def dynamic_filter(x_BCHW: Tensor, kernels_BKHW: Tensor) -> Tensor:
-    """Filters each channel at each position with its own 3×3 kernel; borders replicate. B×C×H×W to the same.
-
-    `kernels_BKHW` has 9·C channels, channel c·9 + row·3 + column. Summed over nine shifted views: no copy of the
-    nine-fold unfolded features is ever made.
-    """
-    B, C, H, W = x_BCHW.shape
-    kernels = kernels_BKHW.view(B, C, 9, H, W)
-    padded = F.pad(x_BCHW, (1, 1, 1, 1), mode="replicate")
-    total = torch.zeros_like(x_BCHW)
-    for tap in range(9):
-        row, column = divmod(tap, 3)
-        total = total + padded[:, :, row : row + H, column : column + W] * kernels[:, :, tap]
-    return total
-
-
 def position_grid(height: int, width: int, like: Tensor) -> Tensor:
     """1×2×H×W coordinates in [-1, 1], corners included; channel 0 runs along the height, channel 1 along the width."""
     rows = torch.linspace(-1, 1, height, device=like.device, dtype=like.dtype)
     columns = torch.linspace(-1, 1, width, device=like.device, dtype=like.dtype)
     return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))[None]
+
+
+def snr_map(image_BCHW: Tensor) -> Tensor:
+    """Estimated signal-to-noise ratio of each pixel, B×1×H×W in [0, 1], relative to the image's largest.
+
+    Signal: grey of the 5×5 box mean (borders mirrored); noise: how far the pixel's grey is from it. Needs no gradient.
+    """
+    with torch.no_grad():
+        weights = image_BCHW.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+        grey = (image_BCHW * weights).sum(1, keepdim=True)
+        signal = F.avg_pool2d(F.pad(grey, (2, 2, 2, 2), mode="reflect"), 5, stride=1)
+        ratio = signal / ((grey - signal).abs() + 1e-4)
+        return (ratio / (ratio.amax((1, 2, 3), keepdim=True) + 1e-4)).clamp(0, 1)
 
 
 def draw_normal_weights(module: nn.Module, std: float = 0.02) -> None:

@@ -64,7 +64,12 @@ BUILT_IN = (
     Entry("backbone", "uformer", "harness.parts.backbones.uformer:Uformer", "Uformer (CVPR 2022), from spandrel"),
     Entry("backbone", "uretinex", "harness.parts.backbones.uretinex:URetinex", "URetinex-Net (CVPR 2022), low light"),
     Entry("backbone", "zero_dce", "harness.parts.backbones.zero_dce:ZeroDCE", "Zero-DCE (CVPR 2020), low light"),
-    Entry("refiner", "ptg_rm", "harness.parts.refiners.ptg_rm:PTGRM", "pre-train-guided refinement module (CVPR 2024)"),
+    Entry(
+        "refiner",
+        "ptg_rm",
+        "harness.parts.refiners.ptg_rm.refiner:PTGRM",
+        "pre-train-guided refinement module (CVPR 2024)",
+    ),
     Entry("refiner", "skf", "harness.parts.refiners.skf.refiner:SKF", "semantic-aware knowledge guidance (CVPR 2023)"),
     Entry("loss", "charbonnier", "harness.parts.losses.charbonnier:Charbonnier", "sqrt(difference² + eps²)"),
     Entry("loss", "edge", "harness.parts.losses.edge:Edge", "sqrt(Laplacian of the difference² + eps²), MPRNet"),

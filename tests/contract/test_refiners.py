@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import pytest
+import torch
+
+from harness.core.errors import HarnessError
 from harness.parts.catalogue import REGISTRY
+from harness.parts.refiners.ptg_rm.ablations import DESIGNS
+from harness.parts.refiners.ptg_rm.refiner import PTGRM
+from harness.testing import checks
 from harness.testing.refiner import RefinerContract
+
+SMALL: dict[str, Any] = {"width": 4, "long_blocks": 1, "prior_hidden": 8, "prior_width": 6}
 
 
 class Catalogued(RefinerContract):
@@ -36,3 +45,73 @@ class TestReleasedPTGRM(Catalogued):
 def test_every_refiner_is_here() -> None:
     of_decoders = {"skf"}  # test_decoder_refiners.py
     assert {case.name for case in Catalogued.__subclasses__()} | of_decoders == set(REGISTRY.names("refiner"))
+
+
+class TestPTGRMAblations:
+    """Table 3's rows keep what of the contract an ablation could break, cheaply: small networks, few images."""
+
+    parameters: ClassVar[dict[str, int]] = {
+        "without_sve": 488_390,
+        "without_channel_attention": 670_634,
+        "without_spatial_attention": 360_442,
+        "large_without_priors": 719_834,
+        "without_position_embedding": 648_042,
+        "snr_mask": 510_202,
+        "concat_1d": 443_050,
+        "concat_2d": 485_290,
+    }
+
+    def test_all_are_counted_and_below_a_million(self) -> None:
+        assert {"none", *self.parameters} == set(DESIGNS)
+        found = {
+            ablation: sum(parameter.numel() for parameter in PTGRM(512, ablation=ablation).parameters())
+            for ablation in self.parameters
+        }
+        assert found == self.parameters
+        assert max(found.values()) < 1_000_000
+        assert found["large_without_priors"] >= TestPTGRM.parameters
+
+    @pytest.mark.parametrize("head", ["mask_residual", "residual"])
+    @pytest.mark.parametrize("ablation", sorted(parameters))
+    def test_learns_and_loads(self, ablation: Any, head: Any) -> None:
+        """Gradients reach every parameter, from the first step on; another's state gives the same result."""
+        refiner, other = (PTGRM(6, head=head, ablation=ablation, **SMALL) for _ in range(2))
+        lq, initial = checks.images(2, 3, 16, 20), checks.images(2, 3, 16, 20, seed=1)
+        given = lq, initial, checks.unit_rows(2, 6)
+        assert not checks.without_gradient(refiner, lambda: refiner(*given).square().mean())
+        other.load_state_dict(refiner.state_dict(), strict=True)
+        with checks.evaluated(refiner), checks.evaluated(other):
+            refined = refiner(*given)
+            assert torch.equal(refined, other(*given))
+            with torch.autocast("cpu", torch.bfloat16):
+                checks.assert_close(refiner(*given), refined, "bfloat16 autocast", tolerance=0.1)
+            assert refiner(*(image[:, :, :4, :4] for image in given[:2]), given[2]).isfinite().all()
+
+    @pytest.mark.parametrize("head", ["mask_residual", "residual"])
+    @pytest.mark.parametrize("ablation", sorted({*parameters} - {"snr_mask"}))
+    def test_edits_features(self, ablation: Any, head: Any) -> None:
+        refiner = PTGRM(6, 10, head=head, ablation=ablation, **SMALL)
+        features, prior = checks.images(2, 10, 5, 7), checks.unit_rows(2, 6)
+        assert not checks.without_gradient(refiner, lambda: refiner.edit(features, prior).square().mean())
+        assert refiner.edit(features, prior).shape == features.shape
+
+    def test_the_snr_mask_needs_the_image(self) -> None:
+        with pytest.raises(HarnessError, match="snr_mask needs the degraded image"):
+            PTGRM(6, 10, ablation="snr_mask")
+
+    @pytest.mark.parametrize("ablation", sorted(parameters))
+    def test_uses_the_prior_or_provably_does_not(self, ablation: Any) -> None:
+        refiner = PTGRM(6, ablation=ablation, **SMALL)
+        checks.stir(refiner)
+        lq, initial, prior = checks.images(2, 3, 16, 20), checks.images(2, 3, 16, 20, seed=1), checks.unit_rows(2, 6)
+        with checks.evaluated(refiner):
+            one, other = refiner(lq, initial, prior), refiner(lq, initial, -prior)
+        assert torch.equal(one, other) == (ablation == "large_without_priors")
+
+    @pytest.mark.parametrize("channels", [None, 8, 384])
+    def test_the_large_network_is_no_smaller_than_the_full_one(self, channels: int | None) -> None:
+        with torch.device("meta"):
+            full, large = (PTGRM(512, channels, ablation=ablation) for ablation in ("none", "large_without_priors"))
+        sizes = [sum(parameter.numel() for parameter in refiner.parameters()) for refiner in (full, large)]
+        assert sizes[0] <= sizes[1]
+        assert large.encoder[0].out_channels % 16 == 0

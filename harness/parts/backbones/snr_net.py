@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.parts import Capabilities
-from harness.parts.blocks import ResidualBlock
+from harness.parts.blocks import ResidualBlock, snr_map
 
 VERSION = 1
 
@@ -174,19 +174,6 @@ class FeedForward(nn.Module):
 
     def forward(self, x_BNC: Tensor) -> Tensor:
         return x_BNC + self.reduce(F.relu(self.expand(self.norm(x_BNC))))
-
-
-def snr_map(image_BCHW: Tensor) -> Tensor:
-    """Estimated signal-to-noise ratio of each pixel, B×1×H×W in [0, 1], relative to the image's largest.
-
-    Signal: grey of the 5×5 box mean (borders mirrored); noise: how far the pixel's grey is from it. Needs no gradient.
-    """
-    with torch.no_grad():
-        weights = image_BCHW.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-        grey = (image_BCHW * weights).sum(1, keepdim=True)
-        signal = F.avg_pool2d(F.pad(grey, (2, 2, 2, 2), mode="reflect"), 5, stride=1)
-        ratio = signal / ((grey - signal).abs() + 1e-4)
-        return (ratio / (ratio.amax((1, 2, 3), keepdim=True) + 1e-4)).clamp(0, 1)
 
 
 def _leaky(x: Tensor) -> Tensor:

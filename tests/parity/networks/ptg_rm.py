@@ -9,7 +9,7 @@ from tests.parity.networks.snr_lowlight import snr_net
 
 def build(golden: Golden) -> Network:
     """The released refinement alone, or behind SNR-Net, where its keys begin with `refinement11.`"""
-    from harness.parts.refiners.ptg_rm import PTGRM
+    from harness.parts.refiners.ptg_rm.refiner import PTGRM
 
     shapes = {key: shape for key, shape, *_ in golden.content["state_dict"]}
     if golden.content["class"] == "refinement2":

@@ -12,7 +12,6 @@ from harness.parts.blocks import (
     ChannelLayerNorm,
     GatedFeedForward,
     TransposedAttention,
-    dynamic_filter,
     position_grid,
     reflect_to_square,
 )
@@ -56,6 +55,13 @@ def test_attention_mixes_channels_within_heads() -> None:
     assert torch.allclose(attention(x), expected, atol=1e-12)
 
 
+def test_attention_is_the_same_in_either_memory_format() -> None:
+    attention = TransposedAttention(8, heads=2).double()
+    x = torch.randn(2, 8, 4, 3, dtype=torch.float64)
+    result = attention(x.contiguous(memory_format=torch.channels_last))
+    assert torch.allclose(result, attention(x), atol=1e-12)
+
+
 def test_attention_refuses_heads_that_do_not_divide() -> None:
     with pytest.raises(HarnessError, match="3 attention heads do not divide 8 channels"):
         TransposedAttention(8, heads=3)
@@ -65,20 +71,6 @@ def test_feed_forward_rounds_its_width_down() -> None:
     block = GatedFeedForward(16, 2.66)
     assert block.project_in.out_channels == 2 * 42
     assert block.project_out.in_channels == 42
-
-
-def test_dynamic_filter_equals_unfolding() -> None:
-    x, kernels = torch.randn(2, 3, 6, 5), torch.randn(2, 27, 6, 5)
-    windows = F.unfold(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3).view(2, 3, 9, 6, 5)
-    expected = (windows * kernels.view(2, 3, 9, 6, 5)).sum(2)
-    assert torch.allclose(dynamic_filter(x, kernels), expected, atol=1e-5)
-
-
-def test_dynamic_filter_reads_rows_then_columns() -> None:
-    x = torch.arange(9.0).view(1, 1, 3, 3)
-    kernels = torch.zeros(1, 9, 3, 3)
-    kernels[:, 5] = 1  # middle row, right column: the neighbour to the right, the border repeated
-    assert dynamic_filter(x, kernels)[0, 0].tolist() == [[1, 2, 2], [4, 5, 5], [7, 8, 8]]
 
 
 def test_position_grid_runs_down_then_across() -> None:

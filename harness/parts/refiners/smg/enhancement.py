@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.parts.blocks import dynamic_filter
+from harness.parts.fused import dynamic_filter
 from harness.parts.refiners.smg.unet import ENCODER_NAMES, Encoder, Tail, Up
 
 SLOPE = 0.1

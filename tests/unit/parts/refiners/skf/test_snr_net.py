@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.parts.backbones.snr_net import SNRNet, snr_map
+from harness.parts.backbones.snr_net import SNRNet
+from harness.parts.blocks import snr_map
 from harness.parts.refiners.skf.snr_net import SNRNetEmbeddings
 from harness.testing import checks
 

@@ -9,20 +9,29 @@ Shape letters: B batch, D prior width, T width of the mapped prior, C latent cha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import count
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from harness.api.reference import Placement
-from harness.parts.blocks import ChannelLayerNorm, ResidualBlock, TransformerBlock, dynamic_filter, position_grid
+from harness.core.errors import HarnessError
+from harness.parts.blocks import ChannelLayerNorm, snr_map
+from harness.parts.fused import InstanceNormLeaky, ShuffledConv
+from harness.parts.refiners.ptg_rm.ablations import DESIGNS, Design
+from harness.parts.refiners.ptg_rm.guidance import CSA, SLOPE, SVE, MapBeside, VectorBeside
 
-VERSION = 1
+VERSION = 2
 
-SLOPE = 0.1
 MASK_LOGIT = 3.0
 """Starting bias of the mask's logits: I_m begins at 0.95."""
+
+
+Parts = tuple[nn.Module, nn.Module | None, SVE | None, CSA, nn.Module]
+"""R_e, what concatenates the prior, SVE, CSA, R_d."""
 
 
 class PTGRM(nn.Module):
@@ -47,6 +56,11 @@ class PTGRM(nn.Module):
     f·I_m + I_r, or f + I_r with the head `residual`, with a mask and a residual of f's shape. The paper says no more of
     it. Here R_e and R_d keep the resolution, which is low already, and norm over the channels of each position, since
     the deepest map of a small image may be one position large.
+
+    `ablation` is a row of the paper's Table 3; harness.parts.refiners.ptg_rm.ablations says how each is read. For
+    `large_without_priors` the width is four times `width`, as in the paper, or the next multiple that gives at least
+    the full module's parameters: 719,834 against 672,170 on images with D = 512. The prior is still asked for and
+    ignored. `snr_mask` needs I_d, which placement `features` does not see: HarnessError there.
     """
 
     placements: ClassVar[tuple[Placement, ...]] = ("image", "features")
@@ -95,14 +109,41 @@ class PTGRM(nn.Module):
         long_blocks: int = 4,
         prior_hidden: int = 256,
         prior_width: int = 64,
+        ablation: Literal[
+            "none",
+            "without_sve",
+            "without_channel_attention",
+            "without_spatial_attention",
+            "large_without_priors",
+            "without_position_embedding",
+            "snr_mask",
+            "concat_1d",
+            "concat_2d",
+        ] = "none",
     ) -> None:
         super().__init__()
+        design = DESIGNS[ablation]
+        if design.range == "snr" and channels is not None:
+            raise HarnessError(
+                "ptg_rm's ablation snr_mask needs the degraded image, which placement 'features' does not see",
+                hint="placement: image",
+            )
         self.head = head
-        self.encoder = _image_encoder(width) if channels is None else _feature_encoder(channels, width)
+        self.needs_snr = design.range == "snr"
         prior_widths = (prior_dim, prior_hidden, prior_width)
-        self.sve = SVE(width, prior_widths, long_blocks)
-        self.csa = CSA(width, prior_widths)
-        self.decoder = _decoder(width, channels or 3, head, of_image=channels is None)
+
+        def parts(width: int, design: Design) -> Parts:
+            return (
+                _image_encoder(width) if channels is None else _feature_encoder(channels, width),
+                _join(design, width, prior_widths),
+                _sve(design, width, prior_widths, long_blocks),
+                _csa(design, width, prior_widths),
+                _decoder(width, channels or 3, head, of_image=channels is None),
+            )
+
+        if design.grown:
+            width = _grown_width(width, parts, design)
+        self.encoder, self.join, self.sve, self.csa, self.decoder = parts(width, design)
         self._start_near_initial()
 
     @torch.no_grad()
@@ -115,7 +156,8 @@ class PTGRM(nn.Module):
 
     def forward(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor) -> Tensor:
         """I_d in [0, 1], Î (not clamped) and g to the refined restoration Ī, not clamped."""
-        decoded = self._decoded(torch.cat([initial_BCHW, lq_BCHW], 1), prior_BD)
+        snr = snr_map(lq_BCHW) if self.needs_snr else None
+        decoded = self._decoded(torch.cat([initial_BCHW, lq_BCHW], 1), prior_BD, snr)
         if self.head == "residual":
             return initial_BCHW.clamp(0, 1) + decoded
         mask_logits, residual = decoded.chunk(2, dim=1)
@@ -129,100 +171,57 @@ class PTGRM(nn.Module):
         mask_logits, residual = decoded.chunk(2, dim=1)
         return features_BChw * mask_logits.sigmoid() + residual
 
-    def _decoded(self, given_BCHW: Tensor, prior_BD: Tensor) -> Tensor:
-        decoded: Tensor = self.decoder(self.csa(self.sve(self.encoder(given_BCHW), prior_BD), prior_BD))
-        return decoded
+    def _decoded(self, given_BCHW: Tensor, prior_BD: Tensor, snr_B1HW: Tensor | None = None) -> Tensor:
+        # Channels last inside: a CPU's convolutions take half the time.
+        f = self.encoder(given_BCHW.contiguous(memory_format=torch.channels_last))
+        if self.join is not None:
+            f = self.join(f, prior_BD)
+        if self.sve is not None:
+            snr_B1hw = None if snr_B1HW is None else F.interpolate(snr_B1HW, size=f.shape[-2:], mode="nearest")
+            f = self.sve(f, prior_BD, snr_B1hw)
+        decoded: Tensor = self.decoder(self.csa(f, prior_BD))
+        return decoded.contiguous()
 
 
-class SVE(nn.Module):
-    """PTG-SVE, eq. 2–3: the prior decides at each position between a short and a long range of neighbours.
-
-    M = sigmoid(R_m([f, T_m(g), S_m])) is the range score, f̂ = M·R_l(f) + (1 − M)·R_s(f).
-    """
-
-    def __init__(self, width: int, prior_widths: tuple[int, int, int], long_blocks: int) -> None:
-        super().__init__()
-        self.prior = _prior_map(*prior_widths)
-        self.position = _position_embedding(width)
-        self.score = nn.Sequential(
-            nn.Conv2d(2 * width + prior_widths[-1], width, 3, padding=1, bias=False),
-            nn.LeakyReLU(SLOPE),
-            nn.Conv2d(width, 1, 3, padding=1, bias=False),
-            nn.Sigmoid(),
-        )
-        self.long = nn.Sequential(*(TransformerBlock(width, 1, 2.66) for _ in range(long_blocks)))
-        self.short = ResidualBlock(width)
-
-    def forward(self, f_BChw: Tensor, prior_BD: Tensor) -> Tensor:
-        M = self.score(_beside(f_BChw, self.prior(prior_BD), self.position))
-        return self.long(f_BChw) * M + self.short(f_BChw) * (1 - M)
+def _join(design: Design, width: int, prior_widths: tuple[int, int, int]) -> nn.Module | None:
+    if design.joined == "no":
+        return None
+    return (VectorBeside if design.joined == "vector" else MapBeside)(width, prior_widths)
 
 
-class CSA(nn.Module):
-    """PTG-CSA, eq. 4–7: channel attention and spatial attention led by the prior, merged.
-
-    Channel: M_c = sigmoid(R_c([mean(f̂), T_c(g)])). Spatial: C_p = R_p([f̂, T_c(g), S_c]) holds a 3×3 kernel for each
-    channel and position; M_s = sigmoid(R_o(f̂ ∗ C_p)), one channel. Merged: R_f([f̂·M_c, f̂·M_s]) + f̂.
-    """
-
-    def __init__(self, width: int, prior_widths: tuple[int, int, int]) -> None:
-        super().__init__()
-        self.prior = _prior_map(*prior_widths)
-        self.position = _position_embedding(width)
-        self.channel = nn.Sequential(
-            nn.Linear(width + prior_widths[-1], width, bias=False),
-            nn.LeakyReLU(SLOPE),
-            nn.Linear(width, width, bias=False),
-            nn.Sigmoid(),
-        )
-        self.kernels = nn.Sequential(
-            nn.Conv2d(2 * width + prior_widths[-1], 9 * width, 3, padding=1, bias=False),
-            nn.LeakyReLU(SLOPE),
-            nn.Conv2d(9 * width, 9 * width, 3, padding=1, bias=False),
-        )
-        self.spatial = nn.Sequential(
-            nn.LeakyReLU(SLOPE),
-            nn.Conv2d(width, 1, 3, padding=1, bias=False),
-            nn.Sigmoid(),
-        )
-        self.merge = nn.Conv2d(2 * width, width, 1, bias=False)
-
-    def forward(self, f_BChw: Tensor, prior_BD: Tensor) -> Tensor:
-        mapped_BT = self.prior(prior_BD)
-        M_c = self.channel(torch.cat([f_BChw.mean((-2, -1)), mapped_BT], 1))[:, :, None, None]
-        C_p = self.kernels(_beside(f_BChw, mapped_BT, self.position))
-        M_s = self.spatial(dynamic_filter(f_BChw, C_p))
-        return self.merge(torch.cat([f_BChw * M_c, f_BChw * M_s], 1)) + f_BChw
+def _sve(design: Design, width: int, prior_widths: tuple[int, int, int], long_blocks: int) -> SVE | None:
+    if not design.sve:
+        return None
+    guide = prior_widths if design.guided else None
+    return SVE(width, guide, long_blocks, source=design.range, positions=design.positions)
 
 
-def _prior_map(dim: int, hidden: int, out: int) -> nn.Sequential:
-    """T_m or T_c: the prior vector to the width at which it joins the features."""
-    return nn.Sequential(nn.Linear(dim, hidden, bias=False), nn.LeakyReLU(SLOPE), nn.Linear(hidden, out, bias=False))
+def _csa(design: Design, width: int, prior_widths: tuple[int, int, int]) -> CSA:
+    guide = prior_widths if design.guided else None
+    return CSA(width, guide, channel=design.channel, spatial=design.spatial, positions=design.positions)
 
 
-def _position_embedding(width: int) -> nn.Sequential:
-    """P: two coordinates to `width` channels."""
-    return nn.Sequential(
-        nn.Conv2d(2, width, 3, padding=1, bias=False), nn.LeakyReLU(SLOPE), nn.Conv2d(width, width, 1, bias=False)
-    )
+def _grown_width(width: int, parts: Callable[[int, Design], Parts], design: Design) -> int:
+    """The smallest multiple of `width`, from the fourth, at which `design` is as large as the full module."""
 
+    def size(width: int, design: Design) -> int:
+        with torch.device("meta"):
+            return sum(
+                weight.numel() for part in parts(width, design) if part is not None for weight in part.parameters()
+            )
 
-def _beside(f_BChw: Tensor, mapped_BT: Tensor, position: nn.Module) -> Tensor:
-    """[features, mapped prior at every position, position embedding], B×(2C+T)×h×w."""
-    B, _, h, w = f_BChw.shape
-    # The embedding is the same for every image: computed once a batch.
-    positions = position(position_grid(h, w, like=mapped_BT)).expand(B, -1, -1, -1)
-    return torch.cat([f_BChw, mapped_BT[:, :, None, None].expand(-1, -1, h, w), positions], 1)
+    full = size(width, DESIGNS["none"])
+    return next(wide for wide in count(4 * width, width) if size(wide, design) >= full)
 
 
 def _image_encoder(width: int) -> nn.Sequential:
     """R_e: [Î, I_d] to the latent at a quarter of the size."""
     return nn.Sequential(
         nn.Conv2d(6, width, 3, padding=1, bias=False),
-        nn.InstanceNorm2d(width, affine=True),
-        nn.LeakyReLU(SLOPE),
+        InstanceNormLeaky(width, SLOPE),
+        nn.Identity(),
         nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False),
-        nn.InstanceNorm2d(width, affine=True),
+        InstanceNormLeaky(width),
         nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False),
     )
 
@@ -232,7 +231,7 @@ def _feature_encoder(channels: int, width: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels, width, 3, padding=1, bias=False),
         ChannelLayerNorm(width),
-        nn.LeakyReLU(SLOPE),
+        nn.LeakyReLU(SLOPE, inplace=True),
         nn.Conv2d(width, width, 3, padding=1, bias=False),
     )
 
@@ -241,10 +240,10 @@ def _decoder(width: int, made: int, head: str, *, of_image: bool) -> nn.Sequenti
     """R_d: the latent to `made` channels of residual, behind as many of the mask's logits; ×4 for an image."""
     widen: list[nn.Module] = []
     for _ in range(2 if of_image else 0):
-        widen += [nn.Conv2d(width, 4 * width, 3, padding=1, bias=False), nn.PixelShuffle(2), nn.LeakyReLU(SLOPE)]
+        widen += [ShuffledConv(width, width, 2, SLOPE), nn.Identity(), nn.Identity()]
     return nn.Sequential(
         *widen,
         nn.Conv2d(width, width, 3, padding=1),
-        nn.LeakyReLU(SLOPE),
+        nn.LeakyReLU(SLOPE, inplace=True),
         nn.Conv2d(width, 2 * made if head == "mask_residual" else made, 3, padding=1),
     )

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from harness.parts.blocks import snr_map
+from harness.parts.refiners.ptg_rm.guidance import CSA, SVE, MapBeside, VectorBeside
+from harness.parts.refiners.ptg_rm.refiner import MASK_LOGIT, PTGRM
+from tests.reference.ptg_rm import PlainPTGRM
+
+
+def inputs() -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return (
+        torch.rand(2, 3, 16, 24, generator=generator),
+        1.4 * torch.rand(2, 3, 16, 24, generator=generator) - 0.2,
+        torch.nn.functional.normalize(torch.randn(2, 5, generator=generator), dim=1),
+    )
+
+
+def decoding_to(refiner: PTGRM, values: list[float]) -> PTGRM:
+    """The refiner with a last convolution that gives constant planes."""
+    last = refiner.decoder[-1]
+    torch.nn.init.zeros_(last.weight)
+    last.bias.data = torch.tensor(values)
+    return refiner
+
+
+def test_mask_residual_head_is_equation_1() -> None:
+    lq, initial, prior = inputs()
+    logits = torch.tensor([0.0, 1.0, -2.0]).view(3, 1, 1)
+    residual = torch.tensor([0.1, 0.2, -0.3]).view(3, 1, 1)
+    refiner = decoding_to(PTGRM(5), [0.0, 1.0, -2.0, 0.1, 0.2, -0.3])
+    expected = lq + (initial - lq) * torch.sigmoid(logits) + residual
+    assert torch.allclose(refiner(lq, initial, prior), expected, atol=1e-6)
+
+
+def test_residual_head_adds_to_the_clamped_initial() -> None:
+    lq, initial, prior = inputs()
+    refiner = decoding_to(PTGRM(5, head="residual"), [0.1, 0.2, -0.3])
+    expected = initial.clamp(0, 1) + torch.tensor([0.1, 0.2, -0.3]).view(3, 1, 1)
+    assert torch.allclose(refiner(lq, initial, prior), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("head", "mixed_in"), [("mask_residual", 1 - torch.sigmoid(torch.tensor(MASK_LOGIT))), ("residual", 0.0)]
+)
+def test_starts_near_the_initial_restoration(head: str, mixed_in: float) -> None:
+    torch.manual_seed(0)
+    lq, initial, prior = inputs()
+    initial = initial.clamp(0, 1)
+    offset = PTGRM(5, head=head)(lq, initial, prior) - (initial + (lq - initial) * mixed_in)
+    assert offset.abs().max() < 0.05
+
+
+def test_every_parameter_has_a_gradient_at_the_first_step() -> None:
+    refiner = PTGRM(5)
+    refiner(*inputs()).square().sum().backward()
+    assert not [name for name, parameter in refiner.named_parameters() if not parameter.grad.any()]
+
+
+def test_range_score_chooses_between_long_and_short() -> None:
+    sve = SVE(8, (5, 16, 4), long_blocks=1)
+    f, prior = torch.rand(2, 8, 4, 6), torch.rand(2, 5)
+    for bias, expected in ((1e4, sve.long(f)), (-1e4, sve.short(f)), (0.0, (sve.long(f) + sve.short(f)) / 2)):
+        sve.score[2] = torch.nn.Conv2d(8, 1, 3, padding=1)
+        torch.nn.init.zeros_(sve.score[2].weight)
+        torch.nn.init.constant_(sve.score[2].bias, bias)
+        assert torch.allclose(sve(f, prior), expected, atol=1e-6)
+
+
+def test_position_counts() -> None:
+    """The same features at two places are not treated alike: both modules see where they are."""
+    torch.manual_seed(0)
+    f, prior = torch.ones(1, 8, 8, 8), torch.zeros(1, 5)
+    for module in (SVE(8, (5, 16, 4), long_blocks=1), CSA(8, (5, 16, 4))):
+        result = module(f, prior)
+        assert (result[..., 3, 3] - result[..., 4, 4]).abs().max() > 1e-7
+
+
+def test_attention_of_one_leaves_the_merge_alone() -> None:
+    csa = CSA(8, (5, 16, 4))
+    f, prior = torch.rand(2, 8, 4, 6), torch.rand(2, 5)
+    csa.channel[-1] = csa.spatial[-1] = torch.nn.Threshold(float("inf"), 1.0)
+    assert torch.allclose(csa(f, prior), csa.merge(torch.cat([f, f], 1)) + f, atol=1e-6)
+
+
+def test_width_and_blocks_are_options() -> None:
+    assert PTGRM(5, width=8).encoder[0].out_channels == 8
+    assert len(PTGRM(5, long_blocks=2).sve.long) == 2
+
+
+def test_released_size() -> None:
+    released = PTGRM(512, head="residual")
+    assert sum(parameter.numel() for parameter in released.parameters()) == 671_735
+
+
+@pytest.mark.parametrize(("head", "sides"), [("mask_residual", (16, 24)), ("residual", (4, 8))])
+def test_equals_the_plain_computation_with_the_same_weights(head: str, sides: tuple[int, int]) -> None:
+    """Results, gradients of the initial restoration and of every weight, to the rounding of float64 and of float32."""
+    torch.manual_seed(0)
+    ours, plain = PTGRM(5, head=head, width=8, long_blocks=2), PlainPTGRM(5, head=head, width=8, long_blocks=2)
+    plain.load_state_dict(ours.state_dict(), strict=True)
+    for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-4)):
+        found = []
+        for network in (ours.to(dtype), plain.to(dtype)):
+            lq, initial, prior = (given[..., : sides[0], : sides[1]].to(dtype) for given in inputs())
+            prior = inputs()[2].to(dtype)
+            initial.requires_grad_()
+            network.zero_grad()
+            refined = network(lq, initial, prior)
+            (refined * torch.linspace(-1, 1, refined.numel(), dtype=dtype).view_as(refined)).sum().backward()
+            grads = {name: weight.grad for name, weight in network.named_parameters()}
+            found.append({"refined": refined.detach(), "initial": initial.grad, **grads})
+        for name, expected in found[1].items():
+            error = (found[0][name] - expected).abs().max() / expected.abs().max().clamp(min=1e-3)
+            assert error < tolerance, (name, dtype, float(error))
+
+
+def test_recomputing_changes_no_bit() -> None:
+    """Training and evaluation, and a second step, give the same numbers: nothing depends on what ran before."""
+    torch.manual_seed(0)
+    refiner = PTGRM(5, width=8)
+    given = inputs()
+    with torch.no_grad():
+        evaluated = refiner(*given)
+    steps = []
+    for _ in range(2):
+        refiner.zero_grad()
+        refined = refiner(*given)
+        assert torch.equal(refined, evaluated)
+        refined.square().sum().backward()
+        steps.append([weight.grad.clone() for weight in refiner.parameters()])
+    assert all(torch.equal(*pair) for pair in zip(*steps, strict=True))
+
+
+def test_snr_map_is_the_range_score_where_an_ablation_says_so() -> None:
+    """Clean places look near, noisy ones far."""
+    torch.manual_seed(0)
+    refiner = PTGRM(5, ablation="snr_mask", width=8, long_blocks=1)
+    lq, initial, prior = inputs()
+    f = refiner.encoder(torch.cat([initial, lq], 1))
+    snr = F.interpolate(snr_map(lq), size=f.shape[-2:], mode="nearest")
+    expected = refiner.sve.long(f) * (1 - snr) + refiner.sve.short(f) * snr
+    assert torch.allclose(refiner.sve(f, prior, snr), expected, atol=1e-6)
+    seen = []
+    refiner.sve.register_forward_pre_hook(lambda module, given: seen.append(given[2]))
+    refiner(lq, initial, prior)
+    assert torch.equal(seen[0], snr)
+
+
+def test_a_joined_vector_is_convolved_beside_the_features() -> None:
+    join = VectorBeside(8, (5, 16, 4))
+    f, prior = torch.rand(2, 8, 4, 6), torch.rand(2, 5)
+    beside = join.prior(prior)[:, :, None, None].expand(-1, -1, 4, 6)
+    assert torch.allclose(join(f, prior), join.mix(torch.cat([f, beside], 1)), atol=1e-6)
+
+
+def test_a_joined_map_is_resized_bilinearly() -> None:
+    join = MapBeside(8, (5, 16, 4))
+    f, prior = torch.rand(2, 8, 3, 7), torch.rand(2, 5)
+    grid = join.prior(prior).view(2, 8, 4, 4)
+    beside = F.interpolate(grid, size=(3, 7), mode="bilinear")
+    assert torch.allclose(join(f, prior), join.mix(torch.cat([f, beside], 1)), atol=1e-6)
