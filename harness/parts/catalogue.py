@@ -60,6 +60,12 @@ BUILT_IN = (
     ),
     Entry("backbone", "ruas", "harness.parts.backbones.ruas:RUAS", "RUAS (CVPR 2021), low light"),
     Entry("backbone", "sci", "harness.parts.backbones.sci:SCI", "SCI (CVPR 2022), low light"),
+    Entry(
+        "backbone",
+        "smg_appearance",
+        "harness.parts.backbones.smg_appearance:SMGAppearance",
+        "SMG's appearance network (CVPR 2023), low light",
+    ),
     Entry("backbone", "snr_net", "harness.parts.backbones.snr_net:SNRNet", "SNR-Net (CVPR 2022), low light"),
     Entry("backbone", "uformer", "harness.parts.backbones.uformer:Uformer", "Uformer (CVPR 2022), from spandrel"),
     Entry("backbone", "uretinex", "harness.parts.backbones.uretinex:URetinex", "URetinex-Net (CVPR 2022), low light"),
@@ -71,6 +77,12 @@ BUILT_IN = (
         "pre-train-guided refinement module (CVPR 2024)",
     ),
     Entry("refiner", "skf", "harness.parts.refiners.skf.refiner:SKF", "semantic-aware knowledge guidance (CVPR 2023)"),
+    Entry(
+        "refiner", "smg", "harness.parts.refiners.smg.refiner:SMG", "structure-guided enhancement by edges (CVPR 2023)"
+    ),
+    Entry(
+        "refiner", "smg_depth", "harness.parts.refiners.smg.refiner:SMGDepth", "structure-guided enhancement by depth"
+    ),
     Entry("loss", "charbonnier", "harness.parts.losses.charbonnier:Charbonnier", "sqrt(difference² + eps²)"),
     Entry("loss", "edge", "harness.parts.losses.edge:Edge", "sqrt(Laplacian of the difference² + eps²), MPRNet"),
     Entry(
@@ -114,6 +126,18 @@ BUILT_IN = (
     ),
     Entry("loss", "uretinex_unfolding", "harness.parts.losses.uretinex:Unfolding", "URetinex-Net's second stage"),
     Entry("loss", "zero_dce", "harness.parts.losses.zero_dce:ZeroDCELoss", "Zero-DCE's, without truth"),
+    Entry("loss", "lpips", "harness.parts.losses.lpips:LPIPS", "learned perceptual distance (AlexNet), through pyiqa"),
+    Entry("loss", "mse", "harness.parts.losses.mse:MSE", "difference²"),
+    Entry(
+        "loss", "smg_adversary", "harness.parts.losses.smg_adversary:SMGAdversary", "SMG's discriminator of edge maps"
+    ),
+    Entry("loss", "smg_depth", "harness.parts.losses.smg_depth:SMGDepth", "SMG's map against the truth's depth"),
+    Entry(
+        "loss",
+        "smg_structure",
+        "harness.parts.losses.smg_structure:SMGStructure",
+        "SMG's map against the truth's edges",
+    ),
     Entry("metric", "psnr", "harness.parts.metrics.psnr:PSNR", "peak signal-to-noise ratio"),
     Entry("metric", "ssim", "harness.parts.metrics.ssim:SSIM", "structural similarity"),
     Entry(

@@ -24,7 +24,8 @@ class Catalogued(RefinerContract):
     """At a prior width of 512."""
 
     def make(self, prior_dim: int) -> Any:
-        return REGISTRY.load("refiner", self.name)(prior_dim, **self.options)
+        part = REGISTRY.load("refiner", self.name)
+        return part(*((prior_dim,) if getattr(part, "needs_prior", True) else ()), **self.options)
 
     def test_parameter_count(self) -> None:
         assert sum(parameter.numel() for parameter in self.make(512).parameters()) == self.parameters
@@ -40,6 +41,20 @@ class TestReleasedPTGRM(Catalogued):
     name = "ptg_rm"
     options: ClassVar[dict[str, Any]] = {"head": "residual"}
     parameters = 671_735
+
+
+class TestSMG(Catalogued):
+    name = "smg"
+    options: ClassVar[dict[str, Any]] = {"size": 16, "width": 4, "narrow": 0.125}
+    parameters = 2_389_081
+    prior_dims = (36,)
+
+
+class TestSMGOfDepth(Catalogued):
+    name = "smg_depth"
+    options: ClassVar[dict[str, Any]] = {"size": 8, "width": 4, "narrow": 0.125}
+    parameters = 2_308_850
+    prior_dims = (36,)
 
 
 def test_every_refiner_is_here() -> None:

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from harness.api.parts import EvaluationProtocol, WeightFile
-from harness.core.hub import hub_file, verify_weights
+from harness.parts import alex_lpips
 
 VERSION = 1
-
-ALEXNET = "alexnet-owt-7be5be79.pth"
-LINEAR = "LPIPS_v0.1_alex-df73285e.pth"
-FETCH = {ALEXNET: "bench weights fetch alexnet/imagenet", LINEAR: "bench weights fetch lpips/alex-v0.1"}
-SHA256 = {
-    ALEXNET: "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
-    LINEAR: "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
-}
 
 
 class LPIPS:
     """LPIPS v0.1 with AlexNet, Zhang et al., CVPR 2018; always on RGB, whatever the protocol's colour.
 
-    Both files are checked by hash, because pyiqa loads them with strict=False and would score with random layers.
-    Raises MissingWeights without them, DataError when one differs.
+    Raises MissingWeights without its two files, DataError when one differs.
     """
 
     name = "lpips"
@@ -38,13 +26,11 @@ class LPIPS:
     @staticmethod
     def weights() -> tuple[WeightFile, ...]:
         """torchvision's ImageNet AlexNet and the five linear layers, where torchvision and pyiqa cache them."""
-        return tuple(WeightFile(f"lpips {name}", str(_path(name)), FETCH[name], SHA256[name]) for name in SHA256)
+        return alex_lpips.weight_files()
 
     def __init__(self, protocol: EvaluationProtocol) -> None:
-        for name, sha256 in SHA256.items():
-            verify_weights(_path(name), sha256, fetch=FETCH[name])
         self.protocol = protocol
-        self._network = _build(str(_path(LINEAR)))
+        self._network = alex_lpips.build_network()
 
     def __call__(self, restored: np.ndarray, truth: np.ndarray) -> float:
         """H×W×3 float64 in [0, 255] to a distance ≥ 0. Runs on the CPU."""
@@ -53,17 +39,6 @@ class LPIPS:
         with torch.inference_mode():
             distance: float = self._network(_tensor(restored), _tensor(truth)).item()
         return distance
-
-
-def _path(name: str) -> Path:
-    return hub_file("checkpoints" if name == ALEXNET else "pyiqa", name)
-
-
-def _build(linear: str) -> Any:
-    from pyiqa.archs import lpips_arch
-
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it loads
-        return lpips_arch.LPIPS(net="alex", version="0.1", pretrained_model_path=linear)
 
 
 def _tensor(image_HW3: np.ndarray) -> Any:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.parts.fused import dynamic_filter
-from harness.parts.refiners.smg.unet import ENCODER_NAMES, Encoder, Tail, Up
+from harness.parts.smg_unet import ENCODER_NAMES, Encoder, Tail, Up
 
 SLOPE = 0.1
 NORM_HIDDEN = 128

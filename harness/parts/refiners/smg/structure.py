@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.core.errors import HarnessError
-from harness.parts.refiners.smg.stylegan import (
+from harness.parts.stylegan import (
     ConvLayer,
     EqualLinear,
     ModulatedConv2d,

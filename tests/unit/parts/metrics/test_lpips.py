@@ -11,43 +11,21 @@ import torch
 from torchvision.models import alexnet
 
 from harness.core.errors import DataError, MissingWeights
-from harness.core.identity import file_sha256
+from harness.parts import alex_lpips
 from harness.parts.metrics import lpips
 from harness.tasks.protocols import RGB_UINT8
 
-SHAPES = {f"lin{level}.model.1.weight": (1, channels, 1, 1) for level, channels in enumerate((64, 192, 384, 256, 256))}
 
-
-@pytest.fixture
-def no_files(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def files(no_files, monkeypatch):
-    torch.manual_seed(0)
-    contents = {
-        lpips.ALEXNET: alexnet(weights=None).state_dict(),
-        lpips.LINEAR: {key: torch.rand(shape) / shape[1] for key, shape in SHAPES.items()},
-    }
-    for part, content in zip(lpips.LPIPS.weights(), contents.values(), strict=True):
-        (no_files / "hub" / ("pyiqa" if "LPIPS" in part.path else "checkpoints")).mkdir(parents=True)
-        torch.save(content, part.path)
-        monkeypatch.setitem(lpips.SHA256, part.name.removeprefix("lpips "), file_sha256(part.path))
-    return contents
-
-
-def test_the_files_that_planning_asks_for(no_files) -> None:
+def test_the_files_that_planning_asks_for(no_lpips_files) -> None:
     parts = lpips.LPIPS.weights()
     assert [part.path for part in parts] == [
-        str(no_files / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"),
-        str(no_files / "hub" / "pyiqa" / "LPIPS_v0.1_alex-df73285e.pth"),
+        str(no_lpips_files / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"),
+        str(no_lpips_files / "hub" / "pyiqa" / "LPIPS_v0.1_alex-df73285e.pth"),
     ]
     assert all(part.sha256 and len(part.sha256) == 64 and part.path.split("-")[-1][:8] in part.sha256 for part in parts)
 
 
-def test_without_files_it_says_what_gets_them(no_files) -> None:
+def test_without_files_it_says_what_gets_them(no_lpips_files) -> None:
     with pytest.raises(MissingWeights) as caught:
         lpips.LPIPS(RGB_UINT8)
     assert caught.value.kind == "weights"
@@ -55,15 +33,16 @@ def test_without_files_it_says_what_gets_them(no_files) -> None:
     assert lpips.LPIPS.weights()[1].fetch == "bench weights fetch lpips/alex-v0.1"
 
 
-def test_a_changed_file_is_refused(files, no_files) -> None:
-    path = no_files / "hub" / "pyiqa" / lpips.LINEAR
-    torch.save({key: torch.rand(shape) for key, shape in SHAPES.items()}, path)
+def test_a_changed_file_is_refused(lpips_files, no_lpips_files) -> None:
+    path = no_lpips_files / "hub" / "pyiqa" / alex_lpips.LINEAR
+    linear = lpips_files[alex_lpips.LINEAR]
+    torch.save({key: 2 * weight for key, weight in linear.items()}, path)
     with pytest.raises(DataError, match="SHA-256") as caught:
         lpips.LPIPS(RGB_UINT8)
     assert caught.value.kind == "weights"
 
 
-def test_value_is_that_of_the_paper_with_these_weights(files) -> None:
+def test_value_is_that_of_the_paper_with_these_weights(lpips_files) -> None:
     """Against the definition of Zhang et al.: unit-normalised features, squared difference, 1×1 weights, mean, sum."""
     random = np.random.default_rng(0)
     one, other = (random.integers(0, 256, (64, 72, 3)).astype(float) for _ in range(2))
@@ -71,7 +50,7 @@ def test_value_is_that_of_the_paper_with_these_weights(files) -> None:
     assert metric(one, one) == 0.0
 
     network = alexnet(weights=None)
-    network.load_state_dict(files[lpips.ALEXNET])
+    network.load_state_dict(lpips_files[alex_lpips.ALEXNET])
     shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
     maps = []
     for image in (one, other):
@@ -82,12 +61,12 @@ def test_value_is_that_of_the_paper_with_these_weights(files) -> None:
             if index in (1, 4, 7, 9, 11):
                 found.append(x / (x.norm(dim=1, keepdim=True) + 1e-10))
         maps.append(found)
-    linear = list(files[lpips.LINEAR].values())
+    linear = list(lpips_files[alex_lpips.LINEAR].values())
     expected = sum(((a - b) ** 2 * w).sum(1).mean().item() for a, b, w in zip(*maps, linear, strict=True))
     assert metric(one, other) == pytest.approx(expected, rel=1e-4)
     assert metric(one, other) > 1e-3
 
 
-def test_loading_prints_nothing(files, capsys) -> None:
+def test_loading_prints_nothing(lpips_files, capsys) -> None:
     lpips.LPIPS(RGB_UINT8)
     assert capsys.readouterr().out == ""

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from harness.parts.refiners.smg.stylegan import ConvLayer, ModulatedConv2d, PixelNorm, Upsample, binomial
+from harness.parts.stylegan import ConvLayer, ModulatedConv2d, PixelNorm, Upsample, binomial
 
 
 @pytest.mark.parametrize("double", [False, True])

@@ -1,0 +1,106 @@
+"""SMG as a refiner: X. Xu et al., "Low-Light Image Enhancement via Structure Modeling and Guidance", CVPR 2023, arXiv
+2305.05839. F takes the place of the paper's appearance network.
+
+Shape letters: B batch, C channels, H×W image, S side of the structure network.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from harness.api.reference import Placement
+from harness.parts.refiners.smg.enhancement import EnhancementNet
+from harness.parts.refiners.smg.structure import StructureNet
+
+VERSION = 1
+
+LUMA = (0.299, 0.587, 0.114)
+
+
+class SMG(nn.Module):
+    """An edge map of the bright image, found in the dark one, guides the enhancement of Î.
+
+    I_a = clamp(Î, 0, 1) and Ī = I_a + E([I_a, I_d], S(grey I_d)), with S the structure network and E the enhancement.
+    With the defaults these are the published 16.76 million parameters. The authors clamp Ī too; here that is left to
+    the evaluation, so that values beyond the range still get a gradient.
+
+    - `size`: S works on squares of this side, a power of two. The grey image is resized to it (bilinear, antialiased)
+      and the map resized back. The authors resize their images to 512×512 instead, in training and in test; here E and
+      all measures see the image as it is. With patches of `size` both are the same in training.
+    - `width`: channels of E at full resolution. `narrow`: scales the widths of S.
+
+    S draws noise in training, from PyTorch's generator, and none in evaluation (see `StructureNet`). At the start Ī is
+    close to Î, for the sake of a trained F: E's last convolution has a tenth of its usual weights and no bias.
+
+    Sides are multiples of 8. S learns by the losses below, the edges of the truth being its target; E by the recipe's.
+    """
+
+    placements: ClassVar[tuple[Placement, ...]] = ("image",)
+    needs_prior: ClassVar[bool] = False
+    losses: ClassVar[tuple[tuple[str, float, dict[str, Any]], ...]] = (
+        ("smg_structure", 5.0, {}),
+        ("smg_adversary", 1.0, {}),
+    )
+
+    size_multiple = 8
+    """E halves twice and then mirrors borders, for which two positions must be left."""
+
+    def __init__(self, *, size: int = 512, width: int = 16, narrow: float = 1.0) -> None:
+        super().__init__()
+        self.structure = StructureNet(size=size, narrow=narrow)
+        self.enhancement = EnhancementNet(width=width)
+        self._start_near_initial()
+
+    @torch.no_grad()
+    def _start_near_initial(self) -> None:
+        *_, weight, bias = self.enhancement.tail.parameters()
+        weight.mul_(0.1)
+        bias.zero_()
+
+    def forward(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor | None = None) -> Tensor:
+        """I_d in [0, 1] and Î (not clamped) to Ī, not clamped. There is no prior vector."""
+        return self.outputs(lq_BCHW, initial_BCHW, prior_BD)["restored"]
+
+    def outputs(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor | None = None) -> dict[str, Tensor]:
+        """`restored`, and for the losses `structure`: the map B×1×H×W in [0, 1]."""
+        structure_B1HW = self.find_structure(lq_BCHW)
+        return {"restored": self.enhance(lq_BCHW, initial_BCHW, structure_B1HW), "structure": structure_B1HW}
+
+    def find_structure(self, lq_BCHW: Tensor) -> Tensor:
+        """Low-light images of any size to their maps, of that size."""
+        grey_B1HW = (lq_BCHW * lq_BCHW.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        square = (self.structure.size, self.structure.size)
+        map_B1SS = self.structure(_resized(grey_B1HW, square)).map_B1HW
+        # Resizing may round a value past the ends of the range.
+        return _resized(map_B1SS, lq_BCHW.shape[-2:]).clamp(0, 1)
+
+    def enhance(self, lq_BCHW: Tensor, initial_BCHW: Tensor, structure_B1HW: Tensor) -> Tensor:
+        """Ī, with the map given."""
+        appearance_BCHW = initial_BCHW.clamp(0, 1)
+        residual_BCHW = self.enhancement(torch.cat([appearance_BCHW, lq_BCHW], 1), structure_B1HW)
+        return residual_BCHW + appearance_BCHW
+
+
+class SMGDepth(SMG):
+    """SMG with depth in the place of edges: the same networks, and a map that learns the truth's relative depth.
+
+    The paper on PTG-RM compares with it; the authors of SMG publish no code for it. So the loss is ours: see
+    `smg_depth`. There is no adversary, as a map of depth is smooth, and what it is for, sharp edges, is not there.
+    """
+
+    losses: ClassVar[tuple[tuple[str, float, dict[str, Any]], ...]] = (("smg_depth", 5.0, {}),)
+    placements: ClassVar[tuple[Placement, ...]] = ("image",)
+    needs_prior: ClassVar[bool] = False
+
+    def __init__(self, *, size: int = 512, width: int = 16, narrow: float = 1.0) -> None:
+        super().__init__(size=size, width=width, narrow=narrow)
+
+
+def _resized(image_BCHW: Tensor, size: tuple[int, ...]) -> Tensor:
+    if image_BCHW.shape[-2:] == tuple(size):
+        return image_BCHW
+    return F.interpolate(image_BCHW, size=tuple(size), mode="bilinear", antialias=True, align_corners=False)

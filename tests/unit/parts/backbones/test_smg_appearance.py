@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import torch
+
+from harness.parts.backbones.smg_appearance import SMGAppearance
+from harness.testing import checks
+
+
+def test_residual_is_added_to_the_image() -> None:
+    torch.manual_seed(0)
+    network = SMGAppearance(width=4, blocks=2)
+    lq = checks.images(2, 3, 16, 24)
+    with torch.no_grad():
+        assert torch.equal(network(lq) - lq, (network.residual(lq) + lq) - lq)
+        torch.nn.init.zeros_(network.tail[2].weight)
+        torch.nn.init.zeros_(network.tail[2].bias)
+        assert torch.equal(network(lq), lq)

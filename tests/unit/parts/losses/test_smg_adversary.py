@@ -1,0 +1,128 @@
+"""SMG's adversary: the two losses by hand, R1 numerically, gradients where they belong, and that D learns."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from harness.api.parts import Adversary, View
+from harness.core.errors import HarnessError
+from harness.parts.losses.smg_adversary import Discriminator, SMGAdversary, r1
+from harness.parts.losses.smg_structure import edges
+from harness.testing import checks
+from tests.unit.parts.losses.views import refined
+
+
+def adversary(size: int = 16) -> SMGAdversary:
+    torch.manual_seed(0)
+    return SMGAdversary(size=size, narrow=0.125)
+
+
+def view(step: int = 1, sides: tuple[int, int] = (16, 16)) -> View:
+    made = checks.images(2, 1, *sides, seed=1)
+    return refined(checks.images(2, 3, *sides), step=step, structure=made)
+
+
+def test_is_an_adversary() -> None:
+    assert isinstance(adversary(), Adversary)
+    assert SMGAdversary(size=8, lr=1e-5).lr == 1e-5
+    assert adversary().betas == (0.9, 0.999)
+
+
+def test_losses_by_definition() -> None:
+    loss, given = adversary(), view()
+    assert given.gt_BCHW is not None
+    made, true = loss.discriminator(given.made["structure"]), loss.discriminator(edges(given.gt_BCHW))
+    assert made.shape == (2, 1)
+    assert torch.allclose(loss.of(given), F.softplus(-made).mean())
+    assert torch.allclose(loss.learn(given), F.softplus(-true).mean() + F.softplus(made).mean())
+
+
+def test_r1_on_every_sixteenth_step() -> None:
+    loss = adversary()
+    plain, penalised, later = (loss.learn(view(step)) for step in (15, 16, 32))
+    true = edges(view().gt_BCHW).requires_grad_()
+    penalty = r1(loss.discriminator(true), true)
+    assert torch.allclose(penalised - plain, 5 * 16 * penalty, rtol=1e-3)
+    assert torch.equal(penalised, later)
+
+
+def test_r1_is_the_squared_gradient() -> None:
+    """Against central differences of a function of nine numbers."""
+    torch.manual_seed(0)
+    mixing = torch.randn(9, 9, dtype=torch.float64)
+
+    def score(maps: Tensor) -> Tensor:
+        return (maps.flatten(1) @ mixing).tanh().sum(1, keepdim=True)
+
+    maps = torch.randn(2, 1, 3, 3, dtype=torch.float64, requires_grad=True)
+    steps = 1e-5 * torch.eye(9, dtype=torch.float64).view(9, 1, 1, 3, 3)
+    with torch.no_grad():
+        slopes = torch.stack([(score(maps + step) - score(maps - step))[:, 0] / 2e-5 for step in steps])
+    assert r1(score(maps), maps).item() == pytest.approx(slopes.square().sum(0).mean().item(), rel=1e-6)
+
+
+def test_r1_teaches_every_weight() -> None:
+    network = Discriminator(16, 0.125)
+    checks.stir(network)
+    maps = checks.images(2, 1, 16, 16).requires_grad_()
+    lost = checks.without_gradient(network, lambda: r1(network(maps), maps))
+    # Between kinks the score is linear in the map, so that a bias does not change its slope.
+    assert all(name.endswith(".bias") for name in lost)
+
+
+def test_the_models_loss_reaches_the_map_and_not_the_discriminator() -> None:
+    loss = adversary()
+    made = checks.images(2, 1, 16, 16).requires_grad_()
+    loss.of(refined(checks.images(2, 3, 16, 16), structure=made)).backward()
+    assert made.grad is not None
+    assert made.grad.any()
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in loss.parameters())
+
+
+def test_its_own_loss_reaches_the_discriminator_and_not_the_map() -> None:
+    loss = adversary()
+    checks.stir(loss)
+    made = checks.images(2, 1, 16, 16).requires_grad_()
+    given = refined(checks.images(2, 3, 16, 16), step=16, structure=made)
+    assert not checks.without_gradient(loss, lambda: loss.learn(given))
+    assert made.grad is None
+
+
+def test_the_discriminator_learns() -> None:
+    loss, given = adversary(), view()
+    optimizer = torch.optim.Adam(loss.parameters(), lr=5e-3, betas=loss.betas)
+    for step in range(1, 33):
+        optimizer.zero_grad()
+        loss.learn(refined(given.gt_BCHW, step=step, structure=given.made["structure"])).backward()
+        optimizer.step()
+    with torch.no_grad():
+        true = loss.discriminator(edges(given.gt_BCHW))
+        assert true.min() > loss.discriminator(given.made["structure"]).max() + 1
+
+
+def test_maps_of_other_sizes_are_resized() -> None:
+    loss, given = adversary(8), view(16, (24, 12))
+    assert loss.of(given).isfinite()
+    assert loss.learn(given).isfinite()
+
+
+def test_a_score_does_not_depend_on_the_batch() -> None:
+    network, maps = Discriminator(8, 0.125), checks.images(3, 1, 8, 8)
+    alone = torch.cat([network(one) for one in maps.split(1)])
+    checks.assert_close(network(maps), alone, "in a batch and alone", tolerance=1e-5)
+
+
+@pytest.mark.parametrize("size", [4, 24])
+def test_sizes_that_do_not_fit(size: int) -> None:
+    with pytest.raises(HarnessError, match="power of two"):
+        SMGAdversary(size=size)
+
+
+def test_widths_of_the_authors() -> None:
+    with torch.device("meta"):
+        network = Discriminator(512, 1.0)
+    widths = [block.main[1][1].weight.shape[:2] for block in network.convs[1:]]
+    assert widths == [(16, 8), (32, 16), (64, 32), (64, 64), (64, 64), (64, 64), (64, 64)]
