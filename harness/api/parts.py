@@ -130,13 +130,28 @@ class Capabilities:
     """Height and width must be multiples of this; the harness pads by reflection and cuts back."""
     min_size: int = 1
     tile: int | None = None
-    """Side of tiles for inference when whole images do not fit; None: whole images only."""
+    """Side of tiles for inference where whole images do not fit; None: whole images only.
+
+    Tiles are sound where a pixel depends on its surroundings alone. What looks at the whole image (global means,
+    attention over all positions or between channels) gives other results in tiles.
+    """
+    stages: int = 1
+    """Restorations that one pass gives, all of which image losses look at (`stages` in `outputs`)."""
     taps: tuple[str, ...] = ()
     """Module names whose outputs (B×C×h×w) a refiner or the `restoration` prior may read, deepest last."""
-    licence: str = ""
-    paper: str = ""
     decoder: tuple[str, ...] = ()
     """Module names of decoder features (B×C×h×w), coarse to fine, that a refiner may edit."""
+    half: tuple[Literal["bfloat16", "float16"], ...] = ()
+    """Numbers under which autocast gives nearly what float32 gives."""
+    compiles: bool = False
+    """Whether `torch.compile` takes the network as one graph."""
+    exports: bool = False
+    """Whether `torch.export` takes the network, for images of one size."""
+    licence: str = ""
+    """Of the code here; where the authors' weights are under another one, `bench weights list` says which."""
+    paper: str = ""
+    verified: bool = False
+    """Held to sampled outputs of the authors' network by a golden in the tests."""
     reimplemented: bool = False
     """Written from the published description alone, with no official network to compare with; tables say so."""
 

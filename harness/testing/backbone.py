@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.api.parts import Capabilities
-from harness.parts.taps import tapped
+from harness.parts.taps import edited, tapped
 from harness.testing import checks
 
 BATCH = 2
@@ -103,6 +103,35 @@ class BackboneContract:
             with torch.autocast("cpu", torch.bfloat16):
                 restored = network(lq)
         checks.assert_close(restored, expected, "bfloat16 autocast", tolerance=self.bf16_tolerance)
+
+    def test_outputs_say_what_the_result_is_made_of(self) -> None:
+        """In place of `forward` in training: the same result, and every parameter learns from all that is made."""
+        network = self.stirred()
+        can = network.capabilities
+        if not hasattr(network, "outputs"):
+            assert can.stages == 1
+            return
+        lq = self.images(can)
+        with checks.evaluated(network):
+            made = network.outputs(lq)
+            checks.assert_close(made["restored"], network(lq), "outputs and forward", tolerance=1e-6)
+        stages = made.get("stages", (made["restored"],))
+        assert len(stages) == can.stages
+        assert torch.equal(stages[0], made["restored"])
+        assert all(stage.shape == made["restored"].shape for stage in stages)
+        lost = checks.without_gradient(network, lambda: checks.total(network.outputs(lq)))
+        assert not lost, f"no gradient for {lost}"
+
+    def test_decoder_features_can_be_edited(self) -> None:
+        network = self.stirred()
+        lq = self.images(network.capabilities)
+        with checks.evaluated(network):
+            plain = network(lq)
+            for name in network.capabilities.decoder:
+                with tapped(network, name) as features, edited(network, name, lambda x: 1.5 * x):
+                    changed = network(lq)
+                assert all(each.ndim == 4 and len(each) == BATCH for each in features), name
+                assert not torch.equal(changed, plain), f"an edit of {name!r} does not reach the result"
 
     def test_taps_give_feature_maps(self) -> None:
         network = self.stirred()

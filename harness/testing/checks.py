@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,3 +83,11 @@ def same_twice(make: Callable[[], nn.Module]) -> bool:
     return states[0].keys() == states[1].keys() and all(
         torch.equal(states[0][key], states[1][key]) for key in states[0]
     )
+
+
+def total(made: Any) -> Tensor:
+    """The mean square of every tensor in mappings, lists and tuples, added up."""
+    if isinstance(made, Tensor):
+        return made.square().mean()
+    items = made.values() if isinstance(made, Mapping) else made
+    return torch.stack([total(item) for item in items]).sum()

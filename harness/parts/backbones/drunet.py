@@ -65,8 +65,10 @@ class DRUNet(SpandrelDRUNet):
             size_multiple=8,
             min_size=8,
             taps=("m_down1", "m_down2", "m_down3", "m_body"),
+            decoder=("m_up3", "m_up2", "m_up1"),
             licence="MIT (network from spandrel)",
             paper="arXiv 2008.13751",
+            verified=True,
         )
 
     def forward(self, lq_BCHW: Tensor) -> Tensor:

@@ -63,8 +63,10 @@ class EnlightenGAN(nn.Module):
         self.capabilities = Capabilities(
             min_size=6,
             taps=tuple(f"stages.{level}" for level in range(LEVELS + 1)),
+            decoder=tuple(f"stages.{level}" for level in range(LEVELS + 1, 2 * LEVELS + 1)),
             licence="Apache-2.0",
             paper="arXiv 1906.06972",
+            verified=True,
         )
         self.pool = nn.AvgPool2d(2) if use_avgpool else nn.MaxPool2d(2)
         down = [width << level for level in range(LEVELS + 1)]

@@ -122,6 +122,7 @@ class GRL(SpandrelGRL):
             taps=tuple(f"layers.{stage}.conv" for stage in range(len(depths))),
             licence="MIT (network from spandrel)",
             paper="arXiv 2303.00748",
+            verified=True,
         )
 
     def check_image_size(self, x_BCHW: Tensor) -> Tensor:

@@ -74,6 +74,7 @@ class IFAN(nn.Module):
             taps=tuple(f"extract.{level}" for level in LEVELS),
             licence="Apache-2.0",
             paper="arXiv 2108.13610",
+            verified=True,
         )
         widths = (ch, 2 * ch, 4 * ch, 4 * ch)
         deep = widths[-1]

@@ -112,6 +112,7 @@ class LLFormer(nn.Module):
             taps=("latent", "descent.0", "descent.1", "descent.2", "descent.3"),
             licence="Apache-2.0",
             paper="arXiv 2212.11548",
+            verified=True,
         )
         self.skip = skip
 

@@ -85,6 +85,7 @@ class MIRNetV2(nn.Module):
             taps=tuple(f"body.{group}" for group in range(len(groups))),
             licence="Apache-2.0",
             paper="arXiv 2205.01649",
+            verified=True,
         )
         self.dual_pixel_task = dual_pixel_task
         self.conv_in = nn.Conv2d(inp_channels, n_feat, 3, padding=1, bias=bias)

@@ -10,7 +10,7 @@ resolution. Each stage hands its features to the next. Shape letters as in harne
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -94,8 +94,11 @@ class MPRNet(nn.Module):
             min_size=8,
             # Of the second stage, whose decoder is the last that sees coarse levels of the whole image.
             taps=tuple(f"decoders.1.levels.{level}" for level in range(LEVELS)),
+            decoder=tuple(f"decoders.1.levels.{level}" for level in reversed(range(LEVELS))),
+            stages=3,
             licence="Apache-2.0",
             paper="arXiv 2102.02808",
+            verified=True,
         )
         make = _Maker(kernel_size, reduction, bias)
         widths = [n_feat + level * scale_unetfeats for level in range(LEVELS)]
@@ -111,6 +114,11 @@ class MPRNet(nn.Module):
     def forward(self, lq_BCHW: Tensor) -> Tensor:
         """Degraded images, sides multiples of 8, to the restoration of the last stage."""
         return self.stages(lq_BCHW)[0]
+
+    def outputs(self, lq_BCHW: Tensor) -> dict[str, Any]:
+        """The restoration, and those of all stages for the losses."""
+        stages = self.stages(lq_BCHW)
+        return {"restored": stages[0], "stages": stages}
 
     def stages(self, lq_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Restorations of the third, second and first stage. The authors train on all three."""

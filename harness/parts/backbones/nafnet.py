@@ -52,8 +52,10 @@ class NAFNet(SpandrelNAFNet):
             channels_out=img_channel,
             size_multiple=1,
             taps=(*(f"encoders.{level}" for level in range(len(enc_blk_nums))), "middle_blks"),
+            decoder=tuple(f"decoders.{level}" for level in range(len(dec_blk_nums))),
             licence="MIT (network from spandrel)",
             paper="arXiv 2204.04676",
+            verified=True,
         )
         _plain_norms(self)
         if tlc is not None:

@@ -68,8 +68,10 @@ class PromptIR(nn.Module):
             size_multiple=8,
             min_size=8,
             taps=("encoder_level1", "encoder_level2", "encoder_level3", "latent"),
+            decoder=("decoder_level3", "decoder_level2", "decoder_level1"),
             licence="Apache-2.0",
             paper="arXiv 2306.13090",
+            verified=True,
         )
         norm_bias = layer_norm == "with_bias"
         block = partial(TransformerBlock, expansion=ffn_expansion_factor, bias=bias, norm_bias=norm_bias)

@@ -55,8 +55,10 @@ class Restormer(nn.Module):
             size_multiple=8,
             min_size=8,
             taps=("encoder_level1", "encoder_level2", "encoder_level3", "latent"),
+            decoder=("decoder_level3", "decoder_level2", "decoder_level1"),
             licence="Apache-2.0",
             paper="arXiv 2111.09881",
+            verified=True,
         )
 
         def level(channels: int, blocks: int, level_heads: int) -> nn.Sequential:

@@ -36,6 +36,7 @@ class Retinexformer(SpandrelRetinexFormer):
             taps=(f"{last}.encoder_layers.0.0", f"{last}.encoder_layers.1.0", f"{last}.bottleneck"),
             licence="MIT (network from spandrel)",
             paper="arXiv 2303.06705",
+            verified=True,
         )
 
     def forward(self, lq_BCHW: Tensor) -> Tensor:

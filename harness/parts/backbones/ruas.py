@@ -7,7 +7,7 @@ names are those of the authors' checkpoints. The search itself is not here, only
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,7 @@ class RUAS(nn.Module):
             taps=cells + denoiser_cells if denoise else cells,
             licence="Apache-2.0",
             paper="arXiv 2012.05609",
+            verified=True,
         )
         self.enhance_net = Enhancement(ITERATIONS)
         self.denoise_net = Denoiser(DENOISER_CHANNELS, DENOISER_CELLS).requires_grad_(denoise)
@@ -52,6 +53,18 @@ class RUAS(nn.Module):
         """Low-light images in [0, 1] to enhanced ones."""
         enhanced, _ = self.enhance_net(lq_BCHW)
         return self.denoise_net(enhanced[-1]) if self.denoise else enhanced[-1]
+
+    def outputs(self, lq_BCHW: Tensor) -> dict[str, Any]:
+        """The restoration, and all iterations for the loss.
+
+        What the denoiser learns from is cut off from the enhancement, which the authors train apart.
+        """
+        enhanced, illuminations = self.enhance_net(lq_BCHW)
+        made = {"restored": enhanced[-1], "enhanced": tuple(enhanced), "illuminations": tuple(illuminations)}
+        if self.denoise:
+            made["restored"] = self.denoise_net(enhanced[-1])
+            made["enhanced"] = (*enhanced, self.denoise_net(enhanced[-1].detach()))
+        return made
 
     def stages(self, image_BCHW: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Enhanced images of the iterations and then the denoised one; illuminations of the iterations."""

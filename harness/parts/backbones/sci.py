@@ -10,7 +10,7 @@ used afterwards is that first stage.
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -53,6 +53,7 @@ class SCI(nn.Module):
             taps=("enhance.in_conv", "enhance.conv"),
             licence="Apache-2.0",
             paper="arXiv 2204.10137",
+            verified=True,
         )
         self.enhance = Illumination()
         self.calibrate = None if stage is None else Calibration(CALIBRATION_CHANNELS, CALIBRATION_REPEATS)
@@ -61,6 +62,24 @@ class SCI(nn.Module):
     def forward(self, lq_BCHW: Tensor) -> Tensor:
         """Low-light images in [0, 1] to enhanced ones."""
         return self.illuminate(lq_BCHW)[1]
+
+    def outputs(self, lq_BCHW: Tensor) -> dict[str, Any]:
+        """The first stage's result, and what every stage took and made for the loss."""
+        if self.stage is None:
+            illumination, enhanced = self.illuminate(lq_BCHW)
+            return {
+                "restored": enhanced,
+                "inputs": (lq_BCHW,),
+                "illuminations": (illumination,),
+                "enhanced": (enhanced,),
+            }
+        inputs, illuminations, enhanced_images, _ = zip(*self.stages(lq_BCHW), strict=True)
+        return {
+            "restored": enhanced_images[0],
+            "inputs": inputs,
+            "illuminations": illuminations,
+            "enhanced": enhanced_images,
+        }
 
     def illuminate(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Illumination in [1e-4, 1], and the image divided by it."""

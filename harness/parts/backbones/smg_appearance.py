@@ -34,6 +34,7 @@ class SMGAppearance(nn.Module):
             taps=("encoder.conv1", "encoder.conv2", "encoder.blocks"),
             licence="Apache-2.0",
             paper="arXiv 2305.05839",
+            verified=True,
         )
 
     def forward(self, lq_BCHW: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from harness.parts.blocks import ResidualBlock, snr_map
 
 VERSION = 1
 
+LEVELS = 3
 PATCH = 4
 """Side of the transformer's patches, at quarter resolution."""
 
@@ -77,8 +78,10 @@ class SNRNet(nn.Module):
             size_multiple=4 * PATCH,
             min_size=4 * PATCH,
             taps=("front", "back"),
+            decoder=tuple(f"decoded.{level}" for level in range(LEVELS)),
             licence="Apache-2.0",
             paper="SNR-Aware Low-Light Image Enhancement, CVPR 2022",
+            verified=True,
         )
         strides = ((3, 1), (nf, 2), (nf, 2))
         self.encode = nn.ModuleList(nn.Conv2d(channels, nf, 3, stride, 1) for channels, stride in strides)
@@ -87,6 +90,8 @@ class SNRNet(nn.Module):
         width = nf * PATCH * PATCH
         self.long = nn.ModuleList(TransformerLayer(width, heads, head_dim, inner) for _ in range(layers))
         self.back = nn.Sequential(*(ResidualBlock(nf) for _ in range(back_rbs)))
+        # Names for the decoder's features before those of the encoder come beside them.
+        self.decoded = nn.ModuleList(nn.Identity() for _ in range(LEVELS))
         self.up = nn.ModuleList(nn.Conv2d(2 * nf, 4 * nf, 3, padding=1) for _ in range(2))
         self.fuse = nn.Conv2d(2 * nf, nf, 3, padding=1)
         self.last = nn.Conv2d(nf, 3, 3, padding=1)
@@ -110,8 +115,8 @@ class SNRNet(nn.Module):
         snr = F.interpolate(snr_B1HW, size=features.shape[-2:], mode="nearest")
         x = self.back(self._long_range(features, snr) * (1 - snr) + self.short(features) * snr)
         for level, conv in enumerate(self.up):
-            x = _leaky(F.pixel_shuffle(conv(merge(level, x, skips.pop())), 2))
-        x = _leaky(self.fuse(merge(len(self.up), x, skips.pop())))
+            x = _leaky(F.pixel_shuffle(conv(merge(level, self.decoded[level](x), skips.pop())), 2))
+        x = _leaky(self.fuse(merge(len(self.up), self.decoded[-1](x), skips.pop())))
         return self.last(x) + image_BCHW
 
     def _long_range(self, features_BCHW: Tensor, snr_B1HW: Tensor) -> Tensor:

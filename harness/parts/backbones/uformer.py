@@ -98,6 +98,7 @@ class Uformer(SpandrelUformer):
             taps=(*(f"dowsample_{level}.conv" for level in range(LEVELS)), "latent"),
             licence="MIT (network from spandrel)",
             paper="arXiv 2106.03106",
+            verified=True,
         )
 
     def forward(self, lq_BCHW: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -93,8 +93,11 @@ class URetinex(nn.Module):
         self.ratio = ratio
         self.capabilities = Capabilities(
             taps=("decomposition.5", "adjustment.relu3"),
+            # The adjustment runs once a pass, after the unfolding, and decides what the result looks like.
+            decoder=("adjustment.relu1", "adjustment.relu2", "adjustment.relu3"),
             licence="Apache-2.0",
             paper="URetinex-Net, CVPR 2022",
+            verified=True,
         )
         self.decomposition = nn.Sequential(
             *(layer for channels in (3, WIDTH, WIDTH) for layer in (_conv(channels, WIDTH), nn.LeakyReLU(0.2))),
@@ -107,6 +110,20 @@ class URetinex(nn.Module):
     def forward(self, lq_BCHW: Tensor) -> Tensor:
         """Low-light images in [0, 1] to the initial restoration, at the ratio of the options."""
         return self.enhance(lq_BCHW, self.ratio).image_B3HW
+
+    def outputs(self, lq_BCHW: Tensor) -> dict[str, Any]:
+        """The restoration, and what its stages made for their losses."""
+        rounds = self.unfold(lq_BCHW)
+        *_, reflectance, illumination = rounds[-1]
+        high = self.adjust(illumination, self.ratio)
+        return {
+            "restored": high * reflectance,
+            "reflectance": reflectance,
+            "illumination": illumination,
+            "high_illumination": high,
+            "rounds": rounds,
+            "decomposed": rounds[0][:2],
+        }
 
     def enhance(self, image_B3HW: Tensor, ratio: float | Tensor) -> Enhanced:
         """All stages. `ratio`: one number, or one for each image (B)."""

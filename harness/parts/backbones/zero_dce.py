@@ -6,7 +6,7 @@ outputs. The authors' copy is for academic use only and was not used; parameter 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,7 @@ class ZeroDCE(nn.Module):
             taps=("e_conv1", "e_conv2", "e_conv3", "e_conv4"),
             licence="Apache-2.0",
             paper="arXiv 2001.06826",
+            verified=True,
         )
         self.e_conv1 = nn.Conv2d(3, width, 3, padding=1)
         self.e_conv2 = nn.Conv2d(width, width, 3, padding=1)
@@ -50,6 +51,11 @@ class ZeroDCE(nn.Module):
     def forward(self, lq_BCHW: Tensor) -> Tensor:
         """Low-light images in [0, 1] to enhanced ones."""
         return self.enhance(lq_BCHW)[1]
+
+    def outputs(self, lq_BCHW: Tensor) -> dict[str, Any]:
+        """The enhanced images, and the curves for the loss."""
+        _, restored, curves = self.enhance(lq_BCHW)
+        return {"restored": restored, "curves": curves}
 
     def enhance(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images after half of the iterations and after all, and the curves of all iterations, B×3·iterations×H×W."""
