@@ -67,6 +67,7 @@ BUILT_IN = (
         "SMG's appearance network (CVPR 2023), low light",
     ),
     Entry("backbone", "snr_net", "harness.parts.backbones.snr_net:SNRNet", "SNR-Net (CVPR 2022), low light"),
+    Entry("backbone", "spair", "harness.parts.backbones.spair:SPAIR", "SPAIR (ICCV 2021), reimplemented"),
     Entry("backbone", "uformer", "harness.parts.backbones.uformer:Uformer", "Uformer (CVPR 2022), from spandrel"),
     Entry("backbone", "uretinex", "harness.parts.backbones.uretinex:URetinex", "URetinex-Net (CVPR 2022), low light"),
     Entry("backbone", "zero_dce", "harness.parts.backbones.zero_dce:ZeroDCE", "Zero-DCE (CVPR 2020), low light"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -112,6 +113,32 @@ class BackboneContract:
             with torch.autocast("cpu", torch.bfloat16):
                 restored = network(lq)
         checks.assert_close(restored, expected, "bfloat16 autocast", tolerance=self.bf16_tolerance)
+
+    def test_float16_autocast_is_near_where_declared(self) -> None:
+        network = self.make()
+        if "float16" not in network.capabilities.half:
+            return
+        lq = self.images(network.capabilities)
+        with checks.evaluated(network):
+            expected = network(lq)
+            with torch.autocast("cpu", torch.float16):
+                restored = network(lq)
+        checks.assert_close(restored, expected, "float16 autocast", tolerance=self.bf16_tolerance)
+
+    @pytest.mark.slow
+    def test_compiles_and_exports_where_declared(self) -> None:
+        """One graph, without a break; the compiler behind it is not what is tried here."""
+        network = self.stirred()
+        can, lq = network.capabilities, self.images(network.capabilities)
+        with checks.evaluated(network), torch.no_grad():
+            expected = network(lq)
+            torch._dynamo.reset()
+            if can.compiles:
+                compiled = torch.compile(network, backend="eager", fullgraph=True)(lq)
+                checks.assert_close(compiled, expected, "compiled", tolerance=1e-4)
+            if can.exports:
+                exported = torch.export.export(network, (lq,)).module()(lq)
+                checks.assert_close(exported, expected, "exported", tolerance=1e-4)
 
     def test_outputs_say_what_the_result_is_made_of(self) -> None:
         """In place of `forward` in training: the same result, and every parameter learns from all that is made."""

@@ -42,6 +42,9 @@ class RUAS(nn.Module):
         denoiser_cells = tuple(f"denoise_net.nrms.{cell}" for cell in range(DENOISER_CELLS))
         self.capabilities = Capabilities(
             taps=cells + denoiser_cells if denoise else cells,
+            half=("bfloat16", "float16"),
+            compiles=True,
+            exports=True,
             licence="Apache-2.0",
             paper="arXiv 2012.05609",
             verified=True,

@@ -51,6 +51,9 @@ class SCI(nn.Module):
         self.stage = stage
         self.capabilities = Capabilities(
             taps=("enhance.in_conv", "enhance.conv"),
+            half=("bfloat16", "float16"),
+            compiles=True,
+            exports=True,
             licence="Apache-2.0",
             paper="arXiv 2204.10137",
             verified=True,

@@ -32,6 +32,9 @@ class SMGAppearance(nn.Module):
             size_multiple=4,
             min_size=8,  # borders are mirrored at a quarter of the sides
             taps=("encoder.conv1", "encoder.conv2", "encoder.blocks"),
+            half=("bfloat16", "float16"),
+            compiles=True,
+            exports=True,
             licence="Apache-2.0",
             paper="arXiv 2305.05839",
             verified=True,

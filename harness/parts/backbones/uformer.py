@@ -96,6 +96,9 @@ class Uformer(SpandrelUformer):
             min_size=multiple,
             # Stages work on B×N×C tokens; maps exist where they are halved, and at `latent`.
             taps=(*(f"dowsample_{level}.conv" for level in range(LEVELS)), "latent"),
+            half=("bfloat16", "float16"),
+            compiles=True,
+            exports=True,
             licence="MIT (network from spandrel)",
             paper="arXiv 2106.03106",
             verified=True,

@@ -95,6 +95,9 @@ class URetinex(nn.Module):
             taps=("decomposition.5", "adjustment.relu3"),
             # The adjustment runs once a pass, after the unfolding, and decides what the result looks like.
             decoder=("adjustment.relu1", "adjustment.relu2", "adjustment.relu3"),
+            half=("bfloat16", "float16"),
+            compiles=True,
+            exports=True,
             licence="Apache-2.0",
             paper="URetinex-Net, CVPR 2022",
             verified=True,

@@ -35,6 +35,9 @@ class ZeroDCE(nn.Module):
         self.iterations = iterations
         self.capabilities = Capabilities(
             taps=("e_conv1", "e_conv2", "e_conv3", "e_conv4"),
+            half=("bfloat16", "float16"),
+            compiles=True,
+            exports=True,
             licence="Apache-2.0",
             paper="arXiv 2001.06826",
             verified=True,

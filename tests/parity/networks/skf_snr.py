@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import torch
 from torch import Tensor
 
+from harness.parts.taps import edited
 from tests.parity.goldens import Golden
 from tests.parity.networks.network import Inputs, Network
 from tests.parity.networks.snr_lowlight import snr_net
@@ -15,7 +18,7 @@ def build(golden: Golden) -> Network:
     """
     from harness.parts.refiners.skf.guidance import SemanticGuidance
     from harness.parts.refiners.skf.hrnet import HRNet
-    from harness.parts.refiners.skf.snr_net import Merge, SNRNetEmbeddings
+    from harness.parts.refiners.skf.snr_net import SNRNetEmbeddings
 
     shapes = {key: shape for key, shape, *_ in golden.content["state_dict"]}
     widths = [shapes[f"att_block_{level}.conv1.weight"][:2] for level in (3, 2, 1)]
@@ -29,15 +32,16 @@ def build(golden: Golden) -> Network:
     else:
         skf = SNRNetEmbeddings(nf=nf, semantic_channels=tuple(S for _, S in widths), heads=heads, place="after")
 
-    def merge(features: list[Tensor], image: Tensor) -> Merge:
-        if isinstance(skf, SNRNetEmbeddings):
-            return skf.merge(features)
-        edits = skf.functions(features, (image.shape[-2], image.shape[-1]))
-        return lambda level, decoded, encoded: torch.cat([edits[level](decoded), encoded], 1)
-
     def outputs(given: Inputs) -> list[Tensor]:
         features = [given[name] for name in sorted(given) if name.startswith("seg_fea_")]
-        return [net.restore(given["image"], given["snr_map"], merge(features, given["image"]))]
+        image, snr = given["image"], given["snr_map"]
+        if isinstance(skf, SNRNetEmbeddings):
+            return [net.restore(image, snr, skf.merge(features))]
+        edits = skf.functions(features, (image.shape[-2], image.shape[-1]))
+        with ExitStack() as stack:
+            for tap, edit in zip(net.capabilities.decoder, edits, strict=True):
+                stack.enter_context(edited(net, tap, edit))
+            return [net.restore(image, snr)]
 
     blocks = {f"att_block_{level}.": block for level, block in zip((3, 2, 1), skf.blocks, strict=True)}
     return Network({**blocks, "": net}, outputs)

@@ -1,0 +1,161 @@
+"""Training by more than an image loss: stages, adversaries, and losses that read no truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.api.reference import PartRef
+from harness.core.paths import Layout
+from harness.jobs import train
+from harness.parts.catalogue import REGISTRY
+from harness.spec.cell import Cell, LossTerm, Recipe, Stage, Variant
+from harness.tasks.shards import RawSample
+from harness.training import loop
+from tests.small_world import RANDOM, RECIPE, SmallWorld, refined_cell, small_cell
+
+LOW_LIGHT = {
+    "zero_dce": {"width": 4},
+    "ruas": {},
+    "sci": {"stage": 2},
+    "enlightengan": {"width": 4},
+}
+"""Networks that learn without truth, small."""
+
+
+def term(name: str, weight: float = 1.0, **options: Any) -> LossTerm:
+    return LossTerm(part=PartRef(name=name, options=options), weight=weight)
+
+
+def own_losses(name: str) -> tuple[LossTerm, ...]:
+    """Those that the network declares."""
+    declared = REGISTRY.signature("backbone", name).declared["losses"]
+    return tuple(term(loss, weight, **options) for loss, weight, options in declared if loss != "self_feature")
+
+
+def unsupervised(name: str) -> Cell:
+    """PTG-RM on a network that learns without truth, by the network's own losses."""
+    return small_cell(
+        backbone=PartRef(name=name, options=LOW_LIGHT[name]),
+        variant=Variant(refiner=PartRef(name="ptg_rm"), prior=RANDOM),
+        recipe=RECIPE.model_copy(update={"losses": own_losses(name), "steps": 4}),
+    )
+
+
+def weights(world: SmallWorld, cell: Cell) -> bytes:
+    return world.layout.final_weights(cell.id).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["zero_dce", "ruas", "sci"])
+def test_no_truth_is_read_where_no_loss_reads_it(world: SmallWorld, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The clean images are withheld: looking at one ends the training."""
+
+    def withheld(sample: RawSample, _manifest: object) -> np.ndarray:
+        raise AssertionError(f"the truth of {sample.key} was looked at")
+
+    monkeypatch.setattr(RawSample, "clean", withheld)
+    cell = unsupervised(name)
+    train.run(world.train_job(cell), world.context)
+    assert world.record(cell).training.steps == 4
+    with pytest.raises(AssertionError, match="the truth of"):
+        train.run(world.train_job(refined_cell()), world.context)
+
+
+def test_unpaired_training_never_sees_both_forms_of_a_scene(world: SmallWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, set[str]] = {"degraded": set(), "clean": set()}
+    for kind, names in seen.items():
+        real = getattr(RawSample, kind)
+
+        def noted(sample: RawSample, manifest: Any, real: Any = real, names: set[str] = names) -> np.ndarray:
+            names.add(sample.key)
+            return real(sample, manifest)
+
+        monkeypatch.setattr(RawSample, kind, noted)
+    cell = unsupervised("enlightengan")
+    train.run(world.train_job(cell), world.context)
+    degraded, clean = ({key.rpartition("/")[0] or key.split("@")[0] for key in keys} for keys in seen.values())
+    assert degraded
+    assert clean
+    assert not seen["degraded"] & seen["clean"]
+    assert not degraded & clean
+
+
+def staged() -> Cell:
+    """Three parts: tiles of another size, then an adversary, then a new start for the refiner alone."""
+    stages = (
+        Stage(steps=3, patch=48, batch=2),
+        Stage(steps=5, losses=(term("l1"), term("enlightengan", 0.1))),
+        Stage(steps=4, learns=("refiner",), restart=True, lr=1e-4),
+    )
+    recipe = Recipe(steps=12, batch=4, patch=32, stride=160, stages=stages)
+    return small_cell(variant=Variant(refiner=PartRef(name="ptg_rm"), prior=RANDOM), recipe=recipe)
+
+
+@pytest.fixture(scope="module")
+def staged_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from harness.jobs import features, shards
+    from harness.planning.job import FeaturesWork, ShardsWork
+
+    out = tmp_path_factory.mktemp("staged")
+    world, cell = SmallWorld(Layout(out, out / "data")), staged()
+    for samples in cell.train_sets[:2]:
+        shards.run(world.job(ShardsWork(samples=samples)), world.context)
+        wanted = cell.train_features(samples)
+        assert wanted is not None
+        features.run(world.job(FeaturesWork(features=wanted)), world.context)
+    return out / "data"
+
+
+def test_stages_follow_each_other_and_resume_bit_for_bit(
+    staged_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = staged()
+    whole = SmallWorld(Layout(tmp_path / "whole", staged_data))
+    train.run(whole.train_job(cell), whole.context)
+    record = whole.record(cell)
+    assert record.training.images == 3 * 2 + 5 * 4 + 4 * 4
+    assert len([name for name in record.provenance.data if not name.startswith("features")]) == 2
+
+    real = loop.set_learning_rate
+    for killed_at in (2, 6, 8, 9):  # in each stage, and at the border of two; checkpoints are 4 steps apart
+        broken = SmallWorld(Layout(tmp_path / f"killed{killed_at}", staged_data))
+        taken = [0]
+
+        def deadly(*given: Any, taken: list[int] = taken, last: int = killed_at) -> None:
+            taken[0] += 1
+            if taken[0] == last + 1:
+                raise KeyboardInterrupt
+            real(*given)
+
+        monkeypatch.setattr(loop, "set_learning_rate", deadly)
+        with pytest.raises(KeyboardInterrupt):
+            train.run(broken.train_job(cell), broken.context)
+        monkeypatch.setattr(loop, "set_learning_rate", real)
+        train.run(broken.train_job(cell), broken.context)
+        assert weights(broken, cell) == weights(whole, cell), f"killed after step {killed_at}"
+        assert broken.curve(cell) == whole.curve(cell)
+
+
+def test_only_the_modules_that_a_stage_names_learn(staged_data: Path, tmp_path: Path) -> None:
+    from harness.models.weights import read_state
+
+    first = Stage(steps=4, learns=("backbone",), restart=True)
+    cells = [
+        staged().model_copy(
+            update={"recipe": Recipe(steps=4 * len(stages), batch=4, patch=32, stride=160, stages=stages)}
+        )
+        for stages in ((first,), (first, Stage(steps=4, learns=("refiner",), restart=True)))
+    ]
+    # The same start: weights follow from the cell's id, so both cells are given one.
+    for cell in cells:
+        cell.__dict__["id"] = "0" * 12
+    states = []
+    for number, cell in enumerate(cells):
+        world = SmallWorld(Layout(tmp_path / str(number), staged_data))
+        train.run(world.train_job(cell), world.context)
+        states.append(read_state(world.layout.final_weights(cell.id)))
+    changed = {key.split(".")[0] for key, value in states[0].items() if not value.equal(states[1][key])}
+    assert changed == {"refiner"}
