@@ -166,9 +166,10 @@ class Backbone(Protocol):
       the network's own losses read.
     - the class attribute `losses`, ((loss, weight, {option: value}), …): its own, used when a suite names no losses;
     - the class attribute `stages`, ((share of the steps, (module, …), losses), …): parts of the training one after the
-      other, in each of which only the modules named learn, by losses of their own. A refiner learns in the last.
+      other, in each of which only the modules named learn, by losses of their own. A refiner learns in the last;
+    - the class attribute `reimplemented` True for one that was written from a description alone: tables say so.
 
-    The harness reads both from the source, so they are literals.
+    The harness reads these attributes from the source, so they are literals.
     """
 
     capabilities: Capabilities

@@ -71,6 +71,8 @@ def parts_table(registry: Registry, shelf: str) -> Table:
 def options_text(signature: Signature) -> str:
     """The options of a part, one a line."""
     lines = [f"{name}={_default(option.default)}" for name, option in signature.options.items()]
+    if signature.declared.get("reimplemented"):
+        lines.append("(reimplemented: no official code to compare with)")
     if signature.needs_weights:
         lines.append("(needs weights: see bench doctor)")
     return "\n".join(lines)

@@ -28,7 +28,7 @@ REQUIRED: Any = object()
 """Stands for the default of an option that the suite must give."""
 
 
-DECLARED = frozenset({"losses", "stages", "placements", "needs_prior"})
+DECLARED = frozenset({"losses", "stages", "placements", "needs_prior", "reimplemented"})
 """Class attributes that are read from the source; harness.api.parts says what they mean."""
 
 

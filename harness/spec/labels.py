@@ -48,7 +48,9 @@ class Names:
         """`nafnet`, or `nafnet(width=8)` when the suite has another nafnet."""
         if id(ref) not in self._labels:
             options = self._unusual(kind, ref) if len(self._seen[kind, ref.name]) > 1 else []
-            self._labels[id(ref)] = self._given.get(id(ref)) or _call(ref.name, options)
+            declared = self._registry.signature(kind, ref.name).declared
+            mark = " (reimplemented)" if declared.get("reimplemented") else ""
+            self._labels[id(ref)] = (self._given.get(id(ref)) or _call(ref.name, options)) + mark
         return self._labels[id(ref)]
 
     def variant(self, draft: VariantDraft) -> str:

@@ -38,6 +38,7 @@ class SPAIR(nn.Module):
     network with the mask as it is; a suite that names losses trains both together.
     """
 
+    reimplemented: ClassVar[bool] = True
     stages: ClassVar[tuple[Any, ...]] = (
         (0.2, ("localise",), (("spair_mask", 1.0, {}),)),
         (0.8, ("restore",), (("l1", 1.0, {}),)),
@@ -57,7 +58,7 @@ class SPAIR(nn.Module):
             exports=True,
             licence="Apache-2.0",
             paper="arXiv 2108.08617",
-            reimplemented=True,
+            reimplemented=self.reimplemented,
         )
         self.localise = Localisation(mask_width, levels)
         self.restore = Restoration(width, levels, blocks, mask_width)

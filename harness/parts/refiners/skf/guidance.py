@@ -37,6 +37,7 @@ class SemanticGuidance(nn.Module):
     do not divide a width.
     """
 
+    needs_prior = False
     edits_decoder = True
     size_multiple = 1
 
