@@ -37,8 +37,8 @@ class SMGAdversary(nn.Module):
     loss of that step; the authors take a step of its own for it. D learns by Adam with `lr`, and with the betas that
     PyTorch has and the authors leave. True maps are the truth's edges, as in `smg_structure`.
 
-    `size`: the side S of the maps that D takes, a power of two; maps of other sizes are resized to it. `narrow` scales
-    D's widths, which are those of the structure network. No golden covers D.
+    `size`: the largest side S of the maps that D takes, a power of two (see `Discriminator`). `narrow` scales D's
+    widths, which are those of the structure network. No golden covers D.
     """
 
     reads: ClassVar[Reads] = "pair"
@@ -75,6 +75,9 @@ def r1(scores_B1: Tensor, maps_B1SS: Tensor) -> Tensor:
 class Discriminator(nn.Module):
     """StyleGAN2's discriminator for maps of one channel: B×1×H×W to scores B×1.
 
+    Maps are resized to a square whose side is the next power of two, from 8 to `size`. Those smaller than `size` enter
+    at the level of their side, so that they meet the discriminator that is built for it.
+
     The authors' also looks at the spread of features over the batch. Theirs has one image a process, where that is a
     constant; it is left out, so that a score never depends on the other images. Raises HarnessError for a size that
     does not fit.
@@ -84,24 +87,30 @@ class Discriminator(nn.Module):
         super().__init__()
         if size < 2 * COARSEST or size & (size - 1):
             raise HarnessError(f"SMG's discriminator takes a power of two from 8 up as `size`, not {size}")
-        self.size = size
-        sides = [size >> level for level in range((size // COARSEST).bit_length())]
-        widths = [max(1, int(min(64, 4096 // side) * narrow)) for side in sides]
-        self.convs = nn.Sequential(ConvLayer(1, widths[0], 1), *(Halving(*pair) for pair in pairwise(widths)))
+        self.sides = [size >> level for level in range((size // COARSEST).bit_length())]
+        widths = [max(1, int(min(64, 4096 // side) * narrow)) for side in self.sides]
+        self.entries = nn.ModuleList(ConvLayer(1, width, 1) for width in widths[:-1])
+        self.blocks = nn.ModuleList(Halving(*pair) for pair in pairwise(widths))
         self.last = ConvLayer(widths[-1], widths[-1], 3)
         self.score = nn.Sequential(
             EqualLinear(COARSEST**2 * widths[-1], widths[-1], leaky=True), EqualLinear(widths[-1], 1)
         )
 
     def fitted(self, maps_B1HW: Tensor) -> Tensor:
-        """Maps at the side that the network takes."""
-        size = (self.size, self.size)
-        if maps_B1HW.shape[-2:] == size:
+        """Maps at a size that the network takes."""
+        longest = max(maps_B1HW.shape[-2:])
+        side = min([side for side in self.sides[:-1] if side >= longest], default=self.sides[0])
+        if maps_B1HW.shape[-2:] == (side, side):
             return maps_B1HW
-        return F.interpolate(maps_B1HW, size=size, mode="bilinear", antialias=True, align_corners=False)
+        return F.interpolate(maps_B1HW, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
 
     def forward(self, maps_B1HW: Tensor) -> Tensor:
-        return self.score(self.last(self.convs(self.fitted(maps_B1HW))).flatten(1))
+        maps_B1SS = self.fitted(maps_B1HW)
+        level = self.sides.index(maps_B1SS.shape[-1])
+        x = self.entries[level](maps_B1SS)
+        for block in self.blocks[level:]:
+            x = block(x)
+        return self.score(self.last(x).flatten(1))
 
 
 class Halving(nn.Module):

@@ -70,7 +70,7 @@ def test_r1_teaches_every_weight() -> None:
     maps = checks.images(2, 1, 16, 16).requires_grad_()
     lost = checks.without_gradient(network, lambda: r1(network(maps), maps))
     # Between kinks the score is linear in the map, so that a bias does not change its slope.
-    assert all(name.endswith(".bias") for name in lost)
+    assert all(name.endswith(".bias") or name.startswith("entries.1") for name in lost)
 
 
 def test_the_models_loss_reaches_the_map_and_not_the_discriminator() -> None:
@@ -87,7 +87,8 @@ def test_its_own_loss_reaches_the_discriminator_and_not_the_map() -> None:
     checks.stir(loss)
     made = checks.images(2, 1, 16, 16).requires_grad_()
     given = refined(checks.images(2, 3, 16, 16), step=16, structure=made)
-    assert not checks.without_gradient(loss, lambda: loss.learn(given))
+    lost = checks.without_gradient(loss, lambda: loss.learn(given))
+    assert lost == [f"discriminator.entries.1.{name}" for name in ("0.weight", "1.bias")]  # where maps of 8×8 enter
     assert made.grad is None
 
 
@@ -103,7 +104,28 @@ def test_the_discriminator_learns() -> None:
         assert true.min() > loss.discriminator(given.made["structure"]).max() + 1
 
 
-def test_maps_of_other_sizes_are_resized() -> None:
+@pytest.mark.parametrize(
+    ("sides", "expected"), [((16, 16), 16), ((12, 9), 16), ((8, 8), 8), ((3, 5), 8), ((40, 24), 32), ((8, 33), 32)]
+)
+def test_maps_are_resized_to_a_power_of_two(sides: tuple[int, int], expected: int) -> None:
+    network, maps = Discriminator(32, 0.125), checks.images(2, 1, *sides)
+    fitted = network.fitted(maps)
+    assert fitted.shape[-2:] == (expected, expected)
+    assert torch.equal(network(maps), network(fitted))
+    assert (fitted is maps) == (sides == (expected, expected))
+
+
+def test_small_maps_meet_a_small_discriminator() -> None:
+    large, small = Discriminator(32, 0.125), Discriminator(8, 0.125)
+    small.entries[0].load_state_dict(large.entries[2].state_dict())
+    small.blocks[0].load_state_dict(large.blocks[2].state_dict())
+    small.last.load_state_dict(large.last.state_dict())
+    small.score.load_state_dict(large.score.state_dict())
+    maps = checks.images(2, 1, 8, 8)
+    assert torch.equal(large(maps), small(maps))
+
+
+def test_truth_and_map_of_another_size() -> None:
     loss, given = adversary(8), view(16, (24, 12))
     assert loss.of(given).isfinite()
     assert loss.learn(given).isfinite()
@@ -124,5 +146,5 @@ def test_sizes_that_do_not_fit(size: int) -> None:
 def test_widths_of_the_authors() -> None:
     with torch.device("meta"):
         network = Discriminator(512, 1.0)
-    widths = [block.main[1][1].weight.shape[:2] for block in network.convs[1:]]
+    widths = [block.main[1][1].weight.shape[:2] for block in network.blocks]
     assert widths == [(16, 8), (32, 16), (64, 32), (64, 64), (64, 64), (64, 64), (64, 64)]
