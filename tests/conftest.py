@@ -12,6 +12,9 @@ settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):  # new random cases belong to a developer's run, where somebody looks at what they find
     settings.load_profile("ci")
 
+if os.environ.get("PYTEST_XDIST_WORKER"):  # before torch is imported: workers with a thread for every core would fight
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 DEFAULT_GOLDENS = Path(__file__).resolve().parents[2] / "shared" / "goldens" / "public"
 
 
