@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.api.parts import Reads, View, WeightFile
 from harness.api.reference import LocalFile
 from harness.core.errors import MissingWeights
+from harness.core.hub import weights_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,8 +35,7 @@ class SMGDepth:
     @staticmethod
     def weights(*, folder: LocalFile | None = None) -> tuple[WeightFile, ...]:
         """The network's description, how images are prepared for it, and its weights."""
-        root = Path(os.environ.get("PRIORBENCH_WEIGHTS") or "~/.cache/priorbench/weights").expanduser()
-        place = Path(folder).expanduser() if folder else root / RELEASE.rpartition("/")[2]
+        place = Path(folder).expanduser() if folder else weights_folder() / RELEASE.rpartition("/")[2]
         fetch = (
             f"cp -r YOUR_COPY '{place}'" if folder else f"hf download {RELEASE} {' '.join(FILES)} --local-dir '{place}'"
         )

@@ -8,9 +8,9 @@ Shape letters: B batch, K classes, C channels, H×W image. A feature map at scal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,10 @@ class HRNet(nn.Module):
     """
 
     size_multiple = 32
+
+    official_names: ClassVar[Mapping[str, str]] = {"model": ""}
+    official_extras: ClassVar[frozenset[str]] = frozenset({"loss.criterion.weight"})
+    """How the authors' files read: the network beside their training loss (harness.models.weights)."""
 
     def __init__(
         self,

@@ -5,21 +5,21 @@ This module imports no tensor library at its top, so that planning can ask for t
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness.api.parts import WeightFile
 from harness.api.reference import LocalFile, Placement
 from harness.core.errors import MissingWeights
+from harness.core.hub import weights_folder
 
 if TYPE_CHECKING:
     from harness.parts.refiners.skf.guidance import SemanticGuidance
 
 VERSION = 1
 
-FILE = "hrnet_w48_pascal_context_cls59_480x480.pth"
-FETCH = "bench weights fetch hrnet_w48/pascal-context"
+PUBLISHED = "hrnet/w48-pascal-context"
+"""As `bench weights list` names the file."""
 
 
 class SKF:
@@ -77,5 +77,5 @@ class SKF:
         if checkpoint is not None:
             path = Path(checkpoint).expanduser().absolute()
             return (WeightFile(path.name, str(path), f"cp YOUR_COPY '{path}'"),)
-        root = Path(os.environ.get("PRIORBENCH_WEIGHTS") or "~/.cache/priorbench/weights").expanduser()
-        return (WeightFile(FILE, str(root / "hrnet_w48" / FILE), FETCH),)
+        path = weights_folder() / f"{PUBLISHED}.safetensors"
+        return (WeightFile(PUBLISHED, str(path), f"bench weights fetch {PUBLISHED}"),)

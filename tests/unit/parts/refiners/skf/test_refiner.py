@@ -11,7 +11,7 @@ import pytest
 from harness.api.reference import PartRef
 from harness.core.errors import MissingWeights
 from harness.parts.catalogue import REGISTRY
-from harness.parts.refiners.skf.refiner import FILE, SKF
+from harness.parts.refiners.skf.refiner import PUBLISHED, SKF
 from harness.planning.job import EvaluateWork, TrainWork
 from harness.planning.needs import Needs
 from harness.spec.cell import Cell, Variant
@@ -37,10 +37,10 @@ def test_planning_can_ask_without_torch() -> None:
 def test_without_the_file_it_is_blocked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRIORBENCH_WEIGHTS", str(tmp_path))
     (file,) = SKF.weights(semantics="truth")
-    assert file.path == str(tmp_path / "hrnet_w48" / FILE)
+    assert file.path == str(tmp_path / f"{PUBLISHED}.safetensors")
     with pytest.raises(MissingWeights) as caught:
         SKF((8, 8))
-    assert caught.value.hint == file.fetch == "bench weights fetch hrnet_w48/pascal-context"
+    assert caught.value.hint == file.fetch == "bench weights fetch hrnet/w48-pascal-context"
 
 
 def test_cells_without_the_file_are_blocked_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ def test_cells_without_the_file_are_blocked_with_the_command(tmp_path: Path, mon
         )
         for work in TrainWork(cell=cell), EvaluateWork(cell=cell, tests=(), metrics=()):
             reason = needs.of_work(work)
-            assert (reason or "").endswith("bench weights fetch hrnet_w48/pascal-context" if blocked else "")
+            assert (reason or "").endswith("bench weights fetch hrnet/w48-pascal-context" if blocked else "")
             assert (reason is not None) is blocked
 
 
