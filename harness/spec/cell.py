@@ -126,6 +126,15 @@ class Recipe(Frozen):
         return sum(part.steps * (part.batch or self.batch) for part in self.stages or (Stage(steps=self.steps),))
 
     @property
+    def of_refiner(self) -> Recipe:
+        """The recipe where only a refiner learns: stages without it are left out, their steps go to the last."""
+        kept = [stage for stage in self.stages if not stage.learns or "refiner" in stage.learns]
+        if len(kept) in (0, len(self.stages)):
+            return self
+        rest = self.steps - sum(stage.steps for stage in kept[:-1])
+        return self.model_copy(update={"stages": (*kept[:-1], kept[-1].model_copy(update={"steps": rest}))})
+
+    @property
     def parts(self) -> tuple[Stage, ...]:
         """The stages with everything filled in; one that spans the recipe when it names none."""
         whole = {name: getattr(self, name) for name in ("patch", "batch", "micro_batch", "lr", "betas", "losses")}

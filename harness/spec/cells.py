@@ -46,6 +46,8 @@ class Cells:
                 return
             base = self._base(task, train, backbone, base_recipe, seed)
             yield CellDraft(base, BASE, (), listed=False)
+        if variant.regime == "frozen":
+            recipe = recipe.of_refiner
         needed = variant.prior.any_source if variant.prior else None
         if needed is not None:
             source = self._source(needed, train, layers, seed)

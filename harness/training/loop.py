@@ -90,10 +90,7 @@ def train(
     for span in spans(recipe):
         if span.last <= progress.step:
             continue
-        if not choose_learning(model, learnable, span.stage.learns):
-            journal.write("warning", step=span.first, message=f"stage {span.number} is left out: nothing learns in it")
-            progress.step = span.last
-            continue
+        choose_learning(model, learnable, span.stage.learns)
         part = Part.after(part, span, cell, model, registry, accelerator)
         if found is not None:
             part.load(found.state, found.step, accelerator)

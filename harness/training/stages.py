@@ -66,15 +66,14 @@ def spans(recipe: Recipe) -> Iterator[Span]:
         first += part.steps
 
 
-def choose_learning(model: nn.Module, learnable: Collection[str], modules: Collection[str]) -> bool:
-    """Lets the parameters of some modules learn, of all when none is named; says whether there are any.
+def choose_learning(model: nn.Module, learnable: Collection[str], modules: Collection[str]) -> None:
+    """Lets the parameters of some modules learn, of all when none is named.
 
     `learnable`: parameters that may learn at all; what the regime or the network froze stays frozen.
     """
     prefixes = tuple(f"{module}." for module in modules)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in learnable and (not prefixes or name.startswith(prefixes)))
-    return any(parameter.requires_grad for parameter in model.parameters())
 
 
 @dataclass

@@ -1,0 +1,61 @@
+"""What networks and refiners declare of their training, and what a suite makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.parts.catalogue import REGISTRY
+from harness.spec.cell import Cell
+from harness.spec.expand import expand
+from harness.spec.parse import load_suite
+
+SUITE = "suite: s\ndefaults: {{dataset: photos, task: low_light, recipe: {{steps: 10}}}}\nblocks:\n  - {}\n"
+
+
+def cells(tmp_path: Path, block: str) -> list[Cell]:
+    file = tmp_path / "suite.yaml"
+    file.write_text(SUITE.format(block))
+    suite = expand(load_suite(str(file)), REGISTRY)
+    return [entry.cell for entry in suite.cells if entry.cell.backbone]
+
+
+def losses(cell: Cell) -> list[list[str]]:
+    return [[term.part.name for term in part.losses or ()] for part in cell.recipe.parts]
+
+
+def test_a_networks_own_losses_are_used_when_a_suite_names_none(tmp_path: Path) -> None:
+    own, given, plain = cells(
+        tmp_path,
+        "{matrix: {backbone: [zero_dce]}}\n  - {backbone: zero_dce, recipe: {losses: [l1]}}\n  - {backbone: nafnet}",
+    )
+    assert [losses(cell) for cell in (own, given, plain)] == [[["zero_dce"]], [["l1"]], [["charbonnier"]]]
+
+
+def test_declared_stages_share_the_steps_and_the_refiner_learns_in_the_last(tmp_path: Path) -> None:
+    (cell,) = cells(tmp_path, "{backbone: uretinex, variant: {refiner: ptg_rm, prior: random}}")
+    assert [stage.steps for stage in cell.recipe.stages] == [4, 4, 2]
+    assert [stage.learns for stage in cell.recipe.stages] == [
+        ("backbone.decomposition",),
+        ("backbone.reflectance", "backbone.illumination"),
+        ("backbone.adjustment", "refiner"),
+    ]
+    assert all(stage.restart for stage in cell.recipe.stages)
+    (joint,) = cells(tmp_path, "{backbone: uretinex, recipe: {losses: [l1]}}")
+    assert joint.recipe.stages == ()
+
+
+def test_a_frozen_network_leaves_its_own_stages_out(tmp_path: Path) -> None:
+    base, cell = cells(tmp_path, "{backbone: uretinex, variant: {refiner: ptg_rm, prior: random, regime: frozen}}")
+    assert len(base.recipe.stages) == 3
+    assert [(stage.steps, stage.learns) for stage in cell.recipe.stages] == [(10, ("backbone.adjustment", "refiner"))]
+
+
+def test_what_a_refiner_adds_is_part_of_its_cells(tmp_path: Path) -> None:
+    (cell,) = cells(tmp_path, "{backbone: restormer, variant: {refiner: {name: smg, size: 64}}}")
+    assert [(term.part.name, term.weight) for term in cell.variant.losses] == [
+        ("smg_structure", 5.0),
+        ("smg_adversary", 1.0),
+    ]
+    assert cell.variant.prior is None
+    assert {"smg_structure", "smg_adversary"} < {term.part.name for term in cell.loss_terms}
+    assert cell.train_features() is None
