@@ -80,7 +80,7 @@ class Recipe(Frozen):
     augment: Augment = "dihedral"
     """Orientations of a tile that training draws from: none, flip (2), dihedral (8)."""
     mixup: PositiveFloat | None = None
-    """α of the Beta distribution that two samples of a batch are mixed by; null: no mixing."""
+    """α of the Beta distribution by which samples of every other batch are mixed; null: no mixing."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     lr: PositiveFloat = 1e-3
     """Peak learning rate."""

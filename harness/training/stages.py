@@ -31,7 +31,7 @@ class Span:
     aimed: int
     """The step after which its losses began."""
     recipe: Recipe
-    """The recipe with the steps and the rate that the schedule spans."""
+    """The whole one."""
 
     @property
     def batch(self) -> int:
@@ -40,29 +40,25 @@ class Span:
 
     @property
     def peak(self) -> float:
-        """The schedule's highest learning rate."""
-        return self.recipe.lr
+        """The stage's highest learning rate."""
+        assert self.stage.lr is not None, self.stage
+        return self.stage.lr
 
     def learning_rate(self, step: int) -> float:
         """Of a step of the whole training."""
-        return learning_rate(self.recipe, step - self.began)
+        return learning_rate(self.recipe, step)
 
 
 def spans(recipe: Recipe) -> Iterator[Span]:
     """The stages in their places."""
     parts = recipe.parts
-    begins = [number for number, part in enumerate(parts) if part.restart or number == 0]
     first = began = aimed = 0
-    schedule = recipe
     for number, part in enumerate(parts):
-        if number in begins:
-            until = next((other for other in begins if other > number), len(parts))
+        if part.restart:
             began = first
-            steps = sum(each.steps for each in parts[number:until])
-            schedule = recipe.model_copy(update={"steps": steps, "lr": part.lr, "betas": part.betas})
-        if number in begins or part.losses != parts[number - 1].losses:
+        if part.restart or part.losses != parts[number - 1].losses:
             aimed = first
-        yield Span(number, part, first, first + part.steps, began, aimed, schedule)
+        yield Span(number, part, first, first + part.steps, began, aimed, recipe)
         first += part.steps
 
 
@@ -99,7 +95,8 @@ class Part:
     ) -> Part:
         """A stage's part. What does not begin anew in it is taken over from the stage before."""
         if before is None or span.began == span.first:
-            optimizer = build_optimizer(span.recipe, model.parameters())
+            own = span.recipe.model_copy(update={"lr": span.peak, "betas": span.stage.betas})
+            optimizer = build_optimizer(own, model.parameters())
             wrapped, stepped = accelerator.prepare(model, optimizer)
         else:
             optimizer, wrapped, stepped = before.optimizer, before.wrapped, before.stepped

@@ -78,10 +78,13 @@ class Stepper:
 
 
 def mixed(batch: Batch, alpha: float) -> Batch:
-    """Every sample mixed with another one of the batch by one weight from Beta(α, α) (mixup, arXiv 1710.09412).
+    """Every other batch, by chance: each sample mixed with another one by one weight from Beta(α, α).
 
-    Prior rows are left out, as they are of images that are no longer there: the policy `live` encodes the mixed ones.
+    As the authors of Restormer and MIRNet-v2 use mixup (arXiv 1710.09412). Prior rows are left out of a mixed batch, as
+    they are of images that are no longer there: the policy `live` encodes the mixed ones.
     """
+    if torch.rand(()) < 0.5:
+        return batch
     weight = float(torch.distributions.Beta(alpha, alpha).sample())
     order = torch.randperm(len(batch.lq_BCHW))
 

@@ -203,9 +203,12 @@ def test_image_losses_are_summed_over_a_backbones_stages() -> None:
 
 def test_mixing_keeps_the_pairs_and_drops_vectors_of_images_that_are_gone() -> None:
     given = batch()
-    torch.manual_seed(0)
+    seeds = [seed for seed in range(8) if torch.manual_seed(seed) and torch.rand(()) >= 0.5]
+    assert 0 < len(seeds) < 8, "some batches are left as they are"
+    torch.manual_seed(seeds[0])
     result = mixed(given, 1.2)
-    torch.manual_seed(0)
+    torch.manual_seed(seeds[0])
+    torch.rand(())
     weight = float(torch.distributions.Beta(1.2, 1.2).sample())
     order = torch.randperm(6)
     assert 0 < weight < 1
