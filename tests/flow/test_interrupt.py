@@ -41,7 +41,12 @@ def workers(home: Path) -> list[str]:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks at processes through /proc")
 @pytest.mark.parametrize(
-    ("number", "executor"), [(signal.SIGINT, "ray"), (signal.SIGTERM, "ray"), (signal.SIGINT, "local")]
+    ("number", "executor"),
+    [
+        (signal.SIGINT, "ray"),
+        pytest.param(signal.SIGTERM, "ray", marks=pytest.mark.slow),
+        (signal.SIGINT, "local"),
+    ],
 )
 def test_a_stopped_run_goes_on_with_the_same_numbers(finished, bench, tmp_path, number, executor):
     """Stopped while a network trains, whatever else is going on at that moment."""

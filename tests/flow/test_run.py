@@ -96,7 +96,7 @@ def test_the_local_executor_gets_the_same_numbers_from_other_processes(finished,
             assert records(out)[cell_id]["training"]["checkpoint_sha256"] == record["training"]["checkpoint_sha256"]
 
 
-@pytest.mark.parametrize("moment", [10, 16])
+@pytest.mark.parametrize("moment", [10, pytest.param(16, marks=pytest.mark.slow)])
 def test_killed_anywhere_and_started_again_ends_with_the_same_numbers(finished, bench, tmp_path, moment):
     """SIGKILL to the driver: its Ray goes down with it, whatever its workers were doing."""
     out = tmp_path / "killed"

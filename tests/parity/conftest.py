@@ -6,8 +6,8 @@ import pytest
 
 from tests.conftest import DEFAULT_GOLDENS
 
-SLOW = ("grl__base", "grl__heldout_base")
-"""Beginnings of goldens that take minutes: GRL's base network on a CPU. `-m "not slow"` leaves them out."""
+SLOW = ("grl__base", "grl__heldout_base", "smg_sag__size512")
+"""Beginnings of goldens that take long on a CPU: GRL's base network minutes, the largest SAG half of one. `-m "not slow"` leaves them out."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -33,7 +33,12 @@ def term(name: str, weight: float = 1.0, **options: Any) -> LossTerm:
 def own_losses(name: str) -> tuple[LossTerm, ...]:
     """Those that the network declares."""
     declared = REGISTRY.signature("backbone", name).declared["losses"]
-    return tuple(term(loss, weight, **options) for loss, weight, options in declared if loss != "self_feature")
+    small = {"enlightengan": {"width": 4, "patches": 1}}
+    return tuple(
+        term(loss, weight, **options | small.get(loss, {}))
+        for loss, weight, options in declared
+        if loss != "self_feature"  # whose weights are not here
+    )
 
 
 def unsupervised(name: str) -> Cell:
@@ -87,7 +92,7 @@ def staged() -> Cell:
     """Three parts: tiles of another size, then an adversary, then a new start for the refiner alone."""
     stages = (
         Stage(steps=3, patch=48, batch=2),
-        Stage(steps=5, losses=(term("l1"), term("enlightengan", 0.1))),
+        Stage(steps=5, losses=(term("l1"), term("enlightengan", 0.1, width=4, patches=1))),
         Stage(steps=4, learns=("refiner",), restart=True, lr=1e-4),
     )
     recipe = Recipe(steps=12, batch=4, patch=32, stride=160, stages=stages)

@@ -27,7 +27,7 @@ train.run(job, Context(Layout(Path(job.out), Path(job.data)), REGISTRY))
 """
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("reduction", ["mean", pytest.param("sum", marks=pytest.mark.slow)])
 def test_two_processes_equal_one(world: SmallWorld, tmp_path, reduction: str) -> None:
     loss = PartRef(name="charbonnier", options={"eps": 1e-3, "reduction": reduction})
     changes = {"losses": (LossTerm(part=loss),), "optimizer": "adam", "clip_grad": 0.5, "micro_batch": 1}
