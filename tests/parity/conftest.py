@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import DEFAULT_GOLDENS
 
 SLOW = ("grl__base", "grl__heldout_base", "smg_sag__size512")
-"""Beginnings of goldens that take long on a CPU: GRL's base network minutes, the largest SAG half of one. `-m "not slow"` leaves them out."""
+"""Beginnings of goldens that take long on a CPU, which `-m "not slow"` leaves out: GRL's base network, the largest SAG."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
