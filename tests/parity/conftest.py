@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import DEFAULT_GOLDENS
 
 SLOW = ("grl__base", "grl__heldout_base", "smg_sag__size512")
-"""Beginnings of goldens that take long on a CPU, which `-m "not slow"` leaves out: GRL's base network, the largest SAG."""
+"""Beginnings of goldens that take long on a CPU, left out by `-m "not slow"`: GRL's base, the largest SAG."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
