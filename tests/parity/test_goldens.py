@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness.api.parts import Capabilities
 from harness.models.weights import fill, rename
 from tests.parity.goldens import Golden, read_golden
 from tests.parity.networks.network import Network, NotSupported, builder
@@ -24,6 +25,8 @@ def test_equals_the_authors_network(golden_path: Path, record_property: Callable
     except NotSupported as reason:
         pytest.skip(f"{golden.network}: {reason}")
 
+    for module in network.modules.values():
+        assert not isinstance(can := getattr(module, "capabilities", None), Capabilities) or can.verified
     fill_by_rule(network, golden)
     parameters = sum(p.numel() for module in network.modules.values() for p in module.parameters())
     assert parameters == golden.content["num_parameters"]

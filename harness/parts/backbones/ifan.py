@@ -72,6 +72,7 @@ class IFAN(nn.Module):
             size_multiple=SCALE,
             min_size=SCALE,
             taps=tuple(f"extract.{level}" for level in LEVELS),
+            decoder=("rebuild.0", "rebuild.1", "rebuild.2"),
             half=("bfloat16", "float16"),
             compiles=True,
             exports=True,

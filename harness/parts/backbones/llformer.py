@@ -110,6 +110,7 @@ class LLFormer(nn.Module):
             size_multiple=16,
             min_size=16,
             taps=("latent", "descent.0", "descent.1", "descent.2", "descent.3"),
+            decoder=("ascent.0", "ascent.1", "ascent.2"),
             half=("bfloat16", "float16"),
             compiles=True,
             exports=True,

@@ -34,6 +34,7 @@ class Retinexformer(SpandrelRetinexFormer):
             size_multiple=4,
             min_size=4,
             taps=(f"{last}.encoder_layers.0.0", f"{last}.encoder_layers.1.0", f"{last}.bottleneck"),
+            decoder=(f"{last}.decoder_layers.0.2", f"{last}.decoder_layers.1.2"),
             half=("bfloat16", "float16"),
             compiles=True,
             exports=True,

@@ -23,7 +23,9 @@ from harness.parts.blocks import ResidualBlock
 
 VERSION = 1
 
-EPS = 1e-5
+SHARE = 1e-4
+"""Of every position in the statistics of either kind. An image all of one kind, as dark or noisy ones are, so has the
+same statistics twice and is left as it is, instead of being moved to statistics of nothing."""
 SLOPE = 0.1
 
 
@@ -194,8 +196,8 @@ class Gathering(nn.Module):
 
 def _statistics(f_BChw: Tensor, weight_B1hw: Tensor) -> tuple[Tensor, Tensor]:
     """Weighted mean and deviation of each channel, B×C×1×1, in float32 whatever autocast says."""
-    f, weight = f_BChw.float(), weight_B1hw.float()
-    total = weight.sum((-2, -1), keepdim=True) + EPS
+    f, weight = f_BChw.float(), weight_B1hw.float() + SHARE
+    total = weight.sum((-2, -1), keepdim=True)
     mean = (f * weight).sum((-2, -1), keepdim=True) / total
     variance = ((f - mean).square() * weight).sum((-2, -1), keepdim=True) / total
     return mean, (variance + 1e-3).sqrt()

@@ -26,6 +26,9 @@ VERSION = 1
 LEVELS = 4
 """How often the encoder halves the sides."""
 
+TILE = 512
+"""Least side of tiles."""
+
 
 class Uformer(SpandrelUformer):
     """U-shaped transformer with attention in windows; levels halve the sides and double the channels.
@@ -94,8 +97,11 @@ class Uformer(SpandrelUformer):
             channels_out=in_chans,
             size_multiple=multiple,
             min_size=multiple,
+            # Attention stays in windows: tiles are sound. A large oblong image, grown to a square, is heavy.
+            tile=-(-TILE // multiple) * multiple,
             # Stages work on B×N×C tokens; maps exist where they are halved, and at `latent`.
             taps=(*(f"dowsample_{level}.conv" for level in range(LEVELS)), "latent"),
+            decoder=tuple(f"upsample_{level}.deconv" for level in range(LEVELS)),
             half=("bfloat16", "float16"),
             compiles=True,
             exports=True,

@@ -11,3 +11,9 @@ class TestSCI(Catalogued):
     name = "sci"
     options: ClassVar[dict[str, Any]] = {}
     parameters = 258
+
+
+class TestSCICascade(Catalogued):
+    name = "sci"
+    options: ClassVar[dict[str, Any]] = {"stage": 3}
+    parameters = 5_877

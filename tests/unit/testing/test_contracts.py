@@ -64,6 +64,63 @@ class Untapped(Good):
         self.capabilities = Capabilities(taps=("latent",), licence="MIT", paper="none")
 
 
+def declaring(**more: Any) -> Capabilities:
+    return Capabilities(taps=("conv",), licence="MIT", paper="none", **more)
+
+
+class Overflows(Good):
+    """Counts in a range that float16 does not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.capabilities = declaring(half=("bfloat16", "float16"))
+
+    def forward(self, lq_BCHW: Tensor) -> Tensor:
+        return lq_BCHW + self.conv(1e6 * lq_BCHW) / 1e6
+
+
+class Asks(Good):
+    """Wants to know a number in the middle of its work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.capabilities = declaring(compiles=True, exports=True)
+
+    def forward(self, lq_BCHW: Tensor) -> Tensor:
+        return super().forward(lq_BCHW) if lq_BCHW.mean().item() > 0.1 else lq_BCHW
+
+
+class Undecided(Good):
+    """Its training sees other results than its use, and fewer than declared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.capabilities = declaring(stages=2)
+
+    def outputs(self, lq_BCHW: Tensor) -> dict[str, Any]:
+        restored = self(lq_BCHW) + 1
+        return {"restored": restored, "stages": (restored,)}
+
+
+class Aside(Good):
+    """Its decoder feature is looked at and not used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.capabilities = declaring(decoder=("aside",))
+        self.aside = nn.Identity()
+
+    def forward(self, lq_BCHW: Tensor) -> Tensor:
+        self.aside(lq_BCHW)
+        return super().forward(lq_BCHW)
+
+
+class Claims(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        self.capabilities = declaring(verified=True, reimplemented=True)
+
+
 class Numpy(Good):
     def __init__(self) -> None:
         super().__init__()
@@ -78,6 +135,11 @@ class Numpy(Good):
         (Shrinks, {"test_keeps_the_size", "test_odd_sizes_work_once_padded"}),
         (Idle, {"test_gradient_reaches_every_parameter"}),
         (Untapped, {"test_taps_give_feature_maps"}),
+        (Overflows, {"test_half_precision_is_near_where_declared"}),
+        pytest.param(Asks, {"test_compiles_and_exports_where_declared"}, marks=pytest.mark.slow),
+        (Undecided, {"test_outputs_say_what_the_result_is_made_of"}),
+        (Aside, {"test_decoder_features_can_be_edited"}),
+        (Claims, {"test_declares_what_it_can"}),
         (Numpy, {"test_weights_come_from_the_seed"}),
     ],
 )

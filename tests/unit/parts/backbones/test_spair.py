@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.core.errors import HarnessError
-from harness.parts.backbones.spair import SPAIR, Gathering, Modulation, SparseBlock
+from harness.parts.backbones.spair import SPAIR, Gathering, Modulation, SparseBlock, _statistics
 from harness.testing import checks
 
 
@@ -54,6 +54,14 @@ def test_degraded_positions_gather_from_clean_ones() -> None:
     of_clean[..., 0, 1] += 1
     base, one, other = (block(x, half_mask())[place] for x in (f, of_degraded, of_clean))
     assert (one - base).abs().max() < 0.05 * (other - base).abs().max()
+
+
+@pytest.mark.parametrize("mask", [0.0, 1.0])
+def test_an_image_all_of_one_kind_is_not_moved(mask: float) -> None:
+    features = 3 + torch.randn(2, 4, 8, 8)
+    masks = torch.full((2, 1, 8, 8), mask)
+    for of_degraded, of_clean in zip(_statistics(features, masks), _statistics(features, 1 - masks), strict=True):
+        torch.testing.assert_close(of_degraded, of_clean, atol=1e-4, rtol=1e-4)
 
 
 def test_modulation_gives_degraded_positions_the_statistics_of_clean_ones() -> None:
