@@ -17,7 +17,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from harness.api.parts import Reads, View
 from harness.core.errors import HarnessError
-from harness.parts.losses.smg_structure import edges, structure_of, truth_of
+from harness.parts.losses.made import truth_of
+from harness.parts.losses.smg_structure import edges, structure_of
 from harness.parts.stylegan import Blur, ConvLayer, EqualConv2d, EqualLinear
 
 VERSION = 1
@@ -57,7 +58,7 @@ class SMGAdversary(nn.Module):
 
     def learn(self, view: View) -> Tensor:
         """What D minimises: a scalar ≥ 0."""
-        true_B1SS = self.discriminator.fitted(edges(truth_of(view)))
+        true_B1SS = self.discriminator.fitted(edges(truth_of(view, loss="smg_adversary")))
         penalised = view.step % EVERY == 0
         true_B1SS.requires_grad_(penalised)
         true_scores_B1 = self.discriminator(true_B1SS)

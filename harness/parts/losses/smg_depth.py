@@ -57,7 +57,8 @@ class SMGDepth:
 
     def of(self, view: View) -> Tensor:
         """A scalar in [0, 1], of the map that the refiner made. Raises HarnessError where it makes none."""
-        from harness.parts.losses.smg_structure import structure_of, truth_of
+        from harness.parts.losses.made import truth_of
+        from harness.parts.losses.smg_structure import structure_of
 
-        distance: Tensor = (structure_of(view) - self._network(truth_of(view))).abs().mean()
+        distance: Tensor = (structure_of(view) - self._network(truth_of(view, loss="smg_depth"))).abs().mean()
         return distance

@@ -15,6 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from harness.api.parts import Reads, View
 from harness.core.errors import HarnessError
+from harness.parts.losses.made import truth_of
 
 VERSION = 1
 
@@ -39,7 +40,7 @@ class SMGStructure(nn.Module):
 
     def of(self, view: View) -> Tensor:
         """A scalar ≥ 0, of the map that the refiner made. Raises HarnessError where it makes none."""
-        return balanced_cross_entropy(structure_of(view), edges(truth_of(view)), self.negatives)
+        return balanced_cross_entropy(structure_of(view), edges(truth_of(view, loss="smg_structure")), self.negatives)
 
 
 def balanced_cross_entropy(map_B1HW: Tensor, edges_B1HW: Tensor, negatives: float) -> Tensor:
@@ -77,9 +78,3 @@ def structure_of(view: View) -> Tensor:
         )
     map_B1HW: Tensor = view.made["structure"]
     return map_B1HW
-
-
-def truth_of(view: View) -> Tensor:
-    """The clean images, which a loss that reads pairs is given."""
-    assert view.gt_BCHW is not None, "a loss that reads pairs makes the loader give them"
-    return view.gt_BCHW
