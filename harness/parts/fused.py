@@ -13,35 +13,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from torch.nn.grad import conv2d_input, conv2d_weight
+
+from harness.parts import winograd
 
 TAPS = [divmod(tap, 3) for tap in range(9)]
 """Row and column of each of a 3×3 kernel's numbers."""
 
 
 def wide_convolution(x_BCHW: Tensor, weight: Tensor) -> Tensor:
-    """3×3 convolution with zeros beyond the borders, for a hundred channels and more that lie last in memory.
-
-    On a CPU the weights' gradient wants channels first, so much that bringing both maps there first halves its time.
-    """
-    if x_BCHW.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+    """3×3 convolution with zeros beyond the borders, for a hundred channels and more."""
+    exact = torch.promote_types(x_BCHW.dtype, torch.float32) == x_BCHW.dtype
+    if x_BCHW.device.type != "cpu" or torch.is_autocast_enabled("cpu") or not exact:
         return F.conv2d(x_BCHW, weight, padding=1)
-    result: Tensor = _WideConvolution.apply(x_BCHW, weight)
-    return result
-
-
-class _WideConvolution(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x_BCHW: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(x_BCHW, weight)
-        return F.conv2d(x_BCHW, weight, padding=1)
-
-    @staticmethod
-    def backward(ctx: Any, grad_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        x, weight = ctx.saved_tensors
-        x_grad = conv2d_input(x.shape, weight, grad_BCHW, padding=1)
-        weight_grad = conv2d_weight(x.contiguous(), weight.shape, grad_BCHW.contiguous(), padding=1)
-        return x_grad, weight_grad
+    return winograd.convolve(x_BCHW, weight)
 
 
 class InstanceNormLeaky(nn.InstanceNorm2d):
@@ -66,7 +50,7 @@ class _InstanceNormLeaky(torch.autograd.Function):
         mean = x.mean((2, 3), keepdim=True)
         result = x - mean
         scale = torch.rsqrt(_dot(result, result) / (x.shape[2] * x.shape[3]) + eps)
-        result.mul_(scale * weight_C[:, None, None]).add_(bias_C[:, None, None])
+        torch.addcmul(bias_C[:, None, None], result, scale * weight_C[:, None, None], out=result)
         if slope != 1:
             F.leaky_relu_(result, slope)
         result = result.to(x_BCHW.dtype)
@@ -81,11 +65,13 @@ class _InstanceNormLeaky(torch.autograd.Function):
         if result:
             # A positive slope keeps the sign, so the result tells which side it came from.
             grad = torch.ops.aten.leaky_relu_backward(grad, result[0].to(mean.dtype), ctx.slope, True)
-        normed = (x.to(mean.dtype) - mean).mul_(scale)
-        shift_grad = grad.sum((2, 3), keepdim=True)
-        scale_grad = _dot(grad, normed)
+        x_grad = x.to(mean.dtype) - mean
         size = x.shape[2] * x.shape[3]
-        x_grad = normed.mul_(-scale_grad / size).add_(grad).sub_(shift_grad / size).mul_(weight[:, None, None] * scale)
+        shift_grad, scale_grad = grad.sum((2, 3), keepdim=True), _dot(grad, x_grad) * scale
+        gain = weight[:, None, None] * scale
+        # gain · (grad − mean of grad − normed · mean of grad · normed), pass by pass in the one buffer.
+        torch.addcmul(-gain * shift_grad / size, x_grad, -gain * scale * scale_grad / size, out=x_grad)
+        x_grad.addcmul_(grad, gain)
         return x_grad.to(x.dtype), scale_grad.sum((0, 2, 3)), shift_grad.sum((0, 2, 3)), None, None
 
 
@@ -170,17 +156,64 @@ class _ShuffleLeaky(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_BCHW: Tensor, factor: int, slope: float) -> Tensor:
         B, C, H, W = x_BCHW.shape
-        x = x_BCHW.permute(0, 2, 3, 1).unflatten(-1, (factor, factor, C // factor**2)).transpose(2, 3)
-        result = x.clone(memory_format=torch.contiguous_format).view(B, H * factor, W * factor, -1).permute(0, 3, 1, 2)
-        F.leaky_relu_(result, slope)
+        result_BHWC = x_BCHW.new_empty(B, H * factor, W * factor, C // factor**2)
+        x = x_BCHW.permute(0, 2, 3, 1).unflatten(-1, (factor, factor, -1))
+        torch.ops.aten.leaky_relu.out(x, slope, out=_pixel_groups(result_BHWC, factor))
         ctx.factor, ctx.slope = factor, slope
-        ctx.save_for_backward(result)
-        return result
+        ctx.save_for_backward(result_BHWC)
+        return result_BHWC.permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: Any, grad_BCHW: Tensor) -> tuple[Tensor, None, None]:
-        (result,) = ctx.saved_tensors
-        factor = ctx.factor
-        grad = torch.ops.aten.leaky_relu_backward(grad_BCHW, result, ctx.slope, True).permute(0, 2, 3, 1)
-        grad = grad.unflatten(2, (-1, factor)).unflatten(1, (-1, factor)).transpose(2, 3)
-        return grad.flatten(3).permute(0, 3, 1, 2), None, None
+        # A positive slope keeps the sign, so the result tells which side it came from.
+        result, grad = (_pixel_groups(x, ctx.factor) for x in (*ctx.saved_tensors, grad_BCHW.permute(0, 2, 3, 1)))
+        x_grad = grad.new_empty(grad.shape)
+        torch.ops.aten.leaky_relu_backward.grad_input(grad, result, ctx.slope, True, grad_input=x_grad)
+        return x_grad.flatten(3).permute(0, 3, 1, 2), None, None
+
+
+def _pixel_groups(x_BHWC: Tensor, factor: int) -> Tensor:
+    """B×H/factor×W/factor×factor×factor×C: a view."""
+    return x_BHWC.unflatten(2, (-1, factor)).unflatten(1, (-1, factor)).transpose(2, 3)
+
+
+def gated_gelu(x_BCHW: Tensor, approximate: str = "none") -> Tensor:
+    """gelu(first half of the channels) · second half; keeps its input alone. B×2C×H×W to B×C×H×W."""
+    gated: Tensor = _GatedGelu.apply(x_BCHW, approximate)
+    return gated
+
+
+class _GatedGelu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_BCHW: Tensor, approximate: str) -> Tensor:
+        ctx.save_for_backward(x_BCHW)
+        ctx.approximate = approximate
+        gate, value = x_BCHW.chunk(2, dim=1)
+        return F.gelu(gate, approximate=approximate).mul_(value)
+
+    @staticmethod
+    def backward(ctx: Any, grad_BCHW: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        gate, value = x.chunk(2, dim=1)
+        x_grad = torch.empty_like(x)
+        gate_grad, value_grad = x_grad.chunk(2, dim=1)
+        torch.mul(F.gelu(gate, approximate=ctx.approximate), grad_BCHW, out=value_grad)
+        of_gelu = grad_BCHW * value
+        torch.ops.aten.gelu_backward.grad_input(of_gelu, gate, approximate=ctx.approximate, grad_input=gate_grad)
+        return x_grad, None
+
+
+def channels_first(x_BCHW: Tensor) -> Tensor:
+    """The map with its channels first in memory, and its gradient with channels last, as what made the map wants it."""
+    first: Tensor = _ChannelsFirst.apply(x_BCHW)
+    return first
+
+
+class _ChannelsFirst(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_BCHW: Tensor) -> Tensor:
+        return x_BCHW.contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, grad_BCHW: Tensor) -> Tensor:
+        return grad_BCHW.contiguous(memory_format=torch.channels_last)

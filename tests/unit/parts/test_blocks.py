@@ -17,11 +17,12 @@ from harness.parts.blocks import (
 )
 
 
-def test_norm_with_bias_is_layer_norm_over_channels() -> None:
+@pytest.mark.parametrize("like", [torch.contiguous_format, torch.channels_last])
+def test_norm_with_bias_is_layer_norm_over_channels(like: torch.memory_format) -> None:
     norm = ChannelLayerNorm(6).double()
     norm.weight.data.uniform_(0.5, 2)
     norm.bias.data.uniform_(-1, 1)
-    x = torch.randn(2, 6, 5, 4, dtype=torch.float64)
+    x = torch.randn(2, 6, 5, 4, dtype=torch.float64).contiguous(memory_format=like)
     expected = F.layer_norm(x.movedim(1, -1), (6,), norm.weight, norm.bias, 1e-5).movedim(-1, 1)
     assert torch.allclose(norm(x), expected, atol=1e-12)
 

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.parts.fused import InstanceNormLeaky, ShuffledConv, dynamic_filter, wide_convolution
+from harness.parts.fused import (
+    InstanceNormLeaky,
+    ShuffledConv,
+    channels_first,
+    dynamic_filter,
+    gated_gelu,
+    wide_convolution,
+)
 
 FORMATS = (torch.contiguous_format, torch.channels_last)
 
@@ -85,6 +92,33 @@ def test_shuffled_convolution_is_convolution_then_pixel_shuffle(like: torch.memo
 
 
 @pytest.mark.parametrize("like", FORMATS)
-def test_wide_convolution_is_a_convolution(like: torch.memory_format) -> None:
-    x, weight = torch.randn(2, 3, 4, 6).double(), torch.randn(5, 3, 3, 3).double()
+@pytest.mark.parametrize("sides", [(4, 8), (6, 5), (1, 3), (9, 2)])
+def test_wide_convolution_is_a_convolution(like: torch.memory_format, sides: tuple[int, int]) -> None:
+    x, weight = torch.randn(2, 3, *sides).double(), torch.randn(5, 3, 3, 3).double()
     assert_same(wide_convolution, lambda x, w: F.conv2d(x, w, padding=1), x, weight, like=like)
+
+
+def test_wide_convolution_keeps_five_digits_in_float32() -> None:
+    x, weight = torch.randn(1, 144, 20, 20), torch.randn(144, 144, 3, 3) / 36
+    exact = F.conv2d(x.double(), weight.double(), padding=1)
+    assert (wide_convolution(x, weight) - exact).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("like", FORMATS)
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_gated_gelu_gates_the_second_half(like: torch.memory_format, approximate: str) -> None:
+    def plain(x: Tensor) -> Tensor:
+        gate, value = x.chunk(2, 1)
+        return F.gelu(gate, approximate=approximate) * value
+
+    assert_same(lambda x: gated_gelu(x, approximate), plain, torch.randn(2, 6, 4, 5).double(), like=like)
+
+
+def test_channels_first_hands_gradients_back_with_channels_last() -> None:
+    x = torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last).requires_grad_()
+    result = channels_first(x)
+    assert result.is_contiguous()
+    assert torch.equal(result, x)
+    (gradient,) = torch.autograd.grad(result.sum(), x)
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(gradient, torch.ones_like(x))

@@ -216,11 +216,11 @@ def _convolve_constant(value_BT: Tensor, weight: Tensor, h: int, w: int) -> Tens
     Inside, all results are the same, and so they are along each border: a map of at most 3×3 has them all.
     """
     small = value_BT[:, :, None, None].expand(-1, -1, min(h, 3), min(w, 3))
-    result = F.conv2d(small.contiguous(memory_format=torch.channels_last), weight, padding=1)
-    for side, size in ((2, h), (3, w)):
+    result_BhwO = F.conv2d(small, weight, padding=1).permute(0, 2, 3, 1)
+    for side, size in ((1, h), (2, w)):
         if size > 3:
-            first, inside, last = result.split(1, side)
+            first, inside, last = result_BhwO.split(1, side)
             shape = list(inside.shape)
             shape[side] = size - 2
-            result = torch.cat([first, inside.expand(shape), last], side)
-    return result
+            result_BhwO = torch.cat([first, inside.expand(shape), last], side)
+    return result_BhwO.permute(0, 3, 1, 2)

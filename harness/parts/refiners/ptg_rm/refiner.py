@@ -20,11 +20,11 @@ from torch.nn import functional as F  # noqa: N812
 from harness.api.reference import Placement
 from harness.core.errors import HarnessError
 from harness.parts.blocks import ChannelLayerNorm, snr_map
-from harness.parts.fused import InstanceNormLeaky, ShuffledConv
+from harness.parts.fused import InstanceNormLeaky, ShuffledConv, channels_first
 from harness.parts.refiners.ptg_rm.ablations import DESIGNS, Design
 from harness.parts.refiners.ptg_rm.guidance import CSA, SLOPE, SVE, MapBeside, VectorBeside
 
-VERSION = 2
+VERSION = 3
 
 MASK_LOGIT = 3.0
 """Starting bias of the mask's logits: I_m begins at 0.95."""
@@ -179,8 +179,7 @@ class PTGRM(nn.Module):
         if self.sve is not None:
             snr_B1hw = None if snr_B1HW is None else F.interpolate(snr_B1HW, size=f.shape[-2:], mode="nearest")
             f = self.sve(f, prior_BD, snr_B1hw)
-        decoded: Tensor = self.decoder(self.csa(f, prior_BD))
-        return decoded.contiguous()
+        return channels_first(self.decoder(self.csa(f, prior_BD)))
 
 
 def _join(design: Design, width: int, prior_widths: tuple[int, int, int]) -> nn.Module | None:
