@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.parts import checkpoints
 from harness.parts.backbones.nafnet import NAFNet
+from harness.spec import checkpoints
 
 OPTIONS: dict[str, Any] = {"width": 4, "enc_blk_nums": (1,), "middle_blk_num": 1, "dec_blk_nums": (1,)}
 

@@ -33,6 +33,8 @@ class PartRef(Frozen):
     options: dict[str, Any] = Field(default_factory=dict)
     digest: str | None = None
     of: PartRef | None = None
+    weights: str | None = None
+    """The published weights that a backbone starts with, by id (harness.spec.checkpoints); `digest` is their file's."""
     files: dict[str, str] = Field(default_factory=dict)
     """Absolute paths by option, for options that name a local file. Not in identity: `digest` has their content."""
 
@@ -46,6 +48,8 @@ class PartRef(Frozen):
         content: dict[str, Any] = handler(self)
         if info.context == IDENTITY:
             content.pop("files", None)
+            if self.weights is None:
+                content.pop("weights", None)
         return content
 
 

@@ -20,7 +20,7 @@ from harness.core.hub import weights_folder
 from harness.core.identity import file_sha256
 from harness.core.yaml import resolve_scalar
 from harness.parts.catalogue import REGISTRY
-from harness.parts.checkpoints import Checkpoint, find, known, named, own, state
+from harness.spec.checkpoints import Checkpoint, find, known, named, own, state
 
 weights = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Published weights.")
 

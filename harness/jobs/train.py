@@ -19,11 +19,12 @@ from harness.jobs.inputs import Inputs, open_inputs
 from harness.jobs.provenance import provenance
 from harness.models.assemble import RestorationModel, build_model, start_from_base
 from harness.models.priors import build_prior, encode_exact
-from harness.models.weights import save_weights
+from harness.models.weights import load_weights, save_weights
 from harness.planning.job import Job, TrainWork
 from harness.records import store
 from harness.records.model import RunRecord, Training
 from harness.spec.cell import Cell
+from harness.spec.checkpoints import find
 from harness.spec.presets import recipe_use
 from harness.training.checkpoint import drop_checkpoints
 from harness.training.data import TrainLoader
@@ -43,6 +44,9 @@ def run(job: Job, context: Context) -> None:
     cell, layout = job.work.cell, context.layout
     if _is_trained(cell, context):
         log.info("cell %s is trained already", cell.id)
+        return
+    if cell.ready_made:
+        _take_over(job, cell, context)
         return
     accelerator = start_accelerator(cell.recipe.precision, gpus=job.run.gpus)
     inputs: list[Inputs] = []
@@ -67,6 +71,15 @@ def run(job: Job, context: Context) -> None:
     if accelerator.is_main_process:
         _finish(job, cell, model, progress, inputs, context)
         journal.write("end", step=progress.step, steps=cell.recipe.steps, loss=progress.final_loss)
+
+
+def _take_over(job: Job, cell: Cell, context: Context) -> None:
+    """Makes the cell of published weights: nothing is trained."""
+    assert cell.backbone is not None
+    assert cell.backbone.weights is not None
+    model = build_model(cell, context.registry, None)
+    load_weights(model.backbone, find(cell.backbone.weights).path, sha256=cell.backbone.digest, kind="weights")
+    _finish(job, cell, model, None, (), context)
 
 
 def _is_trained(cell: Cell, context: Context) -> bool:
@@ -123,23 +136,26 @@ def _loader(
 
 
 def _finish(
-    job: Job, cell: Cell, model: RestorationModel, progress: Progress, inputs: Sequence[Inputs], context: Context
+    job: Job, cell: Cell, model: RestorationModel, progress: Progress | None, inputs: Sequence[Inputs], context: Context
 ) -> None:
-    """Weights, then record, then the step folders go: a crash in between trains the last steps again, no more."""
+    """Weights, then record, then the step folders go: a crash in between trains the last steps again, no more.
+
+    `progress`: of the training; None where there was none.
+    """
     layout, old = context.layout, context.record(cell.id)
     sha256 = save_weights(model, layout.final_weights(cell.id))
     backbone, added = model.parameter_counts()
     data = {name: sha256 for each in inputs for name, sha256 in each.data.items()}
     weights = {name: sha256 for each in inputs for name, sha256 in each.weights.items()} | _weights(cell, layout)
     training = Training(
-        steps=progress.step,
-        images=cell.recipe.images,
-        seconds=progress.seconds,
-        final_loss=progress.final_loss,
+        steps=progress.step if progress else 0,
+        images=cell.recipe.images if progress else 0,
+        seconds=progress.seconds if progress else 0.0,
+        final_loss=progress.final_loss if progress else None,
         backbone_parameters=backbone,
         added_parameters=added,
         checkpoint_sha256=sha256,
-        recipe=recipe_use(cell, progress.processes),
+        recipe=recipe_use(cell, progress.processes) if progress else None,
     )
     record = RunRecord(
         cell_id=cell.id,
@@ -159,4 +175,6 @@ def _weights(cell: Cell, layout: Layout) -> dict[str, str]:
     parts = [term.part for term in cell.loss_terms]
     parts += [cell.variant.prior] if cell.variant.prior else []
     digests = {part.name: part.digest for part in parts if part.digest}
+    if cell.ready_made and cell.backbone and cell.backbone.digest:
+        digests[str(cell.backbone.weights)] = cell.backbone.digest
     return digests | ({f"cell {cell.base.id}": file_sha256(_base_checkpoint(cell, layout))} if cell.base else {})

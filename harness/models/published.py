@@ -17,7 +17,7 @@ from harness.core.paths import atomic_file, write_json
 from harness.models.formats import read_checkpoint
 from harness.models.weights import file_digest, fill, load_weights, save_weights
 from harness.parts.catalogue import REGISTRY
-from harness.parts.checkpoints import Checkpoint, Origin, read_origin
+from harness.spec.checkpoints import Checkpoint, Origin, read_origin
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,9 @@ class JobGraph:
         """The job that trains a cell, after its data, its features and the cells that it starts from."""
         cell_id = cell_id or cell.id
         if cell_id not in self.trains:
-            depends = [self.shards(samples) for samples in cell.train_sets]
-            rows = [features for samples in cell.train_sets if (features := cell.train_features(samples)) is not None]
+            sets = () if cell.ready_made else cell.train_sets
+            depends = [self.shards(samples) for samples in sets]
+            rows = [features for samples in sets if (features := cell.train_features(samples)) is not None]
             depends += [self.features(features, cell.prior_source) for features in rows]
             if not rows and cell.prior_source is not None:
                 depends.append(self.train(cell.prior_source))

@@ -12,6 +12,7 @@ from harness.api.reference import PartRef
 from harness.core.errors import HarnessError
 from harness.core.registry import Registry
 from harness.planning.job import FeaturesWork, ShardsWork, Work
+from harness.spec.checkpoints import find
 
 
 def one_line(error: HarnessError) -> str:
@@ -43,6 +44,8 @@ class Needs:
             return self._ask("prior", work.features.prior)
         cell = work.cell
         parts = [("backbone", cell.backbone), ("refiner", cell.variant.refiner)]
+        if work.kind == "train" and cell.ready_made:
+            return self._published(cell.backbone)
         if work.kind == "train":
             parts += [("loss", term.part) for term in cell.loss_terms]
             parts += [("prior", cell.variant.prior)] if cell.variant.features == "live" else []
@@ -79,6 +82,14 @@ class Needs:
         names = ", ".join(file.name for file in lacking)
         fetch = " && ".join(dict.fromkeys(file.fetch for file in lacking))
         return f"{kind} {part.name} needs {names} · try: {fetch}"
+
+    def _published(self, backbone: PartRef | None) -> str | None:
+        """Why a backbone's published weights cannot be taken from the folder of weights."""
+        assert backbone is not None
+        assert backbone.weights is not None
+        if find(backbone.weights).path.is_file():
+            return None
+        return f"backbone {backbone.name} needs {backbone.weights} · try: bench weights fetch {backbone.weights}"
 
     def _images(self, part: PartRef) -> str | None:
         found = self.registry.load("dataset", part.name)(**part.arguments).fingerprint()

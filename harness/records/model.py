@@ -65,7 +65,8 @@ class Training(Frozen):
     """Training tiles seen, over all steps."""
     seconds: float
     """Wall time in the training loop, over all attempts."""
-    final_loss: float
+    final_loss: float | None
+    """None where nothing was trained, as the weights are published ones."""
     backbone_parameters: int
     added_parameters: int
     """Parameters that the refiner adds."""

@@ -196,6 +196,11 @@ class Cell(Frozen):
         return copied
 
     @property
+    def ready_made(self) -> bool:
+        """Whether the cell is a backbone with published weights as it is, which nothing trains."""
+        return self.backbone is not None and self.backbone.weights is not None and self.variant.refiner is None
+
+    @property
     def requires(self) -> tuple[Cell, ...]:
         """Cells whose checkpoints must exist before this one can start."""
         return tuple(cell for cell in (self.base, self.prior_source) if cell is not None)

@@ -11,6 +11,8 @@ from harness.spec.recipes import Recipes
 
 BASE = VariantDraft()
 _BASE = Variant()
+_NO_TRAINING = Recipe()
+"""Of base cells with published weights: no recipe has a part in them."""
 
 
 class Cells:
@@ -75,6 +77,8 @@ class Cells:
         yield CellDraft(cell, variant, tests)
 
     def _base(self, task: PartRef, train: PartRef, backbone: PartRef, recipe: Recipe, seed: int) -> Cell:
+        if backbone.weights:
+            recipe = _NO_TRAINING
         key = (id(task), id(train), id(backbone), id(recipe), seed)
         if key not in self._bases:
             self._bases[key] = Cell(task=task, train=train, backbone=backbone, variant=_BASE, recipe=recipe, seed=seed)

@@ -8,7 +8,7 @@ from typing import Any
 from harness.api.reference import FeaturePolicy, PartRef, Placement, Regime
 from harness.core.yaml import Path
 from harness.spec.cell import Cell, LossTerm
-from harness.spec.schema import PartMapping, RecipeMapping
+from harness.spec.schema import BackboneMapping, RecipeMapping
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class SourceDraft:
     dataset: PartRef | None
     seed: int | None
     recipe: Layer | None
-    network: tuple[PartMapping, Path]
+    network: tuple[BackboneMapping, Path]
     """The backbone as the file gives it, and where: the recipe's preset may have options for it."""
 
     def content(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from harness.spec.labels import label_cells
 from harness.spec.recipes import Recipes
 from harness.spec.resolve import Resolver
 from harness.spec.resolved import ResolvedSuite, SuiteCell
-from harness.spec.schema import PartMapping, RecipeMapping, SuiteFile, VariantMapping
+from harness.spec.schema import BackboneMapping, PartMapping, RecipeMapping, SuiteFile, VariantMapping
 from harness.spec.sweep import Choice, Combination, combinations
 
 
@@ -152,6 +152,10 @@ class _Expansion:
         recipe = self._recipes.combined(layers, backbone, task)
         if recipe and variant and "variant" in choices:
             self._check_mixing(recipe, variant, choices["variant"].path)
+        if backbone and backbone.weights and variant and variant.refiner and variant.regime == "joint":
+            what = f"regime joint trains from scratch, and {backbone.name} comes with {backbone.weights}"
+            self.resolver.report(choices["variant"].path, what, "regime: from_base, or regime: frozen")
+            return
         if task is None or train is None or backbone is None or variant is None or recipe is None or tests is None:
             return
         for seed in combination.seeds:
@@ -160,7 +164,7 @@ class _Expansion:
     def _backbone(self, choice: Choice | None, layers: Sequence[Layer], task: PartRef | None) -> PartRef | None:
         if choice is None:
             return None
-        return self._recipes.backbone(cast(PartMapping, choice.value), choice.path, layers, task)
+        return self._recipes.backbone(cast(BackboneMapping, choice.value), choice.path, layers, task)
 
     def _check_mixing(self, recipe: Recipe, variant: VariantDraft, path: Path) -> None:
         """Cached vectors of a prior belong to one sample each, and not to two that are mixed."""

@@ -49,7 +49,9 @@ class Names:
         if id(ref) not in self._labels:
             options = self._unusual(kind, ref) if len(self._seen[kind, ref.name]) > 1 else []
             declared = self._registry.signature(kind, ref.name).declared
-            mark = " (reimplemented)" if declared.get("reimplemented") else ""
+            marks = ["reimplemented"] if declared.get("reimplemented") else []
+            marks += [ref.weights] if ref.weights else []
+            mark = f" ({', '.join(marks)})" if marks else ""
             self._labels[id(ref)] = (self._given.get(id(ref)) or _call(ref.name, options)) + mark
         return self._labels[id(ref)]
 

@@ -24,7 +24,7 @@ from harness.core.errors import HarnessError, UnknownName, did_you_mean
 from harness.core.yaml import Place, load
 from harness.spec.cell import Cell, LossTerm, Recipe
 from harness.spec.checks import READ_BY
-from harness.spec.schema import LossMapping, PartMapping, RecipeMapping, Spec
+from harness.spec.schema import BackboneMapping, LossMapping, RecipeMapping, Spec
 
 FOLDER = Path(__file__).with_suffix("")
 RELATIVE = ("official", "proxy")
@@ -85,7 +85,7 @@ class Preset:
         names = (name for name in Recipe.model_fields if name not in RUNNING or name in given)
         return {name: getattr(self.recipe, name) for name in names if name != "preset"}
 
-    def over(self, spec: PartMapping) -> PartMapping:
+    def over(self, spec: BackboneMapping) -> BackboneMapping:
         """A suite's backbone with the preset's options below its own. Another network's options are not for it."""
         if spec.name != self.network or not self.backbone:
             return spec
@@ -93,7 +93,7 @@ class Preset:
         if label is None and self.entry == "proxy":
             own = ", ".join(f"{name}={value}" for name, value in spec.options.items())
             label = f"{spec.name}-proxy" + (f"({own})" if own else "")
-        return PartMapping.model_validate({"name": spec.name, "label": label, **self.backbone, **spec.options})
+        return BackboneMapping.model_validate({"name": spec.name, "label": label, **self.backbone, **spec.options})
 
 
 def find_preset(name: str, backbone: str | None, task: str | None) -> Preset:

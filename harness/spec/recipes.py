@@ -20,7 +20,7 @@ from harness.spec.checks import recipe_mistakes
 from harness.spec.drafts import Layer
 from harness.spec.presets import RELATIVE, Preset, find_preset, fitted
 from harness.spec.resolve import Resolver
-from harness.spec.schema import LossMapping, PartMapping, StageMapping
+from harness.spec.schema import BackboneMapping, LossMapping, StageMapping
 from harness.spec.wording import short
 
 _NAMES = {"label", "preset"}
@@ -49,11 +49,16 @@ class Recipes:
             self._by_layers[key] = self._combine(layers, network, solved)
         return self._by_layers[key]
 
-    def backbone(self, spec: PartMapping, path: Path, layers: Sequence[Layer], task: PartRef | None) -> PartRef | None:
-        """A cell's backbone. Below the options that the suite gives lie those of the preset that its recipe names."""
+    def backbone(
+        self, spec: BackboneMapping, path: Path, layers: Sequence[Layer], task: PartRef | None
+    ) -> PartRef | None:
+        """A cell's backbone. Below the options that the suite gives lie those of the preset that its recipe names.
+
+        Published weights bring options of their own.
+        """
         known = spec.name in self._resolver.registry.names("backbone")
         preset = self._preset(layers, spec.name if known else None, task.name if task else None)[1]
-        return self._resolver.part("backbone", preset.over(spec) if preset else spec, path)
+        return self._resolver.backbone(preset.over(spec) if preset and not spec.weights else spec, path)
 
     def _preset(
         self, layers: Sequence[Layer], backbone: str | None, task: str | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -17,9 +18,10 @@ from harness.core.registry import Registry
 from harness.core.signature import Signature
 from harness.core.yaml import Path
 from harness.spec.cell import LossTerm
+from harness.spec.checkpoints import find, known, own
 from harness.spec.drafts import Layer, PriorDraft, SourceDraft
 from harness.spec.options import Filled, fill
-from harness.spec.schema import CellMapping, PartMapping, Prior, SuiteFile
+from harness.spec.schema import BackboneMapping, CellMapping, PartMapping, Prior, SuiteFile
 from harness.spec.wording import said
 
 PRIOR: TypeAdapter[PartMapping] = TypeAdapter(Prior)
@@ -60,6 +62,31 @@ class Resolver:
             return self._made(kind, spec, signature, filled, path)
 
         ref: PartRef | None = self._once(kind, spec, path, make, lambda made: made.identity())
+        return ref
+
+    def backbone(self, spec: BackboneMapping, path: Path) -> PartRef | None:
+        """A backbone; the options of published weights lie below those of the suite."""
+        weights = spec.weights
+        if weights is None:
+            return self.part("backbone", spec, path)
+        try:
+            checkpoint = find(weights)
+        except UnknownName as error:
+            self.report((*path, "weights"), error.what, error.hint)
+            return None
+        if checkpoint.part != f"backbone {spec.name}":
+            fitting = [other.id for other in [*known(), *own()] if other.part == f"backbone {spec.name}"]
+            what = f"{weights} is for {checkpoint.taker}, not for backbone {spec.name}"
+            self.report((*path, "weights"), what, ", ".join(fitting) and f"one of {', '.join(fitting)}")
+            return None
+        options = json.loads(canonical_json(checkpoint.options)) | spec.options
+        whole = PartMapping.model_validate({"name": spec.name, "label": spec.label, **options})
+
+        def make() -> PartRef | None:
+            ref = self.part("backbone", whole, path)
+            return ref and ref.model_copy(update={"weights": weights, "digest": _sha256_of(str(checkpoint.path))})
+
+        ref: PartRef | None = self._once(f"{weights} ", whole, path, make, lambda made: made.identity())
         return ref
 
     def dataset(self, spec: PartMapping, path: Path, split: str) -> PartRef | None:
@@ -125,7 +152,7 @@ class Resolver:
 
     def _source(self, spec: CellMapping, path: Path) -> SourceDraft | None:
         task = self.part("task", spec.task, (*path, "task"))
-        backbone = self.part("backbone", spec.backbone, (*path, "backbone"))
+        backbone = self.backbone(spec.backbone, (*path, "backbone"))
         dataset = self.dataset(spec.dataset, (*path, "dataset"), "train") if spec.dataset else None
         if task is None or backbone is None or (spec.dataset and dataset is None):
             return None

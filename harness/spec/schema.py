@@ -55,6 +55,13 @@ class PartMapping(Spec):
         return self.model_extra or {}
 
 
+class BackboneMapping(PartMapping):
+    """A backbone by name, from scratch or with published weights."""
+
+    weights: str | None = None
+    """As `bench weights list` shows them. They bring the options that they were trained with, and are not trained."""
+
+
 class LossMapping(PartMapping):
     """One term of the training loss, by name."""
 
@@ -85,7 +92,7 @@ class _Kind:
 
 Task: TypeAlias = Annotated[PartMapping, _Kind("task")]
 Dataset: TypeAlias = Annotated[PartMapping, _Kind("dataset")]
-Backbone: TypeAlias = Annotated[PartMapping, _Kind("backbone")]
+Backbone: TypeAlias = Annotated[BackboneMapping, _Kind("backbone")]
 Refiner: TypeAlias = Annotated[PartMapping, _Kind("refiner")]
 Prior: TypeAlias = Annotated[PartMapping, _Kind("prior")]
 Loss: TypeAlias = Annotated[LossMapping, _Kind("loss")]

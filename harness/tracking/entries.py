@@ -75,9 +75,9 @@ def costs(record: RunRecord) -> dict[str, float]:
     training = record.training
     if training is None:
         return {}
-    return {
+    loss = {} if training.final_loss is None else {"final_loss": training.final_loss}
+    return loss | {
         "train_seconds": training.seconds,
-        "final_loss": training.final_loss,
         "backbone_parameters": float(training.backbone_parameters),
         "added_parameters": float(training.added_parameters),
     }

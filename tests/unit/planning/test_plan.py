@@ -385,6 +385,22 @@ def test_a_prior_without_weights_blocks_its_cells_and_no_others(layout, bare_mac
     assert states(planned)["shards photos/train for low_light"] == "todo"
 
 
+def test_a_published_network_needs_its_file_and_no_train_split(layout, bare_machine):
+    network = PartRef(name="restormer", weights="restormer/deraining")
+    ready = cell(backbone=network)
+    frozen = refined(backbone=network, variant={"regime": "frozen"}, base=ready)
+    planned = plan(layout, listed(ready))
+    assert states(planned).keys() == {"shards photos/test for low_light", *titles(planned, "train", "evaluate")}
+    assert planned.cells[0].reason == (
+        "backbone restormer needs restormer/deraining · try: bench weights fetch restormer/deraining"
+    )
+    assert cell_states(plan(layout, listed(frozen))) == ["blocked"]
+    file = bare_machine["PRIORBENCH_WEIGHTS"] / "restormer" / "deraining.safetensors"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"weights")
+    assert cell_states(plan(layout, listed(ready), listed(frozen))) == ["todo", "todo"]
+
+
 def test_weights_that_arrive_unblock(layout, bare_machine):
     clip = listed(refined(prior=PartRef(name="clip", options={"model": "ViT-B-32-quickgelu", "pretrained": "openai"})))
     assert plan(layout, clip).blocked

@@ -22,9 +22,9 @@ from harness.core.identity import file_sha256
 from harness.core.registry import Registry
 from harness.core.signature import read_signature
 from harness.parts.catalogue import BUILT_IN
-from harness.parts.checkpoints import find
 from harness.parts.priors import clip
 from harness.parts.priors.clip import RELEASES, Clip, Release
+from harness.spec.checkpoints import find
 from tests.tiny_clip import ARCHITECTURE, build, write
 
 

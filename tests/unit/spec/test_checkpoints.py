@@ -13,7 +13,7 @@ import pytest
 from harness.api.parts import WeightFile
 from harness.core.errors import HarnessError, UnknownName
 from harness.parts.catalogue import REGISTRY
-from harness.parts.checkpoints import Checkpoint, find, known, named, own, read_origin
+from harness.spec.checkpoints import Checkpoint, find, known, named, own, read_origin
 from harness.spec.options import fill
 
 PUBLISHED = {
@@ -107,5 +107,5 @@ def test_files_without_a_sound_origin_are_nobodys(tmp_path: Path, monkeypatch: p
 
 
 def test_the_registry_is_read_without_a_tensor_library() -> None:
-    code = "import sys; from harness.parts.checkpoints import known; known(); assert 'torch' not in sys.modules"
+    code = "import sys; from harness.spec.checkpoints import known; known(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
