@@ -94,9 +94,9 @@ def test_a_proxy_preset_does_not_scale_a_published_network(tmp_path: Path) -> No
 
 
 def test_mistakes_are_told_together(tmp_path: Path) -> None:
-    block = "{{matrix: {{backbone: [{{name: nafnet, weights: small/nut}}, {{name: restormer, weights: small/net}}, {}], "
-    block += "variant: [{{refiner: ptg_rm, prior: random}}]}}}}"
-    unknown, foreign, joint = mistakes(tmp_path, block.format(NET))
+    nets = f"[{{name: nafnet, weights: small/nut}}, {{name: restormer, weights: small/net}}, {NET}]"
+    block = f"{{matrix: {{backbone: {nets}, variant: [{{refiner: ptg_rm, prior: random}}]}}}}"
+    unknown, foreign, joint = mistakes(tmp_path, block)
     assert "no checkpoint is called 'small/nut'" in unknown
     assert "did you mean 'small/net'" in unknown
     assert "small/net is for backbone nafnet" in foreign
