@@ -23,7 +23,7 @@ def made_by_network(view: View, name: str, *, loss: str, network: str) -> Any:
 def truth_of(view: View, *, loss: str) -> Tensor:
     """The truth. Raises HarnessError where the data have none."""
     if view.gt_BCHW is None:
-        raise HarnessError(f"the loss {loss} reads pairs, and this data set has no truth")
+        raise HarnessError(f"the loss {loss} compares with the clean images, and there are none", hint="train on pairs")
     return view.gt_BCHW
 
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from harness.api.parts import Reads, View
-from harness.parts.losses.skf_classes import class_probabilities, truth_of
+from harness.parts.losses.made import truth_of
+from harness.parts.losses.skf_classes import class_probabilities
 
 VERSION = 1
 
@@ -65,7 +66,7 @@ class SKFAdversarial(nn.Module):
 
     def learn(self, view: View) -> Tensor:
         """The discriminator's loss."""
-        restored, truth = view.restored_BCHW.detach(), truth_of(view, "skf_adversarial")
+        restored, truth = view.restored_BCHW.detach(), truth_of(view, loss="skf_adversarial")
         masks = _masks(class_probabilities(view, self.classes, "skf_adversarial"))
         masks = masks[1:] if self.regions == "second" else masks
         whole_2B = self._errors(restored, truth)

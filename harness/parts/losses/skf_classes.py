@@ -9,13 +9,7 @@ from torch import Tensor
 
 from harness.api.parts import View
 from harness.core.errors import HarnessError
-
-
-def truth_of(view: View, loss: str) -> Tensor:
-    """The truth. Raises HarnessError where the view has none."""
-    if view.gt_BCHW is None:
-        raise HarnessError(f"{loss} compares with the clean images, and there are none", hint="train on pairs")
-    return view.gt_BCHW
+from harness.parts.losses.made import truth_of
 
 
 def class_probabilities(view: View, source: Literal["truth", "restored"], loss: str) -> Tensor:
@@ -29,4 +23,4 @@ def class_probabilities(view: View, source: Literal["truth", "restored"], loss: 
             f"{loss} needs the classes of pixels, and nothing in this cell tells them",
             hint="use it with the refiner skf, whose segmentation network does",
         )
-    return segment(truth_of(view, loss) if source == "truth" else view.restored_BCHW.detach()).detach()
+    return segment(truth_of(view, loss=loss) if source == "truth" else view.restored_BCHW.detach()).detach()

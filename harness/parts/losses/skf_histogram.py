@@ -13,7 +13,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.parts import Reads, View
-from harness.parts.losses.skf_classes import class_probabilities, truth_of
+from harness.parts.losses.made import truth_of
+from harness.parts.losses.skf_classes import class_probabilities
 
 VERSION = 1
 
@@ -48,7 +49,7 @@ class SKFHistogram(nn.Module):
         restored_B3HW = view.restored_BCHW
         if view.step % self.every:
             return restored_B3HW.new_zeros(())
-        truth_B3HW = truth_of(view, "skf_histogram")
+        truth_B3HW = truth_of(view, loss="skf_histogram")
         classes_BHW = class_probabilities(view, self.classes, "skf_histogram").argmax(1)
         distances = [
             (histogram(restored[:, mask]) - histogram(truth[:, mask])).abs().mean(1).sum()

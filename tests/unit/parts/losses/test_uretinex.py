@@ -118,5 +118,5 @@ def test_gradients_reach_what_is_made_and_micro_batches_add_up(look, made, loss)
 def test_what_is_missing_is_told(look, made) -> None:
     with pytest.raises(HarnessError, match="'rounds'"):
         Unfolding().of(look(SHAPE))
-    with pytest.raises(HarnessError, match="no truth"):
+    with pytest.raises(HarnessError, match="compares with the clean images"):
         Adjustment().of(look(SHAPE, made=made, gt_BCHW=None))
