@@ -17,8 +17,11 @@ from tests.flow.bench import Bench
 
 pytestmark = pytest.mark.slow
 
-NO_PRIOR_VECTOR = {"sci": {"stage": 3}}
+OWN_OPTIONS = {"sci": {"stage": 3}}
 """Options that a network needs to learn by its own losses."""
+
+NEEDS_VGG = "enlightengan"
+"""Its own losses also compare features of a network that cannot be had here: it learns from its adversaries alone."""
 
 SUITE = """
 suite: every_network
@@ -33,6 +36,10 @@ blocks:
       backbone: [{backbones}]
       variant: [base, {{refiner: ptg_rm, prior: random}}]
   - matrix:
+      backbone: [{needs_vgg}]
+      variant: [base, {{refiner: ptg_rm, prior: random}}]
+    recipe: {{losses: [enlightengan]}}
+  - matrix:
       backbone: [snr_net, uretinex, restormer]
       variant:
         - {{refiner: {{name: skf, checkpoint: {hrnet}}}}}
@@ -45,10 +52,12 @@ blocks:
 def test_every_network_trains_with_and_without_ptg_rm(tmp_path: Path, bench: Bench) -> None:
     """SKF's segmentation network has random weights: a code path, no result."""
     names = REGISTRY.names("backbone")
-    backbones = ", ".join(json.dumps({"name": name, **NO_PRIOR_VECTOR.get(name, {})}) for name in names)
+    backbones = ", ".join(
+        json.dumps({"name": name, **OWN_OPTIONS.get(name, {})}) for name in names if name != NEEDS_VGG
+    )
     suite = tmp_path / "every.yaml"
     hrnet = tiny_hrnet.write(tmp_path)["checkpoint"]
-    suite.write_text(SUITE.format(backbones=backbones, hrnet=hrnet))
+    suite.write_text(SUITE.format(backbones=backbones, needs_vgg=NEEDS_VGG, hrnet=hrnet))
     done = bench("run", suite, "--out", tmp_path / "out", "--tracker", "none", timeout=3000)
     records = [json.loads(path.read_text()) for path in (tmp_path / "out" / "cells").glob("*/record.json")]
     failed = {
