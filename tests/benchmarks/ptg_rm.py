@@ -5,6 +5,15 @@ their turn. Memory on a CPU is the peak of what PyTorch's allocator handed out d
 inputs apart, as the profiler reports each allocation: the same on every run, and blind to the process's other
 memory and to scratch space that oneDNN takes for itself. On a GPU it is torch.cuda.max_memory_allocated, likewise.
 `--compile` adds a column for our module under torch.compile, against the plain one without: minutes on a CPU.
+
+Measured on one thread of an AMD EPYC with AVX2 (2 cores, a virtual machine), torch 2.14.1, medians of 15 rounds:
+
+    2x256x256   forward 1.62x, step 1.39x, memory 0.45x; compiled: forward 1.93x, step 1.22x
+    1x400x600   forward 1.54x, step 1.26x, memory 0.46x
+    8x128x128   forward 1.67x, step 1.35x, memory 0.44x
+
+Convolutions bound it: of 407 ms of our step at 2x256x256, oneDNN's take 207 and the widest one, by minimal filtering,
+97 (of 125 directly); the plain step is 520 to 570 ms. No GPU has been measured.
 """
 
 from __future__ import annotations

