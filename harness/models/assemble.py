@@ -174,9 +174,8 @@ def _taps(backbone: nn.Module, *, decoder: bool) -> tuple[str, ...]:
     taps = can.decoder if decoder else can.taps[-1:]
     if not taps:
         what = "decoder features" if decoder else "tap"
-        raise HarnessError(
-            f"{type(backbone).__name__} declares no {what}", hint="another backbone, or placement: image"
-        )
+        hint = "another backbone, such as restormer" if decoder else "another backbone, or placement: image"
+        raise HarnessError(f"{type(backbone).__name__} declares no {what}", hint=hint)
     return taps
 
 
