@@ -15,7 +15,7 @@ from harness.parts.catalogue import REGISTRY
 from tests import tiny_hrnet
 from tests.flow.bench import Bench
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 OWN_OPTIONS = {"sci": {"stage": 3}}
 """Options that a network needs to learn by its own losses."""
