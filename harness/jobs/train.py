@@ -79,7 +79,7 @@ def _take_over(job: Job, cell: Cell, context: Context) -> None:
     assert cell.backbone.weights is not None
     model = build_model(cell, context.registry, None)
     load_weights(model.backbone, find(cell.backbone.weights).path, sha256=cell.backbone.digest, kind="weights")
-    _finish(job, cell, model, None, (), context)
+    _finish(job, cell, model, Progress(), (), context)
 
 
 def _is_trained(cell: Cell, context: Context) -> bool:
@@ -136,26 +136,23 @@ def _loader(
 
 
 def _finish(
-    job: Job, cell: Cell, model: RestorationModel, progress: Progress | None, inputs: Sequence[Inputs], context: Context
+    job: Job, cell: Cell, model: RestorationModel, progress: Progress, inputs: Sequence[Inputs], context: Context
 ) -> None:
-    """Weights, then record, then the step folders go: a crash in between trains the last steps again, no more.
-
-    `progress`: of the training; None where there was none.
-    """
+    """Weights, then record, then the step folders go: a crash in between trains the last steps again, no more."""
     layout, old = context.layout, context.record(cell.id)
     sha256 = save_weights(model, layout.final_weights(cell.id))
     backbone, added = model.parameter_counts()
     data = {name: sha256 for each in inputs for name, sha256 in each.data.items()}
     weights = {name: sha256 for each in inputs for name, sha256 in each.weights.items()} | _weights(cell, layout)
     training = Training(
-        steps=progress.step if progress else 0,
-        images=cell.recipe.images if progress else 0,
-        seconds=progress.seconds if progress else 0.0,
-        final_loss=progress.final_loss if progress else None,
+        steps=progress.step,
+        images=0 if cell.ready_made else cell.recipe.images,
+        seconds=progress.seconds,
+        final_loss=None if cell.ready_made else progress.final_loss,
         backbone_parameters=backbone,
         added_parameters=added,
         checkpoint_sha256=sha256,
-        recipe=recipe_use(cell, progress.processes) if progress else None,
+        recipe=recipe_use(cell, progress.processes),
     )
     record = RunRecord(
         cell_id=cell.id,

@@ -73,6 +73,7 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_BOHW: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        # x's blocks are transformed again: kept, they would take more than twice its memory.
         x, weight = ctx.saved_tensors
         of_x, of_weight = ctx.needs_input_grad
         # With respect to its input a convolution's gradient is one with the weights turned by 180°.

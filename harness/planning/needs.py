@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from harness.api.parts import EvaluationProtocol
+from harness.api.parts import EvaluationProtocol, WeightFile
 from harness.api.reference import PartRef
 from harness.core.errors import HarnessError
 from harness.core.registry import Registry
@@ -43,9 +43,10 @@ class Needs:
         if isinstance(work, FeaturesWork):
             return self._ask("prior", work.features.prior)
         cell = work.cell
-        parts = [("backbone", cell.backbone), ("refiner", cell.variant.refiner)]
         if work.kind == "train" and cell.ready_made:
-            return self._published(cell.backbone)
+            assert cell.backbone is not None
+            return self._ask("weights", cell.backbone)
+        parts = [("backbone", cell.backbone), ("refiner", cell.variant.refiner)]
         if work.kind == "train":
             parts += [("loss", term.part) for term in cell.loss_terms]
             parts += [("prior", cell.variant.prior)] if cell.variant.features == "live" else []
@@ -67,7 +68,8 @@ class Needs:
         name = (kind, part.model_dump_json())  # with the places of files: one may be missing
         if name not in self._missing:
             try:
-                self._missing[name] = self._images(part) if kind == "dataset" else self._weights(kind, part)
+                ask = {"dataset": self._images, "weights": self._published}.get(kind, partial(self._weights, kind))
+                self._missing[name] = ask(part)
             except HarnessError as error:
                 self._missing[name] = f"{kind} {part.name}: {one_line(error)}"
         return self._missing[name]
@@ -75,21 +77,21 @@ class Needs:
     def _weights(self, kind: str, part: PartRef) -> str | None:
         if not self.registry.signature(kind, part.name).needs_weights:
             return None
-        files: Any = self.registry.load(kind, part.name).weights(**part.arguments)
+        return self._lacking(f"{kind} {part.name}", self.registry.load(kind, part.name).weights(**part.arguments))
+
+    def _published(self, backbone: PartRef) -> str | None:
+        """Of a backbone's published weights."""
+        checkpoint = find(str(backbone.weights))
+        file = WeightFile(checkpoint.id, str(checkpoint.path), f"bench weights fetch {checkpoint.id}")
+        return self._lacking(f"backbone {backbone.name}", [file])
+
+    def _lacking(self, part: str, files: Sequence[WeightFile]) -> str | None:
         lacking = [file for file in files if not Path(file.path).expanduser().exists()]
         if not lacking:
             return None
         names = ", ".join(file.name for file in lacking)
         fetch = " && ".join(dict.fromkeys(file.fetch for file in lacking))
-        return f"{kind} {part.name} needs {names} · try: {fetch}"
-
-    def _published(self, backbone: PartRef | None) -> str | None:
-        """Why a backbone's published weights cannot be taken from the folder of weights."""
-        assert backbone is not None
-        assert backbone.weights is not None
-        if find(backbone.weights).path.is_file():
-            return None
-        return f"backbone {backbone.name} needs {backbone.weights} · try: bench weights fetch {backbone.weights}"
+        return f"{part} needs {names} · try: {fetch}"
 
     def _images(self, part: PartRef) -> str | None:
         found = self.registry.load("dataset", part.name)(**part.arguments).fingerprint()

@@ -123,7 +123,10 @@ def own() -> list[Checkpoint]:
 
 def find(name: str) -> Checkpoint:
     """The checkpoint of an id. Raises UnknownName with the nearest known ones."""
-    by_id = {checkpoint.id: checkpoint for checkpoint in [*known(), *own()]}
+    published = {checkpoint.id: checkpoint for checkpoint in known()}
+    if name in published:
+        return published[name]
+    by_id = published | {checkpoint.id: checkpoint for checkpoint in own()}
     if name not in by_id:
         raise UnknownName(f"no checkpoint is called {name!r}", hint=did_you_mean(name, by_id) or "bench weights list")
     return by_id[name]

@@ -152,10 +152,8 @@ class _Expansion:
         recipe = self._recipes.combined(layers, backbone, task)
         if recipe and variant and "variant" in choices:
             self._check_mixing(recipe, variant, choices["variant"].path)
-        if backbone and backbone.weights and variant and variant.refiner and variant.regime == "joint":
-            what = f"regime joint trains from scratch, and {backbone.name} comes with {backbone.weights}"
-            self.resolver.report(choices["variant"].path, what, "regime: from_base, or regime: frozen")
-            return
+        if backbone and variant and "variant" in choices:
+            self._check_start(backbone, variant, choices["variant"].path)
         if task is None or train is None or backbone is None or variant is None or recipe is None or tests is None:
             return
         for seed in combination.seeds:
@@ -171,6 +169,12 @@ class _Expansion:
         if recipe.mixup and variant.prior and variant.features != "live":
             what = f"mixup mixes images, but the vectors of {variant.prior.ref.name} are cached for each image alone"
             self.resolver.report(path, what, "features: live, or in the recipe mixup: null")
+
+    def _check_start(self, backbone: PartRef, variant: VariantDraft, path: Path) -> None:
+        """Published weights are a start, and joint training has none."""
+        if backbone.weights and variant.refiner and variant.regime == "joint":
+            what = f"regime joint trains from scratch, and {backbone.name} comes with {backbone.weights}"
+            self.resolver.report(path, what, "regime: from_base, or regime: frozen")
 
     def _part(self, kind: str, choice: Choice | None) -> PartRef | None:
         return self.resolver.part(kind, cast(PartMapping, choice.value), choice.path) if choice else None

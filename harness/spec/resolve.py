@@ -18,7 +18,7 @@ from harness.core.registry import Registry
 from harness.core.signature import Signature
 from harness.core.yaml import Path
 from harness.spec.cell import LossTerm
-from harness.spec.checkpoints import find, known, own
+from harness.spec.checkpoints import Checkpoint, find, known, own
 from harness.spec.drafts import Layer, PriorDraft, SourceDraft
 from harness.spec.options import Filled, fill
 from harness.spec.schema import BackboneMapping, CellMapping, PartMapping, Prior, SuiteFile
@@ -69,25 +69,31 @@ class Resolver:
         weights = spec.weights
         if weights is None:
             return self.part("backbone", spec, path)
+
+        def make() -> PartRef | None:
+            checkpoint = self._checkpoint(weights, spec.name, path)
+            if checkpoint is None:
+                return None
+            options = json.loads(canonical_json(checkpoint.options)) | spec.options
+            ref = self.part("backbone", PartMapping.model_validate({"name": spec.name, **options}), path)
+            return ref and ref.model_copy(update={"weights": weights, "digest": _sha256_of(str(checkpoint.path))})
+
+        ref: PartRef | None = self._once(f"backbone {weights}", spec, path, make, lambda made: made.identity())
+        return ref
+
+    def _checkpoint(self, weights: str, backbone: str, path: Path) -> Checkpoint | None:
+        """Weights by id, which must be of that backbone."""
         try:
             checkpoint = find(weights)
         except UnknownName as error:
             self.report((*path, "weights"), error.what, error.hint)
             return None
-        if checkpoint.part != f"backbone {spec.name}":
-            fitting = [other.id for other in [*known(), *own()] if other.part == f"backbone {spec.name}"]
-            what = f"{weights} is for {checkpoint.taker}, not for backbone {spec.name}"
-            self.report((*path, "weights"), what, ", ".join(fitting) and f"one of {', '.join(fitting)}")
-            return None
-        options = json.loads(canonical_json(checkpoint.options)) | spec.options
-        whole = PartMapping.model_validate({"name": spec.name, "label": spec.label, **options})
-
-        def make() -> PartRef | None:
-            ref = self.part("backbone", whole, path)
-            return ref and ref.model_copy(update={"weights": weights, "digest": _sha256_of(str(checkpoint.path))})
-
-        ref: PartRef | None = self._once(f"{weights} ", whole, path, make, lambda made: made.identity())
-        return ref
+        if checkpoint.part == f"backbone {backbone}":
+            return checkpoint
+        fitting = [other.id for other in [*known(), *own()] if other.part == f"backbone {backbone}"]
+        what = f"{weights} is for {checkpoint.taker}, not for backbone {backbone}"
+        self.report((*path, "weights"), what, ", ".join(fitting) and f"one of {', '.join(fitting)}")
+        return None
 
     def dataset(self, spec: PartMapping, path: Path, split: str) -> PartRef | None:
         """A data set that must have a split."""
