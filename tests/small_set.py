@@ -1,4 +1,4 @@
-"""A small data set and its tasks for tests, brought in through the door for guests: by the path of this file."""
+"""A small data set and its tasks for tests, brought in as a plug-in: by the path of this file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from harness.api.parts import EvaluationProtocol, SourceImage, Task
+from harness.api.dataset import DatasetTraits, SourceImage
+from harness.api.degradation import DegradationTraits
 from harness.api.reference import PartRef
 from harness.api.sets import PreparedSet
 from harness.core.identity import digest
@@ -22,7 +23,7 @@ TEST = ("t.1", "t2")
 class Small:
     """Six training and two test images of soft random blobs; their keys are as awkward as file names get."""
 
-    licence = "made by the tests"
+    traits = DatasetTraits(licence="made by the tests")
 
     def __init__(self, *, leak: str = "", empty: bool = False) -> None:
         self.leak, self.empty = leak, empty
@@ -57,30 +58,20 @@ def blobs(number: int, height: int = 70, width: int = 90) -> np.ndarray:
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC))
 
 
-def dark() -> Task:
-    """Low light with its defaults."""
-    return Task("dark", PartRef(name="low_light"), EvaluationProtocol("rgb", 1))
-
-
-def noisy(*, sigma: float = 25.0) -> Task:
-    """Float images."""
-    return Task("noisy", PartRef(name="gaussian_noise", options={"sigma": sigma}), EvaluationProtocol("rgb", 1))
-
-
-def shrunk() -> Task:
-    """A degradation that breaks its promise to keep the size."""
-    return Task("shrunk", PartRef(name="shrink"), EvaluationProtocol("rgb", 1))
-
-
-def paired() -> Task:
-    """A task whose data set should bring the degraded images."""
-    return Task("paired", None, EvaluationProtocol("rgb", 1))
+DEGRADATIONS = {
+    "dark": PartRef(name="low_light"),
+    "noisy": PartRef(name="gaussian_noise", options={"sigma": 25.0}),
+    "shrunk": PartRef(name="shrink"),
+    "paired": None,
+}
+"""What makes the inputs of each task. `noisy` gives floats, `shrunk` breaks the promise to keep the size, and the data
+set of `paired` should bring the degraded images."""
 
 
 class Shrink:
     """Cuts the image."""
 
-    quantised = True
+    traits = DegradationTraits(quantised=True)
 
     def __call__(self, clean: np.ndarray, random: np.random.Generator) -> np.ndarray:
         return clean[:-2]
@@ -88,12 +79,12 @@ class Shrink:
 
 def registry() -> Registry:
     here = str(Path(__file__).resolve())
-    guests = [Entry("dataset", "small", f"{here}:Small"), Entry("degradation", "shrink", f"{here}:Shrink")]
-    guests += [Entry("task", name, f"{here}:{name}") for name in ("dark", "noisy", "shrunk", "paired")]
-    return Registry(BUILT_IN).extended(guests)
+    plugins = [Entry("dataset", "small", f"{here}:Small"), Entry("degradation", "shrink", f"{here}:Shrink")]
+    return Registry(BUILT_IN).extended(plugins)
 
 
 def prepared(split: str = "train", task: str = "dark", tile: int | None = 32, **options: object) -> PreparedSet:
     """The set `small` for a task; whole images when `tile` is None. `options` go to the data set."""
     dataset = PartRef(name="small", options=options, digest=Small(**options).fingerprint())  # type: ignore[arg-type]
-    return PreparedSet(dataset=dataset, task=PartRef(name=task), split=split, tile=tile, stride=tile)
+    behind = PartRef(name=task, derived_from=DEGRADATIONS[task])
+    return PreparedSet(dataset=dataset, task=behind, split=split, tile=tile, stride=tile)

@@ -1,4 +1,4 @@
-"""A small network, files of its weights, and a registry of checkpoints that names them."""
+"""A small network, files of its weights, and a catalogue of published weights that names them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from harness.parts.backbones.nafnet import NAFNet
-from harness.spec import checkpoints
+from harness.weights import catalogue
 
 OPTIONS: dict[str, Any] = {"width": 4, "enc_blk_nums": (1,), "middle_blk_num": 1, "dec_blk_nums": (1,)}
 
@@ -41,10 +41,10 @@ def state(width: int = 4) -> dict[str, Tensor]:
 def use_registry(
     patch: pytest.MonkeyPatch, folder: Path, url: str = "http://127.0.0.1:1", sha256: str = "f" * 64
 ) -> Path:
-    """Makes the registry above the one in force; gives the folder of weights, which is not there yet."""
+    """Makes the catalogue above the one in force; gives the folder of weights, which is not there yet."""
     file = folder / f"checkpoints_{len(list(folder.glob('checkpoints_*')))}.yaml"  # each is read once
     file.write_text(REGISTRY.format(url=url, sha256=sha256, prefix=sha256[:8]))
-    patch.setattr(checkpoints, "FILE", file)
+    patch.setattr(catalogue, "FILE", file)
     patch.setenv("PRIORBENCH_WEIGHTS", str(folder / "weights"))
     return folder / "weights"
 

@@ -1,6 +1,6 @@
 """A small real world for tests of training, evaluation and jobs: photographs, shards, features, cells of seconds.
 
-Preparing the data takes two seconds and happens once a test session; every test gets its own output folder.
+Preparing the data takes two seconds and happens once per test session; every test gets its own output folder.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ import pytest
 
 from harness.api.reference import PartRef
 from harness.api.sets import FeatureSet, PreparedSet
+from harness.cells.cell import Cell, Variant
+from harness.cells.recipe import Recipe
+from harness.cells.suite import Labels, Run
 from harness.core.paths import Layout, write_text
 from harness.jobs.context import Context
 from harness.parts.catalogue import REGISTRY
 from harness.planning.job import EvaluateWork, FeaturesWork, Job, ShardsWork, TrainWork, Work
 from harness.records import store
 from harness.records.model import RunRecord
-from harness.spec.cell import Cell, Recipe, Variant
-from harness.spec.resolved import Labels, Run
 
 TINY_NAFNET = PartRef(
     name="nafnet",
@@ -34,7 +35,9 @@ RUN = Run(checkpoint_every=4, log_every=3, samples=1, gpus=0)
 def denoising() -> PartRef:
     """Gaussian denoising, resolved as a suite would."""
     options = {"sigma": 25.0}
-    return PartRef(name="gaussian_denoise", options=options, of=PartRef(name="gaussian_noise", options=options))
+    return PartRef(
+        name="gaussian_denoise", options=options, derived_from=PartRef(name="gaussian_noise", options=options)
+    )
 
 
 def photos() -> PartRef:

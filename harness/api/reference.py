@@ -13,7 +13,10 @@ IDENTITY = "identity"
 class Frozen(BaseModel):
     """Base of the small immutable values that travel in job files and records."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Some fields have other names in files and identities than in code, so that old results stay readable.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
 
     def identity(self, **dump: Any) -> dict[str, Any]:
         """What identity hashes: the whole value, without the places of files. `dump`: as model_dump takes it."""
@@ -23,18 +26,18 @@ class Frozen(BaseModel):
 class PartRef(Frozen):
     """A part by name, with every option filled.
 
-    `version` is the part's own (see core.signature). `digest` names the content behind it: a data set's images, a
-    prior's weights, or the id of the cell that trains them. `of` is the part that this one is derived from (the
-    controls `shuffled` and `mean` are made of another prior).
+    `version` is the part's own (harness.api.declaration). `digest` names the content behind it: a data set's images, a
+    prior's weights, or the id of the cell that trains them.
     """
 
     name: str
     version: str = "1"
     options: dict[str, Any] = Field(default_factory=dict)
     digest: str | None = None
-    of: PartRef | None = None
+    derived_from: PartRef | None = Field(None, alias="of")
+    """The part that this one is made of: of a control the prior, of a task the degradation."""
     weights: str | None = None
-    """The published weights that a backbone starts with, by id (harness.spec.checkpoints); `digest` is their file's."""
+    """Published weights that a backbone starts with, by id (harness.weights.catalogue); `digest` is their file's."""
     files: dict[str, str] = Field(default_factory=dict)
     """Absolute paths by option, for options that name a local file. Not in identity: `digest` has their content."""
 

@@ -63,7 +63,7 @@ class FeatureSet(Frozen):
 
         Empty for priors that encode images. One set when the samples are the reference.
         """
-        if self.prior.of is None:
+        if self.prior.derived_from is None:
             return ()
-        own = self.model_copy(update={"prior": self.prior.of})
+        own = self.model_copy(update={"prior": self.prior.derived_from})
         return (own,) if self.samples == self.reference else (own, own.model_copy(update={"samples": self.reference}))

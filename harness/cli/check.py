@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
+from harness.cells.suite import ResolvedSuite
 from harness.cli import exits
 from harness.cli.common import SetOption
 from harness.core.errors import HarnessError, SpecErrors
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import open_suite
-from harness.spec.resolved import ResolvedSuite
 
 SuitesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="SUITE...", help="Suite files, or names of built-in suites.")
@@ -28,7 +28,7 @@ def check(suites: SuitesArgument = None, overrides: SetOption = None, json_schem
     if json_schema:
         from harness.spec.json_schema import suite_json_schema
 
-        typer.echo(json.dumps(suite_json_schema(REGISTRY.names), indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(suite_json_schema(REGISTRY), indent=1, ensure_ascii=False))
         return exits.DONE
     if not suites:
         raise typer.BadParameter("name at least one suite", param_hint="SUITE")

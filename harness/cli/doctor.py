@@ -17,11 +17,14 @@ from typing import Literal
 
 import typer
 
+from harness.api.declaration import declaration
+from harness.api.kinds import KINDS
 from harness.cli import exits
 from harness.cli.common import OutOption
-from harness.core.errors import HarnessError
-from harness.core.signature import REQUIRED
+from harness.core.source import REQUIRED
+from harness.core.version import required_python, requirements
 from harness.parts.catalogue import REGISTRY
+from harness.weights.files import missing_files, needed_files, said_missing
 
 PATIENCE = 120
 """Seconds that a library may take to start."""
@@ -88,7 +91,7 @@ def doctor(out: OutOption = None) -> None:
 
 
 def _python() -> list[Finding]:
-    wanted = metadata.metadata("priorbench")["Requires-Python"].removeprefix(">=")
+    wanted = required_python()
     enough = sys.version_info >= tuple(int(part) for part in wanted.split("."))
     detail = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     return [Finding("python", "ok" if enough else "missing", detail, "" if enough else f"use Python {wanted} or newer")]
@@ -97,7 +100,7 @@ def _python() -> list[Finding]:
 def _packages() -> list[Finding]:
     """One finding for all required packages that are there, one for each that is not."""
     here, findings = 0, []
-    for requirement in metadata.requires("priorbench") or ():
+    for requirement in requirements():
         if "extra ==" in requirement or ("sys_platform" in requirement and sys.platform != "linux"):
             continue
         name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
@@ -124,21 +127,16 @@ def _in_process(subject: str, program: str, argument: str, todo: str) -> Finding
 def _weights() -> list[Finding]:
     """Every part that needs weight files, with its default options."""
     findings = []
-    for entry in REGISTRY.entries():
-        if entry.kind in ("executor", "tracker") or not REGISTRY.signature(entry.kind, entry.name).needs_weights:
+    for entry in (entry for kind in KINDS for entry in REGISTRY.entries(kind)):
+        found = declaration(REGISTRY, entry.kind, entry.name)
+        if not found.traits.weights:
             continue
-        options = REGISTRY.signature(entry.kind, entry.name).options.values()
-        defaults = {option.name: option.default for option in options if option.default is not REQUIRED}
+        defaults = {name: option.default for name, option in found.options.items() if option.default is not REQUIRED}
         subject = f"{entry.kind} {entry.name}"
-        try:
-            files = REGISTRY.load(entry.kind, entry.name).weights(**defaults)
-        except HarnessError as error:
-            findings.append(Finding(subject, "missing", error.what, error.hint))
-            continue
-        lacking = [file for file in files if not Path(file.path).expanduser().exists()]
-        if lacking:
-            todo = " && ".join(dict.fromkeys(file.fetch for file in lacking))
-            findings.append(Finding(subject, "missing", f"weights {', '.join(f.name for f in lacking)}", todo))
+        missing = missing_files(needed_files(found.traits, defaults, subject))
+        if missing:
+            names, fetch = said_missing(missing)
+            findings.append(Finding(subject, "missing", f"weights {names}", fetch))
         else:
             findings.append(Finding(subject, "ok", "weights are here"))
     return findings

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -12,13 +13,16 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from harness.cells.cell import Cell
+from harness.cells.explain import explain as differences
+from harness.cells.suite import ResolvedSuite
 from harness.cli import exits
 from harness.cli.common import SetOption
 from harness.core.errors import UnknownName, did_you_mean
 from harness.parts.plugins import open_suite
-from harness.spec.cell import Cell
-from harness.spec.explain import explain as differences
-from harness.spec.resolved import ResolvedSuite
+
+Cells = dict[str, tuple[Cell, str]]
+"""Cells by id, each with what people call it."""
 
 CellArgument = Annotated[str, typer.Argument(metavar="CELL", help="The first digits of a cell's id.")]
 SuiteOption = Annotated[
@@ -38,13 +42,8 @@ def explain(
     overrides: SetOption = None,
 ) -> int:
     """Name every field in which two cells differ, with both values."""
-    cells: dict[str, tuple[Cell, str]] = {}
-    for name in suite or ():
-        cells |= _of_suite(open_suite(name, overrides or ())[0])
-    for folder in out or ([] if suite else sorted(Path("results").glob("*"))):
-        for resolved in _stored_suites(folder):
-            cells |= _of_suite(resolved)
-        cells |= {cell.id: (cell, title) for cell, title in _recorded(folder) if cell.id not in cells}
+    folders = out or ([] if suite else sorted(Path("results").glob("*")))
+    cells = _known_cells([open_suite(name, overrides or ())[0] for name in suite or ()], folders)
     (a, title_a), (b, title_b) = _find(left, cells), _find(right, cells)
     found = differences(a, b)
     if not found:
@@ -59,11 +58,16 @@ def explain(
     return exits.DONE
 
 
-def _of_suite(suite: ResolvedSuite) -> dict[str, tuple[Cell, str]]:
-    return {
-        entry.cell.id: (entry.cell, f"{entry.labels.task} {entry.labels.backbone} {entry.labels.variant}")
-        for entry in suite.cells
-    }
+def _known_cells(suites: Sequence[ResolvedSuite], folders: Sequence[Path]) -> Cells:
+    """The cells of suites, and of folders of results: of the suites that were run there, and of the records."""
+    cells: Cells = {}
+    for suite in [*suites, *chain.from_iterable(map(_stored_suites, folders))]:
+        for entry in suite.cells:
+            title = f"{entry.labels.task} {entry.labels.backbone} {entry.labels.variant}"
+            cells[entry.cell.id] = entry.cell, title
+    for cell, title in chain.from_iterable(map(_recorded, folders)):
+        cells.setdefault(cell.id, (cell, title))
+    return cells
 
 
 def _stored_suites(folder: Path) -> Iterator[ResolvedSuite]:
@@ -85,7 +89,7 @@ def _recorded(folder: Path) -> Iterator[tuple[Cell, str]]:
             typer.echo(f"{file}: cannot be read as a record, left out ({type(error).__name__})", err=True)
 
 
-def _find(prefix: str, cells: dict[str, tuple[Cell, str]]) -> tuple[Cell, str]:
+def _find(prefix: str, cells: Cells) -> tuple[Cell, str]:
     """The one cell whose id begins so. Raises UnknownName when there is none, or more than one."""
     matching = [cell_id for cell_id in cells if prefix and cell_id.startswith(prefix)]
     if len(matching) == 1:

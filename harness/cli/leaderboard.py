@@ -54,7 +54,7 @@ def _board(found: Subject, layout: Layout) -> Leaderboard:
 
 
 def _from_mlflow(found: Subject) -> Leaderboard:
-    """The same table from downloaded records; what is prepared or missing on this machine is judged as ever."""
+    """The same table from downloaded records; what is prepared or missing is still what this machine has."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Layout(Path(folder), found.layout.data)
         names = [suite.name for suite, _ in found.suites]

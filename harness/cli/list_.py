@@ -10,18 +10,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from harness.api.backbone import BackboneTraits
+from harness.api.declaration import declaration
+from harness.api.kinds import KINDS
 from harness.cli import exits
 from harness.core.errors import HarnessError, UnknownName, did_you_mean
-from harness.core.registry import Registry
-from harness.core.signature import REQUIRED, Signature
+from harness.core.registry import Entry, Registry
+from harness.core.source import REQUIRED, Option
 from harness.core.yaml import Place, load
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend
-from harness.spec.presets import all_presets
-from harness.spec.schema import LossMapping, RecipeMapping
+from harness.recipes.mapping import LossMapping, RecipeMapping
+from harness.recipes.presets import all_presets
 from harness.spec.sources import shipped_suites
 
-SHELVES = {
+LISTS = {
     "tasks": "task",
     "datasets": "dataset",
     "degradations": "degradation",
@@ -39,7 +42,7 @@ TABLES = ("recipes", "suites")
 """Lists of what is no part."""
 
 WhatArgument = Annotated[
-    str | None, typer.Argument(metavar="[WHAT]", help=f"One of {', '.join([*SHELVES, *TABLES])}. Default: all.")
+    str | None, typer.Argument(metavar="[WHAT]", help=f"One of {', '.join([*LISTS, *TABLES])}. Default: all.")
 ]
 PluginOption = Annotated[
     list[Path] | None, typer.Option("--plugin", metavar="FILE", help="Also list the parts of a plug-in file.")
@@ -48,34 +51,40 @@ PluginOption = Annotated[
 
 def list_(what: WhatArgument = None, plugin: PluginOption = None) -> int:
     """List what a suite can name: parts with their options and defaults, recipes, and the suites that come along."""
-    known = [*SHELVES, *TABLES]
+    known = [*LISTS, *TABLES]
     if what is not None and what not in known:
         raise UnknownName(f"there is no list of {what!r}", hint=did_you_mean(what, known))
     registry = extend(REGISTRY, [str(file.absolute()) for file in plugin or ()])
     console = Console()
     tables = {"recipes": recipes_table, "suites": suites_table}
-    for shelf in known if what is None else [what]:
-        console.print(tables[shelf]() if shelf in tables else parts_table(registry, shelf))
+    for name in known if what is None else [what]:
+        console.print(tables[name]() if name in tables else parts_table(registry, name))
     return exits.DONE
 
 
-def parts_table(registry: Registry, shelf: str) -> Table:
-    """One row a part: name, what it is, `option=default`; an option that a suite must give ends in `=`."""
-    table = Table("name", "what it is", "options", title=shelf, title_justify="left", expand=False)
-    for entry in registry.entries(SHELVES[shelf]):
-        signature = registry.signature(entry.kind, entry.name)
-        table.add_row(entry.name, entry.summary or signature.summary, options_text(signature))
+def parts_table(registry: Registry, title: str) -> Table:
+    """One row per part: name, what it is, `option=default`; an option that a suite must give ends in `=`."""
+    table = Table("name", "what it is", "options", title=title, title_justify="left", expand=False)
+    for entry in registry.entries(LISTS[title]):
+        table.add_row(entry.name, entry.summary, "\n".join(_said_of(registry, entry)))
     return table
 
 
-def options_text(signature: Signature) -> str:
-    """The options of a part, one a line."""
-    lines = [f"{name}={_default(option.default)}" for name, option in signature.options.items()]
-    if signature.declared.get("reimplemented"):
+def _said_of(registry: Registry, entry: Entry) -> list[str]:
+    """A part's options, one per line, and what else its declaration says. Executors and trackers have no options."""
+    if entry.kind not in KINDS:
+        return []
+    found = declaration(registry, entry.kind, entry.name)
+    lines = [_option(option) for option in found.options.values()]
+    if isinstance(found.traits, BackboneTraits) and found.traits.reimplemented:
         lines.append("(reimplemented: no official code to compare with)")
-    if signature.needs_weights:
+    if found.traits.weights:
         lines.append("(needs weights: see bench doctor)")
-    return "\n".join(lines)
+    return lines
+
+
+def _option(option: Option) -> str:
+    return f"{option.name}={_default(option.default)}"
 
 
 def _default(value: Any) -> str:

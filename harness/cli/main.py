@@ -20,6 +20,8 @@ COMMANDS = {
     "leaderboard": ("harness.cli.leaderboard:leaderboard", "Show the table of results."),
     "list": ("harness.cli.list_:list_", "List tasks, data sets, backbones, refiners, priors, metrics, suites."),
     "check": ("harness.cli.check:check", "Check a suite file; every mistake is reported."),
+    "new": ("harness.cli.new:new", "Write a small working part of your own, of any kind, to start from."),
+    "test": ("harness.cli.test_:run_contracts", "Test the parts of a plug-in file against what their kinds promise."),
     "explain": ("harness.cli.explain:explain", "Say in which fields two cells differ."),
     "track": ("harness.cli.track:track", "Bring MLflow up to date."),
     "weights": ("harness.cli.weights:weights", "List, fetch, check and take in published weights."),
@@ -92,9 +94,9 @@ app = _app(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
+        from harness.core.version import package_version
 
-        typer.echo(f"priorbench {version('priorbench')}")
+        typer.echo(f"priorbench {package_version()}")
         raise typer.Exit
 
 

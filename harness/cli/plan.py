@@ -14,7 +14,7 @@ from harness.cli.tables import print_table
 from harness.planning.plan import make_plan
 from harness.planning.table import cell_row, job_row, summary
 
-CellsOption = Annotated[bool, typer.Option("--cells", help="One line a cell instead of one a job.")]
+CellsOption = Annotated[bool, typer.Option("--cells", help="One line per cell instead of one per job.")]
 
 
 def plan(

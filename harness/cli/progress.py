@@ -11,7 +11,7 @@ from threading import Event, RLock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from harness.api.parts import JobOutcome
+from harness.api.running import JobOutcome
 from harness.core.paths import Layout
 from harness.planning.job import Job
 from harness.planning.plan import Plan
@@ -84,7 +84,7 @@ class Board:
         return f"{counts}{f' · {self.failed} failed' if self.failed else ''} · {elapsed}"
 
     def running_lines(self) -> list[str]:
-        """One line a running job, with its training's state."""
+        """One line per running job, with its training's state."""
         with self.lock:
             running = list(self.running.values())
         lines = []
@@ -94,8 +94,8 @@ class Board:
         return lines
 
 
-class _Display:
-    """Keeps the board; subclasses say how it is shown. See harness.scheduling.drive.Progress."""
+class _BoardDisplay:
+    """Keeps the board; subclasses say how it is shown. See harness.scheduling.drive.Display."""
 
     def __init__(self, layout: Layout) -> None:
         self.board = Board(layout)
@@ -134,8 +134,8 @@ class _Display:
     def end(self) -> None: ...
 
 
-class LineProgress(_Display):
-    """One line a job that ends, and every minute one about those that run."""
+class LineDisplay(_BoardDisplay):
+    """One line per job that ends, and every minute one about those that run."""
 
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)
@@ -157,7 +157,7 @@ class LineProgress(_Display):
         self._ended.set()
 
 
-class LiveProgress(_Display):
+class LiveDisplay(_BoardDisplay):
     """A board at the bottom of the terminal; lines about ended jobs scroll by above it."""
 
     def __init__(self, layout: Layout) -> None:
@@ -186,6 +186,6 @@ class LiveProgress(_Display):
         self._live.stop()
 
 
-def make_progress(layout: Layout) -> LineProgress | LiveProgress:
+def make_display(layout: Layout) -> LineDisplay | LiveDisplay:
     """The display that fits standard output."""
-    return LiveProgress(layout) if sys.stdout.isatty() else LineProgress(layout)
+    return LiveDisplay(layout) if sys.stdout.isatty() else LineDisplay(layout)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cells.suite import ResolvedSuite
 from harness.cli import exits
 from harness.cli.common import ForceOption, LimitOption, OutOption, SetOption, SuiteArgument, layout_for
 from harness.core.paths import Layout, write_text
@@ -14,10 +15,9 @@ from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import open_suite
 from harness.planning.plan import Plan, clear, make_plan
-from harness.spec.resolved import ResolvedSuite
 
 if TYPE_CHECKING:
-    from harness.scheduling.drive import Summary
+    from harness.scheduling.drive import RunSummary
 
 ExecutorOption = Annotated[str, typer.Option("--executor", metavar="ray|local", help="Ray workers, or this process.")]
 AddressOption = Annotated[
@@ -75,9 +75,9 @@ def _work(
     executor: str,
     address: str | None,
     tracker: str,
-) -> tuple[Plan, Summary]:
+) -> tuple[Plan, RunSummary]:
     """Plans again under the folder's lock, as another run may just have ended, and does what is left."""
-    from harness.cli.progress import make_progress
+    from harness.cli.progress import make_display
     from harness.scheduling.drive import drive
     from harness.scheduling.lock import run_lock
 
@@ -89,7 +89,7 @@ def _work(
         typer.echo(f"{resolved.name}: {len(plan.to_run)} jobs to do, {counts['done']} done before · {layout.out}")
         pool = REGISTRY.load("executor", executor)(address)
         mirror = REGISTRY.load("tracker", tracker)(None, layout, resolved.name)
-        return plan, drive(plan, pool, mirror, layout, make_progress(layout))
+        return plan, drive(plan, pool, mirror, layout, make_display(layout))
 
 
 def _keep(resolved: ResolvedSuite, layout: Layout) -> None:
@@ -99,8 +99,8 @@ def _keep(resolved: ResolvedSuite, layout: Layout) -> None:
         write_text(path, text)
 
 
-def _report(summary: Summary) -> None:
-    overhead = f", {summary.overhead_per_job:.2f} s a job around them" if summary.done else ""
+def _report(summary: RunSummary) -> None:
+    overhead = f", {summary.overhead_per_job:.2f} s per job around them" if summary.done else ""
     typer.echo(f"{summary.done} jobs done in {summary.seconds:.1f} s ({summary.job_seconds:.1f} s in jobs{overhead})")
     if summary.failures:
         typer.echo(f"\n{len(summary.failures)} failed:")
@@ -122,9 +122,7 @@ def _show_blocked(plan: Plan) -> None:
     if blocked:
         typer.echo(f"\n{len(blocked)} cells are blocked:")
     for status in blocked:
-        labels, seed = status.suite_cell.labels, status.suite_cell.cell.seed
-        title = f"{labels.task} {labels.backbone} {labels.variant} seed {seed}"
-        typer.echo(f"  {title} · {_indented(status.reason)}")
+        typer.echo(f"  {status.suite_cell.title} · {_indented(status.reason)}")
 
 
 def _indented(text: str) -> str:

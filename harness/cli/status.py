@@ -73,7 +73,6 @@ def _print_failures(failed: Sequence[CellStatus], layout: Layout) -> None:
         except DataError:
             continue
         if record is not None and record.failure is not None:
-            labels = cell.suite_cell.labels
-            typer.echo(f"\n{labels.task} {labels.backbone} {labels.variant} seed {cell.suite_cell.cell.seed}")
+            typer.echo(f"\n{cell.suite_cell.title}")
             typer.echo(f"  {record.failure.kind}: {record.failure.message}")
             typer.echo(f"  log: {record.failure.log}" if record.failure.log else "  no log")

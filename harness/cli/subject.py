@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
+from harness.cells.suite import ResolvedSuite
 from harness.cli.common import layout_for
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend, open_suite
 from harness.reports.leaderboard import stored_suites
-from harness.spec.resolved import ResolvedSuite
 
 SubjectArgument = Annotated[str, typer.Argument(metavar="SUITE|DIR", help="A suite, or a folder of results.")]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import typer
 
+from harness.cells.suite import ResolvedSuite
 from harness.cli import exits
 from harness.cli.common import OutOption
 from harness.cli.subject import SubjectArgument, find_subject
 from harness.core.paths import Layout
 from harness.parts.catalogue import REGISTRY
-from harness.spec.resolved import ResolvedSuite
 
 track = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Bring MLflow up to date.")
 

@@ -12,15 +12,16 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.api.declaration import declaration
 from harness.cli import exits
 from harness.cli.tables import print_table
-from harness.core.download import download
 from harness.core.errors import HarnessError, MissingWeights, UnknownName, did_you_mean
-from harness.core.hub import weights_folder
 from harness.core.identity import file_sha256
 from harness.core.yaml import resolve_scalar
 from harness.parts.catalogue import REGISTRY
-from harness.spec.checkpoints import Checkpoint, find, known, named, own, state
+from harness.weights.catalogue import Checkpoint, find, known, named, own, state
+from harness.weights.download import download
+from harness.weights.folder import weights_folder
 
 weights = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Published weights.")
 
@@ -146,7 +147,7 @@ def _checkpoint(subject: str) -> Checkpoint:
 
 def _options(backbone: str, given: Sequence[str]) -> dict[str, Any]:
     """`width=8` or `enc_blk_nums=1,1,28` as options of a network. Raises UnknownName for those that it has not."""
-    known_options = REGISTRY.signature("backbone", backbone).options
+    known_options = declaration(REGISTRY, "backbone", backbone).options
     options: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,17 @@ def file_sha256(path: str | Path) -> str:
     """Full SHA-256 of a file, read in pieces."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def known_sha256(path: str | Path) -> str:
+    """SHA-256 of a file that rarely changes: hashed once per process as long as its size and time stay the same."""
+    status = os.stat(path)
+    return _known_sha256(str(path), status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _known_sha256(path: str, size: int, changed: int) -> str:
+    return file_sha256(path)
 
 
 def seed(*ingredients: str | int) -> int:

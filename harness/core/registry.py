@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.core.errors import HarnessError, UnknownName, did_you_mean
 from harness.core.identity import digest
-from harness.core.signature import Signature, is_file, read_signature
+from harness.core.source import is_file
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,6 @@ class Registry:
         except KeyError:
             raise UnknownName(f"no {kind} is called {name!r}", hint=did_you_mean(name, self.names(kind))) from None
 
-    def signature(self, kind: str, name: str) -> Signature:
-        """What the part takes, read from its source without importing it."""
-        return read_signature(self.get(kind, name).target)
-
     def load(self, kind: str, name: str) -> Any:
         """Imports the part's module and gives the attribute: a class or a factory."""
         module, _, attribute = self.get(kind, name).target.partition(":")
@@ -68,7 +64,7 @@ class Registry:
 
 def _import_file(path: str) -> ModuleType:
     """Runs a plug-in file once a process, under a module name made from its path."""
-    name = f"priorbench_guest_{digest(path)}"
+    name = f"priorbench_plugin_{digest(path)}"
     if name not in sys.modules:
         spec = spec_from_file_location(name, path)
         assert spec is not None, path

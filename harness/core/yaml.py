@@ -75,6 +75,12 @@ class Node:
             return tuple(item.plain for item in self.content)
         return self.content
 
+    @property
+    def mapping(self) -> dict[str, Node]:
+        """The content of a node that is known to be a mapping."""
+        assert isinstance(self.content, dict), self.place
+        return self.content
+
     def child(self, step: str | int) -> Node | None:
         """The item of a mapping or list, or None."""
         if isinstance(self.content, dict):
@@ -148,7 +154,7 @@ class _Reader:
         try:
             return self._document()
         except _TooDeep as error:
-            self.problems.append(error.place.problem((), f"nested deeper than {MAX_DEPTH} levels"))
+            self.problems.append(error.args[0].problem((), f"nested deeper than {MAX_DEPTH} levels"))
         except MarkedYAMLError as error:
             self.problems.append(self._syntax_problem(error))
         except (YAMLError, ValueError) as error:  # ruamel: control characters, impossible escapes and directives
@@ -164,7 +170,7 @@ class _Reader:
                 if event.version and tuple(event.version) != (1, 2):
                     self.problems.append(place.problem((), "suites are YAML 1.2", "remove the %YAML line"))
                 if root is not None:
-                    self.problems.append(place.problem((), "a second document begins here", "one suite a file"))
+                    self.problems.append(place.problem((), "a second document begins here", "one suite per file"))
                     return root
             elif isinstance(event, MappingStartEvent | SequenceStartEvent | ScalarEvent | AliasEvent):
                 root = self._node(event, ())
@@ -174,8 +180,8 @@ class _Reader:
         return self._at(event.start_mark.line, event.start_mark.column)
 
     def _at(self, line: int, column: int) -> Place:
-        shift = self._origin.column if line == 0 else 1
-        return Place(self._origin.file, self._origin.line + line, column + shift)
+        first = self._origin.column if line == 0 else 1
+        return Place(self._origin.file, self._origin.line + line, first + column)
 
     def _syntax_problem(self, error: MarkedYAMLError) -> Problem:
         mark = error.problem_mark or error.context_mark
@@ -243,8 +249,7 @@ class _Reader:
         return value
 
     def _mapping(self, place: Place, path: Path) -> Node:
-        mapping = Node({}, place)
-        assert isinstance(mapping.content, dict)
+        node = Node({}, place)
         merged: list[tuple[Place, Node]] = []
         events = self._until(MappingEndEvent)
         for event in events:
@@ -258,33 +263,28 @@ class _Reader:
             value = self._node(next(events), (*path, key))
             if key == "<<" and event.style is None:
                 merged.append((at, value))
-            elif key in mapping.content:
-                first = mapping.keys[key].line
-                self.problems.append(
-                    at.problem((*path, key), f"the key {key!r} stands here twice (first in line {first})", "remove one")
-                )
+            elif key in node.mapping:
+                what = f"the key {key!r} is given twice (first in line {node.keys[key].line})"
+                self.problems.append(at.problem((*path, key), what, "remove one"))
             else:
-                mapping.content[key], mapping.keys[key] = value, at
+                node.mapping[key], node.keys[key] = value, at
         for at, value in merged:
-            self._merge(mapping, at, value, path)
-        return mapping
+            self._merge(node, at, value, path)
+        return node
 
-    def _merge(self, mapping: Node, at: Place, value: Node, path: Path) -> None:
+    def _merge(self, node: Node, at: Place, value: Node, path: Path) -> None:
         """`<<: *anchor`: keys that the mapping itself lacks."""
-        assert isinstance(mapping.content, dict)
         for source in value.content if isinstance(value.content, list) else [value]:
             if not isinstance(source.content, dict):
                 self.problems.append(at.problem((*path, "<<"), "only a mapping can be merged"))
                 continue
             for key, item in source.content.items():
-                if key not in mapping.content:
-                    mapping.content[key], mapping.keys[key] = item, source.keys[key]
+                if key not in node.mapping:
+                    node.mapping[key], node.keys[key] = item, source.keys[key]
 
 
 class _TooDeep(Exception):
-    def __init__(self, place: Place) -> None:
-        super().__init__()
-        self.place = place
+    """Its only argument is the place."""
 
 
 def resolve_scalar(text: str) -> Scalar:

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import Capabilities
 from harness.models.assemble import RestorationModel
-from harness.parts.blocks import reflect_pad
+from harness.parts.shared.blocks import reflect_pad
 
 OVERLAP = 4
 """Tiles overlap by 1/OVERLAP of their side."""
@@ -40,17 +40,11 @@ def restore(
     return np.ascontiguousarray(restored[0].float().cpu().numpy().transpose(1, 2, 0))
 
 
-def padded_side(side: int, capabilities: Capabilities) -> int:
-    """The smallest allowed side that holds `side` pixels; `side` itself when it is allowed."""
-    multiple = capabilities.size_multiple
-    return -(-max(side, capabilities.min_size) // multiple) * multiple
-
-
 def _restore_padded(
     model: RestorationModel, lq_BCHW: Tensor, prior_BD: Tensor | None, capabilities: Capabilities
 ) -> Tensor:
     height, width = lq_BCHW.shape[-2:]
-    goal = padded_side(height, capabilities), padded_side(width, capabilities)
+    goal = capabilities.fitting(height), capabilities.fitting(width)
     # An image that fits is never padded: padding a multiple once more is a known way to lose comparability.
     restored: Tensor = model(reflect_pad(lq_BCHW, *goal), prior_BD).final
     return restored[..., :height, :width]
@@ -87,4 +81,4 @@ def _ramp(side: int, tile: int, like: Tensor) -> Tensor:
 
 def _tile_side(capabilities: Capabilities) -> int | None:
     """The declared tile, grown to an allowed size."""
-    return None if capabilities.tile is None else padded_side(capabilities.tile, capabilities)
+    return None if capabilities.tile is None else capabilities.fitting(capabilities.tile)

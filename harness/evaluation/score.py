@@ -1,22 +1,29 @@
-"""Metrics of one restored image, under the task's protocol. One number an image; averages are made in reports."""
+"""Metrics of one restored image, under the task's protocol. One number per image; averages are made in reports."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from harness.api.parts import EvaluationProtocol, Metric
+from harness.api.metric import Metric
+from harness.api.reference import PartRef
+from harness.api.task import EvaluationProtocol
 from harness.core.errors import DataError
 from harness.core.registry import Registry
 
 
-def build_metrics(names: Sequence[str], protocol: EvaluationProtocol, registry: Registry) -> list[Metric]:
-    """The metrics of a suite under a protocol. Raises MissingWeights when one has none."""
-    return [registry.load("metric", name)(protocol) for name in names]
+def build_metrics(
+    metrics: Mapping[str, PartRef], protocol: EvaluationProtocol, registry: Registry
+) -> dict[str, Metric]:
+    """The metrics of a suite under a protocol, by the keys that tables and records call them.
+
+    Raises MissingWeights when one of them lacks its files, UnknownName when there is none of its name.
+    """
+    return {key: registry.load("metric", metric.name)(protocol, **metric.arguments) for key, metric in metrics.items()}
 
 
-def judged(image_HWC: np.ndarray, protocol: EvaluationProtocol) -> np.ndarray:
+def apply_protocol(image_HWC: np.ndarray, protocol: EvaluationProtocol) -> np.ndarray:
     """A float image with white at 1 as the protocol sees it: H×W×C float64 in [0, 255], cut, clipped and rounded.
 
     The only place where that happens. Rounding to 8 bits makes metrics of arrays equal metrics of saved PNGs.
@@ -25,16 +32,16 @@ def judged(image_HWC: np.ndarray, protocol: EvaluationProtocol) -> np.ndarray:
     cut = protocol.border
     height, width = image_HWC.shape[:2]
     if min(height, width) <= 2 * cut:
-        raise DataError(f"protocol {protocol.name} cuts {cut} pixels a side, the image has {width}×{height}")
+        raise DataError(f"protocol {protocol.name} cuts {cut} pixels per side, the image has {width}×{height}")
     inner = image_HWC[cut : height - cut, cut : width - cut].astype(np.float64)
     values = np.clip(inner, 0.0, 1.0) * 255.0
     return np.rint(values) if protocol.rounding == "uint8" else values
 
 
 def score(
-    restored_HWC: np.ndarray, truth_HWC: np.ndarray, metrics: Sequence[Metric], protocol: EvaluationProtocol
+    restored_HWC: np.ndarray, truth_HWC: np.ndarray, metrics: Mapping[str, Metric], protocol: EvaluationProtocol
 ) -> dict[str, float]:
-    """Each metric's value for one image, by metric name. PSNR of identical images is inf.
+    """Each metric's value for one image, by its key. PSNR of identical images is inf.
 
     Raises DataError when the sizes differ, or (kind `nan`) when the restored image has values that are not finite:
     clipping would turn an infinite pixel into an ordinary white one.
@@ -43,5 +50,5 @@ def score(
         raise DataError(f"the restored image is {restored_HWC.shape}, the ground truth {truth_HWC.shape}")
     if not np.isfinite(restored_HWC).all():
         raise DataError("the restored image has values that are not finite", kind="nan")
-    restored, truth = judged(restored_HWC, protocol), judged(truth_HWC, protocol)
-    return {metric.name: metric(restored, truth) for metric in metrics}
+    restored, truth = apply_protocol(restored_HWC, protocol), apply_protocol(truth_HWC, protocol)
+    return {key: metric(restored, truth) for key, metric in metrics.items()}

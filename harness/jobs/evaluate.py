@@ -1,17 +1,22 @@
-"""The job that scores one cell on its test sets: checkpoint and shards in, one number an image and metric out."""
+"""The job that scores one cell on its test sets: checkpoint and shards in, one number per image and metric out."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from harness.api.parts import EvaluationProtocol, Task
+from harness.api.protocols import protocol_of
+from harness.api.reference import PartRef
+from harness.api.task import EvaluationProtocol
+from harness.cells.cell import Cell, evaluation_id
 from harness.core.errors import DataError, HarnessError
 from harness.core.paths import Layout
+from harness.data.members import escape_key
+from harness.data.shards import to_float
 from harness.evaluation.infer import restore
 from harness.evaluation.samples import write_strip
 from harness.evaluation.score import build_metrics, score
@@ -23,9 +28,6 @@ from harness.models.weights import load_weights
 from harness.planning.job import EvaluateWork, Job
 from harness.records import store
 from harness.records.model import EvaluationRecord, Provenance, RunRecord
-from harness.spec.cell import Cell, evaluation_id
-from harness.tasks.members import escape_key
-from harness.tasks.shards import to_float
 from harness.training.journal import Journal
 
 Restore = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
@@ -38,8 +40,10 @@ class Evaluation:
 
     id: str
     inputs: Inputs
-    metrics: dict[str, str]
-    """Version by name."""
+    metrics: Mapping[str, PartRef]
+    """By key."""
+    on_record: Mapping[str, str]
+    """Key → version of what was scored before. Metrics that are not among `metrics` stay."""
 
 
 def run(job: Job, context: Context) -> None:
@@ -51,19 +55,19 @@ def run(job: Job, context: Context) -> None:
     work, layout = job.work, context.layout
     assert isinstance(work, EvaluateWork), work.kind
     cell, record = work.cell, context.record(work.cell.id)
-    task: Task = context.registry.load("task", cell.task.name)(**cell.task.arguments)
+    protocol = protocol_of(context.registry, cell.task)
     evaluations, rows = _known(record, layout)
-    todo = _missing(work, task.protocol, evaluations, context)
+    todo = _missing(work, protocol, evaluations, layout)
     if not todo and record is not None and record.status == "done":
         return
-    journal = Journal(layout, cell.id, job.id)
+    journal = Journal(layout, cell.id, job.id, job.kind)
     journal.write("start")
     restore_image = _restorer(job, cell, todo, record, context)
     for evaluation in todo:
         began = time.perf_counter()
-        rows = [row for row in rows if row[0] != evaluation.id]
-        rows += _score_set(job, cell, evaluation, task.protocol, restore_image, context)
-        evaluations[evaluation.id] = _described(evaluation, task.protocol, time.perf_counter() - began)
+        rows = [row for row in rows if row[0] != evaluation.id or row[3] not in evaluation.metrics]
+        rows += _score_set(job, cell, evaluation, protocol, restore_image, context)
+        evaluations[evaluation.id] = _described(evaluation, protocol, time.perf_counter() - began)
     _save(job, cell, record, evaluations, rows, todo, layout)
     journal.write("end")
 
@@ -81,18 +85,17 @@ def _known(record: RunRecord | None, layout: Layout) -> tuple[dict[str, Evaluati
 
 
 def _missing(
-    work: EvaluateWork, protocol: EvaluationProtocol, known: dict[str, EvaluationRecord], context: Context
+    work: EvaluateWork, protocol: EvaluationProtocol, known: Mapping[str, EvaluationRecord], layout: Layout
 ) -> list[Evaluation]:
-    """Test sets that are not on record with every metric as it is now; scored with the old and the new metrics."""
+    """Test sets that are not on record with every metric of the job as it is now; scored with all of its metrics."""
+    metrics = {metric.key: metric.part for metric in work.metrics}
     missing = []
     for samples in work.tests:
         name = evaluation_id(work.cell, samples, protocol)
-        old = known[name].metrics if name in known else {}
-        names = dict.fromkeys((*old, *work.metrics))
-        metrics = {metric: context.registry.signature("metric", metric).version for metric in names}
-        if metrics != old:
-            inputs = open_inputs(samples, work.cell.test_features(samples), context.layout.data)
-            missing.append(Evaluation(name, inputs, metrics))
+        on_record = known[name].metrics if name in known else {}
+        if any(on_record.get(key) != part.version for key, part in metrics.items()):
+            inputs = open_inputs(samples, work.cell.test_features(samples), layout.data)
+            missing.append(Evaluation(name, inputs, metrics, on_record))
     return missing
 
 
@@ -119,9 +122,9 @@ def _score_set(
     restore_image: Restore,
     context: Context,
 ) -> list[store.ImageRow]:
-    """One row an image and metric; strips of the first images are written on the way."""
+    """One row per image and metric; strips of the first images are written on the way."""
     inputs, dataset = evaluation.inputs, evaluation.inputs.samples.dataset.name
-    metrics = build_metrics(tuple(evaluation.metrics), protocol, context.registry)
+    metrics = build_metrics(evaluation.metrics, protocol, context.registry)
     rows: list[store.ImageRow] = []
     for number, (place, sample) in enumerate(zip(inputs.shards.rows, inputs.shards.samples(), strict=True)):
         lq, truth = to_float(sample.lq), to_float(sample.gt)
@@ -131,7 +134,7 @@ def _score_set(
             values = score(restored, truth, metrics, protocol)
         except DataError as error:
             raise DataError(error.what, where=f"image {sample.key} of {dataset}", kind=error.kind) from error
-        rows += [(evaluation.id, dataset, sample.key, name, value) for name, value in values.items()]
+        rows += [(evaluation.id, dataset, sample.key, key, value) for key, value in values.items()]
         if number < job.run.samples and cell.backbone is not None:
             name = f"{dataset}.{escape_key(sample.key)}.png"
             write_strip(context.layout.samples(cell.id) / name, (lq, restored, truth))
@@ -145,7 +148,7 @@ def _described(evaluation: Evaluation, protocol: EvaluationProtocol, seconds: fl
         dataset=samples.dataset.name,
         split=samples.split,
         protocol=f"{protocol.name}/v{protocol.version}",
-        metrics=evaluation.metrics,
+        metrics={**evaluation.on_record, **{key: part.version for key, part in evaluation.metrics.items()}},
         images=len(evaluation.inputs.shards),
         seconds=seconds,
     )

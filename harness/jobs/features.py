@@ -5,21 +5,22 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from itertools import islice
+from typing import cast
 
 import numpy as np
 import torch
 
-from harness.api.parts import DerivedPrior, Prior
+from harness.api.prior import DerivedPrior, Prior
 from harness.api.sets import FeatureSet
 from harness.core.errors import DataError
 from harness.core.identity import file_sha256
+from harness.data.features import FeatureRows, open_features, row_keys, write_features
+from harness.data.orientation import orient
+from harness.data.prepare import prepare_set
+from harness.data.shards import ShardSet, open_set, to_float
 from harness.jobs.context import Context
 from harness.models.priors import build_prior, encode_exact
 from harness.planning.job import FeaturesWork, Job
-from harness.tasks.features import FeatureRows, open_features, row_keys, write_features
-from harness.tasks.orientation import orient
-from harness.tasks.prepare import prepare_set
-from harness.tasks.shards import ShardSet, open_set, to_float
 
 BATCH_PIXELS = 1 << 20
 """Pixels that go to a GPU at once; a CPU takes one image at a time whatever the batch."""
@@ -41,14 +42,14 @@ def run(job: Job, context: Context) -> None:
     prior = build_prior(features.prior, context.registry, prior_source=work.prior_source, layout=context.layout)
     weights = _weights(work, context)
     device = torch.device("cuda" if torch.cuda.is_available() and job.run.gpus != 0 else "cpu")
-    if not isinstance(prior, Prior):
+    if prior.traits.derived:
         parents = [open_features(parent, data) for parent in features.parents]
         weights |= {name: sha256 for parent in parents for name, sha256 in parent.manifest["weights"].items()}
-        rows = _derived(prior, features, shards, parents)
+        rows = _derived(cast(DerivedPrior, prior), features, shards, parents)
     elif features.policy == "image" and features.samples.tile is not None:
-        rows = _of_images(prior, features, shards, context, device)
+        rows = _of_images(cast(Prior, prior), features, shards, context, device)
     else:
-        rows = _encoded(prior, shards, features.orientations, device)
+        rows = _encoded(cast(Prior, prior), shards, features.orientations, device)
     write_features(features, data, rows, samples_manifest_sha256=shards.manifest_sha256, weights=weights)
 
 
@@ -103,7 +104,7 @@ def _of_images(
 ) -> Iterator[np.ndarray]:
     """For every shard of tiles the rows of the whole images that they were cut from, float32 [samples, D].
 
-    A degraded image does not depend on the tiles it is cut to (harness.tasks.prepare), so the set of whole images holds
+    A degraded image does not depend on the tiles it is cut to (harness.data.prepare), so the set of whole images holds
     the very pixels that the tiles were cut from. It is prepared here when no other cell has asked for it.
     """
     whole = features.samples.model_copy(update={"tile": None, "stride": None})

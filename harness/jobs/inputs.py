@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness.api.sets import FeatureSet, PreparedSet
 from harness.core.errors import DataError
-from harness.tasks.features import FeatureRows, open_features
-from harness.tasks.shards import ShardSet, open_set
+from harness.data.features import FeatureRows, open_features
+from harness.data.shards import ShardSet, open_set
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ from pathlib import Path
 import torch
 
 import harness
+from harness.core.version import package_version, requirements
 from harness.records.model import Provenance
-
-DISTRIBUTION = "priorbench"
 
 
 def provenance(
@@ -25,7 +24,7 @@ def provenance(
 ) -> Provenance:
     """The present process as a Provenance. `data`: manifest digests by set; `weights`: file digests by part."""
     return Provenance(
-        harness=metadata.version(DISTRIBUTION),
+        harness=package_version(),
         code=code_version(),
         python=platform.python_version(),
         platform=platform.platform(),
@@ -73,7 +72,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 @cache
 def _packages() -> dict[str, str]:
     """Versions of the installed packages that ours names as dependencies, extras included."""
-    names = {re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in metadata.requires(DISTRIBUTION) or ()}
+    names = {re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in requirements()}
     versions = {}
     for name in sorted(names):
         try:

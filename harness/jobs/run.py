@@ -14,7 +14,8 @@ from pathlib import Path
 import cv2
 import torch
 
-from harness.api.parts import JobOutcome
+from harness.api.running import JobOutcome
+from harness.cells.suite import Run
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout, storage_error
 from harness.jobs.classify import classify, message
@@ -25,7 +26,6 @@ from harness.parts.plugins import extend
 from harness.planning.job import EvaluateWork, Job, TrainWork
 from harness.records import store
 from harness.records.model import Attempt, Failure
-from harness.spec.resolved import Run
 
 log = logging.getLogger(__name__)
 

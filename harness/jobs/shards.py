@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from harness.data.prepare import prepare_set
 from harness.jobs.context import Context
 from harness.planning.job import Job, ShardsWork
-from harness.tasks.prepare import prepare_set
 
 
 def run(job: Job, context: Context) -> None:

@@ -6,11 +6,14 @@ import logging
 from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
 
-from harness.api.parts import Prior, Reads
+from harness.api.loss import Reads
+from harness.api.prior import Prior
+from harness.cells.cell import Cell
 from harness.core.errors import HarnessError
 from harness.core.identity import file_sha256
 from harness.core.paths import Layout
@@ -21,16 +24,15 @@ from harness.models.assemble import RestorationModel, build_model, start_from_ba
 from harness.models.priors import build_prior, encode_exact
 from harness.models.weights import load_weights, save_weights
 from harness.planning.job import Job, TrainWork
+from harness.recipes.presets import recipe_use
 from harness.records import store
 from harness.records.model import RunRecord, Training
-from harness.spec.cell import Cell
-from harness.spec.checkpoints import find
-from harness.spec.presets import recipe_use
 from harness.training.checkpoint import drop_checkpoints
 from harness.training.data import TrainLoader
 from harness.training.device import start_accelerator
 from harness.training.journal import Journal
 from harness.training.loop import Progress, train
+from harness.weights.catalogue import find
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ def run(job: Job, context: Context) -> None:
         inputs.append(known or open_inputs(samples, cell.train_features(samples), layout.data))
     prior = _live_prior(cell, context, accelerator.device)
     model = _build(cell, context, inputs[-1], prior)
-    journal = Journal(layout, cell.id, job.id, writes=accelerator.is_main_process)
+    journal = Journal(layout, cell.id, job.id, job.kind, writes=accelerator.is_main_process)
     ranks = {"rank": accelerator.process_index, "world": accelerator.num_processes}
     progress = train(
         cell,
@@ -97,9 +99,10 @@ def _live_prior(cell: Cell, context: Context, device: torch.device) -> Prior | N
     if ref is None or cell.variant.features != "live":
         return None
     prior = build_prior(ref, context.registry, prior_source=cell.prior_source, layout=context.layout)
-    if not isinstance(prior, Prior):
+    if prior.traits.derived:
         raise HarnessError(f"prior {ref.name!r} is derived from cached vectors", hint="use features: tile or image")
-    return prior.to(device) if isinstance(prior, nn.Module) else prior
+    encoder = cast(Prior, prior)
+    return encoder.to(device) if isinstance(encoder, nn.Module) else encoder
 
 
 def _build(cell: Cell, context: Context, inputs: Inputs, prior: Prior | None) -> RestorationModel:

@@ -10,32 +10,39 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from math import lcm
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from harness.api.parts import Capabilities, Restored
-from harness.api.reference import PartRef, Placement
+from harness.api.backbone import Backbone, Capabilities, WithOutputs
+from harness.api.batch import Restored
+from harness.api.declaration import declaration
+from harness.api.reference import PartRef
+from harness.api.refiner import DecoderEditor, Refiner, RefinerTraits, TapEditor
+from harness.cells.cell import Cell
 from harness.core.errors import HarnessError
 from harness.core.identity import seed
 from harness.core.registry import Registry
 from harness.models.freeze import freeze
 from harness.models.weights import fill, read_state
-from harness.parts.taps import edited, tapped
-from harness.spec.cell import Cell, Variant
+from harness.parts.shared.taps import edited, tapped
 
 T = TypeVar("T")
 
 BACKBONE = "backbone."
 """Prefix of the backbone's entries in a model's state dict."""
 
+PROBE_SIDE = 16
+"""Least side, in pixels, of the image by which the channels of taps are found."""
+
 
 class RestorationModel(nn.Module):
     """F alone, or F and R. Its state dict is what a cell's checkpoint holds.
 
     With `frozen`, F takes no part in training: no gradients, and evaluation mode even after `train()`. With `taps`, R
-    edits those modules' outputs inside F, so that F's result is the refined restoration; eq. 8 then has one term.
+    edits those modules' outputs inside F, so that F's result is the refined restoration, and the only one.
+    `reads_truth`: whether training has to give the truth to `forward`, for R.
     """
 
     def __init__(
@@ -45,24 +52,24 @@ class RestorationModel(nn.Module):
         *,
         frozen: bool = False,
         taps: Sequence[str] = (),
+        reads_truth: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = freeze(backbone) if frozen else backbone
         self.refiner = refiner
         self.frozen = frozen
         self.taps = tuple(taps)
-
-    @property
-    def reads_truth(self) -> bool:
-        """Whether training has to give the truth to `forward`."""
-        return bool(getattr(self.refiner, "reads_truth", False))
+        self.reads_truth = reads_truth
+        self._backbone_traits = cast(Backbone, backbone).traits
+        self._refiner_traits = RefinerTraits() if refiner is None else cast(Refiner, refiner).traits
 
     @property
     def capabilities(self) -> Capabilities:
         """The backbone's, with a size multiple that suits the refiner too."""
         own = _capabilities(self.backbone)
-        whole_map = self.taps and not getattr(self.refiner, "edits_decoder", False)
-        other = 1 if whole_map else getattr(self.refiner, "size_multiple", 1)
+        # A refiner of one tap takes the map as it comes; what it asks for concerns images.
+        edits_tap = bool(self.taps) and self._refiner_traits.edits == "tap"
+        other = 1 if edits_tap else self._refiner_traits.size_multiple
         return replace(own, size_multiple=lcm(own.size_multiple, other), min_size=max(own.min_size, other))
 
     @property
@@ -82,34 +89,45 @@ class RestorationModel(nn.Module):
     def forward(self, lq_BCHW: Tensor, prior_BD: Tensor | None = None, truth_BCHW: Tensor | None = None) -> Restored:
         """Degraded images, sides multiples of `size_multiple`, and their prior vectors where the refiner needs them.
 
-        `truth_BCHW`: for a refiner that reads it in training. What the networks' `outputs` give beside restorations is
-        in `made`, in training only.
+        `truth_BCHW`: for a refiner that reads it in training. What the networks give beside restorations is in
+        `outputs`: F's and R's own in training only. Raises HarnessError when the refiner lacks its prior vectors.
         """
         refiner = self.refiner
-        if refiner is not None and prior_BD is None and getattr(refiner, "needs_prior", True):
+        if refiner is not None and prior_BD is None and self._refiner_traits.needs_prior:
             raise HarnessError(f"{type(refiner).__name__} needs the images' prior vectors")
         if refiner is not None and self.taps:
-            edits, made = _edits(refiner, lq_BCHW, prior_BD, truth_BCHW)
+            edits, known = self._edits(refiner, lq_BCHW, prior_BD, truth_BCHW)
             with ExitStack() as stack:
                 for tap, edit in zip(self.taps, edits, strict=True):
                     stack.enter_context(edited(self.backbone, tap, edit))
                 # A frozen F still carries gradients from its result to R inside it.
-                restored_BCHW, inside = self._run(self.backbone, lq_BCHW)
-            return Restored(restored_BCHW, made=inside | dict(made))
+                restored_BCHW, outputs = self._restored(lq_BCHW)
+            return Restored(restored_BCHW, outputs=outputs | known)
         with torch.no_grad() if self.frozen else nullcontext():
-            initial_BCHW, made = self._run(self.backbone, lq_BCHW)
+            initial_BCHW, outputs = self._restored(lq_BCHW)
         if refiner is None:
-            return Restored(initial_BCHW, made=made)
-        refined_BCHW, more = self._run(refiner, lq_BCHW, initial_BCHW, prior_BD)
-        return Restored(initial_BCHW, refined_BCHW, made | more)
+            return Restored(initial_BCHW, outputs=outputs)
+        refined_BCHW, more = self._run(refiner, self._refiner_traits.outputs, lq_BCHW, initial_BCHW, prior_BD)
+        return Restored(initial_BCHW, refined_BCHW, outputs | more)
 
-    def _run(self, network: nn.Module, *given: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
-        """A network's restoration, and in training whatever else it says it made."""
-        outputs: Callable[..., dict[str, Any]] | None = getattr(network, "outputs", None) if self.training else None
-        if outputs is None:
+    def _restored(self, lq_BCHW: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        return self._run(self.backbone, self._backbone_traits.outputs, lq_BCHW)
+
+    def _run(self, network: nn.Module, has_outputs: bool, *given: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
+        """A network's restoration, and in training what else it gives its losses."""
+        if not (has_outputs and self.training):
             return network(*given), {}
-        made = dict(outputs(*given))
-        return made.pop("restored"), made
+        outputs = dict(cast(WithOutputs, network).outputs(*given))
+        return outputs.pop("restored"), outputs
+
+    def _edits(
+        self, refiner: nn.Module, lq_BCHW: Tensor, prior_BD: Tensor | None, truth_BCHW: Tensor | None
+    ) -> tuple[Sequence[Callable[[Tensor], Tensor]], dict[str, Any]]:
+        """What the refiner does to each tap, and what its losses read."""
+        if self._refiner_traits.edits == "decoder":
+            return cast(DecoderEditor, refiner).edits(lq_BCHW, prior_BD, truth_BCHW)
+        editor = cast(TapEditor, refiner)
+        return [lambda features: editor.edit(features, prior_BD)], {}
 
 
 def build_model(cell: Cell, registry: Registry, prior_dim: int | None) -> RestorationModel:
@@ -121,25 +139,32 @@ def build_model(cell: Cell, registry: Registry, prior_dim: int | None) -> Restor
     if cell.backbone is None:
         raise HarnessError(f"cell {cell.id} is the degraded input: it has no network")
     backbone = _seeded(seed("init", cell.id), _maker(registry, "backbone", cell.backbone))
-    if cell.variant.refiner is None:
+    ref, placement = cell.variant.refiner, cell.variant.placement
+    if ref is None:
         return RestorationModel(backbone)
-    kind = registry.load("refiner", cell.variant.refiner.name)
-    _check_placement(cell.variant, kind)
+    kind = registry.load("refiner", ref.name)
+    traits: RefinerTraits = kind.traits
+    if placement not in traits.placements:
+        what = f"{kind.__name__} cannot be placed on {placement!r}"
+        raise HarnessError(what, hint="supported: " + ", ".join(traits.placements))
     given: list[Any] = []
-    if getattr(kind, "needs_prior", True):
+    if traits.needs_prior:
         if prior_dim is None:
-            what = f"refiner {cell.variant.refiner.name!r} needs a prior"
-            raise HarnessError(what, hint="give the variant a `prior`")
+            raise HarnessError(f"refiner {ref.name!r} needs a prior", hint="give the variant a `prior`")
         given.append(prior_dim)
-    taps = (
-        _taps(backbone, decoder=getattr(kind, "edits_decoder", False)) if cell.variant.placement == "features" else ()
-    )
-    if taps:
+    taps: tuple[str, ...] = ()
+    if placement == "features":
+        taps = _taps(backbone, traits)
         channels = _channels(backbone, taps)
-        given.append(channels if getattr(kind, "edits_decoder", False) else channels[-1])
-    made = _maker(registry, "refiner", cell.variant.refiner, *given)
-    refiner = _seeded(seed("init", cell.id, "refiner"), made)
-    return RestorationModel(backbone, refiner, frozen=cell.variant.regime == "frozen", taps=taps)
+        given.append(channels if traits.edits == "decoder" else channels[-1])
+    refiner = _seeded(seed("init", cell.id, "refiner"), _maker(registry, "refiner", ref, *given))
+    return RestorationModel(
+        backbone,
+        refiner,
+        frozen=cell.variant.regime == "frozen",
+        taps=taps,
+        reads_truth=_reads_truth(traits, ref, registry),
+    )
 
 
 def start_from_base(model: RestorationModel, checkpoint: Path) -> None:
@@ -153,24 +178,20 @@ def start_from_base(model: RestorationModel, checkpoint: Path) -> None:
 
 
 def _capabilities(backbone: nn.Module) -> Capabilities:
-    can: Capabilities = backbone.capabilities  # type: ignore[assignment]
-    return can
+    return cast(Backbone, backbone).capabilities
 
 
-def _edits(
-    refiner: nn.Module, lq_BCHW: Tensor, prior_BD: Tensor | None, truth_BCHW: Tensor | None
-) -> tuple[Sequence[Callable[[Tensor], Tensor]], dict[str, Any]]:
-    """What a refiner does to each tap, and what its losses read."""
-    module: Any = refiner
-    if getattr(refiner, "edits_decoder", False):
-        edits, made = module.edits(lq_BCHW, prior_BD, truth_BCHW)
-        return edits, made
-    return [lambda features: module.edit(features, prior_BD)], {}
+def _reads_truth(traits: RefinerTraits, ref: PartRef, registry: Registry) -> bool:
+    """Whether the refiner, with these options, sees the clean images in training."""
+    if traits.reads_truth is None:
+        return False
+    options = declaration(registry, "refiner", ref.name).options
+    return traits.reads_truth.holds({name: option.default for name, option in options.items()} | ref.arguments)
 
 
-def _taps(backbone: nn.Module, *, decoder: bool) -> tuple[str, ...]:
+def _taps(backbone: nn.Module, traits: RefinerTraits) -> tuple[str, ...]:
     """The modules that a refiner on `features` edits: the deepest tap, or every decoder feature."""
-    can = _capabilities(backbone)
+    can, decoder = _capabilities(backbone), traits.edits == "decoder"
     taps = can.decoder if decoder else can.taps[-1:]
     if not taps:
         what = "decoder features" if decoder else "tap"
@@ -180,9 +201,9 @@ def _taps(backbone: nn.Module, *, decoder: bool) -> tuple[str, ...]:
 
 
 def _channels(backbone: nn.Module, taps: Sequence[str]) -> tuple[int, ...]:
-    """Channels of the taps' maps, found by restoring the smallest image."""
+    """Channels of the taps' maps, found by restoring a small image."""
     can = _capabilities(backbone)
-    side = -(-max(can.min_size, 16) // can.size_multiple) * can.size_multiple
+    side = can.fitting(PROBE_SIDE)
     training = backbone.training
     with ExitStack() as stack:
         maps = [stack.enter_context(tapped(backbone, tap)) for tap in taps]
@@ -191,15 +212,6 @@ def _channels(backbone: nn.Module, taps: Sequence[str]) -> tuple[int, ...]:
             backbone.eval()(torch.full((1, can.channels_in, side, side), 0.5))
     backbone.train(training)
     return tuple(features[0].shape[1] for features in maps)
-
-
-def _check_placement(variant: Variant, refiner: type) -> None:
-    supported: tuple[Placement, ...] = getattr(refiner, "placements", ("image",))
-    if variant.placement not in supported:
-        raise HarnessError(
-            f"{refiner.__name__} cannot be placed on {variant.placement!r}",
-            hint="supported: " + ", ".join(supported),
-        )
 
 
 def _maker(registry: Registry, kind: str, part: PartRef, *given: Any) -> Callable[[], nn.Module]:

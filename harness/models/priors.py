@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from harness.api.parts import DerivedPrior, Prior
+from harness.api.declaration import declaration
+from harness.api.prior import DerivedPrior, Prior
 from harness.api.reference import PartRef
+from harness.cells.cell import Cell
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.models.assemble import build_model
 from harness.models.weights import load_weights
-from harness.spec.cell import Cell
 from harness.spec.options import refers_to
 
 
 def build_prior(ref: PartRef, registry: Registry, *, prior_source: Cell | None, layout: Layout) -> Prior | DerivedPrior:
     """The prior that a reference names, with the trained network of `prior_source` where it wants one.
 
+    Which of the two it is, its traits say (`PriorTraits.derived`).
+
     Raises MissingWeights when its weights are not on this machine, DataError when the source cell's checkpoint is
-    missing or damaged, HarnessError when the source is not the cell that the reference was resolved with.
+    missing or damaged, HarnessError when the source is not the cell that the reference was resolved with, SpecErrors
+    when the part does not declare what a prior declares.
     """
     options: dict[str, Any] = dict(ref.arguments)
     given: list[nn.Module] = []
-    for option in registry.signature("prior", ref.name).options.values():
+    for option in declaration(registry, "prior", ref.name).options.values():
         refers = refers_to(option)
         if refers == "PriorRef":
-            options[option.name] = ref.of
+            options[option.name] = ref.derived_from
         elif refers == "CellRef":
             source = _source(ref, prior_source)
             options[option.name] = source.id
@@ -37,11 +41,7 @@ def build_prior(ref: PartRef, registry: Registry, *, prior_source: Cell | None, 
     prior = registry.load("prior", ref.name)(*given, **options)
     if isinstance(prior, nn.Module):
         prior.eval().requires_grad_(False)
-    if not isinstance(prior, Prior | DerivedPrior):
-        raise HarnessError(
-            f"prior {ref.name!r} has neither `dim` and `encode` nor `derive`", hint="see harness.api.parts.Prior"
-        )
-    return prior
+    return cast("Prior | DerivedPrior", prior)
 
 
 def encode_exact(prior: Prior | DerivedPrior, lq_BCHW: Tensor) -> Tensor:
@@ -52,14 +52,15 @@ def encode_exact(prior: Prior | DerivedPrior, lq_BCHW: Tensor) -> Tensor:
     threads). On a GPU the whole batch goes at once, and equality is up to rounding. Autocast is off. Raises
     HarnessError for derived priors, which have no vector for a single image, and for a vector that is not finite.
     """
-    if not isinstance(prior, Prior):
+    if prior.traits.derived:
         raise HarnessError(
             f"{type(prior).__name__} is made of other rows and cannot encode images as they come",
             hint="use features: tile",
         )
+    encode = cast(Prior, prior).encode
     images = [lq_BCHW] if lq_BCHW.is_cuda else lq_BCHW.split(1)
     with torch.no_grad(), torch.autocast(lq_BCHW.device.type, enabled=False):
-        rows_BD = torch.cat([prior.encode(image.float().contiguous()) for image in images])
+        rows_BD = torch.cat([encode(image.float().contiguous()) for image in images])
     if not torch.isfinite(rows_BD).all():
         raise HarnessError(f"prior {type(prior).__name__} gave a vector that is not finite", kind="nan")
     return rows_BD

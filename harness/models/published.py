@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -14,10 +13,11 @@ from torch import nn
 from harness.core.errors import DataError, HarnessError, MissingWeights
 from harness.core.identity import file_sha256
 from harness.core.paths import atomic_file, write_json
-from harness.models.formats import read_checkpoint
+from harness.core.registry import Entry, Registry
 from harness.models.weights import file_digest, fill, load_weights, save_weights
 from harness.parts.catalogue import REGISTRY
-from harness.spec.checkpoints import Checkpoint, Origin, read_origin
+from harness.parts.shared.formats import read_checkpoint
+from harness.weights.catalogue import Checkpoint, Origin, read_origin
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def check(file: Path, checkpoint: Checkpoint) -> str:
 def build(checkpoint: Checkpoint) -> nn.Module:
     """The network that a checkpoint is for, with fresh weights. Raises HarnessError for options that it refuses."""
     if checkpoint.network:
-        module, _, attribute = checkpoint.network.partition(":")
-        maker = getattr(import_module(module), attribute)
+        entry = Entry("network", checkpoint.id, checkpoint.network)
+        maker = Registry([entry]).load(entry.kind, entry.name)
     else:
         maker = REGISTRY.load(*checkpoint.part.split(" "))
     try:

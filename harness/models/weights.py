@@ -10,10 +10,11 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from harness.api.weights import OfficialNames, Renamed
 from harness.core.errors import DataError, FailureClass
 from harness.core.identity import file_sha256
 from harness.core.paths import write_bytes
-from harness.models.formats import State, read_checkpoint
+from harness.parts.shared.formats import State, read_checkpoint
 
 COUNTER = "num_batches_tracked"
 """The last part of the names of batch normalisation's counters, which have no effect on results here."""
@@ -42,8 +43,8 @@ def load_weights(
     """Fills the module from a safetensors file or a PyTorch checkpoint of plain tensors; gives the file's SHA-256.
 
     Published checkpoints load too: leading parts that all names share (`module.`, `net.`) are dropped where the module
-    lacks them, names are translated by the module's `official_names` where it has them, and entries that it names in
-    `official_extras` are left out.
+    lacks them, and names are translated and entries left out as the module's `official` says, where it has one
+    (harness.api.weights).
     With `strict`, every parameter must be in the file and nothing else; without, whatever fits is loaded, but shapes
     must still agree. Raises DataError of `kind` (`weights` for files that the user brought) when the file is missing,
     damaged, not the one with that digest, or made for another module; the module is then untouched.
@@ -99,13 +100,12 @@ def fill(
 
 def _as_own(module: nn.Module, state: Mapping[str, Tensor], own: AbstractSet[str]) -> State:
     """The state under the module's names: the reading, with fewest leading parts dropped, that has most of them."""
-    names: Mapping[str, str] = getattr(module, "official_names", {})
-    # What published checkpoints hold beside the module's own entries, such as tables that it makes itself.
-    extras: AbstractSet[str] = getattr(module, "official_extras", frozenset()) - own
+    official = module.official if isinstance(module, Renamed) else OfficialNames()
+    extras = official.extras - own
     readings = []
     bare: Mapping[str, Tensor] | None = state
     while bare is not None:
-        renamed = rename(bare, names)
+        renamed = rename(bare, official.parts)
         readings.append({key: tensor for key, tensor in renamed.items() if key not in extras})
         bare = _without_prefix(bare)
     return max(readings, key=lambda reading: len(reading.keys() & own))

@@ -1,4 +1,4 @@
-"""The door for guests: parts in a user's own Python file.
+"""Plug-ins: parts in a user's own Python file.
 
 Such a file ends with a constant that lists its parts, read without running the file:
 
@@ -11,16 +11,15 @@ import ast
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from harness.api.declaration import read_declaration
+from harness.api.kinds import KINDS
+from harness.cells.suite import ResolvedSuite
 from harness.core.errors import HarnessError, Problem, SpecErrors, did_you_mean
 from harness.core.registry import Entry, Registry
-from harness.core.signature import parse_module, read_signature
+from harness.core.source import definitions, parse_module
 from harness.parts.catalogue import REGISTRY
 from harness.spec.expand import expand
 from harness.spec.parse import load_suite
-from harness.spec.resolved import ResolvedSuite
-
-KINDS = ("dataset", "degradation", "task", "prior", "backbone", "refiner", "loss", "metric")
-"""What a guest may bring. Executors and trackers are not parts of a suite."""
 
 _EXAMPLE = 'CATALOGUE = (("prior", "my_prior", "MyPrior"),)'
 
@@ -44,7 +43,7 @@ def extend(registry: Registry, plugin_files: Sequence[str]) -> Registry:
 
 
 def open_suite(path_or_name: str, overrides: Sequence[str] = ()) -> tuple[ResolvedSuite, Registry]:
-    """A suite file with its guests: all its cells, and the registry that holds their parts.
+    """A suite file with its plug-ins: all its cells, and the registry that holds their parts.
 
     Raises UnknownName when there is no such suite, and SpecErrors with every mistake of the suite, its includes, its
     `--set` arguments and its plug-ins.
@@ -103,15 +102,15 @@ def _entry(file: str, node: ast.expr, problems: list[Problem]) -> Entry | None:
     if kind not in KINDS:
         problems.append(_problem(file, node.lineno, name, f"there is no kind {kind!r}", did_you_mean(kind, KINDS)))
         return None
-    try:
-        return Entry(kind, name, target, read_signature(target).summary)
-    except AttributeError:
-        defined = [item.name for item in parse_module(file).body if isinstance(item, ast.ClassDef | ast.FunctionDef)]
-        what = f"this file defines no class or function {attribute!r}"
+    defined = definitions(parse_module(file))
+    if attribute not in defined:
+        what = f"this file defines no class {attribute!r}"
         problems.append(_problem(file, node.lineno, name, what, did_you_mean(attribute, defined)))
-    except ValueError as error:
-        what = f"an option of {attribute} has a default that is no literal: {error}"
-        problems.append(_problem(file, node.lineno, name, what, "numbers, texts, None, tuples of them"))
+        return None
+    try:
+        return Entry(kind, name, target, read_declaration(kind, target).summary)
+    except SpecErrors as error:
+        problems.extend(error.problems)
     return None
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import Any
 
+from harness.cells.cell import Cell
 from harness.core.identity import canonical_json
 from harness.planning.job import EvaluateWork, TrainWork, Work
 from harness.records.model import RunRecord
-from harness.spec.cell import Cell
 
 _NO_PACE = frozenset({"steps", "lr", "lr_min", "warmup", "hold", "cycles", "milestones", "gamma", "preset"})
 """Fields of a recipe that change no step's speed."""

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from harness.api.sets import FeatureSet, PreparedSet
-from harness.planning.job import EvaluateWork, FeaturesWork, ShardsWork, TrainWork, Work, job_id
-from harness.spec.cell import Cell
-from harness.spec.resolved import SuiteCell
+from harness.cells.cell import Cell
+from harness.cells.suite import Labels, SuiteCell, SuiteMetric
+from harness.planning.job import EvaluateWork, FeaturesWork, ShardsWork, TrainWork, Work, cell_id_of, job_id, title_of
+from harness.records.job_ids import JobKind
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A test set of an evaluate job, and the jobs that prepare it."""
+
+    samples: PreparedSet
+    shards: str
+    features: str | None = None
+
+    @property
+    def jobs(self) -> tuple[str, ...]:
+        return (self.shards,) if self.features is None else (self.shards, self.features)
 
 
 @dataclass(frozen=True)
@@ -17,9 +31,15 @@ class Node:
 
     id: str
     work: Work
+    cell_id: str | None
+    """The cell that it belongs to; None for shards and features, which cells share."""
     depends: tuple[str, ...] = ()
-    tests: tuple[tuple[PreparedSet, tuple[str, ...]], ...] = ()
-    """Of an evaluate job: its test sets, each with the jobs that prepare it."""
+    tests: tuple[HeldOut, ...] = ()
+    """Of an evaluate job, as in its work."""
+
+    @property
+    def kind(self) -> JobKind:
+        return self.work.kind
 
 
 @dataclass(frozen=True)
@@ -32,80 +52,111 @@ class CellJobs:
     evaluate: str | None
 
 
-@dataclass
+@dataclass(frozen=True)
 class JobGraph:
-    """All jobs of a suite; what a job depends on stands before it. Identities are hashed once, as hashing is slow."""
+    """All jobs of a suite by id; what a job depends on stands before it."""
 
-    nodes: dict[str, Node] = field(default_factory=dict)
-    cells: list[CellJobs] = field(default_factory=list)
-    names: dict[str, str] = field(default_factory=dict)
-    """JSON text of a prepared or feature set → id of its job."""
-    trains: dict[str, str] = field(default_factory=dict)
-    """Cell id → id of its train job."""
+    nodes: Mapping[str, Node]
+    cells: tuple[CellJobs, ...]
+    trains: Mapping[str, str]
+    """Cell id → id of its train job, also of cells that are not in the suite and others start from."""
+    labels: Mapping[str, Labels]
+    """Cell id → how tables call it, of the suite's cells."""
 
-    def _add(self, work: Work, depends: Sequence[str], identity: str | None = None) -> str:
-        identity = identity or job_id(work)
-        self.nodes.setdefault(identity, Node(identity, work, tuple(dict.fromkeys(depends))))
-        return identity
+    def backwards(self) -> Iterator[tuple[str, Node]]:
+        """The jobs from the last to the first: what depends on a job comes before it."""
+        return reversed(tuple(self.nodes.items()))
 
-    def shards(self, samples: PreparedSet) -> str:
-        """The job that prepares a set."""
-        name = samples.model_dump_json()
-        if name not in self.names:
-            self.names[name] = self._add(ShardsWork(samples=samples), ())
-        return self.names[name]
+    def labels_of(self, node: Node) -> Labels | None:
+        """How tables call a job's cell; None for shards, features and cells that are not in the suite."""
+        return None if node.cell_id is None else self.labels.get(node.cell_id)
 
-    def features(self, features: FeatureSet, source: Cell | None) -> str:
-        """The job that encodes a set, after what it reads: shards, the rows it is derived from, its network."""
-        name = features.model_dump_json()
-        if name not in self.names:
-            depends = [self.shards(features.samples)]
-            depends += [self.features(parent, source) for parent in features.parents]
-            network = source if source is not None and features.prior.digest == source.id else None
-            if network is not None:
-                depends.append(self.train(network))
-            self.names[name] = self._add(FeaturesWork(features=features, prior_source=network), depends)
-        return self.names[name]
+    def title(self, job: str) -> str:
+        """What people call a job."""
+        node = self.nodes[job]
+        return title_of(node.work, self.labels_of(node))
 
-    def train(self, cell: Cell, cell_id: str | None = None) -> str:
-        """The job that trains a cell, after its data, its features and the cells that it starts from."""
-        cell_id = cell_id or cell.id
-        if cell_id not in self.trains:
-            sets = () if cell.ready_made else cell.train_sets
-            depends = [self.shards(samples) for samples in sets]
-            rows = [features for samples in sets if (features := cell.train_features(samples)) is not None]
-            depends += [self.features(features, cell.prior_source) for features in rows]
-            if not rows and cell.prior_source is not None:
-                depends.append(self.train(cell.prior_source))
-            if cell.base is not None:
-                depends.append(self.train(cell.base))
-            self.trains[cell_id] = self._add(TrainWork(cell=cell), depends, f"train-{cell_id}")
-        return self.trains[cell_id]
+    def with_nodes(self, nodes: Iterable[Node]) -> JobGraph:
+        """The graph with other nodes in the places of those that had their ids."""
+        return replace(self, nodes={**self.nodes, **{node.id: node for node in nodes}})
 
-    def add_cell(self, suite_cell: SuiteCell, metrics: tuple[str, ...]) -> None:
-        """The jobs of one cell of the suite, `metrics` being those that can be computed."""
+
+def build_graph(cells: Sequence[SuiteCell], metrics: Sequence[SuiteMetric]) -> JobGraph:
+    """The jobs of the cells of a suite. `metrics`: those that can be computed."""
+    builder = _Builder(tuple(metrics))
+    jobs = tuple(map(builder.cell, cells))
+    return JobGraph(builder.nodes, jobs, builder.trains, {each.id: each.suite_cell.labels for each in jobs})
+
+
+def without(node: Node, lost: Collection[HeldOut]) -> Node:
+    """An evaluate job that leaves out some test sets, and the jobs that prepare only those."""
+    kept = tuple(test for test in node.tests if test not in lost)
+    work = node.work.model_copy(update={"tests": tuple(test.samples for test in kept)})
+    preparing = {job for test in node.tests for job in test.jobs}
+    depends = [job for test in kept for job in test.jobs] + [job for job in node.depends if job not in preparing]
+    return replace(node, work=work, depends=tuple(dict.fromkeys(depends)), tests=kept)
+
+
+class _Builder:
+    """Adds jobs after those that they depend on, and knows which are there."""
+
+    def __init__(self, metrics: tuple[SuiteMetric, ...]) -> None:
+        self.metrics = metrics
+        self.nodes: dict[str, Node] = {}
+        self.trains: dict[str, str] = {}
+        self._sets: dict[str, str] = {}
+        """JSON text of a prepared or feature set → id of its job. The text is quicker to make than the id."""
+
+    def cell(self, suite_cell: SuiteCell) -> CellJobs:
         cell = suite_cell.cell
-        cell_id = cell.id
-        train = self.train(cell, cell_id) if cell.backbone is not None else None
-        tests = tuple((samples, self._test(cell, samples)) for samples in map(cell.test_set, suite_cell.tests))
+        train = self._train(cell) if cell.backbone is not None else None
+        tests = tuple(self._test(cell, samples) for samples in map(cell.test_set, suite_cell.tests))
         evaluate = None
         if tests:
-            work = EvaluateWork(cell=cell, tests=tuple(samples for samples, _ in tests), metrics=metrics)
-            depends = [job for _, jobs in tests for job in jobs] + ([train] if train else [])
-            evaluate = self._add(work, depends, f"evaluate-{cell_id}")
-            self.nodes[evaluate] = replace(self.nodes[evaluate], tests=tests)
-        self.cells.append(CellJobs(suite_cell, cell_id, train, evaluate))
+            work = EvaluateWork(cell=cell, tests=tuple(test.samples for test in tests), metrics=self.metrics)
+            depends = [job for test in tests for job in test.jobs] + ([train] if train else [])
+            evaluate = self._add(work, depends, tests)
+        return CellJobs(suite_cell, cell.id, train, evaluate)
 
-    def _test(self, cell: Cell, samples: PreparedSet) -> tuple[str, ...]:
+    def _add(self, work: Work, depends: Iterable[str], tests: tuple[HeldOut, ...] = ()) -> str:
+        identity = job_id(work)
+        node = Node(identity, work, cell_id_of(work), tuple(dict.fromkeys(depends)), tests)
+        self.nodes.setdefault(identity, node)
+        return identity
+
+    def _test(self, cell: Cell, samples: PreparedSet) -> HeldOut:
         features = cell.test_features(samples)
-        shards = self.shards(samples)
-        return (shards,) if features is None else (shards, self.features(features, cell.prior_source))
+        shards = self._shards(samples)
+        return HeldOut(samples, shards, None if features is None else self._features(features, cell.prior_source))
 
+    def _shards(self, samples: PreparedSet) -> str:
+        name = samples.model_dump_json()
+        if name not in self._sets:
+            self._sets[name] = self._add(ShardsWork(samples=samples), ())
+        return self._sets[name]
 
-def without(node: Node, lost: Collection[PreparedSet]) -> Node:
-    """An evaluate job that leaves out some test sets, and the jobs that prepare only those."""
-    kept = tuple((samples, jobs) for samples, jobs in node.tests if samples not in lost)
-    work = node.work.model_copy(update={"tests": tuple(samples for samples, _ in kept)})
-    prepared = {job for _, jobs in node.tests for job in jobs}
-    depends = tuple(dict.fromkeys(job for _, jobs in kept for job in jobs))
-    return replace(node, work=work, depends=depends + tuple(d for d in node.depends if d not in prepared), tests=kept)
+    def _features(self, features: FeatureSet, source: Cell | None) -> str:
+        """After what it reads: shards, the rows it is derived from, its network."""
+        name = features.model_dump_json()
+        if name not in self._sets:
+            depends = [self._shards(features.samples)]
+            depends += [self._features(parent, source) for parent in features.parents]
+            network = source if source is not None and features.prior.digest == source.id else None
+            if network is not None:
+                depends.append(self._train(network))
+            self._sets[name] = self._add(FeaturesWork(features=features, prior_source=network), depends)
+        return self._sets[name]
+
+    def _train(self, cell: Cell) -> str:
+        """After its data, its features and the cells that it starts from."""
+        if cell.id not in self.trains:
+            sets = () if cell.ready_made else cell.train_sets
+            depends = [self._shards(samples) for samples in sets]
+            rows = [features for samples in sets if (features := cell.train_features(samples)) is not None]
+            depends += [self._features(features, cell.prior_source) for features in rows]
+            if not rows and cell.prior_source is not None:
+                depends.append(self._train(cell.prior_source))
+            if cell.base is not None:
+                depends.append(self._train(cell.base))
+            self.trains[cell.id] = self._add(TrainWork(cell=cell), depends)
+        return self.trains[cell.id]

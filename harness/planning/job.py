@@ -8,9 +8,10 @@ from pydantic import Field
 
 from harness.api.reference import Frozen
 from harness.api.sets import FeatureSet, PreparedSet
+from harness.cells.cell import Cell
+from harness.cells.suite import Labels, Run, SuiteMetric
 from harness.core.identity import digest
-from harness.spec.cell import Cell
-from harness.spec.resolved import Labels, Run
+from harness.records.job_ids import JobKind, job_id_of
 
 
 class ShardsWork(Frozen):
@@ -41,8 +42,8 @@ class EvaluateWork(Frozen):
     kind: Literal["evaluate"] = "evaluate"
     cell: Cell
     tests: tuple[PreparedSet, ...]
-    metrics: tuple[str, ...]
-    """Metric parts to compute; the task's protocol says how."""
+    metrics: tuple[SuiteMetric, ...]
+    """What to compute; the task's protocol says how."""
 
 
 Work = Annotated[ShardsWork | FeaturesWork | TrainWork | EvaluateWork, Field(discriminator="kind")]
@@ -62,33 +63,44 @@ class Job(Frozen):
 
     @property
     def id(self) -> str:
-        """`<kind>-<digest>`: the same work has the same id, so that cells share shards and features."""
+        """The same work has the same id, so that cells share shards and features."""
         return job_id(self.work)
+
+    @property
+    def kind(self) -> JobKind:
+        return self.work.kind
 
     @property
     def cell_id(self) -> str | None:
         """The cell that a train or evaluate job belongs to."""
-        return self.work.cell.id if isinstance(self.work, TrainWork | EvaluateWork) else None
+        return cell_id_of(self.work)
 
     @property
     def title(self) -> str:
         """One phrase for people: what this job is about."""
-        work = self.work
-        if isinstance(work, ShardsWork):
-            return f"shards {work.samples.dataset.name}/{work.samples.split} for {work.samples.task.name}"
-        if isinstance(work, FeaturesWork):
-            prior, samples, turned = work.features.prior, work.features.samples, work.features.orientations
-            every = f" in {turned} orientations" if turned > 1 else ""
-            return f"features {prior.name} of {samples.dataset.name}/{samples.split}{every} for {samples.task.name}"
-        name = f"{self.labels.task} {self.labels.backbone} {self.labels.variant}" if self.labels else work.cell.id
-        return f"{work.kind} {name} seed {work.cell.seed}"
+        return title_of(self.work, self.labels)
 
 
-def job_id(work: ShardsWork | FeaturesWork | TrainWork | EvaluateWork) -> str:
-    """`<kind>-<digest of what it does>`; a train or evaluate job carries its cell's id."""
-    if isinstance(work, TrainWork):
-        return f"train-{work.cell.id}"
-    if isinstance(work, EvaluateWork):
-        return f"evaluate-{work.cell.id}"
+def cell_id_of(work: Work) -> str | None:
+    """The cell that train or evaluate work belongs to; None for shards and features, which cells share."""
+    return work.cell.id if isinstance(work, TrainWork | EvaluateWork) else None
+
+
+def job_id(work: Work) -> str:
+    """`<kind>-<digest of what it does>`; of train and evaluate work the digest is the cell's id."""
+    if isinstance(work, TrainWork | EvaluateWork):
+        return job_id_of(work.kind, work.cell.id)
     content = work.samples if isinstance(work, ShardsWork) else work.features
-    return f"{work.kind}-{digest(content.identity(), 12)}"
+    return job_id_of(work.kind, digest(content.identity(), 12))
+
+
+def title_of(work: Work, labels: Labels | None) -> str:
+    """One phrase for people: what a job is about. A cell without labels is called by its id."""
+    if isinstance(work, ShardsWork):
+        return f"shards {work.samples.dataset.name}/{work.samples.split} for {work.samples.task.name}"
+    if isinstance(work, FeaturesWork):
+        prior, samples, turned = work.features.prior, work.features.samples, work.features.orientations
+        every = f" in {turned} orientations" if turned > 1 else ""
+        return f"features {prior.name} of {samples.dataset.name}/{samples.split}{every} for {samples.task.name}"
+    seed = work.cell.seed
+    return f"{work.kind} {labels.title(seed) if labels else f'{work.cell.id} seed {seed}'}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 
 
@@ -33,10 +32,7 @@ def ordered(depends: Mapping[str, Collection[str]], seconds: Mapping[str, float]
         for index, job in enumerate(depends)
     }
     missing = {job: len(set(needed)) for job, needed in depends.items()}
-    dependents = defaultdict(list)
-    for job, needed in depends.items():
-        for prerequisite in set(needed):
-            dependents[prerequisite].append(job)
+    dependents = _dependents(depends)
     ready = [(rank[job], job) for job, count in missing.items() if count == 0]
     heapq.heapify(ready)
     order = []
@@ -49,3 +45,12 @@ def ordered(depends: Mapping[str, Collection[str]], seconds: Mapping[str, float]
                 heapq.heappush(ready, (rank[dependent], dependent))
     assert len(order) == len(depends), "jobs depend on each other in a circle"
     return order
+
+
+def _dependents(depends: Mapping[str, Collection[str]]) -> Mapping[str, list[str]]:
+    """The jobs that need each job directly; none twice."""
+    found: dict[str, list[str]] = {job: [] for job in depends}
+    for job, needed in depends.items():
+        for prerequisite in set(needed):
+            found[prerequisite].append(job)
+    return found

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.cells.suite import ResolvedSuite, SuiteCell
 from harness.core.errors import UnknownName, did_you_mean
 from harness.core.paths import Layout
 from harness.core.registry import Registry
-from harness.planning.assess import Assessment, Gap
+from harness.planning.assess import Assessment, assess
 from harness.planning.cost import Costs, wall_time
-from harness.planning.decide import Disk, Verdict
-from harness.planning.graph import CellJobs
+from harness.planning.gaps import Gap
+from harness.planning.graph import CellJobs, JobGraph, Node
 from harness.planning.job import Job
-from harness.planning.needs import Needs
 from harness.planning.order import ordered
+from harness.planning.verdict import Verdict, Why
 from harness.records import store
 from harness.records.state import CellState, JobState
-from harness.spec.resolved import ResolvedSuite, SuiteCell
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class PlannedJob:
     """Expected wall time; None when nothing like it is on record."""
     cells: tuple[str, ...]
     """Ids of the cells that need it, directly or through other jobs."""
+
+    @property
+    def runs(self) -> bool:
+        """Whether the job is to be run."""
+        return self.state in ("todo", "stale")
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Plan:
     @property
     def to_run(self) -> tuple[PlannedJob, ...]:
         """The jobs that are to be run."""
-        return tuple(job for job in self.jobs if job.state in ("todo", "stale"))
+        return tuple(job for job in self.jobs if job.runs)
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state."""
@@ -91,18 +96,15 @@ def make_plan(
     not done are taken up, in the suite's order; their prerequisites come along, and what is done or blocked stays in
     view. Raises UnknownName when no cell has a forced id.
     """
-    needs = Needs(registry)
-    disk = Disk(layout, needs)
     forced = _forced(suite, force) if force else frozenset()
-    assessment = Assessment(suite.cells, suite.metrics, disk, needs, forced)
-    statuses = [_status(jobs, assessment, disk) for jobs in assessment.graph.cells]
-    if limit is not None:
-        kept = _limited(statuses, limit)
-        if len(kept) < len(statuses):
-            assessment = Assessment([s.suite_cell for s in kept], suite.metrics, disk, needs, forced)
-            statuses = [_status(jobs, assessment, disk) for jobs in assessment.graph.cells]
-    jobs = _jobs(suite, layout, assessment, disk)
-    return Plan(suite.name, jobs, tuple(statuses), tuple(assessment.forget), tuple(assessment.rescore))
+    assessment = assess(suite.cells, suite.metrics, layout, registry, forced)
+    cells = statuses(assessment)
+    kept = cells if limit is None else _limited(cells, limit)
+    if len(kept) < len(cells):
+        assessment = assess([status.suite_cell for status in kept], suite.metrics, layout, registry, forced)
+        cells = statuses(assessment)
+    jobs = _jobs(suite, layout, assessment)
+    return Plan(suite.name, jobs, tuple(cells), tuple(assessment.forget), tuple(assessment.rescore))
 
 
 def clear(plan: Plan, layout: Layout) -> None:
@@ -138,41 +140,40 @@ def _limited(statuses: Sequence[CellStatus], limit: int) -> list[CellStatus]:
     return kept
 
 
-# --- cells ------------------------------------------------------------------------------------------------------
+def statuses(assessment: Assessment) -> list[CellStatus]:
+    """How far each cell is, in the suite's order."""
+    return [_status(jobs, assessment) for jobs in assessment.graph.cells]
 
 
-def _status(jobs: CellJobs, assessment: Assessment, disk: Disk) -> CellStatus:
+def _status(jobs: CellJobs, assessment: Assessment) -> CellStatus:
     """How far a cell is, from the verdicts on its own jobs."""
     verdicts = [assessment.verdicts[job] for job in (jobs.train, jobs.evaluate) if job is not None]
-    state, reason = _state(verdicts, disk.kept(jobs.id).failure)
+    state, reason = _state(verdicts)
     gaps = () if state == "blocked" else tuple(assessment.gaps.get(jobs.id, ()))
     if gaps and state == "done":
         state = "blocked"
     return CellStatus(jobs.suite_cell, jobs.id, state, "; ".join(filter(None, (reason, *map(str, gaps)))), gaps)
 
 
-def _state(verdicts: Sequence[Verdict], failure: str) -> tuple[CellState, str]:
-    for state in ("blocked", "stale"):
-        for verdict in verdicts:
-            if verdict.state == state:
-                return state, verdict.reason
-    to_do = [verdict for verdict in verdicts if verdict.state == "todo"]
-    if not to_do:
-        return "done", next((verdict.reason for verdict in verdicts if verdict.reason), "")
-    if failure and any(verdict.reason == failure for verdict in to_do):
-        return "failed", failure
-    reason = next((verdict.reason for verdict in to_do if verdict.reason), "")
-    return "todo", reason or ("trained, to be evaluated" if len(to_do) < len(verdicts) else "")
+def _state(verdicts: Sequence[Verdict]) -> tuple[CellState, str]:
+    """The worst of the verdicts, and its words."""
+    states: tuple[JobState, ...] = ("blocked", "stale", "todo", "done")
+    state = next(state for state in states if state == "done" or any(verdict.state == state for verdict in verdicts))
+    reasons = [verdict.reason for verdict in verdicts if verdict.state == state and verdict.reason is not None]
+    if state != "todo":
+        return state, str(reasons[0]) if reasons else ""
+    failed = [reason for reason in reasons if reason.kind is Why.FAILED]
+    if failed:
+        return "failed", str(failed[0])
+    half_way = any(verdict.state == "done" for verdict in verdicts)
+    return "todo", str(reasons[0]) if reasons else "trained, to be evaluated" if half_way else ""
 
 
-# --- jobs -------------------------------------------------------------------------------------------------------
-
-
-def _jobs(suite: ResolvedSuite, layout: Layout, assessment: Assessment, disk: Disk) -> tuple[PlannedJob, ...]:
-    nodes = assessment.graph.nodes
-    costs = Costs(kept.record for jobs in assessment.graph.cells if (kept := disk.kept(jobs.id)).record is not None)
-    seconds = {job: cost for job, node in nodes.items() if (cost := costs.seconds(node.work)) is not None}
-    cells = _cells_of(assessment)
+def _jobs(suite: ResolvedSuite, layout: Layout, assessment: Assessment) -> tuple[PlannedJob, ...]:
+    graph, kept = assessment.graph, assessment.disk.kept
+    costs = Costs(record for jobs in graph.cells if (record := kept[jobs.id].record) is not None)
+    seconds = {job: cost for job, node in graph.nodes.items() if (cost := costs.seconds(node.work)) is not None}
+    cells = _cells_of(assessment.graph)
     shared = {
         "suite": suite.name,
         "run": suite.run,
@@ -180,34 +181,24 @@ def _jobs(suite: ResolvedSuite, layout: Layout, assessment: Assessment, disk: Di
         "data": str(layout.data.absolute()),
         "plugins": suite.plugins,
     }
-    return tuple(
-        PlannedJob(
-            id=job,
-            job=Job(
-                work=nodes[job].work,
-                depends=nodes[job].depends,
-                labels=assessment.labels.get(job.partition("-")[2]),
-                **shared,
-            ),
-            state=assessment.verdicts[job].state,
-            reason=assessment.verdicts[job].reason,
-            estimate_s=seconds.get(job),
-            cells=cells[job],
-        )
-        for job in ordered({job: node.depends for job, node in nodes.items()}, seconds)
-    )
+
+    def planned(node: Node) -> PlannedJob:
+        verdict = assessment.verdicts[node.id]
+        job = Job(work=node.work, depends=node.depends, labels=graph.labels_of(node), **shared)
+        return PlannedJob(node.id, job, verdict.state, verdict.words, seconds.get(node.id), cells[node.id])
+
+    order = ordered({job: node.depends for job, node in graph.nodes.items()}, seconds)
+    return tuple(planned(graph.nodes[job]) for job in order)
 
 
-def _cells_of(assessment: Assessment) -> Mapping[str, tuple[str, ...]]:
+def _cells_of(graph: JobGraph) -> Mapping[str, tuple[str, ...]]:
     """The cells behind each job: its own, and those of the jobs that depend on it. In the suite's order."""
-    graph = assessment.graph
     place = {jobs.id: index for index, jobs in enumerate(graph.cells)}
     ids = list(place)
     served = dict.fromkeys(graph.nodes, 0)  # sets of places, as the bits of integers
-    for job, node in reversed(graph.nodes.items()):
-        own = place.get(job.partition("-")[2])
-        if own is not None:
-            served[job] |= 1 << own
+    for job, node in graph.backwards():
+        if node.cell_id in place:
+            served[job] |= 1 << place[node.cell_id]
         for needed in node.depends:
             served[needed] |= served[job]
     return {job: tuple(ids[index] for index in _bits(bits)) for job, bits in served.items()}

@@ -97,7 +97,7 @@ class RunRecord(Frozen):
     status: Literal["trained", "done", "failed"]
     labels: dict[str, str]
     cell: dict[str, Any]
-    """The resolved cell, as harness.spec.cell.Cell dumps it."""
+    """The resolved cell, as harness.cells.cell.Cell dumps it."""
     provenance: Provenance
     training: Training | None = None
     evaluations: tuple[EvaluationRecord, ...] = ()

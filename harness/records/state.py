@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.records.job_ids import said_kind
+
 CellState = Literal["todo", "running", "done", "failed", "stale", "blocked"]
 """`todo`: nothing yet, or only part of it. `running`: a worker has it. `done`: all that the suite asks for is on
 record. `failed`: the last attempt failed; the next run tries again. `stale`: the result no longer belongs to what it
@@ -20,6 +22,8 @@ class Activity:
     """The last sign of life of a cell's worker."""
 
     job: str
+    kind: str
+    """What its job does, e.g. `train`."""
     event: str
     time: str
     """UTC, ISO 8601."""
@@ -34,8 +38,7 @@ class Activity:
         return self.event == "end"
 
     def __str__(self) -> str:
-        kind = self.job.partition("-")[0] or "job"
-        text = kind if self.step is None else f"{kind} step {self.step}/{self.steps or '?'}"
+        text = self.kind if self.step is None else f"{self.kind} step {self.step}/{self.steps or '?'}"
         return text if self.loss is None else f"{text}, loss {self.loss:.4f}"
 
 
@@ -48,7 +51,11 @@ def activity(events: Iterable[dict[str, Any]]) -> Activity | None:
         latest.update(event)
     if not latest:
         return None
-    known = {name: latest.get(name) for name in ("step", "steps", "loss", "images_per_s")}
+    job = str(latest.get("job", ""))
     return Activity(
-        job=str(latest.get("job", "")), event=str(latest.get("event", "")), time=str(latest.get("time", "")), **known
+        job=job,
+        kind=str(latest.get("kind") or said_kind(job)),
+        event=str(latest.get("event", "")),
+        time=str(latest.get("time", "")),
+        **{name: latest.get(name) for name in ("step", "steps", "loss", "images_per_s")},
     )

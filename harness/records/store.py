@@ -46,9 +46,6 @@ def _read(path: Path) -> bytes | None:
         raise storage_error(error, path) from error
 
 
-# --- record.json ------------------------------------------------------------------------------------------------
-
-
 def load(layout: Layout, cell_id: str) -> RunRecord | None:
     """A cell's record, brought up to the present schema; None when there is none.
 
@@ -146,9 +143,6 @@ def forget_evaluations(layout: Layout, cell_id: str) -> None:
         raise storage_error(error, layout.images(cell_id)) from error
 
 
-# --- images.parquet ---------------------------------------------------------------------------------------------
-
-
 def _table(rows: Iterable[ImageRow]) -> pyarrow.Table:
     """Sorted rows as a table. Raises ValueError for a value that is not a number and for a row given twice."""
     import pyarrow
@@ -215,9 +209,6 @@ def images_of(layout: Layout, record: RunRecord) -> pyarrow.Table:
             hint=_again(record.cell_id),
         )
     return table
-
-
-# --- events.jsonl -----------------------------------------------------------------------------------------------
 
 
 def _line(event: dict[str, Any]) -> bytes:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.cells.cell import Cell
+from harness.cells.suite import ResolvedSuite
 from harness.core.errors import UnknownName
 from harness.core.identity import canonical_json, digest
 from harness.core.paths import Layout
@@ -14,8 +16,6 @@ from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend
 from harness.reports.aggregate import Summary, summarise
 from harness.reports.query import CellResult, Column, query
-from harness.spec.cell import Cell
-from harness.spec.resolved import ResolvedSuite
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from harness.api.sets import PreparedSet
+from harness.api.protocols import protocol_of
+from harness.cells.cell import Cell, evaluation_id
+from harness.cells.suite import Labels, ResolvedSuite
 from harness.core.errors import DataError
 from harness.core.identity import digest
 from harness.core.paths import Layout
 from harness.core.registry import Registry
-from harness.planning.decide import DONE, Disk
-from harness.planning.needs import Needs, one_line
+from harness.planning.disk import Disk, read_disk
+from harness.planning.graph import CellJobs, JobGraph, build_graph
+from harness.planning.look import outdated
+from harness.planning.needs import one_line
 from harness.planning.plan import CellStatus, make_plan
 from harness.records import store
 from harness.records.model import RunRecord
-from harness.spec.cell import Cell, evaluation_id
-from harness.spec.resolved import Labels, ResolvedSuite, SuiteCell
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,10 @@ def _merged(known: CellResult, other: CellResult) -> CellResult:
 
 
 def _results(suite: ResolvedSuite, registry: Registry, layout: Layout) -> list[CellResult]:
-    needs = Needs(registry)
-    disk = Disk(layout, needs)
-    results = [_result(cell, suite.metrics, layout, disk, needs) for cell in suite.cells if cell.listed]
+    graph = build_graph(suite.cells, suite.metrics)
+    disk = read_disk(graph, layout)
+    metrics = [metric.key for metric in suite.metrics]
+    results = [_result(jobs, graph, disk, metrics, registry) for jobs in graph.cells if jobs.suite_cell.listed]
     if all(result.complete for result in results):
         return results
     statuses = {status.cell_id: status for status in make_plan(suite, layout, registry).cells}
@@ -97,11 +100,10 @@ def _explained(result: CellResult, status: CellStatus) -> CellResult:
     return replace(result, reason=result.reason or "not run yet", gaps=gaps)
 
 
-def _result(suite_cell: SuiteCell, metrics: Sequence[str], layout: Layout, disk: Disk, needs: Needs) -> CellResult:
-    cell = suite_cell.cell
-    cell_id = cell.id
-    protocol = needs.protocol(cell.task)
-    tests = [cell.test_set(dataset) for dataset in suite_cell.tests]
+def _result(jobs: CellJobs, graph: JobGraph, disk: Disk, metrics: Sequence[str], registry: Registry) -> CellResult:
+    cell = jobs.suite_cell.cell
+    protocol = protocol_of(registry, cell.task)
+    tests = [cell.test_set(dataset) for dataset in jobs.suite_cell.tests]
     evaluations = {evaluation_id(cell, samples, protocol): samples for samples in tests}
     label = f"{protocol.name}/v{protocol.version}"
     columns = {
@@ -109,26 +111,19 @@ def _result(suite_cell: SuiteCell, metrics: Sequence[str], layout: Layout, disk:
         for name, samples in evaluations.items()
         for metric in metrics
     }
-    result = CellResult(cell_id, cell, suite_cell.labels, tuple(columns.values()))
-    kept = disk.kept(cell_id)
-    stale = kept.newer or kept.damage or _stale(disk, kept.record, cell, cell_id, tests)
+    result = CellResult(jobs.id, cell, jobs.suite_cell.labels, tuple(columns.values()))
+    kept = disk.kept[jobs.id]
+    stale = outdated(jobs, graph, disk)
     if stale or kept.record is None:
         return replace(result, reason=f"stale: {stale}" if stale else "")
     training = kept.record.training
     result = replace(result, added_parameters=training.added_parameters if training else None)
     try:
-        scores = _scores(layout, kept.record, columns)
+        scores = _scores(disk.layout, kept.record, columns)
     except DataError as error:
         return replace(result, reason=f"stale: {one_line(error)}")
-    return replace(result, scores=scores, reason=kept.failure or ("not evaluated yet" if training else ""))
-
-
-def _stale(disk: Disk, record: RunRecord | None, cell: Cell, cell_id: str, tests: Sequence[PreparedSet]) -> str:
-    """Why what is on record must not be shown: it was made of other data than there is. Empty when it may."""
-    verdict = disk.train(cell, cell_id) if cell.backbone is not None else DONE
-    if verdict.state == "stale":
-        return verdict.reason
-    return disk.changed_tests(record, tests) if record else ""
+    reason = str(kept.failure) if kept.failure else "not evaluated yet" if training else ""
+    return replace(result, scores=scores, reason=reason)
 
 
 def _scores(

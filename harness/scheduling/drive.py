@@ -15,13 +15,13 @@ from importlib import import_module
 from time import monotonic
 from typing import Any, Protocol
 
-from harness.api.parts import Executor, JobOutcome, Tracker
+from harness.api.running import Executor, JobOutcome, Tracker
 from harness.core.paths import Layout, write_text
 from harness.planning.job import EvaluateWork, Job, TrainWork
 from harness.planning.plan import Plan
 from harness.records.model import Attempt, Failure, Provenance
 from harness.records.store import note_attempt
-from harness.scheduling.graph import JobGraph
+from harness.scheduling.backlog import Backlog
 from harness.scheduling.resources import job_resources
 from harness.tracking.background import Background
 
@@ -32,8 +32,8 @@ TRACKER_PATIENCE = 60.0
 """Seconds that a finished run waits for its tracker."""
 
 
-class Progress(Protocol):
-    """What a run tells about itself while it goes on."""
+class Display(Protocol):
+    """What a run tells about itself, while it goes on, to whatever shows it."""
 
     def begin(self, plan: Plan) -> None: ...
 
@@ -52,6 +52,7 @@ class Progress(Protocol):
 class FailedJob:
     """A job that failed for good: what, why, and where its log lies."""
 
+    id: str
     title: str
     kind: str
     message: str
@@ -59,7 +60,7 @@ class FailedJob:
 
 
 @dataclass
-class Summary:
+class RunSummary:
     """How a run ended."""
 
     done: int = 0
@@ -68,7 +69,7 @@ class Summary:
     """Jobs that were done before."""
     failures: list[FailedJob] = field(default_factory=list)
     not_run: list[tuple[str, str]] = field(default_factory=list)
-    """(job, reason) of jobs that needed a failed or blocked one."""
+    """(title, reason) of jobs that needed a failed or blocked one."""
     untracked: dict[str, str] = field(default_factory=dict)
     """Reason by cell id, of records that the tracker does not have yet."""
     seconds: float = 0.0
@@ -83,15 +84,15 @@ class Summary:
         return max(0.0, self.held_seconds - self.job_seconds) / self.done if self.done else 0.0
 
 
-def drive(plan: Plan, executor: Executor, tracker: Tracker, layout: Layout, progress: Progress) -> Summary:
+def drive(plan: Plan, executor: Executor, tracker: Tracker, layout: Layout, display: Display) -> RunSummary:
     """Runs the plan's open jobs to their end and stops the executor.
 
     Raises KeyboardInterrupt on Ctrl-C or SIGTERM, with all work stopped and resumable; HarnessError when a job asks
     for more than the machines have, before any starts.
     """
-    mirror = Background(tracker, lambda reason: progress.warn(f"tracking is behind: {reason}"))
-    run = _Run(plan, executor, mirror, layout, progress)
-    progress.begin(plan)
+    mirror = Background(tracker, lambda reason: display.warn(f"tracking is behind: {reason}"))
+    run = _Run(plan, executor, mirror, layout, display)
+    display.begin(plan)
     try:
         with _sigterm_as_interrupt():
             try:
@@ -101,12 +102,12 @@ def drive(plan: Plan, executor: Executor, tracker: Tracker, layout: Layout, prog
                     executor.stop()
         run.summary.untracked = mirror.finish(TRACKER_PATIENCE)
     finally:
-        progress.end()
+        display.end()
     return run.close()
 
 
 @dataclass
-class _Flight:
+class _Submission:
     """A job that was handed to the executor."""
 
     job: Job
@@ -115,65 +116,65 @@ class _Flight:
 
 
 class _Run:
-    def __init__(self, plan: Plan, executor: Executor, mirror: Background, layout: Layout, progress: Progress) -> None:
-        self.executor, self.mirror, self.layout, self.progress = executor, mirror, layout, progress
-        self.graph = JobGraph(plan.jobs)
+    def __init__(self, plan: Plan, executor: Executor, mirror: Background, layout: Layout, display: Display) -> None:
+        self.executor, self.mirror, self.layout, self.display = executor, mirror, layout, display
+        self.backlog = Backlog(plan.jobs)
         self.capacity: Mapping[str, float] = executor.capacity()
-        self.flights: dict[int, tuple[Any, _Flight]] = {}
+        self.submissions: dict[int, tuple[Any, _Submission]] = {}
         """By identity of the executor's handle, which is kept alive beside it."""
         self.began = monotonic()
-        self.summary = Summary(already=sum(planned.state == "done" for planned in plan.jobs))
+        self.summary = RunSummary(already=sum(planned.state == "done" for planned in plan.jobs))
 
     def loop(self) -> None:
-        self.executor.expect([job_resources(job, self.capacity) for job in self.graph.jobs.values()])
-        for job in self.graph.first():
-            self.submit(_Flight(job))
-        while self.graph.open:
+        self.executor.expect([job_resources(job, self.capacity) for job in self.backlog.jobs.values()])
+        for job in self.backlog.first():
+            self.submit(_Submission(job))
+        while self.backlog.open:
             for handle in self.executor.running():
-                self.note_started(self.flights[id(handle)][1])
+                self.note_started(self.submissions[id(handle)][1])
             for handle, outcome in self.executor.poll(POLL):
-                flight = self.flights.pop(id(handle))[1]
-                self.note_started(flight)  # it may have started and ended between two looks
-                self.take(flight, outcome)
+                submission = self.submissions.pop(id(handle))[1]
+                self.note_started(submission)  # it may have started and ended between two looks
+                self.take(submission, outcome)
 
-    def submit(self, flight: _Flight) -> None:
-        job = flight.job
+    def submit(self, submission: _Submission) -> None:
+        job = submission.job
         path = self.layout.job_file(job.id)
         write_text(path, job.model_dump_json(indent=1) + "\n")
-        handle = self.executor.submit(str(path), job_resources(job, self.capacity), self.graph.priority(job))
-        self.flights[id(handle)] = (handle, flight)
+        handle = self.executor.submit(str(path), job_resources(job, self.capacity), self.backlog.priority(job))
+        self.submissions[id(handle)] = (handle, submission)
 
-    def note_started(self, flight: _Flight) -> None:
-        if flight.started is None:
-            flight.started = monotonic()
-            self.progress.started(flight.job)
+    def note_started(self, submission: _Submission) -> None:
+        if submission.started is None:
+            submission.started = monotonic()
+            self.display.started(submission.job)
 
-    def take(self, flight: _Flight, outcome: JobOutcome) -> None:
+    def take(self, submission: _Submission, outcome: JobOutcome) -> None:
         """Books how a job ended and starts what may start now."""
-        job, now = flight.job, monotonic()
+        job, now = submission.job, monotonic()
         if outcome.failure == "worker_lost":
-            self.note_lost(flight, outcome)
-            if flight.retries < job.run.retries:
-                self.progress.retrying(job, outcome, flight.retries + 1)
-                self.submit(_Flight(job, flight.retries + 1))
+            self.note_lost(submission, outcome)
+            if submission.retries < job.run.retries:
+                self.display.retrying(job, outcome, submission.retries + 1)
+                self.submit(_Submission(job, submission.retries + 1))
                 return
-        self.progress.finished(job, outcome)
+        self.display.finished(job, outcome)
         if job.cell_id is not None:
             self.mirror.tell(job.cell_id)
         if outcome.failure is None:
             self.summary.done += 1
             self.summary.job_seconds += outcome.seconds
-            self.summary.held_seconds += now - (flight.started or now)
-            for ready in self.graph.done(job):
-                self.submit(_Flight(ready))
+            self.summary.held_seconds += now - (submission.started or now)
+            for ready in self.backlog.done(job):
+                self.submit(_Submission(ready))
             return
         log = outcome.log or str(self.layout.job_log(job.id))
-        self.summary.failures.append(FailedJob(job.title, outcome.failure, outcome.message, log))
-        self.graph.failed(job, outcome.failure)
+        self.summary.failures.append(FailedJob(job.id, job.title, outcome.failure, outcome.message, log))
+        self.backlog.failed(job, outcome.failure)
 
-    def note_lost(self, flight: _Flight, outcome: JobOutcome) -> None:
+    def note_lost(self, submission: _Submission, outcome: JobOutcome) -> None:
         """Writes into the cell's record what the lost worker could not."""
-        job = flight.job
+        job = submission.job
         if not isinstance(job.work, TrainWork | EvaluateWork):
             return
         ended = datetime.now(UTC)
@@ -195,12 +196,11 @@ class _Run:
             provenance=_provenance(job),
         )
 
-    def close(self) -> Summary:
-        failed = {failure.title for failure in self.summary.failures}
-        for job_id, reason in self.graph.given_up.items():
-            title = self.graph.jobs[job_id].title
-            if title not in failed:
-                self.summary.not_run.append((title, reason))
+    def close(self) -> RunSummary:
+        failed = {failure.id for failure in self.summary.failures}
+        for job_id, reason in self.backlog.given_up.items():
+            if job_id not in failed:
+                self.summary.not_run.append((self.backlog.jobs[job_id].title, reason))
         self.summary.seconds = monotonic() - self.began
         return self.summary
 

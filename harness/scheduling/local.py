@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.api.parts import JobOutcome
+from harness.api.running import JobOutcome
 from harness.scheduling.resources import check_capacity
 from harness.scheduling.threads import set_threads
 

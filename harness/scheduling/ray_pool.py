@@ -28,7 +28,7 @@ os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed"
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from harness.api.parts import JobOutcome
+from harness.api.running import JobOutcome
 from harness.core.errors import HarnessError
 from harness.scheduling.resources import check_capacity
 from harness.scheduling.threads import set_threads
@@ -78,8 +78,8 @@ class Ticket:
 
 
 @dataclass(eq=False)
-class _Seat:
-    """A worker as the pool sees it: starting (its process imports), idle, or busy with a ticket."""
+class _Slot:
+    """A worker's place in the pool: starting (its process imports), idle, or busy with a ticket."""
 
     shape: Shape
     actor: Any
@@ -105,7 +105,7 @@ class RayPool:
     def __init__(self, address: str | None = None, *, cpus: int | None = None, gpus: int | None = None) -> None:
         self._local = address is None
         _connect(address, cpus, gpus)
-        self._seats: list[_Seat] = []
+        self._slots: list[_Slot] = []
         self._queue: list[Ticket] = []
         self._submitted = 0
         self._full: set[Shape] = set()
@@ -121,9 +121,9 @@ class RayPool:
         shapes = Counter(_shape(request) for request in requests)
         _check_nodes(shapes)
         for shape, count in shapes.items():
-            for _ in range(min(count, WARM_AHEAD - len(self._seats))):
+            for _ in range(min(count, WARM_AHEAD - len(self._slots))):
                 if _fits(shape, self._free(self.capacity())):
-                    self._seats.append(_hire(shape))
+                    self._slots.append(_hire(shape))
 
     def submit(self, job_file: str, resources: Mapping[str, float], priority: int = 0) -> Ticket:
         ticket = Ticket(priority, self._submitted, job_file, _shape(resources))
@@ -138,7 +138,7 @@ class RayPool:
         ended: list[tuple[Ticket, JobOutcome]] = []
         deadline = monotonic() + timeout
         while not ended:
-            pending = {seat.starting or seat.outcome: seat for seat in self._seats if not seat.idle}
+            pending = {slot.starting or slot.outcome: slot for slot in self._slots if not slot.idle}
             if not pending:
                 break
             done, _ = ray.wait(list(pending), timeout=max(0.0, deadline - monotonic()), fetch_local=False)
@@ -151,13 +151,13 @@ class RayPool:
         return ended
 
     def running(self) -> Sequence[Ticket]:
-        return [seat.ticket for seat in self._seats if seat.ticket is not None]
+        return [slot.ticket for slot in self._slots if slot.ticket is not None]
 
     def stop(self) -> None:
         """Kills all workers, then leaves the cluster (a local one ends)."""
-        for seat in self._seats:
-            ray.kill(seat.actor, no_restart=True)
-        self._seats.clear()
+        for slot in self._slots:
+            ray.kill(slot.actor, no_restart=True)
+        self._slots.clear()
         self._queue.clear()
         ray.shutdown()
 
@@ -166,70 +166,70 @@ class RayPool:
     def _place(self) -> None:
         """Gives waiting jobs to idle workers, in order, and starts workers for those that find none."""
         capacity = self.capacity()
-        starting = Counter(seat.shape for seat in self._seats if seat.starting is not None)
+        starting = Counter(slot.shape for slot in self._slots if slot.starting is not None)
         self._full.clear()
         waiting: list[Ticket] = []
         for ticket in self._queue:
             shape = ticket.shape
-            seat = None if shape in self._full else next((s for s in self._seats if s.idle and s.shape == shape), None)
-            if seat is not None:
+            slot = None if shape in self._full else next((s for s in self._slots if s.idle and s.shape == shape), None)
+            if slot is not None:
                 ticket.started = monotonic()
-                seat.ticket, seat.outcome = ticket, seat.actor.run.remote(ticket.job_file)
+                slot.ticket, slot.outcome = ticket, slot.actor.run.remote(ticket.job_file)
                 continue
             waiting.append(ticket)
             if starting[shape]:
                 starting[shape] -= 1  # that one is on its way for this job
             elif shape not in self._full and self._make_room(shape, capacity):
-                self._seats.append(_hire(shape))
+                self._slots.append(_hire(shape))
             else:
                 self._full.add(shape)
         self._queue = waiting
 
     def _free(self, capacity: Mapping[str, float]) -> Shape:
-        cpus, gpus = (sum(seat.shape[axis] for seat in self._seats) for axis in (0, 1))
+        cpus, gpus = (sum(slot.shape[axis] for slot in self._slots) for axis in (0, 1))
         return capacity["cpus"] - cpus, capacity["gpus"] - gpus
 
     def _make_room(self, shape: Shape, capacity: Mapping[str, float]) -> bool:
         """Whether a worker of this shape fits, if need be after ending idle workers of other shapes."""
         free = self._free(capacity)
-        idle = [seat for seat in self._seats if seat.idle and seat.shape != shape]
-        if not _fits(shape, tuple(free[axis] + sum(seat.shape[axis] for seat in idle) for axis in (0, 1))):
+        idle = [slot for slot in self._slots if slot.idle and slot.shape != shape]
+        if not _fits(shape, tuple(free[axis] + sum(slot.shape[axis] for slot in idle) for axis in (0, 1))):
             return False
-        for seat in idle:
+        for slot in idle:
             if _fits(shape, self._free(capacity)):
                 break
-            self._dismiss(seat)
+            self._dismiss(slot)
         return True
 
-    def _dismiss(self, seat: _Seat) -> None:
-        ray.kill(seat.actor, no_restart=True)
-        self._seats.remove(seat)
+    def _dismiss(self, slot: _Slot) -> None:
+        ray.kill(slot.actor, no_restart=True)
+        self._slots.remove(slot)
 
     # collecting: how it ended
 
-    def _collect(self, seat: _Seat) -> list[tuple[Ticket, JobOutcome]]:
+    def _collect(self, slot: _Slot) -> list[tuple[Ticket, JobOutcome]]:
         """Takes what a worker's pending call gave. A dead worker's job counts as lost."""
         try:
-            result = ray.get(seat.starting or seat.outcome)
+            result = ray.get(slot.starting or slot.outcome)
         except RayTaskError as error:
             raise HarnessError(
                 f"workers cannot run jobs: {error.cause!r}",
                 hint="install the same version of priorbench on every node; --debug shows the traceback",
             ) from error
         except RayError as error:
-            self._dismiss(seat)  # also when it is only out of reach: two workers must never run one job
-            return self._lost(seat, error)
-        if seat.starting is not None:
-            seat.starting, seat.pid = None, result
+            self._dismiss(slot)  # also when it is only out of reach: two workers must never run one job
+            return self._lost(slot, error)
+        if slot.starting is not None:
+            slot.starting, slot.pid = None, result
             return []
-        ticket, seat.ticket, seat.outcome = seat.ticket, None, None
+        ticket, slot.ticket, slot.outcome = slot.ticket, None, None
         assert ticket is not None
         return [(ticket, result)]
 
-    def _lost(self, seat: _Seat, error: RayError) -> list[tuple[Ticket, JobOutcome]]:
-        ticket = seat.ticket
+    def _lost(self, slot: _Slot, error: RayError) -> list[tuple[Ticket, JobOutcome]]:
+        ticket = slot.ticket
         if ticket is None:  # died while it started: blame the job that waits for it, so that retries are counted
-            ticket = next((ticket for ticket in self._queue if ticket.shape == seat.shape), None)
+            ticket = next((ticket for ticket in self._queue if ticket.shape == slot.shape), None)
             if ticket is None:
                 return []
             self._queue.remove(ticket)
@@ -237,10 +237,10 @@ class RayPool:
         return [(ticket, JobOutcome(Path(ticket.job_file).stem, "worker_lost", _cause(error), seconds=seconds))]
 
 
-def _hire(shape: Shape) -> _Seat:
+def _hire(shape: Shape) -> _Slot:
     cpus, gpus = shape
     actor = ray.remote(Worker).options(num_cpus=cpus, num_gpus=gpus).remote(int(cpus), int(gpus), os.getcwd())
-    return _Seat(shape, actor, actor.ready.remote())
+    return _Slot(shape, actor, actor.ready.remote())
 
 
 def _check_nodes(shapes: Iterable[Shape]) -> None:
@@ -292,11 +292,9 @@ def _connect(address: str | None, cpus: int | None, gpus: int | None) -> None:
     try:
         ray.init(address=address or "local", **options)
     except (RayError, ConnectionError, OSError, ValueError, RuntimeError) as error:
-        hint = (
-            "start one with `ray start --head`, or leave --address away"
-            if address
-            else "`--executor local` needs no Ray"
-        )
+        hint = "start one with `ray start --head`, or leave --address away"
+        if address is None:
+            hint = "`--executor local` needs no Ray"
         if "AF_UNIX" in str(error):
             hint = "set RAY_TMPDIR to a folder with a shorter name"
         raise HarnessError(f"Ray does not start: {error}", where=address or "this machine", hint=hint) from error

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.api.reference import PartRef
-from harness.spec.cell import Cell, Recipe, Variant
+from harness.cells.cell import Cell, Variant
+from harness.cells.recipe import Recipe
 from harness.spec.drafts import CellDraft, Layer, PriorDraft, SourceDraft, VariantDraft
-from harness.spec.recipes import Recipes
+from harness.spec.layers import Recipes
 
 BASE = VariantDraft()
 _BASE = Variant()
@@ -63,6 +64,7 @@ class Cells:
             regime=variant.regime,
             features=variant.features,
             losses=variant.losses,
+            stages=self._recipes.declared_stages(variant.stages, recipe.parts[-1].steps, "refiner"),
         )
         cell = Cell(
             task=task,
@@ -98,7 +100,9 @@ class Cells:
         """The prior's reference for one consuming cell: the source's id is the digest of what the prior holds."""
         key = (id(draft), id(source))
         if key not in self._bound:
-            update: dict[str, object] = {"of": self._bind(draft.of, source)} if draft.of else {}
+            update: dict[str, object] = (
+                {"derived_from": self._bind(draft.derived_from, source)} if draft.derived_from else {}
+            )
             if draft.source is not None and source is not None:
                 update["digest"] = source.id
             self._bound[key] = draft.ref.model_copy(update=update)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.api.reference import FeaturePolicy, PartRef, Placement, Regime
+from harness.api.traits import StageUse
+from harness.cells.cell import Cell
+from harness.cells.recipe import LossTerm
 from harness.core.yaml import Path
-from harness.spec.cell import Cell, LossTerm
-from harness.spec.schema import BackboneMapping, RecipeMapping
+from harness.recipes.mapping import BackboneMapping, RecipeMapping
 
 
 @dataclass(frozen=True)
@@ -43,18 +45,18 @@ class PriorDraft:
     """A prior before it is known for which cell. `ref` lacks the digest of the source."""
 
     ref: PartRef
-    of: PriorDraft | None = None
+    derived_from: PriorDraft | None = None
     source: SourceDraft | None = None
 
     def content(self) -> dict[str, Any]:
         """What tells it from other drafts; labels do not."""
-        of, source = self.of and self.of.content(), self.source and self.source.content()
-        return {"ref": self.ref.identity(), "of": of, "source": source}
+        derived_from, source = self.derived_from and self.derived_from.content(), self.source and self.source.content()
+        return {"ref": self.ref.identity(), "derived_from": derived_from, "source": source}
 
     @property
     def any_source(self) -> SourceDraft | None:
         """The cell that this prior or the one that it is made of needs."""
-        return self.source or (self.of.any_source if self.of else None)
+        return self.source or (self.derived_from.any_source if self.derived_from else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +69,14 @@ class VariantDraft:
     regime: Regime = "joint"
     features: FeaturePolicy = "tile"
     losses: tuple[LossTerm, ...] = ()
+    stages: tuple[StageUse, ...] = ()
     base_recipe: Layer | None = None
     label: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class CellDraft:
-    """A cell with what its labels are made of."""
+    """A cell, with the variant that its label is made of."""
 
     cell: Cell
     variant: VariantDraft

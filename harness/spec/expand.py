@@ -6,19 +6,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import cast
 
+from harness.api.declaration import declaration
 from harness.api.reference import PartRef
-from harness.core.errors import SpecErrors, did_you_mean
+from harness.cells.cell import Cell
+from harness.cells.recipe import Recipe
+from harness.cells.suite import ResolvedSuite, SuiteCell, SuiteMetric
+from harness.core.errors import SpecErrors
 from harness.core.registry import Registry
 from harness.core.yaml import Path
-from harness.spec.cell import Cell, Recipe
+from harness.recipes.mapping import BackboneMapping, PartMapping, RecipeMapping
 from harness.spec.cells import BASE, Cells
-from harness.spec.checks import placements, variant_mistakes
+from harness.spec.checks import backbone_mistakes, live_mistakes, training_mistakes, variant_mistakes
 from harness.spec.drafts import CellDraft, Layer, VariantDraft
-from harness.spec.labels import label_cells
-from harness.spec.recipes import Recipes
+from harness.spec.labels import call, label_cells, unusual_options
+from harness.spec.layers import Recipes
 from harness.spec.resolve import Resolver
-from harness.spec.resolved import ResolvedSuite, SuiteCell
-from harness.spec.schema import BackboneMapping, PartMapping, RecipeMapping, SuiteFile, VariantMapping
+from harness.spec.schema import SuiteFile, VariantMapping
 from harness.spec.sweep import Choice, Combination, combinations
 
 
@@ -29,7 +32,7 @@ def expand(suite: SuiteFile, registry: Registry) -> ResolvedSuite:
     `load_suite` kept, and unknown names and options, contradictions and empty blocks found here.
     """
     expansion = _Expansion(suite, registry)
-    expansion.check_metrics()
+    metrics = expansion.metrics()
     drafts = list(chain.from_iterable(expansion.block(index) for index in range(len(suite.blocks))))
     if not drafts and not expansion.problems:
         expansion.resolver.report(("blocks",), "the suite has no cells")
@@ -44,7 +47,7 @@ def expand(suite: SuiteFile, registry: Registry) -> ResolvedSuite:
             SuiteCell(cell=draft.cell, labels=label, tests=draft.tests, listed=draft.listed)
             for draft, label in zip(merged, labels, strict=True)
         ),
-        metrics=suite.metrics,
+        metrics=metrics,
         run=suite.run,
         plugins=suite.plugins,
     )
@@ -92,22 +95,26 @@ class _Expansion:
         self._variants: dict[Path, VariantDraft | None] = {}
         self._cells = Cells(self._recipes)
 
-    def check_metrics(self) -> None:
-        """Metrics are given by name alone, each once."""
-        known = self.resolver.registry.names("metric")
-        for index, name in enumerate(self.suite.metrics):
-            if name in self.suite.metrics[:index]:
-                self.resolver.report(("metrics", index), f"the metric {name!r} stands here twice", "remove one")
-            elif name not in known:
-                what = f"no metric is called {name!r}"
-                self.resolver.report(("metrics", index), what, did_you_mean(name, known))
+    def metrics(self) -> tuple[SuiteMetric, ...]:
+        """The metrics of the suite, each once."""
+        found: dict[str, SuiteMetric] = {}
+        for index, spec in enumerate(self.suite.metrics):
+            part = self.resolver.part("metric", spec, ("metrics", index))
+            if part is None:
+                continue
+            options = declaration(self.resolver.registry, "metric", part.name).options
+            key = call(part.name, unusual_options(options, part))
+            if key in found:
+                self.resolver.report(("metrics", index), f"the metric {key!r} is given twice", "remove one")
+            found.setdefault(key, SuiteMetric(part=part, key=key, label=spec.label or key))
+        return tuple(found.values())
 
     def block(self, index: int) -> Iterator[CellDraft]:
         """The cells of one block in the file's order, each after the cells that it requires."""
         block, path = self.suite.blocks[index], ("blocks", index)
         for owner, at in ((block, path), (self.suite.defaults, ("defaults",))):
             if owner.seeds and len(set(owner.seeds)) < len(owner.seeds):
-                self.resolver.report((*at, "seeds"), "a seed stands here twice", "remove one")
+                self.resolver.report((*at, "seeds"), "a seed is given twice", "remove one")
         swept = combinations(self.suite, index, self.problems)
         self._check_axes(path, swept)
         tests = self._tests(index)
@@ -118,7 +125,7 @@ class _Expansion:
 
     def _check_axes(self, path: Path, swept: Sequence[Combination]) -> None:
         """Every block needs a task, a data set and a backbone; the variant is `base` when nothing is said."""
-        if not all(self.suite.is_whole(self.suite.tree.nearest(at).path) for at in (path, ("defaults",))):
+        if not all(self.suite.is_whole(at) for at in (path, ("defaults",))):
             return
         for axis in ("task", "dataset", "backbone"):
             if swept and axis not in swept[0].choices:
@@ -139,42 +146,42 @@ class _Expansion:
     ) -> Iterator[CellDraft]:
         """The cells of one combination. Everything is resolved before any mistake ends it, so that all are found."""
         choices = combination.choices
-        variant = self._variant(choices["variant"]) if "variant" in choices else BASE
+        variant = self._variant(choices.get("variant"))
         task = self._part("task", choices.get("task"))
         train = self._dataset(choices.get("dataset"), "train")
-        if tests == ():
-            test = self._dataset(choices.get("dataset"), "test")
-            tests = (test,) if test else None
-        layers = list(below)
-        if "recipe" in choices:
-            layers.append(Layer(cast(RecipeMapping, choices["recipe"].value), choices["recipe"].path))
+        tests = tests if tests != () else self._own_test(choices.get("dataset"))
+        layers = [*below, *self._axis_layer(choices.get("recipe"))]
         backbone = self._backbone(choices.get("backbone"), layers, task)
         recipe = self._recipes.combined(layers, backbone, task)
-        if recipe and variant and "variant" in choices:
-            self._check_mixing(recipe, variant, choices["variant"].path)
-        if backbone and variant and "variant" in choices:
-            self._check_start(backbone, variant, choices["variant"].path)
+        if variant and "variant" in choices:
+            self._check_variant(variant, recipe, backbone, choices["variant"].path)
         if task is None or train is None or backbone is None or variant is None or recipe is None or tests is None:
             return
         for seed in combination.seeds:
             yield from self._cells.make(task, train, backbone, variant, layers, seed, tests)
 
+    def _own_test(self, dataset: Choice | None) -> tuple[PartRef, ...] | None:
+        """The test split of the data set that is trained on."""
+        test = self._dataset(dataset, "test")
+        return (test,) if test else None
+
+    def _axis_layer(self, choice: Choice | None) -> list[Layer]:
+        return [Layer(cast(RecipeMapping, choice.value), choice.path)] if choice else []
+
+    def _check_variant(
+        self, variant: VariantDraft, recipe: Recipe | None, backbone: PartRef | None, path: Path
+    ) -> None:
+        """What a variant cannot have with this recipe or this backbone."""
+        registry = self.resolver.registry
+        mistakes = [*training_mistakes(variant, recipe, registry)] if recipe else []
+        mistakes += backbone_mistakes(variant, backbone, registry) if backbone else []
+        for mistake in mistakes:
+            self.resolver.report((*path, *mistake.path), mistake.what, mistake.hint)
+
     def _backbone(self, choice: Choice | None, layers: Sequence[Layer], task: PartRef | None) -> PartRef | None:
         if choice is None:
             return None
         return self._recipes.backbone(cast(BackboneMapping, choice.value), choice.path, layers, task)
-
-    def _check_mixing(self, recipe: Recipe, variant: VariantDraft, path: Path) -> None:
-        """Cached vectors of a prior belong to one sample each, and not to two that are mixed."""
-        if recipe.mixup and variant.prior and variant.features != "live":
-            what = f"mixup mixes images, but the vectors of {variant.prior.ref.name} are cached for each image alone"
-            self.resolver.report(path, what, "features: live, or in the recipe mixup: null")
-
-    def _check_start(self, backbone: PartRef, variant: VariantDraft, path: Path) -> None:
-        """Published weights are a start, and joint training has none."""
-        if backbone.weights and variant.refiner and variant.regime == "joint":
-            what = f"regime joint trains from scratch, and {backbone.name} comes with {backbone.weights}"
-            self.resolver.report(path, what, "regime: from_base, or regime: frozen")
 
     def _part(self, kind: str, choice: Choice | None) -> PartRef | None:
         return self.resolver.part(kind, cast(PartMapping, choice.value), choice.path) if choice else None
@@ -182,7 +189,9 @@ class _Expansion:
     def _dataset(self, choice: Choice | None, split: str) -> PartRef | None:
         return self.resolver.dataset(cast(PartMapping, choice.value), choice.path, split) if choice else None
 
-    def _variant(self, choice: Choice) -> VariantDraft | None:
+    def _variant(self, choice: Choice | None) -> VariantDraft | None:
+        if choice is None:
+            return BASE
         if choice.path not in self._variants:
             self._variants[choice.path] = self._new_variant(cast(VariantMapping, choice.value), choice.path)
         return self._variants[choice.path]
@@ -190,21 +199,26 @@ class _Expansion:
     def _new_variant(self, spec: VariantMapping, path: Path) -> VariantDraft | None:
         refiner = self.resolver.part("refiner", spec.refiner, (*path, "refiner")) if spec.refiner else None
         prior = self.resolver.prior(spec.prior, (*path, "prior")) if spec.prior else None
-        whole = self.suite.is_whole(self.suite.tree.nearest(path).path)
-        declared = self.resolver.registry.signature("refiner", refiner.name).declared if refiner else {}
-        mistakes = list(variant_mistakes(spec, declared)) if whole else []
-        for name, what, hint in mistakes:
-            self.resolver.report((*path, name), what, hint)
+        whole = self.suite.is_whole(path)
+        traits = declaration(self.resolver.registry, "refiner", refiner.name).traits if refiner else None
+        mistakes = list(variant_mistakes(spec, traits)) if whole else []
+        if prior is not None:
+            behind = declaration(self.resolver.registry, "prior", prior.ref.name).traits
+            mistakes += live_mistakes(spec, prior.ref.name, behind)
+        for mistake in mistakes:
+            self.resolver.report((*path, *mistake.path), mistake.what, mistake.hint)
         if mistakes or (spec.refiner is None) != (refiner is None) or (spec.prior is None) != (prior is None):
             return None
+        usual = traits.placements[0] if traits else spec.placement
         base_recipe = Layer(spec.base_recipe, (*path, "base_recipe")) if spec.base_recipe else None
         return VariantDraft(
             refiner=refiner,
             prior=prior,
-            placement=spec.placement if "placement" in spec.model_fields_set else placements(declared)[0],
+            placement=spec.placement if "placement" in spec.model_fields_set else usual,
             regime=spec.regime,
             features=spec.features,
-            losses=self.resolver.losses(declared.get("losses", ())),
+            losses=self.resolver.losses(traits.losses if traits else ()),
+            stages=traits.stages if traits else (),
             base_recipe=base_recipe,
             label=spec.label,
         )

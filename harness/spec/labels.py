@@ -1,21 +1,21 @@
-"""How tables call cells: short names, made unique. Labels depend on the whole suite and never on identity's side."""
+"""How tables call cells: short names, made unique within the suite. Nothing of them is part of an identity."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.api.declaration import declaration
 from harness.api.reference import PartRef
+from harness.cells.cell import Cell
+from harness.cells.explain import flatten
+from harness.cells.suite import Labels
 from harness.core.identity import canonical_json
 from harness.core.registry import Registry
-from harness.core.signature import REQUIRED
-from harness.spec.cell import Cell
-from harness.spec.checks import placements
+from harness.core.source import REQUIRED, Option
+from harness.core.wording import short
 from harness.spec.drafts import CellDraft, PriorDraft, VariantDraft
-from harness.spec.explain import flatten
-from harness.spec.resolved import Labels
-from harness.spec.wording import short
 
 
 class Names:
@@ -38,7 +38,7 @@ class Names:
             prior = draft.variant.prior
             while prior is not None:
                 priors[id(prior)] = prior
-                prior = prior.of
+                prior = prior.derived_from
         for kind, ref in parts.values():
             self._seen[kind, ref.name].add(canonical_json(ref.identity()))
         for prior in priors.values():
@@ -48,12 +48,14 @@ class Names:
         """`nafnet`, or `nafnet(width=8)` when the suite has another nafnet."""
         if id(ref) not in self._labels:
             options = self._unusual(kind, ref) if len(self._seen[kind, ref.name]) > 1 else []
-            declared = self._registry.signature(kind, ref.name).declared
-            marks = ["reimplemented"] if declared.get("reimplemented") else []
+            marks = ["reimplemented"] if kind == "backbone" and self._is_reimplemented(ref) else []
             marks += [ref.weights] if ref.weights else []
             mark = f" ({', '.join(marks)})" if marks else ""
-            self._labels[id(ref)] = (self._given.get(id(ref)) or _call(ref.name, options)) + mark
+            self._labels[id(ref)] = (self._given.get(id(ref)) or call(ref.name, options)) + mark
         return self._labels[id(ref)]
+
+    def _is_reimplemented(self, backbone: PartRef) -> bool:
+        return declaration(self._registry, "backbone", backbone.name).traits.reimplemented
 
     def variant(self, draft: VariantDraft) -> str:
         """`base`, `ptg_rm+shuffled(nss)`, `ptg_rm+nss from_base`, …"""
@@ -63,33 +65,38 @@ class Names:
             return "base"
         prior = f"+{self._prior(draft.prior)}" if draft.prior else ""
         words = [self.part("refiner", draft.refiner) + prior]
-        usual = placements(self._registry.signature("refiner", draft.refiner.name).declared)[0]
+        usual = declaration(self._registry, "refiner", draft.refiner.name).traits.placements[0]
         words += [f"@{draft.placement}"] if draft.placement != usual else []
         words += [f"prior:{draft.features}"] if draft.features != "tile" else []
         words += [draft.regime] if draft.regime != "joint" else []
         return " ".join(words)
 
     def _prior_stem(self, draft: PriorDraft) -> str:
-        return _call(draft.ref.name, [self._prior_stem(draft.of)] if draft.of else [])
+        return call(draft.ref.name, [self._prior_stem(draft.derived_from)] if draft.derived_from else [])
 
     def _prior(self, draft: PriorDraft) -> str:
         if id(draft) in self._given:
             return self._given[id(draft)]
-        inner = [self._prior(draft.of)] if draft.of else []
+        inner = [self._prior(draft.derived_from)] if draft.derived_from else []
         if len(self._seen["prior", self._prior_stem(draft)]) > 1:
             inner += self._unusual("prior", draft.ref)
             if draft.source is not None:
                 inner.append(f"{self.part('task', draft.source.task)}/{self.part('backbone', draft.source.backbone)}")
-        return _call(draft.ref.name, inner)
+        return call(draft.ref.name, inner)
 
     def _unusual(self, kind: str, ref: PartRef) -> list[str]:
         """Options that are not the part's defaults, as `width=8`."""
-        defaults = {name: option.default for name, option in self._registry.signature(kind, ref.name).options.items()}
-        return [
-            f"{name}={short(value)}"
-            for name, value in ref.options.items()
-            if defaults[name] is REQUIRED or canonical_json(value) != canonical_json(_like(value, defaults[name]))
-        ]
+        return unusual_options(declaration(self._registry, kind, ref.name).options, ref)
+
+
+def unusual_options(options: Mapping[str, Option], ref: PartRef) -> list[str]:
+    """A part's options that are not its defaults, as `width=8`."""
+    defaults = {name: option.default for name, option in options.items()}
+    return [
+        f"{name}={short(value)}"
+        for name, value in ref.options.items()
+        if defaults[name] is REQUIRED or canonical_json(value) != canonical_json(_like(value, defaults[name]))
+    ]
 
 
 def _like(value: Any, default: Any) -> Any:
@@ -97,12 +104,13 @@ def _like(value: Any, default: Any) -> Any:
     return float(default) if isinstance(value, float) and isinstance(default, int) else default
 
 
-def _call(name: str, inner: list[str]) -> str:
+def call(name: str, inner: list[str]) -> str:
+    """`name`, or `name(a, b)`."""
     return f"{name}({', '.join(inner)})" if inner else name
 
 
 def label_cells(drafts: list[CellDraft], registry: Registry, given: Mapping[int, str]) -> list[Labels]:
-    """One label a cell, in the same order; only seeds of one setting share theirs."""
+    """One label per cell, in the same order; only the seeds of one setting share theirs."""
     names = Names(registry, given, drafts)
     labels = []
     for draft in drafts:
@@ -118,27 +126,31 @@ def label_cells(drafts: list[CellDraft], registry: Registry, given: Mapping[int,
 
 def _unique(drafts: list[CellDraft], labels: list[Labels], given: Mapping[int, str]) -> list[Labels]:
     """Where settings that differ got one label, says in the variant's label what differs."""
-    groups: dict[str, list[int]] = defaultdict(list)
+    groups: dict[Labels, list[int]] = defaultdict(list)
     for index, label in enumerate(labels):
-        groups[label.model_dump_json()].append(index)
-    for indices in groups.values():
+        groups[label].append(index)
+    told = list(labels)
+    for label, indices in groups.items():
         settings = {index: _setting(drafts[index].cell, given) for index in indices}
-        kinds = {canonical_json(setting): setting for setting in settings.values()}
-        if len(kinds) < 2:
+        names = {index: canonical_json(setting) for index, setting in settings.items()}
+        if len(set(names.values())) < 2:
             continue
-        fields = list(dict.fromkeys(field for kind in kinds.values() for field in kind))
-        differing = [field for field in fields if len({str(kind.get(field)) for kind in kinds.values()}) > 1]
-        main = [field for field in differing if not field.startswith(("base.", "prior_source."))] or differing
-        main = [field for field in main if not field.endswith("digest")] or main
-        listed = {canonical_json(settings[index]) for index in indices if drafts[index].listed}
+        differing = _differing(list(settings.values()))
+        listed = {names[index] for index in indices if drafts[index].listed}
+        plain = listed if len(listed) == 1 else set()  # the only row that the table shows needs no more words
         for index in indices:
-            setting = settings[index]
-            if len(listed) == 1 and canonical_json(setting) in listed:
-                continue
-            words = [f"{field.rpartition('.')[2]}={short(setting.get(field, '—'))}" for field in main]
-            variant = f"{labels[index].variant} [{', '.join(words)}]"
-            labels[index] = labels[index].model_copy(update={"variant": variant})
-    return labels
+            if names[index] not in plain:
+                words = [f"{field.rpartition('.')[2]}={short(settings[index].get(field, '—'))}" for field in differing]
+                told[index] = label.model_copy(update={"variant": f"{label.variant} [{', '.join(words)}]"})
+    return told
+
+
+def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The fields whose values differ; of required cells and digests only where nothing else does."""
+    fields = dict.fromkeys(field for setting in settings for field in setting)
+    differing = [field for field in fields if len({str(setting.get(field)) for setting in settings}) > 1]
+    own = [field for field in differing if not field.startswith(("base.", "prior_source."))] or differing
+    return [field for field in own if not field.endswith("digest")] or own
 
 
 def _setting(cell: Cell, given: Mapping[int, str]) -> dict[str, Any]:

@@ -16,9 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.api import reference
 from harness.core.errors import did_you_mean
-from harness.core.signature import REQUIRED, Option, Signature
-from harness.core.yaml import Path
-from harness.spec.wording import said
+from harness.core.source import REQUIRED, Option
+from harness.core.wording import Mistake, said_together
 
 Reference = Literal["PriorRef", "CellRef"]
 
@@ -39,17 +38,6 @@ _SHAPES = (ast.Name, ast.Subscript, ast.Tuple, ast.List, ast.BinOp, ast.BitOr, a
            ast.keyword, ast.UnaryOp, ast.USub)  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """What is wrong with one option. `path` leads to it from the part's mapping; empty: the part itself."""
-
-    path: Path
-    what: str
-    hint: str = ""
-    unknown: bool = False
-    """Whether the option's name is wrong and not its value."""
-
-
 @dataclass
 class Filled:
     """All options of a part. Those that refer to other parts stand apart, as the file gives them."""
@@ -61,17 +49,17 @@ class Filled:
     mistakes: list[Mistake] = field(default_factory=list)
 
 
-def fill(signature: Signature, given: collections.abc.Mapping[str, Any], title: str) -> Filled:
-    """Checks what a suite gives for a part against the part's signature, and adds the defaults.
+def fill(options: collections.abc.Mapping[str, Option], given: collections.abc.Mapping[str, Any], title: str) -> Filled:
+    """Checks what a suite gives for a part against the part's options, and adds the defaults.
 
     Values come out as JSON has them, equal for equal meaning (25 and 25.0 for a float). `title` names the part in
     messages, e.g. "backbone nafnet".
     """
     filled = Filled()
-    for name in given.keys() - signature.options.keys():
-        hint = did_you_mean(name, signature.options) or ("" if signature.options else f"{title} has no options")
+    for name in given.keys() - options.keys():
+        hint = did_you_mean(name, options) or ("" if options else f"{title} has no options")
         filled.mistakes.append(Mistake((name,), f"{title} has no option {name!r}", hint, unknown=True))
-    for option in signature.options.values():
+    for option in options.values():
         refers = refers_to(option)
         value = given.get(option.name, option.default)
         if value is REQUIRED:
@@ -104,10 +92,8 @@ def _check(option: Option, value: Any, filled: Filled) -> None:
         )
     except ValidationError as failure:
         errors = failure.errors(include_url=False)
-        what = " or ".join(dict.fromkeys(said(error)[0] for error in errors))
-        hint = next((said(error)[1] for error in errors if said(error)[1]), "")
         steps = errors[0]["loc"] if len(errors) == 1 else ()
-        filled.mistakes.append(Mistake((option.name, *steps), what, hint))
+        filled.mistakes.append(Mistake((option.name, *steps), *said_together(errors)))
 
 
 def _strictly(adapter: TypeAdapter[Any], value: Any) -> Any:

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.core.errors import Problem, SpecErrors
+from harness.core.wording import said, said_together
 from harness.core.yaml import Node, Path, rooted
 from harness.spec.schema import SuiteFile
 from harness.spec.sources import find_suite, override, read_tree
-from harness.spec.wording import said
 
 
 def load_suite(path_or_name: str, overrides: Sequence[str] = ()) -> SuiteFile:
@@ -48,45 +48,45 @@ def _validate(tree: Node, problems: list[Problem]) -> tuple[SuiteFile | None, tu
         try:
             return SuiteFile.model_validate(tree.plain, strict=True), tuple(cut)
         except ValidationError as failure:
-            errors = failure.errors(include_url=False)
-        earlier, gone = tuple(cut), set[Path]()
-        for path, problem in sorted(_grouped(tree, errors), key=lambda pair: _order(pair[0]), reverse=True):
-            node = tree.nearest(path)
-            if not any(other[: len(node.path)] == node.path for other in earlier):
-                problems.append(problem)
-            if not path:  # a key of the suite itself is missing
-                if "blocks" not in _mapping(tree):
-                    return None, tuple(cut)
-                _mapping(tree).setdefault("suite", Node("unnamed", tree.place, path=("suite",)))
-                continue
-            if path in gone:  # two mistakes in one place: `betas: []` lacks both of its numbers
-                continue
-            gone.add(path)
-            cut.append((*tree.nearest(path[:-1]).path, path[-1]) if isinstance(path[-1], str) else node.path)
-            _remove(tree, path)
+            found = sorted(_grouped(tree, failure.errors(include_url=False)), key=_order, reverse=True)
+        problems += [problem for path, problem in found if not _lies_above(tree.nearest(path).path, cut)]
+        if not _cut_out(tree, [path for path, _ in found], cut):
+            return None, tuple(cut)
 
 
-def _mapping(tree: Node) -> dict[str, Node]:
-    assert isinstance(tree.content, dict)
-    return tree.content
+def _lies_above(path: Path, others: Sequence[Path]) -> bool:
+    return any(other[: len(path)] == path for other in others)
 
 
-def _order(path: Path) -> list[tuple[int, str]]:
+def _cut_out(tree: Node, paths: Sequence[Path], cut: list[Path]) -> bool:
+    """Removes what stands at the paths and notes in `cut` where that was. False when nothing is left to go on with."""
+    for path in dict.fromkeys(paths):  # there may be two mistakes in one place: `betas: []` lacks both of its numbers
+        if path:
+            parent = tree.nearest(path[:-1])
+            cut.append((*parent.path, path[-1]) if isinstance(path[-1], str) else tree.nearest(path).path)
+            _remove(parent, path[-1])
+        elif "blocks" in tree.mapping:  # the suite's name is missing
+            tree.mapping.setdefault("suite", Node("unnamed", tree.place, path=("suite",)))
+        else:
+            return False
+    return True
+
+
+def _order(found: tuple[Path, Problem]) -> list[tuple[int, str]]:
     """Sorts list items by number, so that cutting out from the last to the first keeps the numbers of the rest."""
-    return [(step, "") if isinstance(step, int) else (0, step) for step in path]
+    return [(step, "") if isinstance(step, int) else (0, step) for step in found[0]]
 
 
-def _remove(tree: Node, path: Path) -> None:
-    parent = tree.nearest(path[:-1])
+def _remove(parent: Node, step: str | int) -> None:
     if isinstance(parent.content, dict):
-        del parent.content[str(path[-1])]
+        del parent.content[str(step)]
     else:
         assert isinstance(parent.content, list)
-        del parent.content[int(path[-1])]
+        del parent.content[int(step)]
 
 
 def _grouped(tree: Node, errors: list[ErrorDetails]) -> Iterator[tuple[Path, Problem]]:
-    """One problem a place, with the path to cut out. What only follows from a problem below it is left out."""
+    """One problem per place, with the path to cut out. What only follows from a problem below it is left out."""
     by_path: dict[Path, list[ErrorDetails]] = {}
     for error in errors:
         path = _tree_path(tree, error)
@@ -97,14 +97,11 @@ def _grouped(tree: Node, errors: list[ErrorDetails]) -> Iterator[tuple[Path, Pro
     for path, group in by_path.items():
         if any(other[: len(path)] == path for other in by_path if other != path):
             continue
-        unknown = group[0]["type"] == "extra_forbidden"
-        phrases = [said(error, _known_keys(path[:-1]) if unknown else ()) for error in group]
-        what = " or ".join(dict.fromkeys(what for what, _ in phrases))
-        hint = next((hint for _, hint in phrases if hint), "")
-        if unknown:
+        if group[0]["type"] == "extra_forbidden":
+            what, hint = said_together(group, _known_keys(path[:-1]))
             yield path, tree.nearest(path[:-1]).problem(what, hint, key=str(path[-1]))
         else:
-            yield path, tree.nearest(path).problem(what, hint)
+            yield path, tree.nearest(path).problem(*said_together(group))
 
 
 def _tree_path(tree: Node, error: ErrorDetails) -> Path:

@@ -5,30 +5,33 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.api.parts import Dataset, WeightFile
+from harness.api.dataset import Dataset
+from harness.api.declaration import Declaration, declaration
 from harness.api.reference import PartRef
-from harness.core.errors import DataError, HarnessError, Problem, UnknownName
-from harness.core.identity import canonical_json, digest, file_sha256
+from harness.api.task import TaskTraits
+from harness.api.traits import LossUse
+from harness.cells.recipe import LossTerm
+from harness.core.errors import DataError, HarnessError, Problem, SpecErrors, UnknownName
+from harness.core.identity import canonical_json, known_sha256
 from harness.core.registry import Registry
-from harness.core.signature import Signature
+from harness.core.wording import said
 from harness.core.yaml import Path
-from harness.spec.cell import LossTerm
-from harness.spec.checkpoints import Checkpoint, find, known, own
+from harness.recipes.mapping import BackboneMapping, PartMapping
 from harness.spec.drafts import Layer, PriorDraft, SourceDraft
 from harness.spec.options import Filled, fill
-from harness.spec.schema import BackboneMapping, CellMapping, PartMapping, Prior, SuiteFile
-from harness.spec.wording import said
+from harness.spec.schema import CellMapping, Prior, SuiteFile
+from harness.weights.catalogue import Checkpoint, find, known, own
+from harness.weights.files import needed_files, weights_digest
 
 PRIOR: TypeAdapter[PartMapping] = TypeAdapter(Prior)
 CELL: TypeAdapter[CellMapping] = TypeAdapter(CellMapping)
 
 LOAD_ERRORS = (HarnessError, ValueError, TypeError, AttributeError, NameError, ImportError, SyntaxError, OSError)
-"""What a part may raise while it is imported or made: a guest's mistake, or options that it refuses."""
+"""What a part may raise while it is imported or made: a plug-in's mistake, or options that it refuses."""
 
 
 class Resolver:
@@ -46,7 +49,7 @@ class Resolver:
 
     def report(self, path: Path, what: str, hint: str = "") -> None:
         """Notes a mistake at a path of the models; the file's own path, with wrong items counted, is in its tree."""
-        self.problems.append(self.suite.tree.nearest(path).problem(what, hint))
+        self.problems.append(self.suite.problem(path, what, hint))
 
     def part(self, kind: str, spec: PartMapping, path: Path) -> PartRef | None:
         """Any part that refers to no other."""
@@ -55,11 +58,11 @@ class Resolver:
             found = self._filled(kind, spec, path)
             if found is None:
                 return None
-            signature, filled = found
+            declared, filled = found
             if filled.references:
                 self.report(path, f"a {kind} cannot refer to other parts: {', '.join(filled.references)}")
                 return None
-            return self._made(kind, spec, signature, filled, path)
+            return self._made(kind, spec, declared, filled, path)
 
         ref: PartRef | None = self._once(kind, spec, path, make, lambda made: made.identity())
         return ref
@@ -104,14 +107,13 @@ class Resolver:
             return None
         return ref
 
-    def losses(self, declared: Sequence[Any]) -> tuple[LossTerm, ...]:
-        """Losses that a part declares: (name, weight) or (name, weight, options). Mistakes in them are the part's."""
+    def losses(self, declared: Sequence[LossUse]) -> tuple[LossTerm, ...]:
+        """Losses that a part declares. Mistakes in them are the part's."""
         terms = []
-        for name, weight, *options in declared:
-            spec = PartMapping.model_validate({"name": name, **(options[0] if options else {})})
-            part = self.part("loss", spec, ())
+        for use in declared:
+            part = self.part("loss", PartMapping.model_validate({"name": use.name, **use.options}), ())
             if part is not None:
-                terms.append(LossTerm(part=part, weight=weight))
+                terms.append(LossTerm(part=part, weight=use.weight))
         return tuple(terms)
 
     def prior(self, spec: PartMapping, path: Path) -> PriorDraft | None:
@@ -121,22 +123,22 @@ class Resolver:
             found = self._filled("prior", spec, path)
             if found is None:
                 return None
-            signature, filled = found
-            of, source, sound = None, None, True
+            declared, filled = found
+            behind, source, sound = None, None, True
             for option, (refers, value) in filled.references.items():
                 if refers == "PriorRef":
                     mapping = self._shaped(PRIOR, value, (*path, option))
-                    of = mapping and self.prior(mapping, (*path, option))
-                    sound &= of is not None
+                    behind = mapping and self.prior(mapping, (*path, option))
+                    sound &= behind is not None
                 else:
                     mapping = self._shaped(CELL, value, (*path, option))
                     source = mapping and self._source(mapping, (*path, option))
                     sound &= source is not None
-            if source is not None and of is not None and of.any_source is not None:
-                self.report(path, f"the prior {spec.name} needs two cells", "one cell a prior")
+            if source is not None and behind is not None and behind.any_source is not None:
+                self.report(path, f"the prior {spec.name} needs two cells", "name a prior that needs none inside it")
                 return None
-            ref = self._made("prior", spec, signature, filled, path) if sound else None
-            return PriorDraft(ref, of, source) if ref else None
+            ref = self._made("prior", spec, declared, filled, path) if sound else None
+            return PriorDraft(ref, behind, source) if ref else None
 
         draft: PriorDraft | None = self._once("prior", spec, path, make, lambda made: made.content())
         return draft
@@ -175,45 +177,51 @@ class Resolver:
                 self.report((*path, *error["loc"]), *said(error, list(known) if len(error["loc"]) == 1 else ()))
             return None
 
-    def _filled(self, kind: str, spec: PartMapping, path: Path) -> tuple[Signature, Filled] | None:
+    def _filled(self, kind: str, spec: PartMapping, path: Path) -> tuple[Declaration[Any], Filled] | None:
         try:
-            signature = self.registry.signature(kind, spec.name)
+            declared = declaration(self.registry, kind, spec.name)
+        except SpecErrors as error:
+            self.problems.extend(error.problems)
+            return None
         except UnknownName as error:
             self.report((*path, "name"), error.what, error.hint)
             return None
-        except (ImportError, AttributeError, ValueError, SyntaxError, OSError) as error:
+        except (ImportError, ValueError, SyntaxError, OSError) as error:
             self.report((*path, "name"), f"the {kind} {spec.name} cannot be read: {error}")
             return None
-        filled = fill(signature, spec.options, f"{kind} {spec.name}")
+        filled = fill(declared.options, spec.options, f"{kind} {spec.name}")
         for mistake in filled.mistakes:
-            at = self.suite.tree.nearest((*path, *mistake.path))
             if mistake.unknown:
                 owner = self.suite.tree.nearest(path)
                 self.problems.append(owner.problem(mistake.what, mistake.hint, key=str(mistake.path[0])))
             else:
-                self.problems.append(at.problem(mistake.what, mistake.hint))
-        return None if filled.mistakes else (signature, filled)
+                self.report((*path, *mistake.path), mistake.what, mistake.hint)
+        return None if filled.mistakes else (declared, filled)
 
-    def _made(self, kind: str, spec: PartMapping, signature: Signature, filled: Filled, path: Path) -> PartRef | None:
-        """The reference; tasks and data sets are made to learn what stands behind them."""
+    def _made(
+        self, kind: str, spec: PartMapping, declared: Declaration[Any], filled: Filled, path: Path
+    ) -> PartRef | None:
+        """The reference, with the digest of what stands behind it: a data set's images, a part's weights."""
         files = {option: self._absolute(given, (*path, option)) for option, given in filled.files.items()}
-        ref = PartRef(name=spec.name, version=signature.version, options=filled.values, files=files)
+        ref = PartRef(name=spec.name, version=declared.version, options=filled.values, files=files)
         given = {option: _arguments(value) for option, value in ref.arguments.items()}
         try:
             if kind == "task":
-                behind = self.registry.load(kind, spec.name)(**given).degradation
-                of = behind and self._degradation(behind, path)
-                return None if behind and of is None else ref.model_copy(update={"of": of})
+                return self._task(ref, declared.traits, path)
             if kind == "dataset":
                 return self._dataset(ref, self.registry.load(kind, spec.name)(**given))
-            if signature.needs_weights:
-                files = self.registry.load(kind, spec.name).weights(**given)
-                return ref.model_copy(update={"digest": weights_digest(files)})
+            needed = needed_files(declared.traits, given, f"{kind} {spec.name}")
         except LOAD_ERRORS as error:
             what, hint = (error.what, error.hint) if isinstance(error, HarnessError) else (str(error), "")
             self.report(path, f"the {kind} {spec.name} cannot be made: {what}", hint)
             return None
-        return ref
+        return ref.model_copy(update={"digest": weights_digest(needed)}) if needed else ref
+
+    def _task(self, ref: PartRef, traits: TaskTraits, path: Path) -> PartRef | None:
+        """A task with its degradation, whose options are the task's where the task has them."""
+        settings = {"name": traits.degradation, **traits.settings, **ref.options}
+        behind = self.part("degradation", PartMapping.model_validate(settings), path)
+        return ref.model_copy(update={"derived_from": behind}) if behind else None
 
     def _absolute(self, file: str, path: Path) -> str:
         """A path of the suite, which is relative to the file that holds it."""
@@ -222,10 +230,6 @@ class Resolver:
     def _folder(self, path: Path) -> str:
         """Where the file lies that holds a node; the working directory for `--set`."""
         return os.path.dirname(os.path.abspath(self.suite.tree.nearest(path).place.file))
-
-    def _degradation(self, behind: PartRef, path: Path) -> PartRef | None:
-        spec = PartMapping.model_validate({"name": behind.name, **behind.options})
-        return self.part("degradation", spec, path)
 
     def _dataset(self, ref: PartRef, dataset: Dataset) -> PartRef:
         """Missing files leave the digest out: planning blocks the cell and says how to get them."""
@@ -242,23 +246,8 @@ def _arguments(value: Any) -> Any:
     return tuple(map(_arguments, value)) if isinstance(value, list) else value
 
 
-def weights_digest(files: Sequence[WeightFile]) -> str | None:
-    """Digest of weight files: the known or the found SHA-256, of several their digest; None when one is missing."""
-    found = [file.sha256 or _sha256_of(file.path) for file in files]
-    if not found or None in found:
-        return None
-    return found[0] if len(found) == 1 else digest(found, 64)
-
-
 def _sha256_of(path: str) -> str | None:
     try:
-        status = os.stat(path)
+        return known_sha256(path)
     except OSError:
         return None
-    return _file_sha256(path, status.st_size, status.st_mtime_ns)
-
-
-@cache
-def _file_sha256(path: str, size: int, changed: int) -> str:
-    """Hashed once a process, unless it changes."""
-    return file_sha256(path)

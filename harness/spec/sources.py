@@ -46,6 +46,23 @@ def read_tree(path: Path) -> tuple[Node | None, list[Problem]]:
 
 
 def _read(shown: Path, path: Path, above: tuple[Path, ...]) -> tuple[Node | None, list[Problem]]:
+    """`shown`: how messages call the file; `above`: the files that include it."""
+    tree, problems = _read_alone(shown, path)
+    if tree is None:
+        return None, problems
+    included = tree.mapping.pop("include", None)
+    tree.keys.pop("include", None)
+    below: Node | None = None
+    for item in _texts(included, "include", problems):
+        other, more = _read_included(item, shown, path, above)
+        problems += more
+        if other is not None:
+            below = merged(below, other, ()) if below else other
+    return (merged(below, tree, ()) if below else tree), problems
+
+
+def _read_alone(shown: Path, path: Path) -> tuple[Node | None, list[Problem]]:
+    """One file without what it includes; None when it holds no mapping."""
     origin = Place(str(shown))
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -57,23 +74,19 @@ def _read(shown: Path, path: Path, above: tuple[Path, ...]) -> tuple[Node | None
     if _not_a_suite(tree, origin, problems):
         return None, problems
     assert tree is not None
-    assert isinstance(tree.content, dict)
     _absolute_plugins(tree, path.parent, problems)
-    included = tree.content.pop("include", None)
-    tree.keys.pop("include", None)
-    below: Node | None = None
-    for item in _texts(included, "include", problems):
-        target = path.parent / str(item.content)
-        if target.resolve() in (known.resolve() for known in (*above, path)):
-            problems.append(item.place.problem(("include",), f"{item.content} includes itself"))
-        elif not target.is_file():
-            problems.append(item.place.problem(("include",), f"no such file: {item.content}", _near_file(target)))
-        else:
-            other, more = _read(shown.parent / str(item.content), target, (*above, path))
-            problems += more
-            if other is not None:
-                below = merged(below, other, ()) if below else other
-    return (merged(below, tree, ()) if below else tree), problems
+    return tree, problems
+
+
+def _read_included(item: Node, shown: Path, path: Path, above: tuple[Path, ...]) -> tuple[Node | None, list[Problem]]:
+    """A file that another one, at `path`, includes by its name relative to itself."""
+    name = str(item.content)
+    target = path.parent / name
+    if target.resolve() in (known.resolve() for known in (*above, path)):
+        return None, [item.place.problem(("include",), f"{name} includes itself")]
+    if not target.is_file():
+        return None, [item.place.problem(("include",), f"no such file: {name}", _near_file(target))]
+    return _read(shown.parent / name, target, (*above, path))
 
 
 def _not_a_suite(tree: Node | None, origin: Place, problems: list[Problem]) -> bool:
@@ -100,8 +113,7 @@ def _texts(node: Node | None, key: str, problems: list[Problem]) -> list[Node]:
 
 def _absolute_plugins(tree: Node, folder: Path, problems: list[Problem]) -> None:
     """Plug-ins stand relative to the file that names them. Those that are missing are reported and left out."""
-    assert isinstance(tree.content, dict)
-    plugins = tree.content.get("plugins")
+    plugins = tree.mapping.get("plugins")
     if plugins is None:
         return
     found: list[Node] = []
@@ -112,7 +124,7 @@ def _absolute_plugins(tree: Node, folder: Path, problems: list[Problem]) -> None
         else:
             what = "no such file" if path.suffix == ".py" else "a plug-in is a .py file"
             problems.append(item.place.problem(("plugins",), f"{what}: {item.content}", _near_file(path)))
-    tree.content["plugins"] = Node(list(found), plugins.place)
+    tree.mapping["plugins"] = Node(list(found), plugins.place)
 
 
 def _near_file(path: Path) -> str:

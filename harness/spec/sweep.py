@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from harness.core.errors import Problem
+from harness.core.identity import canonical_json
 from harness.core.yaml import Path
-from harness.spec.schema import AXES, Block, Exclude, PartMapping, RecipeMapping, SuiteFile, VariantMapping
+from harness.recipes.mapping import PartMapping, RecipeMapping
+from harness.spec.schema import AXES, Block, Exclude, SuiteFile, VariantMapping
 
 Value = PartMapping | VariantMapping | RecipeMapping
 
@@ -25,7 +27,7 @@ class Choice:
 
 
 Group = list[dict[str, Choice]]
-"""Axes that go together, e.g. one axis of the matrix, or all that are zipped: their choices, one dict a step."""
+"""Axes that go together, e.g. one axis of the matrix, or all that are zipped: their choices, one dict per step."""
 
 
 @dataclass(frozen=True)
@@ -38,71 +40,80 @@ class Combination:
 
 def combinations(suite: SuiteFile, index: int, problems: list[Problem]) -> list[Combination]:
     """All combinations of block `index`, in the file's order. Mistakes are added to `problems`."""
-    block = suite.blocks[index]
-    groups = _groups(suite, block, ("blocks", index), problems)
+    block, path = suite.blocks[index], ("blocks", index)
     seeds = block.seeds or suite.defaults.seeds or (0,)
-    rules = [_Rule(rule, ("blocks", index, "exclude", number)) for number, rule in enumerate(block.exclude)]
-    kept = []
-    for steps in product(*groups):
-        choices = {axis: choice for step in steps for axis, choice in step.items()}
-        excluded = {seed for rule in rules for seed in seeds if rule.matches(choices, seed)}
-        left = tuple(seed for seed in seeds if seed not in excluded)
-        if left:
-            kept.append(Combination(choices, left))
-    if suite.is_whole(suite.tree.nearest(("blocks", index)).path):
+    rules = [_Rule(rule, (*path, "exclude", number)) for number, rule in enumerate(block.exclude)]
+    every = [
+        {axis: choice for step in steps for axis, choice in step.items()}
+        for steps in product(*_groups(suite, block, path, problems))
+    ]
+    kept = [Combination(choices, left) for choices in every if (left := _left(seeds, choices, rules))]
+    if suite.is_whole(path):
         for rule in rules:
             if not rule.used:
-                problems.append(_problem(suite, rule.path, "this rule excludes nothing", "compare it with the axes"))
+                problems.append(suite.problem(rule.path, "this rule excludes nothing", rule.hint(every, seeds)))
         if rules and not kept:
-            problems.append(_problem(suite, ("blocks", index, "exclude"), "these rules leave no cell of the block"))
+            problems.append(suite.problem((*path, "exclude"), "these rules leave no cell of the block"))
     return kept
+
+
+def _left(seeds: tuple[int, ...], choices: Mapping[str, Choice], rules: list[_Rule]) -> tuple[int, ...]:
+    """The seeds that no rule excludes. Every rule is asked about every seed, so that each learns whether it is used."""
+    excluded = {seed for rule in rules for seed in seeds if rule.matches(choices, seed)}
+    return tuple(seed for seed in seeds if seed not in excluded)
 
 
 def _groups(suite: SuiteFile, block: Block, path: Path, problems: list[Problem]) -> list[Group]:
     """The block's axes in the order of AXES; zipped ones stand where the first of them belongs."""
     zipped = _zipped(suite, block, path, problems)
-    named = set(zipped[0]) if zipped else set()
-    groups: list[Group] = [zipped] if zipped else []
+    groups = [zipped] if zipped else []
     for axis in AXES:
-        values = getattr(block.matrix, axis) if block.matrix else None
-        if values is not None:
-            if axis in named:
-                problems.append(
-                    _problem(suite, (*path, "matrix", axis), f"{axis} is in `zip`, too", "keep one of them")
-                )
-                continue
-            named.add(axis)
-            groups.append([{axis: Choice(value, (*path, "matrix", axis, i))} for i, value in enumerate(values)])
-        if axis == "recipe":  # a block's recipe is laid below the axis, not in its place
+        in_zip = bool(zipped) and axis in zipped[0]
+        multiplied = _multiplied(block, axis, path)
+        one = _one(suite, block, axis, path)
+        if in_zip and multiplied:
+            problems.append(suite.problem((*path, "matrix", axis), f"{axis} is in `zip`, too", "keep one of them"))
+        if (in_zip or multiplied) and one is not None and one.path[0] == path[0]:
+            what = f"{axis} is given by the block and by its axes"
+            problems.append(suite.problem(one.path, what, "keep one of them"))
+        if in_zip:
             continue
-        for owner, where in ((block, path), (suite.defaults, ("defaults",))):
-            value = getattr(owner, axis)
-            if value is None:
-                continue
-            if axis not in named:
-                groups.append([{axis: Choice(value, (*where, axis))}])
-                named.add(axis)
-            elif owner is block:
-                what = f"{axis} is given by the block and by its axes"
-                problems.append(_problem(suite, (*where, axis), what, "keep one of them"))
-            break
+        if multiplied:
+            groups.append(multiplied)
+        elif one is not None:
+            groups.append([{axis: one}])
     return sorted(groups, key=lambda group: min(AXES.index(axis) for axis in group[0]))
 
 
+def _multiplied(block: Block, axis: str, path: Path) -> Group:
+    """The values of an axis of the matrix; none when the matrix does not have it."""
+    values = getattr(block.matrix, axis) if block.matrix else None
+    return [{axis: Choice(value, (*path, "matrix", axis, i))} for i, value in enumerate(values or ())]
+
+
+def _one(suite: SuiteFile, block: Block, axis: str, path: Path) -> Choice | None:
+    """The value that the block itself gives for an axis, else the suite's default; None when neither does.
+
+    A recipe is no such value: it is laid below the axis and not in its place.
+    """
+    for owner, at in ((block, path), (suite.defaults, ("defaults",))):
+        value = getattr(owner, axis)
+        if value is not None and axis != "recipe":
+            return Choice(value, (*at, axis))
+    return None
+
+
 def _zipped(suite: SuiteFile, block: Block, path: Path, problems: list[Problem]) -> Group:
+    """The zipped axes step by step, as many steps as the shortest has."""
     axes = {axis: getattr(block.zip, axis) for axis in AXES if block.zip and getattr(block.zip, axis) is not None}
     lengths = {axis: len(values) for axis, values in axes.items()}
-    if len(set(lengths.values())) > 1 and suite.is_whole(suite.tree.nearest((*path, "zip")).path):
+    if len(set(lengths.values())) > 1 and suite.is_whole((*path, "zip")):
         sizes = ", ".join(f"{axis} {length}" for axis, length in lengths.items())
-        problems.append(_problem(suite, (*path, "zip"), f"zipped axes differ in length: {sizes}", "or use `matrix`"))
+        problems.append(suite.problem((*path, "zip"), f"zipped axes differ in length: {sizes}", "or use `matrix`"))
     return [
         {axis: Choice(values[i], (*path, "zip", axis, i)) for axis, values in axes.items()}
         for i in range(min(lengths.values(), default=0))
     ]
-
-
-def _problem(suite: SuiteFile, path: Path, what: str, hint: str = "") -> Problem:
-    return suite.tree.nearest(path).problem(what, hint)
 
 
 class _Rule:
@@ -115,14 +126,33 @@ class _Rule:
         self._patterns = {axis: getattr(rule, axis) for axis in AXES if getattr(rule, axis) is not None}
 
     def matches(self, choices: Mapping[str, Choice], seed: int) -> bool:
+        """Whether it excludes a combination with a seed. A rule without any key excludes nothing."""
         if not self._patterns and self._seeds is None:
             return False
         matched = (self._seeds is None or seed in self._seeds) and all(
-            axis in choices and _matches(pattern, _content(choices[axis].value))
-            for axis, pattern in self._patterns.items()
+            self._matches_axis(axis, choices) for axis in self._patterns
         )
         self.used = self.used or matched
         return matched
+
+    def _matches_axis(self, axis: str, choices: Mapping[str, Choice]) -> bool:
+        return axis in choices and _matches(self._patterns[axis], _content(choices[axis].value))
+
+    def hint(self, every: Sequence[Mapping[str, Choice]], seeds: Sequence[int]) -> str:
+        """Why the rule matches none of the combinations."""
+        if not self._patterns and self._seeds is None:
+            return "name what it excludes, as {task: NAME}"
+        for axis, pattern in self._patterns.items():
+            if not any(self._matches_axis(axis, choices) for choices in every):
+                contents = [_content(choices[axis].value) for choices in every if axis in choices]
+                if not contents:
+                    return f"{axis} is no axis of this block"
+                names = dict.fromkeys(content.get("label") or content.get("name") for content in contents)
+                given = "none of " + ", ".join(map(str, names)) if all(names) else f"no {axis} of this block"
+                return f"{axis} {_quoted(pattern)} matches {given}"
+        if self._seeds is not None and not set(self._seeds) & set(seeds):
+            return f"the seeds are {', '.join(map(str, seeds))}"
+        return "each of its keys matches something, but no combination has all of them"
 
 
 def _content(value: Value) -> dict[str, Any]:
@@ -132,6 +162,11 @@ def _content(value: Value) -> dict[str, Any]:
     if isinstance(value, VariantMapping):
         content["name"] = "+".join(part.name for part in (value.refiner, value.prior) if part) or "base"
     return {key: _content(item) if isinstance(item, BaseModel) else item for key, item in content.items()}  # type: ignore[arg-type]
+
+
+def _quoted(pattern: Any) -> str:
+    """A pattern as a suite writes it, on one line."""
+    return pattern if isinstance(pattern, str) else canonical_json(pattern)
 
 
 def _matches(pattern: Any, content: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What every backbone promises. Plug-in authors inherit the class in a test file and say how to make theirs.
+"""What every backbone promises. Plug-in authors inherit the class in a test file and say how to make their network.
 
 class TestMine(BackboneContract):
     def make(self):
@@ -11,86 +11,108 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from functools import cached_property
 from typing import Any, ClassVar
 
-import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.api.parts import Capabilities
-from harness.parts.taps import edited, tapped
+from harness.api.backbone import BackboneTraits, Capabilities
+from harness.parts.shared.taps import edited, tapped
 from harness.testing import checks
+from harness.testing.part import PartContract
 
 BATCH = 2
 SEED = 0
 
 
-class BackboneContract:
-    """Tests for pytest; make the network small, a CPU runs them."""
+class BackboneContract(PartContract):
+    """Images of the size that came in, for weights that a seed draws. Make the network small: a CPU runs the tests."""
 
+    kind = "backbone"
     half_tolerance: ClassVar[Mapping[str, float]] = {"bfloat16": 0.1, "float16": 0.02}
     """Largest relative error under autocast, against float32."""
 
     def make(self) -> Any:
-        """A fresh backbone, an nn.Module with `capabilities`."""
+        """A fresh backbone: an nn.Module with `capabilities`, of a class with `traits`."""
         raise NotImplementedError
 
     def images(self, can: Capabilities, *, extra: int = 0, seed: int = 0) -> Tensor:
-        """Inputs to try, B×C×H×W in [0, 1]; `extra` pixels more than a fitting size."""
-        side = checks.side_for(can.min_size, can.size_multiple)
+        """Inputs to try, B×C×H×W in [0, 1], whose sides are `extra` pixels longer than the network takes."""
+        side = can.fitting(32)
         return checks.images(BATCH, can.channels_in, side + extra, 2 * side + extra, seed=seed)
 
     def fresh(self) -> Any:
         """What `make` gives under the seed of these tests."""
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(SEED)
+        with checks.seeded(SEED):
             return self.make()
 
+    @cached_property
+    def part(self) -> Any:
+        return type(self.fresh())
+
     def stirred(self) -> Any:
+        """What `fresh` gives, with noise on every parameter."""
         network = self.fresh()
         checks.stir(network)
         return network
 
     def test_declares_what_it_can(self) -> None:
+        """Declares what it can with its options."""
         network = self.fresh()
-        assert isinstance(network, nn.Module)
+        assert isinstance(network, nn.Module), f"{self.part.__name__} is no nn.Module"
         can = network.capabilities
-        assert isinstance(can, Capabilities)
-        assert can.size_multiple >= 1
-        assert can.min_size >= 1
-        assert can.tile is None or can.tile % can.size_multiple == 0
-        assert can.stages >= 1
-        assert not (can.verified and can.reimplemented), "held to the authors' network, or without one"
-        assert can.licence, "say the licence of the network's code"
-        assert can.paper, "say where the network was published"
+        assert isinstance(can, Capabilities), f"`capabilities` is a {type(can).__name__}"
+        assert can.size_multiple >= 1, f"size_multiple = {can.size_multiple}"
+        assert can.min_size >= 1, f"min_size = {can.min_size}"
+        assert can.tile is None or can.tile % can.size_multiple == 0, f"a tile of {can.tile} does not fit the network"
+        assert can.restorations >= 1, f"restorations = {can.restorations}"
+
+    def test_declares_its_traits(self) -> None:
+        """Declares traits of its own, and has what they say."""
+        super().test_declares_its_traits()
+        network = self.fresh()
+        traits, can = self.part.traits, network.capabilities
+        assert isinstance(traits, BackboneTraits)
+        assert traits.taps == bool(can.taps), "`taps` in the traits and in the capabilities differ"
+        assert traits.decoder == bool(can.decoder), "`decoder` in the traits and in the capabilities differ"
+        assert traits.outputs == hasattr(network, "outputs"), "`outputs` in the traits says whether there is the method"
+        assert not (traits.verified and traits.reimplemented), "held to the authors' network, or without one"
+        assert traits.licence, "say the licence of the network's code"
+        assert traits.paper, "say where the network was published"
+        for name in (name for stage in traits.stages for name in stage.trains):
+            assert isinstance(network.get_submodule(name), nn.Module), f"no module {name!r} to train"
 
     def test_keeps_the_size(self) -> None:
         network = self.stirred()
         lq = self.images(network.capabilities)
         with checks.evaluated(network):
             restored = network(lq)
-        assert restored.shape == (BATCH, network.capabilities.channels_out, *lq.shape[-2:])
-        assert restored.dtype == lq.dtype
-        assert restored.isfinite().all()
+        wanted = (BATCH, network.capabilities.channels_out, *lq.shape[-2:])
+        assert restored.shape == wanted, f"{checks.told(lq)} becomes {checks.told(restored)}"
+        assert restored.dtype == lq.dtype, f"{checks.told(lq)} becomes {checks.told(restored)}"
+        assert restored.isfinite().all(), "some values are not finite"
 
     def test_smallest_size_works(self) -> None:
         network = self.stirred()
         can = network.capabilities
-        side = checks.side_for(can.min_size, can.size_multiple, at_least=1)
+        side = can.fitting(1)
         with checks.evaluated(network):
-            assert network(checks.images(1, can.channels_in, side, side)).isfinite().all()
+            restored = network(checks.images(1, can.channels_in, side, side))
+        assert restored.isfinite().all(), f"some values are not finite at {side}×{side} pixels"
 
     def test_odd_sizes_work_once_padded(self) -> None:
         network = self.stirred()
         lq = checks.pad_to(self.images(network.capabilities, extra=3), network.capabilities.size_multiple)
         with checks.evaluated(network):
-            assert network(lq).shape[-2:] == lq.shape[-2:]
+            restored = network(lq)
+        assert restored.shape[-2:] == lq.shape[-2:], f"{checks.told(lq)} becomes {checks.told(restored)}"
 
     def test_gradient_reaches_every_parameter(self) -> None:
         network = self.stirred()
         lq = self.images(network.capabilities)
-        made = getattr(network, "outputs", network)
-        lost = checks.without_gradient(network, lambda: checks.total(made(lq)))
+        train = network.outputs if self.part.traits.outputs else network
+        lost = checks.without_gradient(network, lambda: checks.total(train(lq)))
         assert not lost, f"no gradient for {lost}"
 
     def test_image_does_not_depend_on_its_batch(self) -> None:
@@ -105,7 +127,7 @@ class BackboneContract:
         other.load_state_dict(network.state_dict(), strict=True)
         lq = self.images(network.capabilities)
         with checks.evaluated(network), checks.evaluated(other):
-            assert torch.equal(network(lq), other(lq))
+            assert torch.equal(network(lq), other(lq)), "another network with its state gives another image"
 
     def test_weights_come_from_the_seed(self) -> None:
         assert checks.same_twice(self.make), "draw weights from PyTorch's global CPU generator only"
@@ -113,46 +135,48 @@ class BackboneContract:
     def test_half_precision_is_near_where_declared(self) -> None:
         network = self.fresh()
         can = network.capabilities
-        # One small image: a CPU without half-precision units takes its time.
-        side = checks.side_for(can.min_size, can.size_multiple, at_least=16)
+        # One small image: a CPU without half-precision units is slow.
+        side = can.fitting(16)
         lq = checks.images(1, can.channels_in, side, side)
         with checks.evaluated(network):
             expected = network(lq)
-            for name in can.half:
+            for name in self.part.traits.half:
                 with torch.autocast("cpu", getattr(torch, name)):
                     restored = network(lq)
                 checks.assert_close(restored, expected, f"{name} autocast", tolerance=self.half_tolerance[name])
 
-    @pytest.mark.slow
     def test_compiles_and_exports_where_declared(self) -> None:
-        """One graph, without a break; the compiler behind it is not what is tried here."""
-        network = self.stirred()
-        can, lq = network.capabilities, self.images(network.capabilities)
+        """One graph, without a break; what a compiler makes of the graph is not tested."""
+        network, traits = self.stirred(), self.part.traits
+        lq = self.images(network.capabilities)
         with checks.evaluated(network), torch.no_grad():
             expected = network(lq)
-            if can.compiles:
+            if traits.compiles:
                 torch._dynamo.reset()
                 compiled = torch.compile(network, backend="eager", fullgraph=True)(lq)
                 checks.assert_close(compiled, expected, "compiled", tolerance=1e-4)
-            if can.exports:
+            if traits.exports:
                 exported = torch.export.export(network, (lq,)).module()(lq)
                 checks.assert_close(exported, expected, "exported", tolerance=1e-4)
 
     def test_outputs_say_what_the_result_is_made_of(self) -> None:
-        """In place of `forward` in training: the same result, and as many stages as declared."""
+        """In place of `forward` in training: the same result, and as many restorations as declared."""
         network = self.stirred()
         can = network.capabilities
-        if not hasattr(network, "outputs"):
-            assert can.stages == 1
+        if not self.part.traits.outputs:
+            assert can.restorations == 1, f"restorations = {can.restorations}, and outputs=False in the traits"
             return
         lq = self.images(can)
         with checks.evaluated(network):
-            made = network.outputs(lq)
-            checks.assert_close(made["restored"], network(lq), "outputs and forward", tolerance=1e-6)
-        stages = made.get("stages", (made["restored"],))
-        assert len(stages) == can.stages
-        assert torch.equal(stages[0], made["restored"])
-        assert all(stage.shape == made["restored"].shape for stage in stages)
+            outputs = network.outputs(lq)
+            checks.assert_close(outputs["restored"], network(lq), "outputs and forward", tolerance=1e-6)
+        restorations = outputs.get("restorations", (outputs["restored"],))
+        assert len(restorations) == can.restorations, (
+            f"{len(restorations)} restorations, and {can.restorations} declared"
+        )
+        assert torch.equal(restorations[0], outputs["restored"]), "the first restoration is not the result"
+        shapes = {checks.told(restoration) for restoration in restorations}
+        assert len(shapes) == 1, f"restorations of several sizes: {', '.join(sorted(shapes))}"
 
     def test_decoder_features_can_be_edited(self) -> None:
         network = self.stirred()

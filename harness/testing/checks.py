@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from harness.api.backbone import Capabilities
+
 
 def images(batch: int, channels: int, height: int, width: int, *, seed: int = 0) -> Tensor:
     """Smooth random images in [0, 1], B×C×H×W: noise at an eighth of the size, enlarged, plus a little fine noise."""
@@ -31,8 +33,13 @@ def pad_to(image_BCHW: Tensor, multiple: int) -> Tensor:
 
 
 def side_for(minimum: int, multiple: int, at_least: int = 32) -> int:
-    """The smallest side that suits the network and is at least `at_least`."""
-    return -(-max(minimum, at_least) // multiple) * multiple
+    """The smallest side, in pixels, that is at least `minimum` and `at_least` and a multiple of `multiple`."""
+    return Capabilities(min_size=minimum, size_multiple=multiple).fitting(at_least)
+
+
+def told(x: Tensor) -> str:
+    """A tensor as messages name it: sides and type."""
+    return f"{'×'.join(map(str, x.shape)) or 'one number'} {str(x.dtype).removeprefix('torch.')}"
 
 
 def assert_close(actual: Tensor, expected: Tensor, what: str, *, tolerance: float) -> None:
@@ -73,21 +80,28 @@ def evaluated(module: nn.Module) -> Iterator[nn.Module]:
         module.train(training)
 
 
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Inside, torch's generator of the CPU stands at the seed; its state comes back at the end."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
 def same_twice(make: Callable[[], nn.Module]) -> bool:
     """Whether the constructor draws its weights from PyTorch's CPU generator alone."""
     states = []
     for _ in range(2):
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(5)
+        with seeded(5):
             states.append(make().state_dict())
     return states[0].keys() == states[1].keys() and all(
         torch.equal(states[0][key], states[1][key]) for key in states[0]
     )
 
 
-def total(made: Any) -> Tensor:
+def total(outputs: Any) -> Tensor:
     """The mean square of every tensor in mappings, lists and tuples, added up."""
-    if isinstance(made, Tensor):
-        return made.square().mean()
-    items = made.values() if isinstance(made, Mapping) else made
+    if isinstance(outputs, Tensor):
+        return outputs.square().mean()
+    items = outputs.values() if isinstance(outputs, Mapping) else outputs
     return torch.stack([total(item) for item in items]).sum()

@@ -1,128 +1,256 @@
-"""What every refiner promises. Inherit the class in a test file and say how to make yours for a prior width.
+"""What every refiner promises. Inherit the class in a test file and say how to make yours.
 
 class TestMine(RefinerContract):
-    def make(self, prior_dim):
-        return Mine(prior_dim, width=8)
+    def make(self, prior_dim, channels=None):
+        return Mine(prior_dim, channels, width=8)
+
+`channels` is for refiners that sit on features. One that cannot sit on images gives it a default of its own, such as
+`channels=(8, 4, 4)`; one that can sit on images alone leaves it out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from harness.api.reference import Placement
+from harness.api.refiner import RefinerTraits
 from harness.testing import checks
+from harness.testing.part import PartContract
 
 BATCH = 2
+PRIOR_DIM = 36
+
+SCALES = {"image": (1,), "tap": (4,), "decoder": (4, 2, 1)}
+"""Sides of the image divided by those of each map that is refined."""
 
 
-class RefinerContract:
-    """Tests for pytest; they try several prior widths."""
+@dataclass(frozen=True)
+class Given:
+    """What a refiner is called with; the rows of every tensor are images."""
 
-    prior_dims = (1, 36, 512)
+    placement: Placement
+    lq_BCHW: Tensor
+    prior_BD: Tensor | None
+    maps: tuple[Tensor, ...]
+    """What it refines: Î (beyond [0, 1] in places), the map of the deepest tap, or all decoder features."""
+
+    def row(self, n: int) -> Given:
+        """The same for one of the images."""
+        prior = None if self.prior_BD is None else self.prior_BD[n : n + 1]
+        return Given(self.placement, self.lq_BCHW[n : n + 1], prior, tuple(x[n : n + 1] for x in self.maps))
+
+    def with_prior(self, prior_BD: Tensor | None) -> Given:
+        return Given(self.placement, self.lq_BCHW, prior_BD, self.maps)
+
+
+class RefinerContract(PartContract):
+    """Refined images and maps of the size that came in, on every placement that the traits name."""
+
+    kind = "refiner"
+    prior_dims = (1, PRIOR_DIM, 512)
+    tap_channels = 10
+    decoder_channels = (8, 4, 4)
+    """Of decoder features at 1/4, 1/2 and the full size of the image."""
     bf16_tolerance = 0.1
     """Largest relative error under bfloat16 autocast, against float32."""
 
-    def make(self, prior_dim: int) -> Any:
-        """A fresh refiner, an nn.Module with `size_multiple`. One that declares `needs_prior = False` has no width."""
+    def make(self, prior_dim: int, channels: Any = None) -> Any:
+        """A fresh refiner, an nn.Module. One that needs no prior leaves `prior_dim` out.
+
+        `channels`, on features: those of the deepest tap, or a tuple for all decoder features, coarse to fine.
+        """
         raise NotImplementedError
 
-    def inputs(
-        self, refiner: Any, prior_dim: int, *, sides: tuple[int, int] = (32, 48)
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """I_d, Î (beyond [0, 1] in places) and unit prior vectors."""
-        height, width = (checks.side_for(1, refiner.size_multiple, side) for side in sides)
-        lq = checks.images(BATCH, 3, height, width)
-        initial = 1.2 * checks.images(BATCH, 3, height, width, seed=1) - 0.1
-        return lq, initial, checks.unit_rows(BATCH, prior_dim)
+    @cached_property
+    def part(self) -> Any:
+        return type(self.make(PRIOR_DIM))
 
-    def stirred(self, prior_dim: int = 36) -> Any:
-        refiner = self.make(prior_dim)
+    @property
+    def traits(self) -> RefinerTraits:
+        found: RefinerTraits = self.part.traits
+        return found
+
+    @property
+    def positional(self) -> int:
+        """The prior's width where it needs a prior, and the channels of what it edits."""
+        return int(self.traits.needs_prior) + int("features" in self.traits.placements)
+
+    def fresh(self, placement: Placement, prior_dim: int = PRIOR_DIM) -> Any:
+        """What `make` gives for a placement."""
+        if placement == "image":
+            return self.make(prior_dim)
+        return self.make(prior_dim, self.tap_channels if self.traits.edits == "tap" else self.decoder_channels)
+
+    def stirred(self, placement: Placement, prior_dim: int = PRIOR_DIM) -> Any:
+        refiner = self.fresh(placement, prior_dim)
         checks.stir(refiner)
         return refiner
 
+    def each(self) -> Iterator[tuple[Any, Given]]:
+        """A stirred refiner and what to call it with, for each placement."""
+        for placement in self.traits.placements:
+            yield self.stirred(placement), self.given(placement)
+
+    def given(self, placement: Placement, prior_dim: int = PRIOR_DIM, *, sides: tuple[int, int] = (32, 48)) -> Given:
+        """Inputs of one placement. `sides` of the image are raised to the next that the refiner takes."""
+        traits = self.traits
+        height, width = (checks.side_for(1, traits.size_multiple, side) for side in sides)
+        prior = checks.unit_rows(BATCH, prior_dim) if traits.needs_prior else None
+        lq = checks.images(BATCH, 3, height, width)
+        if placement == "image":
+            return Given(placement, lq, prior, (1.2 * checks.images(BATCH, 3, height, width, seed=1) - 0.1,))
+        channels = (self.tap_channels,) if traits.edits == "tap" else self.decoder_channels
+        maps = tuple(
+            checks.images(BATCH, C, max(1, height // scale), max(1, width // scale), seed=C)
+            for C, scale in zip(channels, SCALES[traits.edits], strict=True)
+        )
+        return Given(placement, lq, prior, maps)
+
+    def test_declares_what_it_is(self) -> None:
+        refiner = self.make(PRIOR_DIM)
+        assert isinstance(refiner, nn.Module), f"{self.part.__name__} is no nn.Module"
+        assert isinstance(refiner.traits, RefinerTraits), "say traits = RefinerTraits(…)"
+        for name in (name for stage in refiner.traits.stages for name in stage.trains):
+            assert isinstance(refiner.get_submodule(name), nn.Module), f"no module {name!r} to train"
+
     def test_keeps_the_size_for_any_prior_width(self) -> None:
-        for prior_dim in self.prior_dims:
-            refiner = self.stirred(prior_dim)
-            lq, initial, prior = self.inputs(refiner, prior_dim)
-            with checks.evaluated(refiner):
-                refined = refiner(lq, initial, prior)
-            assert isinstance(refiner, nn.Module)
-            assert refined.shape == lq.shape
-            assert refined.isfinite().all()
+        for placement in self.traits.placements:
+            for prior_dim in self.prior_dims:
+                self._check_sizes(self.stirred(placement, prior_dim), self.given(placement, prior_dim))
 
     def test_smallest_size_works(self) -> None:
-        refiner = self.stirred()
-        with checks.evaluated(refiner):
-            assert refiner(*self.inputs(refiner, 36, sides=(1, 1))).isfinite().all()
+        for placement in self.traits.placements:
+            # On features: so small that the coarsest map is one position large.
+            sides = (1, 1) if placement == "image" else (4, 4)
+            self._check_sizes(self.stirred(placement), self.given(placement, sides=sides))
 
     def test_odd_sizes_work_once_padded(self) -> None:
-        refiner = self.stirred()
-        lq, initial, prior = (checks.images(BATCH, 3, 37, 29, seed=seed) for seed in (0, 1, 2))
-        lq, initial = (checks.pad_to(image, refiner.size_multiple) for image in (lq, initial))
-        prior = checks.unit_rows(BATCH, 36)
+        for placement in self.traits.placements:
+            given = self.given(placement, sides=(37, 29))
+            if placement == "image":
+                lq, initial = (checks.images(BATCH, 3, 37, 29, seed=seed) for seed in (0, 1))
+                lq, initial = (checks.pad_to(image, self.traits.size_multiple) for image in (lq, initial))
+                given = Given(placement, lq, given.prior_BD, (initial,))
+            self._check_sizes(self.stirred(placement), given)
+
+    def _check_sizes(self, refiner: nn.Module, given: Given) -> None:
         with checks.evaluated(refiner):
-            assert refiner(lq, initial, prior).shape == lq.shape
+            made = refined(refiner, given)
+        for x, before in zip(made, given.maps, strict=True):
+            assert x.shape == before.shape, f"on {given.placement} {checks.told(before)} becomes {checks.told(x)}"
+            assert x.isfinite().all(), f"some values are not finite on {given.placement}"
 
     def test_gradient_reaches_every_parameter(self) -> None:
-        refiner = self.stirred()
-        given = self.inputs(refiner, 36)
-        lost = checks.without_gradient(refiner, lambda: refiner(*given).square().mean())
-        assert not lost, f"no gradient for {lost}"
+        for refiner, given in self.each():
+            lost = checks.without_gradient(refiner, partial(_total, refiner, given))
+            assert not lost, f"no gradient on {given.placement} for {lost}"
 
     def test_gradient_reaches_the_initial_restoration(self) -> None:
-        refiner = self.stirred()
-        lq, initial, prior = self.inputs(refiner, 36)
-        initial.requires_grad_(True)
-        refiner(lq, initial, prior).square().mean().backward()
-        assert initial.grad is not None
-        assert initial.grad.isfinite().all()
-        assert initial.grad.any()
+        """Or, on features, every map."""
+        for refiner, given in self.each():
+            for x in given.maps:
+                x.requires_grad_(True)
+            _total(refiner, given).backward()
+            for x in given.maps:
+                assert x.grad is not None, f"no gradient on {given.placement}"
+                assert x.grad.isfinite().all(), f"some gradients are not finite on {given.placement}"
+                assert x.grad.any(), f"the gradient is zero everywhere on {given.placement}"
 
     def test_uses_the_prior(self) -> None:
         """Or, if it needs none, does without."""
-        refiner = self.stirred()
-        lq, initial, prior = self.inputs(refiner, 36)
-        if not getattr(refiner, "needs_prior", True):
+        for refiner, given in self.each():
             with checks.evaluated(refiner):
-                assert torch.equal(refiner(lq, initial, None), refiner(lq, initial, prior))
+                made = refined(refiner, given)
+                if given.prior_BD is None:
+                    other = refined(refiner, given.with_prior(checks.unit_rows(BATCH, PRIOR_DIM)))
+                    assert all(map(torch.equal, made, other)), "a prior vector that it does not need changes something"
+                else:
+                    other = refined(refiner, given.with_prior(-given.prior_BD))
+                    assert all(map(_differ, made, other)), "another prior vector changes nothing"
+
+    def test_edits_depend_on_the_knowledge_that_it_brings(self) -> None:
+        """An editor of decoder features that needs no prior has the degraded image to lead it."""
+        traits = self.traits
+        if "features" not in traits.placements or traits.edits == "tap" or traits.needs_prior:
             return
+        refiner, given = self.stirred("features"), self.given("features")
+        other = Given(given.placement, given.lq_BCHW.flip(-1), given.prior_BD, given.maps)
         with checks.evaluated(refiner):
-            change = (refiner(lq, initial, prior) - refiner(lq, initial, -prior)).abs().amax((1, 2, 3))
-        assert (change > 1e-6).all(), "another prior vector changes nothing"
+            assert all(map(_differ, refined(refiner, given), refined(refiner, other))), "another image, the same edits"
 
     def test_image_does_not_depend_on_its_batch(self) -> None:
-        refiner = self.stirred()
-        given = self.inputs(refiner, 36)
-        with checks.evaluated(refiner):
-            together = refiner(*given)
-            alone = torch.cat([refiner(*one) for one in zip(*(tensor.split(1) for tensor in given), strict=True)])
-        checks.assert_close(together, alone, "in a batch and alone", tolerance=1e-5)
+        for refiner, given in self.each():
+            with checks.evaluated(refiner):
+                together = refined(refiner, given)
+                alone = [refined(refiner, given.row(n)) for n in range(BATCH)]
+            for level, x in enumerate(together):
+                each = torch.cat([one[level] for one in alone])
+                checks.assert_close(x, each, f"in a batch and alone, on {given.placement}", tolerance=1e-5)
 
     def test_state_round_trip(self) -> None:
-        refiner, other = self.stirred(), self.make(36)
-        other.load_state_dict(refiner.state_dict(), strict=True)
-        given = self.inputs(refiner, 36)
-        with checks.evaluated(refiner), checks.evaluated(other):
-            assert torch.equal(refiner(*given), other(*given))
+        for refiner, given in self.each():
+            other = self.fresh(given.placement)
+            other.load_state_dict(refiner.state_dict(), strict=True)
+            with checks.evaluated(refiner), checks.evaluated(other):
+                same = all(map(torch.equal, refined(refiner, given), refined(other, given)))
+            assert same, f"another refiner with its state gives another result on {given.placement}"
 
     def test_weights_come_from_the_seed(self) -> None:
-        assert checks.same_twice(lambda: self.make(36)), "draw weights from PyTorch's global CPU generator only"
+        for placement in self.traits.placements:
+            same = checks.same_twice(partial(self.fresh, placement))
+            assert same, "draw weights from PyTorch's global CPU generator only"
+
+    def test_outputs_hold_what_the_call_gives(self) -> None:
+        if not self.traits.outputs or "image" not in self.traits.placements:
+            return
+        refiner, given = self.stirred("image"), self.given("image")
+        with checks.evaluated(refiner):
+            outputs = refiner.outputs(given.lq_BCHW, *given.maps, given.prior_BD)
+            same = torch.equal(outputs["restored"], *refined(refiner, given))
+        assert same, "`restored` of the outputs is not what the call gives"
 
     def test_starts_near_the_initial_restoration(self) -> None:
         """Fresh weights must not spoil a trained backbone: within 0.1 of Î, on average and inside [0, 1]."""
-        refiner = self.make(36)
-        lq, _, prior = self.inputs(refiner, 36)
-        initial = (lq + 0.1).clamp(0, 1)
+        if "image" not in self.traits.placements:
+            return
+        refiner, given = self.fresh("image"), self.given("image")
+        initial = (given.lq_BCHW + 0.1).clamp(0, 1)
         with checks.evaluated(refiner):
-            assert (refiner(lq, initial, prior) - initial).abs().mean() < 0.1
+            change = (refiner(given.lq_BCHW, initial, given.prior_BD) - initial).abs().mean()
+        assert change < 0.1, f"fresh weights change it by {change:.3f} on average"
 
     def test_bfloat16_autocast_is_near(self) -> None:
-        refiner = self.make(36)
-        given = self.inputs(refiner, 36)
-        with checks.evaluated(refiner):
-            expected = refiner(*given)
-            with torch.autocast("cpu", torch.bfloat16):
-                refined = refiner(*given)
-        checks.assert_close(refined, expected, "bfloat16 autocast", tolerance=self.bf16_tolerance)
+        for placement in self.traits.placements:
+            refiner, given = self.fresh(placement), self.given(placement)
+            with checks.evaluated(refiner):
+                expected = refined(refiner, given)
+                with torch.autocast("cpu", torch.bfloat16):
+                    made = refined(refiner, given)
+            for x, y in zip(made, expected, strict=True):
+                checks.assert_close(x, y, f"bfloat16 autocast on {placement}", tolerance=self.bf16_tolerance)
+
+
+def refined(refiner: Any, given: Given) -> list[Tensor]:
+    """The maps, as the refiner leaves them."""
+    if given.placement == "image":
+        return [refiner(given.lq_BCHW, *given.maps, given.prior_BD)]
+    if refiner.traits.edits == "tap":
+        return [refiner.edit(x, given.prior_BD) for x in given.maps]
+    truth = given.lq_BCHW if refiner.training and refiner.traits.reads_truth is not None else None
+    edits, _ = refiner.edits(given.lq_BCHW, given.prior_BD, truth)
+    return [edit(x) for edit, x in zip(edits, given.maps, strict=True)]
+
+
+def _total(refiner: Any, given: Given) -> Tensor:
+    return checks.total(refined(refiner, given))
+
+
+def _differ(one: Tensor, other: Tensor) -> bool:
+    """Whether every image's map changed."""
+    return bool(((one - other).abs().amax((1, 2, 3)) > 1e-6).all())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from harness.api.parts import Tracker
+from harness.api.running import Tracker
 
 
 class Background:

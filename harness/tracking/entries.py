@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from harness.cells.cell import Cell
 from harness.core.identity import canonical_json, digest
 from harness.records.model import RunRecord
-from harness.spec.cell import Cell
 
 if TYPE_CHECKING:
     import pyarrow

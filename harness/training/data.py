@@ -16,13 +16,14 @@ from itertools import count, islice
 import numpy as np
 import torch
 
-from harness.api.parts import Batch, Reads
+from harness.api.batch import Batch
+from harness.api.loss import Reads
 from harness.api.reference import ORIENTATIONS, Augment
 from harness.core.errors import DataError, HarnessError
 from harness.core.identity import seed as named_seed
-from harness.tasks.features import FeatureRows
-from harness.tasks.orientation import orient
-from harness.tasks.shards import RawSample, ShardSet, to_float
+from harness.data.features import FeatureRows
+from harness.data.orientation import orient
+from harness.data.shards import RawSample, ShardSet, to_float
 from harness.training.prefetch import Prefetch
 
 SHUFFLE_SAMPLES = 4096

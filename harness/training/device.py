@@ -33,6 +33,6 @@ def start_accelerator(precision: Literal["fp32", "bf16", "fp16"], *, gpus: int |
     if isinstance(gpus, int) and gpus > 1 and accelerator.num_processes != gpus:
         raise HarnessError(
             f"the job asks for {gpus} GPUs and runs in {accelerator.num_processes} process",
-            hint="set run.gpus to 1, or start the job under a launcher with one process a GPU",
+            hint="set run.gpus to 1, or start the job under a launcher with one process per GPU",
         )
     return accelerator

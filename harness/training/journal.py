@@ -24,12 +24,15 @@ class Journal:
     layout: Layout
     cell_id: str
     job_id: str
+    kind: str
+    """What the job does: `train` or `evaluate`."""
     writes: bool = True
 
     def write(self, event: str, **fields: Any) -> None:
         """Adds a line: `start`, `step`, `checkpoint`, `warning` or `end`, with the time in UTC."""
         if self.writes:
-            line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "job": self.job_id, "event": event}
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            line = {"time": now, "job": self.job_id, "kind": self.kind, "event": event}
             append_event(self.layout, self.cell_id, line | fields)
 
     def rewind(self, step: int) -> None:

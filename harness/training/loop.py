@@ -18,12 +18,13 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import nn
 
-from harness.api.parts import Reads
+from harness.api.loss import Reads
+from harness.cells.cell import Cell
+from harness.cells.suite import Run
 from harness.core.identity import seed
 from harness.core.paths import Layout
 from harness.core.registry import Registry
-from harness.spec.cell import Cell
-from harness.spec.resolved import Run
+from harness.models.assemble import RestorationModel
 from harness.training.checkpoint import (
     Found,
     find_checkpoint,
@@ -35,7 +36,7 @@ from harness.training.checkpoint import (
 from harness.training.data import TrainLoader
 from harness.training.journal import Journal, LossCurve, not_finite
 from harness.training.optim import set_learning_rate
-from harness.training.stages import Part, choose_learning, spans
+from harness.training.stages import Part, spans
 from harness.training.step import EncodeLive
 
 OpenLoader = Callable[[int, int, Collection[Reads]], TrainLoader]
@@ -48,18 +49,18 @@ class Progress:
 
     step: int = 0
     position: int = 0
-    """In the sample stream of the stage that `step` lies in; every stage has a stream of its own."""
+    """In the sample stream of the recipe's stage that `step` lies in; every such stage has a stream of its own."""
     seconds: float = 0.0
     final_loss: float = math.nan
     processes: int = 1
-    """That share every batch."""
+    """Over which every batch is spread."""
     pending: tuple[float, int] = (0.0, 0)
-    """This rank's loss, summed over steps that no line of the loss curve has yet, and their number."""
+    """This rank's loss, summed over the steps that no line of the loss curve has yet, and their number."""
 
 
 def train(
     cell: Cell,
-    model: nn.Module,
+    model: RestorationModel,
     open_loader: OpenLoader,
     accelerator: Accelerator,
     *,
@@ -78,7 +79,7 @@ def train(
     recipe = cell.recipe
     torch.manual_seed(seed("train", cell.id, accelerator.process_index))
     model.to(accelerator.device).train()
-    learnable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     found = _newest(cell, layout, journal)
     if found is not None:
         load_model(found, model)
@@ -87,18 +88,17 @@ def train(
     curve = LossCurve(journal, accelerator, pending=progress.pending)
     began = time.perf_counter() - progress.seconds
     part: Part | None = None
-    for span in spans(recipe):
+    for span in spans(cell):
         if span.last <= progress.step:
             continue
-        choose_learning(model, learnable, span.stage.learns)
-        part = Part.after(part, span, cell, model, registry, accelerator)
+        part = Part.after(part, span, cell, model, trainable, registry, accelerator)
         if found is not None:
             part.load(found.state, found.step, accelerator)
             found = None
-        stepper = part.stepper(cell, accelerator, encode_live, gives_truth=getattr(model, "reads_truth", False))
+        stepper = part.stepper(cell, accelerator, encode_live, gives_truth=model.reads_truth)
         reads: frozenset[Reads] = part.objective.reads
         reads |= {"pair"} if stepper.gives_truth else set()
-        loader = open_loader(span.number, progress.position if progress.step > span.first else 0, reads)
+        loader = open_loader(span.number, progress.position if progress.step > span.streamed else 0, reads)
         with closing(iter(loader)) as batches:
             for step, batch in zip(range(progress.step + 1, span.last + 1), batches, strict=False):
                 lr = span.learning_rate(step)
@@ -113,12 +113,12 @@ def train(
                     if step < recipe.steps:
                         _save(layout, cell, model, part, progress, accelerator)
                         journal.write("checkpoint", step=step)
-        progress.step = span.last
+        progress.step, progress.position = span.last, loader.position
     return progress
 
 
 def _check_weights(model: nn.Module, step: int) -> None:
-    """A finite loss may still have made infinite gradients: what is saved is looked at itself."""
+    """A finite loss may still have infinite gradients, so the weights to be saved are looked at themselves."""
     if not all(bool(torch.isfinite(value).all()) for value in model.state_dict().values()):
         raise not_finite("a weight", step)
 

@@ -5,19 +5,23 @@ Shape letters: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import recursively_apply
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from harness.api.parts import Adversary, Loss, Reads, Restored, View, ViewLoss
+from harness.api.batch import Restored
+from harness.api.declaration import declaration
+from harness.api.loss import Adversary, InputsLoss, Loss, LossInputs, LossTraits, Reads
+from harness.cells.cell import Cell
+from harness.cells.recipe import LossTerm, Stage
 from harness.core.identity import seed
 from harness.core.registry import Registry
-from harness.spec.cell import Cell, LossTerm, Stage
 
 
 @dataclass(frozen=True)
@@ -31,22 +35,38 @@ class Images:
 
 @dataclass(frozen=True)
 class Term:
-    """weight × loss. `added`: what a refiner adds to the recipe, which looks at the final restoration alone."""
+    """weight × loss."""
 
     weight: float
-    loss: Loss | ViewLoss
+    loss: Loss | InputsLoss
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """All options of the loss, defaults filled in."""
     added: bool = False
+    """Whether a refiner adds it to the recipe's: it then looks at the final restoration alone."""
 
-    def __call__(self, view: View) -> Tensor:
-        """An image loss is summed over the restorations that a backbone gives in stages."""
-        if isinstance(self.loss, ViewLoss):
-            return self.loss.of(view)
-        assert view.gt_BCHW is not None, "a loss that reads pairs makes the loader give them"
-        stages: Sequence[Tensor] = () if view.refined else view.made.get("stages", ())
-        total = self.loss(view.restored_BCHW, view.gt_BCHW)
-        for earlier_BCHW in stages[1:]:
-            total = total + self.loss(earlier_BCHW, view.gt_BCHW)
+    @property
+    def traits(self) -> LossTraits:
+        return self.loss.traits
+
+    def __call__(self, inputs: LossInputs) -> Tensor:
+        """A loss of images is summed over all the restorations of one pass of the backbone."""
+        if self.traits.takes == "inputs":
+            return cast(InputsLoss, self.loss)(inputs)
+        loss = cast(Loss, self.loss)
+        assert inputs.gt_BCHW is not None, "a loss that reads pairs makes the loader give them"
+        restorations: Sequence[Tensor] = () if inputs.refined else inputs.outputs.get("restorations", ())
+        total = loss(inputs.restored_BCHW, inputs.gt_BCHW)
+        for earlier_BCHW in restorations[1:]:
+            total = total + loss(earlier_BCHW, inputs.gt_BCHW)
         return total
+
+    def scale(self, share: float, ranks: int) -> float:
+        """What undoes the parts that a batch comes in.
+
+        A loss that averages over images is weighted by their `share`; one that sums is multiplied by the `ranks` over
+        which gradients are averaged.
+        """
+        return ranks if self.traits.sums(self.options) else share
 
 
 @dataclass(frozen=True)
@@ -63,76 +83,86 @@ class Objective:
     @property
     def reads(self) -> frozenset[Reads]:
         """What the losses read beside the degraded images."""
-        return frozenset(getattr(term.loss, "reads", "pair") for term in self.terms)
+        return frozenset(term.traits.reads for term in self.terms)
 
     def __call__(self, restored: Restored, images: Images, *, step: int, share: float, ranks: int) -> Tensor:
         """What this part of a batch adds to the loss, in float32 also under mixed precision.
 
         `share`: its images, of those of the rank's batch; `ranks`: over how many processes gradients are averaged.
-        A loss that averages over images is weighted by the first, one that sums over them is multiplied by the second
-        to undo the averaging; so neither micro-batches nor the number of processes changes the gradient.
+        Neither micro-batches nor the number of processes changes the gradient (`Term.scale`).
         """
         total = images.lq_BCHW.new_zeros(())
-        for factor, view, term in self._seen(restored, images, step):
-            total = total + factor * _scale(term.loss, share, ranks) * term(view)
+        for factor, inputs, term in self._seen(restored, images, step):
+            total = total + factor * term.scale(share, ranks) * term(inputs)
         return total
 
-    def learn(self, restored: Restored, images: Images, *, step: int, share: float, ranks: int) -> None:
+    def train_adversaries(self, restored: Restored, images: Images, *, step: int, share: float, ranks: int) -> None:
         """Adds the gradients of the adversaries' own losses on the same restorations."""
         if not self.adversaries.losses:
             return
-        for factor, view, term in self._seen(_detached(restored), images, step):
-            if isinstance(term.loss, Adversary):
-                self.adversaries.backward(term.loss, view, factor * _scale(term.loss, share, ranks) / term.weight)
+        for factor, inputs, term in self._seen(_detached(restored), images, step):
+            if term.traits.adversary:
+                scale = factor * term.scale(share, ranks) / term.weight
+                self.adversaries.backward(cast(Adversary, term.loss), inputs, scale)
 
-    def _seen(self, restored: Restored, images: Images, step: int) -> Sequence[tuple[float, View, Term]]:
+    def _seen(self, restored: Restored, images: Images, step: int) -> Sequence[tuple[float, LossInputs, Term]]:
         """Every term with what it looks at and its factor in the sum."""
-        made = _float(restored.made)
+        outputs = _each(restored.outputs, lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
 
-        def view(image_BCHW: Tensor, refined: bool) -> View:
-            return View(
+        def inputs(image_BCHW: Tensor, refined: bool) -> LossInputs:
+            return LossInputs(
                 restored_BCHW=image_BCHW.float(),
                 lq_BCHW=images.lq_BCHW,
                 gt_BCHW=images.gt_BCHW,
                 clean_BCHW=images.clean_BCHW,
-                made=made,
+                outputs=outputs,
                 step=step,
                 refined=refined,
             )
 
-        views = [(1.0, view(restored.initial_BCHW, False))]
+        looks = [(1.0, inputs(restored.initial_BCHW, False))]
         if restored.refined_BCHW is not None:
-            views.append((self.refined_weight, view(restored.refined_BCHW, True)))
-        seen = [(term.weight * factor, each, term) for term in self.terms for factor, each in views if not term.added]
-        return seen + [(term.weight, views[-1][1], term) for term in self.terms if term.added]
+            looks.append((self.refined_weight, inputs(restored.refined_BCHW, True)))
+        seen = [(term.weight * factor, each, term) for term in self.terms for factor, each in looks if not term.added]
+        return seen + [(term.weight, looks[-1][1], term) for term in self.terms if term.added]
 
 
 @dataclass
 class Adversaries:
-    """The losses that learn, each with its optimizer. Their parameters get gradients in `backward` alone."""
+    """The losses with networks of their own, each with its optimizer.
+
+    Their parameters get gradients in `backward` alone. What a loss has frozen stays so.
+    """
 
     losses: Sequence[Adversary]
+    parameters: list[list[nn.Parameter]] = field(init=False)
+    """Those of each loss that train."""
     optimizers: list[Adam] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.optimizers = [
-            Adam(_module(loss).parameters(), lr=loss.lr, betas=loss.betas, fused=True) for loss in self.losses
+        self.parameters = [
+            [parameter for parameter in _module(loss).parameters() if parameter.requires_grad] for loss in self.losses
         ]
-        for loss in self.losses:
-            _module(loss).requires_grad_(False)
+        self.optimizers = [
+            Adam(own, lr=loss.lr, betas=loss.betas, fused=True)
+            for loss, own in zip(self.losses, self.parameters, strict=True)
+        ]
+        for own in self.parameters:
+            _train(own, False)
 
-    def backward(self, loss: Adversary, view: View, factor: float) -> None:
+    def backward(self, loss: Adversary, inputs: LossInputs, factor: float) -> None:
         """Adds the gradients of one adversary's own loss."""
-        module = _module(loss).requires_grad_(True)
-        (factor * loss.learn(view)).backward()
-        module.requires_grad_(False)
+        own = self.parameters[self.losses.index(loss)]
+        _train(own, True)
+        (factor * loss.own_loss(inputs)).backward()
+        _train(own, False)
 
     def step(self, accelerator: Accelerator, rate: float) -> None:
         """Takes a step with the gradients that have gathered, averaged over processes, at `rate` of the peak rate."""
-        for loss, optimizer in zip(self.losses, self.optimizers, strict=True):
+        for loss, own, optimizer in zip(self.losses, self.parameters, self.optimizers, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = loss.lr * rate
-            for parameter in _module(loss).parameters():
+            for parameter in own:
                 if parameter.grad is not None and accelerator.num_processes > 1:
                     parameter.grad = cast(Tensor, accelerator.reduce(parameter.grad, reduction="mean"))
             optimizer.step()
@@ -150,31 +180,41 @@ class Adversaries:
             optimizer.load_state_dict(state["optimizer"])
 
 
-def build_objective(cell: Cell, stage: Stage, registry: Registry, device: torch.device) -> Objective:
+def build_objective(
+    cell: Cell,
+    stage: Stage,
+    registry: Registry,
+    device: torch.device,
+    *,
+    added: Sequence[LossTerm] | None = None,
+) -> Objective:
     """The losses of a stage on a device. Raises MissingWeights when one of them has none.
 
-    Fresh weights of a loss that learns depend on the cell alone, so that all processes begin with the same.
+    `added`: losses on the final restoration alone; those that the cell's refiner adds when None.
+    Fresh weights of an adversary depend on the cell alone, so that all processes begin with the same.
     """
-    terms = [(term, False) for term in stage.losses or ()] + [(term, True) for term in cell.variant.losses]
+    beside = cell.variant.losses if added is None else added
+    terms = [(term, False) for term in stage.losses or ()] + [(term, True) for term in beside]
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed("loss", cell.id))
-        built = [Term(term.weight, _build(term, registry, device), added) for term, added in terms]
-    learning = [term.loss for term in built if isinstance(term.loss, Adversary)]
-    return Objective(built, cell.recipe.refined_weight, Adversaries(learning))
+        built = [_build(term, is_added, registry, device) for term, is_added in terms]
+    adversaries = [cast(Adversary, term.loss) for term in built if term.traits.adversary]
+    return Objective(built, cell.recipe.refined_weight, Adversaries(adversaries))
 
 
-def _build(term: LossTerm, registry: Registry, device: torch.device) -> Loss:
-    loss: Loss = registry.load("loss", term.part.name)(**term.part.arguments).to(device)
-    return loss
+def _build(term: LossTerm, added: bool, registry: Registry, device: torch.device) -> Term:
+    loss = registry.load("loss", term.part.name)(**term.part.arguments).to(device)
+    defaults = {name: option.default for name, option in declaration(registry, "loss", term.part.name).options.items()}
+    return Term(term.weight, loss, defaults | term.part.arguments, added)
 
 
-def _scale(loss: object, share: float, ranks: int) -> float:
-    return ranks if getattr(loss, "reduction", "mean") == "sum" else share
+def _module(loss: Adversary) -> nn.Module:
+    return cast(nn.Module, loss)
 
 
-def _module(loss: object) -> nn.Module:
-    assert isinstance(loss, nn.Module), f"a loss that learns is an nn.Module: {type(loss).__name__}"
-    return loss
+def _train(parameters: Sequence[nn.Parameter], train: bool) -> None:
+    for parameter in parameters:
+        parameter.requires_grad_(train)
 
 
 def _detached(restored: Restored) -> Restored:
@@ -182,22 +222,11 @@ def _detached(restored: Restored) -> Restored:
     return Restored(
         restored.initial_BCHW.detach(),
         None if refined is None else refined.detach(),
-        _each(restored.made, torch.Tensor.detach),
+        _each(restored.outputs, torch.Tensor.detach),
     )
 
 
-def _float(made: Any) -> Any:
-    return _each(made, lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
-
-
-def _each(made: Any, change: Any) -> Any:
+def _each(outputs: dict[str, Any], change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
     """The same mappings, lists and tuples with every tensor changed."""
-    if isinstance(made, Tensor):
-        return change(made)
-    if isinstance(made, dict):
-        return {name: _each(value, change) for name, value in made.items()}
-    if isinstance(made, tuple) and hasattr(made, "_fields"):
-        return type(made)(*(_each(value, change) for value in made))
-    if isinstance(made, list | tuple):
-        return type(made)(_each(value, change) for value in made)
-    return made
+    changed: dict[str, Any] = recursively_apply(change, outputs)
+    return changed

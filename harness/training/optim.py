@@ -8,24 +8,24 @@ from collections.abc import Iterable
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from harness.cells.recipe import Recipe
 from harness.core.errors import HarnessError
-from harness.spec.cell import Recipe
 
 
 def build_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> Optimizer:
-    """Adam, AdamW or SGD over the parameters that learn; frozen ones get no state and cannot move by weight decay.
+    """Adam, AdamW or SGD over the parameters that train; frozen ones get no state and cannot move by weight decay.
 
     The fused step is one call for all tensors: restoration networks of benchmark size have hundreds of small ones,
-    and a step one by one costs as much as a small forward pass. Raises HarnessError when nothing learns.
+    and a step one by one costs as much as a small forward pass. Raises HarnessError when no parameter trains.
     """
-    learning = [parameter for parameter in parameters if parameter.requires_grad]
-    if not learning:
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    if not trained:
         raise HarnessError("no parameter is left to train", hint="the regime `frozen` needs a refiner")
     if recipe.optimizer == "sgd":
         momentum = recipe.betas[0]
-        return SGD(learning, lr=recipe.lr, momentum=momentum, weight_decay=recipe.weight_decay, fused=True)
+        return SGD(trained, lr=recipe.lr, momentum=momentum, weight_decay=recipe.weight_decay, fused=True)
     kind = {"adam": Adam, "adamw": AdamW}[recipe.optimizer]
-    return kind(learning, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True)
+    return kind(trained, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True)
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

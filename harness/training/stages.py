@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from accelerate import Accelerator
 from torch import nn
 from torch.optim import Optimizer
 
+from harness.cells.cell import Cell
+from harness.cells.recipe import LossTerm, Recipe, Stage
 from harness.core.registry import Registry
-from harness.spec.cell import Cell, Recipe, Stage
 from harness.training.objective import Objective, build_objective
 from harness.training.optim import build_optimizer, learning_rate
 from harness.training.step import EncodeLive, Stepper
@@ -22,16 +23,23 @@ class Span:
     """A stage in its place: optimizer steps first + 1 to last."""
 
     number: int
+    """Of the recipe's stage, whose training data it sees."""
     stage: Stage
     """With everything filled in."""
+    added: tuple[LossTerm, ...]
+    """Losses on the final restoration alone, beside the stage's own."""
     first: int
     last: int
+    streamed: int
+    """The step after which its training data began: a refiner's stages share those of the recipe's last stage."""
     began: int
     """The step after which its optimizer and its learning rate began."""
     aimed: int
     """The step after which its losses began."""
     recipe: Recipe
     """The whole one."""
+    optimised: tuple[str, ...] = ()
+    """The modules that train in any stage of the same optimizer; all when empty."""
 
     @property
     def batch(self) -> int:
@@ -49,27 +57,53 @@ class Span:
         return learning_rate(self.recipe, step)
 
 
-def spans(recipe: Recipe) -> Iterator[Span]:
-    """The stages in their places."""
-    parts = recipe.parts
-    first = began = aimed = 0
-    for number, part in enumerate(parts):
-        if part.restart:
+def spans(cell: Cell) -> list[Span]:
+    """The stages of a cell's training in their places: the recipe's, the last of them divided by the refiner's own."""
+    parts, own = cell.recipe.parts, cell.variant
+    placed = [(number, part, own.losses) for number, part in enumerate(parts)]
+    if own.stages:
+        placed[-1:] = [(len(parts) - 1, *_divided(parts[-1], stage, own.losses)) for stage in own.stages]
+    found: list[Span] = []
+    first = began = aimed = streamed = 0
+    before: tuple[object, object] | None = None
+    for index, (number, stage, added) in enumerate(placed):
+        if stage.restart:
             began = first
-        if part.restart or part.losses != parts[number - 1].losses:
+        if stage.restart or (stage.losses, added) != before:
             aimed = first
-        yield Span(number, part, first, first + part.steps, began, aimed, recipe)
-        first += part.steps
+        if index and number != placed[index - 1][0]:
+            streamed = first
+        before = stage.losses, added
+        found.append(Span(number, stage, added, first, first + stage.steps, streamed, began, aimed, cell.recipe))
+        first += stage.steps
+    return [replace(span, optimised=_trained_from(span.began, found)) for span in found]
 
 
-def choose_learning(model: nn.Module, learnable: Collection[str], modules: Collection[str]) -> None:
-    """Lets the parameters of some modules learn, of all when none is named.
+def _trained_from(began: int, found: Sequence[Span]) -> tuple[str, ...]:
+    """The modules that train in the stages whose optimizer began there; none for all of them."""
+    trains = [span.stage.trains for span in found if span.began == began]
+    return tuple(dict.fromkeys(module for modules in trains for module in modules)) if all(trains) else ()
 
-    `learnable`: parameters that may learn at all; what the regime or the network froze stays frozen.
+
+def _divided(part: Stage, own: Stage, added: tuple[LossTerm, ...]) -> tuple[Stage, tuple[LossTerm, ...]]:
+    """One of a refiner's stages as a piece of the recipe's stage, and the losses on the final restoration in it.
+
+    Losses of its own stand in place of all others; it is the refiner that they train.
+    """
+    changes: dict[str, object] = {"steps": own.steps, "trains": own.trains or part.trains, "restart": own.restart}
+    if own.losses is None:
+        return part.model_copy(update=changes), added
+    return part.model_copy(update=changes | {"losses": ()}), own.losses
+
+
+def choose_trained(model: nn.Module, trainable: Collection[str], modules: Collection[str]) -> None:
+    """Lets the parameters of some modules train, of all when none is named.
+
+    `trainable`: parameters that may train at all; what the regime or the network froze stays frozen.
     """
     prefixes = tuple(f"{module}." for module in modules)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in learnable and (not prefixes or name.startswith(prefixes)))
+        parameter.requires_grad_(name in trainable and (not prefixes or name.startswith(prefixes)))
 
 
 @dataclass
@@ -90,18 +124,24 @@ class Part:
         span: Span,
         cell: Cell,
         model: nn.Module,
+        trainable: Collection[str],
         registry: Registry,
         accelerator: Accelerator,
     ) -> Part:
-        """A stage's part. What does not begin anew in it is taken over from the stage before."""
+        """A stage's part. What does not begin anew in it is taken over from the stage before.
+
+        Leaves those parameters trainable that the stage trains, of those that may train at all (`trainable`).
+        """
         if before is None or span.began == span.first:
+            choose_trained(model, trainable, span.optimised)
             own = span.recipe.model_copy(update={"lr": span.peak, "betas": span.stage.betas})
             optimizer = build_optimizer(own, model.parameters())
             wrapped, stepped = accelerator.prepare(model, optimizer)
         else:
             optimizer, wrapped, stepped = before.optimizer, before.wrapped, before.stepped
+        choose_trained(model, trainable, span.stage.trains)
         if before is None or span.aimed == span.first:
-            objective = build_objective(cell, span.stage, registry, accelerator.device)
+            objective = build_objective(cell, span.stage, registry, accelerator.device, added=span.added)
         else:
             objective = before.objective
         return cls(span, wrapped, optimizer, stepped, objective)

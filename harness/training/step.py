@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.api.parts import Batch, Restored
+from harness.api.batch import Batch, Restored
 from harness.training.objective import Images, Objective
 
 EncodeLive = Callable[[Tensor], Tensor]
@@ -39,7 +39,7 @@ class Stepper:
     def __call__(self, batch: Batch, step: int = 1, *, rate: float = 1.0) -> Tensor:
         """Takes optimizer step `step` on a rank's batch; gives its loss, detached, without waiting for the device.
 
-        `rate`: the learning rate of this step as a part of its peak, for losses that learn.
+        `rate`: the learning rate of this step as a share of its peak, for adversaries.
         """
         accelerator = self.accelerator
         batch = batch if self.mixup is None else mixed(batch, self.mixup)
@@ -70,7 +70,7 @@ class Stepper:
         how = {"step": step, "share": share, "ranks": self.accelerator.num_processes}
         loss = self.objective(restored, images, **how)
         self.accelerator.backward(loss)
-        self.objective.learn(restored, images, **how)
+        self.objective.train_adversaries(restored, images, **how)
         return loss.detach()
 
     def _moved(self, tensor: Tensor | None, part: slice) -> Tensor | None:

@@ -19,20 +19,21 @@ import open_clip
 import torch
 from safetensors.torch import save_file
 
-from harness.api.parts import Batch
+from harness.api.batch import Batch
 from harness.api.reference import PartRef
 from harness.api.sets import FeatureSet
+from harness.cells.cell import Cell, Variant
+from harness.cells.recipe import Recipe
 from harness.core.paths import Layout
+from harness.data.features import FeatureRows, open_features
+from harness.data.prepare import prepare_set
+from harness.data.shards import ShardSet
 from harness.jobs import features as features_job
 from harness.jobs.context import Context
 from harness.models.assemble import build_model
 from harness.models.priors import build_prior
 from harness.parts.catalogue import REGISTRY
 from harness.planning.job import FeaturesWork, Job
-from harness.spec.cell import Cell, Recipe, Variant
-from harness.tasks.features import FeatureRows, open_features
-from harness.tasks.prepare import prepare_set
-from harness.tasks.shards import ShardSet
 from harness.training.data import TrainLoader
 from harness.training.device import start_accelerator
 from harness.training.objective import build_objective
@@ -41,7 +42,7 @@ from harness.training.step import EncodeLive, Stepper
 
 MODEL = "ViT-B-32-quickgelu"
 STEPS = 5
-"""Steps a turn."""
+"""Steps per turn."""
 
 
 def random_clip(folder: Path) -> PartRef:
@@ -57,7 +58,7 @@ def random_clip(folder: Path) -> PartRef:
 
 def a_cell(prior: PartRef) -> Cell:
     return Cell(
-        task=PartRef(name="low_light"),
+        task=PartRef(name="low_light", derived_from=PartRef(name="low_light")),
         train=PartRef(name="photos"),
         backbone=PartRef(
             name="nafnet",

@@ -16,11 +16,11 @@ import numpy as np
 
 from harness.api.reference import PartRef
 from harness.api.sets import PreparedSet
+from harness.data.orientation import orient
+from harness.data.prepare import prepare_set
+from harness.data.shards import ShardSet, to_float
 from harness.parts.catalogue import REGISTRY
 from harness.parts.datasets.photos import Photos
-from harness.tasks.orientation import orient
-from harness.tasks.prepare import prepare_set
-from harness.tasks.shards import ShardSet, to_float
 from harness.training.data import TrainLoader
 
 BATCH, PATCH, SECONDS = 8, 64, 4.0
@@ -49,7 +49,7 @@ def write_pngs(shards: ShardSet, folder: Path) -> None:
 
 
 def rate(batches: Iterator[object]) -> float:
-    """Samples a second, after three batches of warming up."""
+    """Samples per second, after three batches of warming up."""
     for _ in islice(batches, 3):
         pass
     began, count = time.perf_counter(), 0
@@ -62,7 +62,8 @@ def rate(batches: Iterator[object]) -> float:
 def main() -> None:
     cv2.setNumThreads(1)
     dataset = PartRef(name="photos", digest=Photos().fingerprint())
-    base = PreparedSet(dataset=dataset, task=PartRef(name="low_light"), split="train")
+    task = PartRef(name="low_light", derived_from=PartRef(name="low_light"))
+    base = PreparedSet(dataset=dataset, task=task, split="train")
     with tempfile.TemporaryDirectory() as root:
         tiles = prepare_set(base.model_copy(update={"tile": PATCH, "stride": PATCH}), REGISTRY, Path(root))
         pngs = Path(root) / "pngs"

@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 from time import monotonic
 
-from harness.api.parts import JobOutcome
+from harness.api.running import JobOutcome
 from harness.core.paths import Layout
 from harness.parts.plugins import open_suite
 from harness.planning.job import Job
@@ -81,10 +81,10 @@ def main() -> None:
             if kind in added and seen[kind] > WARM:
                 added[kind].append(seconds - inside(layout, job))
     for kind, values in added.items():
-        print(f"{kind:9} overhead a job, median of {len(values)}   {statistics.median(values):6.2f} s")
-        print(f"{kind:9} overhead a job, largest        {max(values):6.2f} s")
+        print(f"{kind:9} overhead per job, median of {len(values)}   {statistics.median(values):6.2f} s")
+        print(f"{kind:9} overhead per job, largest        {max(values):6.2f} s")
     both = sum(statistics.median(values) for values in added.values())
-    print(f"overhead a cell (train + evaluate)     {both:6.2f} s")
+    print(f"overhead per cell (train + evaluate)     {both:6.2f} s")
 
 
 if __name__ == "__main__":

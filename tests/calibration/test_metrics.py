@@ -13,11 +13,11 @@ import torch
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from harness.api.protocols import RGB_UINT8, RGB_UINT8_SSIM3D, Y_UINT8
 from harness.parts.catalogue import REGISTRY
 from harness.parts.metrics.colour import luma
 from harness.parts.metrics.psnr import PSNR
 from harness.parts.metrics.ssim import C1, C2, SSIM
-from harness.tasks.protocols import RGB_UINT8, RGB_UINT8_SSIM3D, Y_UINT8
 
 SIGMAS = (2, 25, 100)
 CASES = [(key, sigma) for key in ("chelsea", "coffee", "flower") for sigma in SIGMAS]

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
+from harness.api.declaration import declaration
 from harness.api.reference import PartRef
+from harness.cells.cell import Cell
 from harness.models.assemble import build_model
 from harness.parts.catalogue import REGISTRY
 from harness.parts.priors.clip import Clip
 from harness.parts.priors.controls import Mean, RandomVectors, Shuffled
 from harness.parts.priors.nss import NaturalSceneStatistics
 from harness.parts.priors.restoration import Restoration
-from harness.spec.cell import Cell
 from harness.testing.prior import DerivedPriorContract, PriorContract
 from tests import tiny_clip
 
@@ -63,6 +64,11 @@ class TestShuffled(DerivedPriorContract):
 class TestMean(DerivedPriorContract):
     def make(self) -> Any:
         return Mean(of=PartRef(name="nss"))
+
+
+@pytest.mark.parametrize("name", REGISTRY.names("prior"))
+def test_planning_reads_what_running_code_uses(name: str) -> None:
+    assert declaration(REGISTRY, "prior", name).traits == REGISTRY.load("prior", name).traits
 
 
 def test_every_built_in_prior_is_here() -> None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
+from harness.api.declaration import declaration
 from harness.core.errors import HarnessError
 from harness.parts.catalogue import REGISTRY
 from harness.parts.refiners.ptg_rm.ablations import DESIGNS
@@ -23,9 +24,10 @@ class Catalogued(RefinerContract):
     parameters: ClassVar[int]
     """At a prior width of 512."""
 
-    def make(self, prior_dim: int) -> Any:
+    def make(self, prior_dim: int, channels: int | None = None) -> Any:
         part = REGISTRY.load("refiner", self.name)
-        return part(*((prior_dim,) if getattr(part, "needs_prior", True) else ()), **self.options)
+        given = [prior_dim] if part.traits.needs_prior else []
+        return part(*given, *([] if channels is None else [channels]), **self.options)
 
     def test_parameter_count(self) -> None:
         assert sum(parameter.numel() for parameter in self.make(512).parameters()) == self.parameters
@@ -55,6 +57,11 @@ class TestSMGOfDepth(Catalogued):
     options: ClassVar[dict[str, Any]] = {"size": 8, "width": 4, "narrow": 0.125}
     parameters = 2_308_850
     prior_dims = (36,)
+
+
+@pytest.mark.parametrize("name", REGISTRY.names("refiner"))
+def test_planning_reads_what_running_code_uses(name: str) -> None:
+    assert declaration(REGISTRY, "refiner", name).traits == REGISTRY.load("refiner", name).traits
 
 
 def test_every_refiner_is_here() -> None:

@@ -24,29 +24,29 @@ blocks:
     recipe: {{steps: 4, batch: 4, patch: 64, stride: 64, augment: none, lr: {lr}}}
 """
 
-GUEST = '''
+PLUGIN = '''
 import numpy as np
 
-from harness.api.parts import Task
-from harness.api.reference import PartRef
-from harness.tasks.protocols import RGB_UINT8
+from harness.api.degradation import DegradationTraits
+from harness.api.task import TaskTraits
 
 
-class Cropped:
+class Crop:
     """Loses a column, as a wrongly aligned pair of photographs does."""
 
-    quantised = True
+    traits = DegradationTraits(quantised=True)
 
     def __call__(self, clean: np.ndarray, random: np.random.Generator) -> np.ndarray:
         return clean[:, 1:]
 
 
-def cropped() -> Task:
+class Cropped:
     """A task whose pairs differ in size."""
-    return Task("cropped", PartRef(name="cropped"), RGB_UINT8)
+
+    traits = TaskTraits(degradation="crop", protocol="rgb_uint8")
 
 
-CATALOGUE = (("degradation", "cropped", "Cropped"), ("task", "cropped", "cropped"))
+CATALOGUE = (("degradation", "crop", "Crop"), ("task", "cropped", "Cropped"))
 '''
 
 
@@ -132,8 +132,8 @@ def test_a_truncated_shard_fails_what_reads_it_and_the_hint_works(tmp_path):
 
 
 def test_a_wrong_size_pair_is_named(tmp_path):
-    (tmp_path / "guest.py").write_text(GUEST)
-    done = run(tmp_path, write(tmp_path, task="cropped", top="plugins: [guest.py]"))
+    (tmp_path / "cropped.py").write_text(PLUGIN)
+    done = run(tmp_path, write(tmp_path, task="cropped", top="plugins: [cropped.py]"))
     assert done.returncode == 1
     assert "differ in size: 512×511 and 512×512" in done.stdout
     assert "astronaut" in done.stdout

@@ -17,8 +17,8 @@ import pytest
 
 from harness.core.errors import DataError, HarnessError
 from harness.core.identity import file_sha256
-from harness.tasks.prepare import prepare_set
-from harness.tasks.shards import INDEX, MANIFEST, ShardSet, open_set
+from harness.data.prepare import prepare_set
+from harness.data.shards import INDEX, MANIFEST, ShardSet, open_set
 from harness.training.data import TrainLoader
 from tests.small_set import prepared, registry
 
@@ -156,8 +156,8 @@ def test_a_sample_that_the_index_does_not_have_is_an_error(opened: ShardSet) -> 
 KILLED = """
 import sys, time
 from pathlib import Path
-from harness.tasks import write
-from harness.tasks.prepare import prepare_set
+from harness.data import write
+from harness.data.prepare import prepare_set
 from tests.small_set import prepared, registry
 add = write.ShardWriter.add
 def slow(self, *args, **kwargs):

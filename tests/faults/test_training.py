@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.cells.cell import Cell
 from harness.core.paths import Layout
 from harness.jobs.run import run_job_file
 from harness.records import store
-from harness.spec.cell import Cell
 from tests.small_world import RECIPE, SmallWorld, refined_cell, small_cell
 
 KILLER = """

@@ -8,10 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.api.parts import Batch, Prior
+from harness.api.batch import Batch
+from harness.api.declaration import declaration
+from harness.api.prior import Prior
 from harness.api.reference import PartRef
 from harness.api.sets import FeatureSet
+from harness.cells.cell import Cell, Variant
+from harness.cells.recipe import Recipe
 from harness.core.paths import Layout
+from harness.data.features import open_features
+from harness.data.prepare import prepare_set
+from harness.data.shards import ShardSet
 from harness.jobs import features as features_job
 from harness.jobs.context import Context
 from harness.models.assemble import build_model
@@ -19,10 +26,6 @@ from harness.models.priors import build_prior, encode_exact
 from harness.models.weights import save_weights
 from harness.parts.catalogue import REGISTRY
 from harness.planning.job import FeaturesWork, Job
-from harness.spec.cell import Cell, Recipe, Variant
-from harness.tasks.features import open_features
-from harness.tasks.prepare import prepare_set
-from harness.tasks.shards import ShardSet
 from harness.training.data import TrainLoader
 from tests import tiny_clip
 
@@ -46,7 +49,7 @@ def cell(prior: PartRef | None, task: str, source: Cell | None = None, **recipe:
     )
     variant = Variant(refiner=PartRef(name="ptg_rm"), prior=prior) if prior else Variant()
     return Cell(
-        task=PartRef(name=task),
+        task=PartRef(name=task, derived_from=PartRef(name=declaration(REGISTRY, "task", task).traits.degradation)),
         train=photos(),
         backbone=backbone,
         variant=variant,
@@ -132,7 +135,7 @@ def test_controls_read_the_rows_of_the_prior_they_control(context: Context) -> N
     scene = {tuple(true.row(row.shard, row.position, n)): row.scene for row in shards.rows for n in range(8)}
     for name in ("shuffled", "mean", "random"):
         of = PartRef(name="nss") if name != "random" else None
-        ref = PartRef(name=name, of=of, options={} if of else {"dim": 36})
+        ref = PartRef(name=name, derived_from=of, options={} if of else {"dim": 36})
         features = cell(ref, "low_light").train_features()
         assert features is not None
         cached(features, context)
@@ -147,7 +150,7 @@ def test_controls_read_the_rows_of_the_prior_they_control(context: Context) -> N
 
 
 def test_the_mean_is_one_vector_for_train_and_test(context: Context) -> None:
-    train = cell(PartRef(name="mean", of=PartRef(name="nss")), "low_light")
+    train = cell(PartRef(name="mean", derived_from=PartRef(name="nss")), "low_light")
     features, test = train.train_features(), train.test_features(train.test_set(train.train))
     assert features is not None
     assert test is not None

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from harness.api.parts import JobOutcome
 from harness.api.reference import PartRef
+from harness.api.running import JobOutcome
 from harness.api.sets import PreparedSet
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout, write_text
+from harness.data.shards import open_set
 from harness.planning.job import Job, ShardsWork
 from harness.scheduling.drive import drive
 from harness.scheduling.ray_pool import RayPool
-from harness.tasks.shards import open_set
 from harness.tracking.null import NullTracker
 from tests.unit.scheduling.plans import plan
 from tests.unit.scheduling.test_drive import Notes
 
-GUEST = str(Path(__file__).with_name("slow_guest.py"))
+PLUGIN = str(Path(__file__).with_name("slow_plugin.py"))
 SMALL, LARGE = {"cpus": 1.0, "gpus": 0.0}, {"cpus": 2.0, "gpus": 0.0}
 PATIENCE = 90.0
 
@@ -63,10 +63,10 @@ class Bench:
 
     def job(self, number: int, *, held: bool = False) -> Job:
         options = {"note": str(self.note), "until": str(self.gate) if held else ""}
-        task = PartRef(name="held", options=options, of=PartRef(name="held", options=options))
+        task = PartRef(name="held", options=options, derived_from=PartRef(name="hold", options=options))
         specks = PartRef(name="specks", options={"number": number}, digest=f"specks-{number}")
         work = ShardsWork(samples=PreparedSet(dataset=specks, task=task, split="train"))
-        return Job(work=work, plugins=(GUEST,), out=str(self.layout.out), data=str(self.layout.data))
+        return Job(work=work, plugins=(PLUGIN,), out=str(self.layout.out), data=str(self.layout.data))
 
     def file(self, number: int, *, held: bool = False) -> str:
         job = self.job(number, held=held)

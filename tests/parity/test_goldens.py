@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import BackboneTraits
+from harness.api.weights import OfficialNames, Renamed
 from harness.models.weights import fill, rename
 from tests.parity.goldens import Golden, read_golden
 from tests.parity.networks.network import Network, NotSupported, builder
@@ -26,7 +27,7 @@ def test_equals_the_authors_network(golden_path: Path, record_property: Callable
         pytest.skip(f"{golden.network}: {reason}")
 
     for module in network.modules.values():
-        assert not isinstance(can := getattr(module, "capabilities", None), Capabilities) or can.verified
+        assert not isinstance(traits := getattr(module, "traits", None), BackboneTraits) or traits.verified
     fill_by_rule(network, golden)
     parameters = sum(p.numel() for module in network.modules.values() for p in module.parameters())
     assert parameters == golden.content["num_parameters"]
@@ -58,8 +59,8 @@ def fill_by_rule(network: Network, golden: Golden) -> None:
 
 def as_built(module: nn.Module, expected: dict[str, float]) -> dict[str, Tensor]:
     """The entries that the constructor makes, under their official keys, after a look at their sums."""
-    own, names = module.state_dict(), getattr(module, "official_names", {})
-    entries = {key: own[next(iter(rename({key: torch.empty(0)}, names)))] for key in expected}
+    own, official = module.state_dict(), module.official if isinstance(module, Renamed) else OfficialNames()
+    entries = {key: own[next(iter(rename({key: torch.empty(0)}, official.parts)))] for key in expected}
     for key, entry in entries.items():
         assert entry.double().sum().item() == pytest.approx(expected[key], rel=1e-6), key
     return entries

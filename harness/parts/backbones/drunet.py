@@ -11,10 +11,8 @@ import torch
 from spandrel.architectures.DRUNet import DRUNet as SpandrelDRUNet
 from torch import Tensor
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import BackboneTraits, Capabilities
 from harness.core.errors import HarnessError
-
-VERSION = 1
 
 
 class DRUNet(SpandrelDRUNet):
@@ -29,6 +27,17 @@ class DRUNet(SpandrelDRUNet):
     leaky ReLU, B for batch, I for instance normalisation, small letters for not in place. Raises HarnessError for
     options that do not fit.
     """
+
+    traits = BackboneTraits(
+        taps=True,
+        decoder=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="MIT (network from spandrel)",
+        paper="arXiv 2008.13751",
+        verified=True,
+    )
 
     def __init__(
         self,
@@ -66,12 +75,6 @@ class DRUNet(SpandrelDRUNet):
             min_size=8,
             taps=("m_down1", "m_down2", "m_down3", "m_body"),
             decoder=("m_up3", "m_up2", "m_up1"),
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="MIT (network from spandrel)",
-            paper="arXiv 2008.13751",
-            verified=True,
         )
 
     def forward(self, lq_BCHW: Tensor) -> Tensor:

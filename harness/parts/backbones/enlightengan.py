@@ -6,43 +6,52 @@ outputs. Checkpoints with the authors' parameter names load (harness.models.weig
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Capabilities
-from harness.parts.blocks import draw_normal_weights
-
-VERSION = 1
+from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.traits import LossUse
+from harness.api.weights import OfficialNames
+from harness.parts.shared.blocks import draw_normal_weights
 
 LEVELS = 4
 MULTIPLE = 2**LEVELS
 WIDEST = 2200
-"""Images with more columns are halved before the network and doubled after it, as the authors do."""
+"""Images with more columns pass the network at half their size, and the result is doubled, as the authors do."""
 
 
 class EnlightenGAN(nn.Module):
     """Attention-guided U-Net, the generator: features and result are weighted by how dark each pixel is.
 
-    Any size from 6×6 (it reflects to multiples of 16 inside). `forward` works in [0, 1] and computes the attention;
-    `enhance` is the network proper, in [-1, 1]. The result is the image times `skip` plus a residual, unclamped.
+    Any size from 6×6: inside, it pads by reflection to multiples of 16. `forward` works in [0, 1] and computes the
+    attention; `enhance` is the network proper, in [-1, 1]. The result is the image times `skip`, plus a residual,
+    unclamped.
 
     `self_attention`: weight the features; `times_residual`: weight the residual; `tanh`: bound it, once weighted.
     Defaults are the authors', with `width` channels at full resolution.
     """
 
-    losses: ClassVar[tuple] = (("enlightengan", 1.0, {}), ("self_feature", 1.0, {}))
+    traits = BackboneTraits(
+        losses=(LossUse("enlightengan"), LossUse("self_feature")),
+        taps=True,
+        decoder=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="Apache-2.0",
+        paper="arXiv 1906.06972",
+        verified=True,
+    )
 
-    official_names: ClassVar[Mapping[str, str]] = {
-        **{f"conv{number}_{place}": f"stages.{number - 1}.conv{place}" for number in range(1, 10) for place in (1, 2)},
-        **{f"bn{number}_{place}": f"stages.{number - 1}.norm{place}" for number in range(1, 10) for place in (1, 2)},
-        **{f"deconv{number}": f"widen.{number - 5}" for number in range(5, 9)},
-        "conv10": "last",
-    }
-    """Published parameter names as they read here (harness.models.weights)."""
+    official = OfficialNames(
+        parts={
+            **{f"conv{n}_{place}": f"stages.{n - 1}.conv{place}" for n in range(1, 10) for place in (1, 2)},
+            **{f"bn{n}_{place}": f"stages.{n - 1}.norm{place}" for n in range(1, 10) for place in (1, 2)},
+            **{f"deconv{n}": f"widen.{n - 5}" for n in range(5, 9)},
+            "conv10": "last",
+        }
+    )
 
     def __init__(
         self,
@@ -64,12 +73,6 @@ class EnlightenGAN(nn.Module):
             min_size=6,
             taps=tuple(f"stages.{level}" for level in range(LEVELS + 1)),
             decoder=tuple(f"stages.{level}" for level in range(LEVELS + 1, 2 * LEVELS + 1)),
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="Apache-2.0",
-            paper="arXiv 1906.06972",
-            verified=True,
         )
         self.pool = nn.AvgPool2d(2) if use_avgpool else nn.MaxPool2d(2)
         down = [width << level for level in range(LEVELS + 1)]
@@ -91,7 +94,7 @@ class EnlightenGAN(nn.Module):
     def enhance(self, image_BCHW: Tensor, attention_B1HW: Tensor) -> tuple[Tensor, Tensor]:
         """Images in [-1, 1] and attention in [0, 1] to results in about [-1, 1] and the residuals in them.
 
-        The residuals of images that were halved (see WIDEST) are left at half the size.
+        The residuals of images wider than WIDEST stay at half the size.
         """
         if image_BCHW.shape[-1] <= WIDEST:
             return self._enhance(image_BCHW, attention_B1HW)

@@ -7,20 +7,19 @@ The network is spandrel's (MIT), with the authors' parameter names.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from spandrel.architectures.GRL import GRL as SpandrelGRL  # noqa: N811
 from torch import Tensor, nn
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
-from harness.parts.blocks import reflect_to_square
-
-VERSION = 1
+from harness.parts.shared.blocks import reflect_to_square
 
 TILE = 256
-"""Side of the authors' training patches for denoising."""
+"""Smallest side of tiles: that of the authors' training patches for denoising."""
 
 
 class GRL(SpandrelGRL):
@@ -32,20 +31,35 @@ class GRL(SpandrelGRL):
 
     Defaults are the authors' GRL-B for denoising. Tiny and small have `embed_dim` 64 and 128, `depths` of four times 4,
     2 heads, `window_size` 16, `anchor_window_down_factor` 4 and no `local_connection`, which wants `embed_dim` 18 or
-    more. The lists over stages (`depths`, heads) are equally long. `stripe_size` and `stripe_groups` are (height,
-    width) in even blocks and swapped in odd ones; a group count stands for image side / count, and makes the network
-    take squares: images are grown to one first. Upscaling networks are not made. Raises HarnessError for options that
-    do not fit.
+    more. `depths` and the numbers of heads have one number per stage. `stripe_size` and `stripe_groups` are (height,
+    width) in even blocks and swapped in odd ones. A group count stands for image side / count; the network then takes
+    squares only, and images are grown to one first. Upscaling networks are not made. Raises HarnessError for options
+    that do not fit.
 
-    Tables and masks of relative positions depend on the image size alone. The authors keep them as buffers for one
-    size and make them anew for every image of another; here those of the last size are kept, outside the state dict.
+    Tables and masks of relative positions depend on the image size alone. Those of the last size are kept, outside the
+    state dict; the authors keep them as buffers for one size, and make them for every image of another.
     """
 
-    official_extras: ClassVar[frozenset[str]] = frozenset(
-        ["table_w", "table_sh", "table_sv", "index_w", "mask_w"]
-        + [f"{what}_s{way}_{pair}" for what in ("index", "mask") for way in "hv" for pair in ("a2w", "w2a")]
+    traits = BackboneTraits(
+        taps=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="MIT (network from spandrel)",
+        paper="arXiv 2303.00748",
+        verified=True,
     )
-    """Tables in published checkpoints, which are made here (harness.models.weights)."""
+
+    official = OfficialNames(
+        extras=frozenset(
+            ["table_w", "table_sh", "table_sv", "index_w", "mask_w"]
+            + [f"{what}_s{way}_{pair}" for what in ("index", "mask") for way in "hv" for pair in ("a2w", "w2a")]
+        )
+    )
+
+    _tables: dict[str, Tensor] | None = None
+    """Those of the last image size; None while the constructor runs."""
+    _tables_for: tuple[tuple[int, int], torch.device] | None = None
 
     def __init__(
         self,
@@ -113,19 +127,12 @@ class GRL(SpandrelGRL):
         )
         if separable_conv_act:
             _activate_separable(self)
-        self._tables: dict[str, Tensor] = {}
-        self._tables_for: tuple[tuple[int, int], torch.device] | None = None
+        self._tables = {}
         self.capabilities = Capabilities(
             channels_in=in_channels,
             channels_out=out_channels,
-            tile=-(-TILE // self.pad_size) * self.pad_size,
+            tile=Capabilities(size_multiple=self.pad_size).fitting(TILE),
             taps=tuple(f"layers.{stage}.conv" for stage in range(len(depths))),
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="MIT (network from spandrel)",
-            paper="arXiv 2303.00748",
-            verified=True,
         )
 
     def check_image_size(self, x_BCHW: Tensor) -> Tensor:
@@ -133,19 +140,18 @@ class GRL(SpandrelGRL):
         return super().check_image_size(reflect_to_square(x_BCHW) if any(self.stripe_groups) else x_BCHW)
 
     def set_table_index_mask(self, x_size: tuple[int, int]) -> dict[str, Tensor]:
-        """Tables for an image size; none while spandrel's constructor asks, so that it registers no buffers."""
-        return super().set_table_index_mask(x_size) if hasattr(self, "_tables") else {}
+        """Tables for an image size. Spandrel's constructor gets none, so that it registers no buffers."""
+        return super().set_table_index_mask(x_size) if self._tables is not None else {}
 
     def get_table_index_mask(self, device: torch.device, input_resolution: tuple[int, int]) -> dict[str, Tensor]:
         """Tables for an image size on a device, kept until another is asked for."""
-        if self._tables_for != (input_resolution, device):
+        tables = self._tables
+        if tables is None or self._tables_for != (input_resolution, device):
             # Tables made while evaluating serve training too.
             with torch.inference_mode(False):
-                self._tables = {
-                    key: table.to(device) for key, table in self.set_table_index_mask(input_resolution).items()
-                }
-            self._tables_for = (input_resolution, device)
-        return self._tables
+                tables = {key: table.to(device) for key, table in self.set_table_index_mask(input_resolution).items()}
+            self._tables, self._tables_for = tables, (input_resolution, device)
+        return tables
 
 
 def _activate_separable(network: nn.Module) -> None:

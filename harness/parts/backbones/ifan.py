@@ -9,18 +9,14 @@ Shape letters: B batch, C channels, H height, W width; h and w are an eighth of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
-from harness.parts.blocks import position_grid
-
-VERSION = 1
+from harness.parts.shared.blocks import position_grid
 
 SCALE = 8
 LEVELS = range(4)
@@ -28,29 +24,41 @@ LAST_REFINEMENT_STEPS = 3
 
 
 class IFAN(nn.Module):
-    """Predicts deblurring filters for every pixel and applies them to the features, step after step, at 1/8 size.
+    """Predicts deblurring filters per pixel and applies them to the features, step after step, at 1/8 size.
 
     Sides are multiples of 8. The output is the input plus a residual, unclamped (the authors clip it in testing).
 
     `N` steps, each with a vertical and a horizontal filter of `Fs` taps; `ch` channels at full size, `ks` the side of
-    convolutions, `res_num` steps a residual block, `wiF` the gain of the filter predictor's first weights. `dual`:
+    convolutions, `res_num` steps per residual block, `wiF` the gain of the filter predictor's first weights. `dual`:
     filters come from dual-pixel views, and the input has nine channels: the image, its left and its right view.
     Defaults are the authors'. Raises HarnessError for even sides, which have no middle.
     """
 
-    official_names: ClassVar[Mapping[str, str]] = {
-        **{f"conv{level + 1}_{place + 1}": f"extract.{level}.{place}" for level in LEVELS for place in range(3)},
-        **{f"kconv{level + 1}_{place + 1}": f"encode.{level}.{place}" for level in LEVELS for place in range(3)},
-        **{f"upconv{3 - step}_u": f"widen.{step}" for step in range(3)},
-        **{f"upconv{3 - step}_{place + 1}": f"rebuild.{step}.{place}" for step in range(3) for place in range(2)},
-        "DME": "disparity",
-        "conv_DME": "embed",
-        "conv4_4": "fuse",
-        "F": "predict",
-        "conv_res": "settle",
-        "out_res": "last",
-    }
-    """Published parameter names as they read here (harness.models.weights)."""
+    traits = BackboneTraits(
+        taps=True,
+        decoder=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="Apache-2.0",
+        paper="arXiv 2108.13610",
+        verified=True,
+    )
+
+    official = OfficialNames(
+        parts={
+            **{f"conv{level + 1}_{place + 1}": f"extract.{level}.{place}" for level in LEVELS for place in range(3)},
+            **{f"kconv{level + 1}_{place + 1}": f"encode.{level}.{place}" for level in LEVELS for place in range(3)},
+            **{f"upconv{3 - step}_u": f"widen.{step}" for step in range(3)},
+            **{f"upconv{3 - step}_{place + 1}": f"rebuild.{step}.{place}" for step in range(3) for place in range(2)},
+            "DME": "disparity",
+            "conv_DME": "embed",
+            "conv4_4": "fuse",
+            "F": "predict",
+            "conv_res": "settle",
+            "out_res": "last",
+        }
+    )
 
     def __init__(
         self,
@@ -73,12 +81,6 @@ class IFAN(nn.Module):
             min_size=SCALE,
             taps=tuple(f"extract.{level}" for level in LEVELS),
             decoder=("rebuild.0", "rebuild.1", "rebuild.2"),
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="Apache-2.0",
-            paper="arXiv 2108.13610",
-            verified=True,
         )
         widths = (ch, 2 * ch, 4 * ch, 4 * ch)
         deep = widths[-1]

@@ -9,18 +9,17 @@ Shape letters: B batch, C channels, H height, W width, L layers fused, h heads, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
-from harness.parts.blocks import ChannelLayerNorm, GatedFeedForward, double, halve
-
-VERSION = 1
+from harness.parts.shared.blocks import ChannelLayerNorm, GatedFeedForward, double, halve
 
 FUSED = 3
 """Stages at full resolution, before and again after the U, that cross-layer attention fuses."""
@@ -33,59 +32,71 @@ class LLFormer(nn.Module):
     resolution is a fourth stage (`latent`); three refining stages after the U are fused like the first. The output is
     unclamped; `skip` adds the input image to it.
 
-    `num_blocks` and `heads` are for four levels: full resolution takes `num_blocks[0]` and `heads[0]`; 1/2, 1/4 and 1/8
+    `num_blocks` and `heads` have four numbers: full resolution takes `num_blocks[0]` and `heads[0]`; 1/2, 1/4 and 1/8
     take `num_blocks[0..2]` and `heads[1..3]`; 1/16 takes `num_blocks[3]` and `heads[3]`. `attention`: whether the
     weights that mix encoder and decoder features learn; otherwise they stay at one (our reading of the authors' option
     of that name; their published configuration has it on). Defaults are the authors'. Raises HarnessError for options
     that do not fit together.
     """
 
-    official_names: ClassVar[Mapping[str, str]] = {
-        "body": "",
-        "proj": "",
-        "row_att": "rows",
-        "col_att": "columns",
-        "fac": "scale",
-        "q1": "qkv.0",
-        "q2": "qkv.1",
-        "q3": "qkv.2",
-        "fin": "project_out",
-        "encoder_1": "encoders.0",
-        "encoder_2": "encoders.1",
-        "encoder_3": "encoders.2",
-        "layer_fussion": "fusion.attention",
-        "conv_fuss": "fusion.merge",
-        "down_1": "down.0",
-        "down_2": "down.1",
-        "down_3": "down.2",
-        "down_4": "down.3",
-        "decoder_level1_0": "descent.0",
-        "decoder_level2_0": "descent.1",
-        "decoder_level3_0": "descent.2",
-        "decoder_level4": "descent.3",
-        "up4_3": "up.0",
-        "up3_2": "up.1",
-        "up2_1": "up.2",
-        "up2_0": "up.3",
-        "coefficient_4_3": "mixes.0.coefficients",
-        "coefficient_3_2": "mixes.1.coefficients",
-        "coefficient_2_1": "mixes.2.coefficients",
-        "coefficient_1_0": "mixes.3.coefficients",
-        "skip_4_3": "mixes.0.conv",
-        "skip_3_2": "mixes.1.conv",
-        "skip_1_0": "mixes.2.conv",
-        "skip_2_1": "unused_conv",
-        "coefficient": "unused_coefficients",
-        "decoder_level3_1": "ascent.0",
-        "decoder_level2_1": "ascent.1",
-        "decoder_level1_1": "ascent.2",
-        "refinement_1": "refinements.0",
-        "refinement_2": "refinements.1",
-        "refinement_3": "refinements.2",
-        "layer_fussion_2": "refined_fusion.attention",
-        "conv_fuss_2": "refined_fusion.merge",
-    }
-    """Published parameter names, part by part, as they read here (harness.models.weights)."""
+    traits = BackboneTraits(
+        taps=True,
+        decoder=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="Apache-2.0",
+        paper="arXiv 2212.11548",
+        verified=True,
+    )
+
+    official = OfficialNames(
+        parts={
+            "body": "",
+            "proj": "",
+            "row_att": "rows",
+            "col_att": "columns",
+            "fac": "scale",
+            "q1": "qkv.0",
+            "q2": "qkv.1",
+            "q3": "qkv.2",
+            "fin": "project_out",
+            "encoder_1": "encoders.0",
+            "encoder_2": "encoders.1",
+            "encoder_3": "encoders.2",
+            "layer_fussion": "fusion.attention",
+            "conv_fuss": "fusion.merge",
+            "down_1": "down.0",
+            "down_2": "down.1",
+            "down_3": "down.2",
+            "down_4": "down.3",
+            "decoder_level1_0": "descent.0",
+            "decoder_level2_0": "descent.1",
+            "decoder_level3_0": "descent.2",
+            "decoder_level4": "descent.3",
+            "up4_3": "up.0",
+            "up3_2": "up.1",
+            "up2_1": "up.2",
+            "up2_0": "up.3",
+            "coefficient_4_3": "mixes.0.coefficients",
+            "coefficient_3_2": "mixes.1.coefficients",
+            "coefficient_2_1": "mixes.2.coefficients",
+            "coefficient_1_0": "mixes.3.coefficients",
+            "skip_4_3": "mixes.0.conv",
+            "skip_3_2": "mixes.1.conv",
+            "skip_1_0": "mixes.2.conv",
+            "skip_2_1": "unused_conv",
+            "coefficient": "unused_coefficients",
+            "decoder_level3_1": "ascent.0",
+            "decoder_level2_1": "ascent.1",
+            "decoder_level1_1": "ascent.2",
+            "refinement_1": "refinements.0",
+            "refinement_2": "refinements.1",
+            "refinement_3": "refinements.2",
+            "layer_fussion_2": "refined_fusion.attention",
+            "conv_fuss_2": "refined_fusion.merge",
+        }
+    )
 
     def __init__(
         self,
@@ -111,12 +122,6 @@ class LLFormer(nn.Module):
             min_size=16,
             taps=("latent", "descent.0", "descent.1", "descent.2", "descent.3"),
             decoder=("ascent.0", "ascent.1", "ascent.2"),
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="Apache-2.0",
-            paper="arXiv 2212.11548",
-            verified=True,
         )
         self.skip = skip
 
@@ -200,7 +205,7 @@ class RowAttention(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         B, C, H, W = x_BCHW.shape
         qkv_BkhcHW = self.qkv(x_BCHW).view(B, 3, self.heads, C // self.heads, H, W)
-        # One "image" a row: the fused kernel never keeps the B·H·h maps of W×W weights.
+        # Each row is a batch item: the fused kernel never keeps the B·H·h maps of W×W weights.
         query, key, value = qkv_BkhcHW.permute(1, 0, 4, 2, 5, 3).reshape(3, B * H, self.heads, W, C // self.heads)
         query, key = F.normalize(query, dim=-1) * self.scale, F.normalize(key, dim=-1)
         mixed = F.scaled_dot_product_attention(query.to(value.dtype), key.to(value.dtype), value, scale=1.0)
@@ -250,7 +255,7 @@ class LayerAttention(nn.Module):
 
 
 class SkipMix(nn.Module):
-    """Encoder and decoder features, each weighted by channel, summed; then a 1×1 convolution if `convolved`."""
+    """Encoder and decoder features, each weighted per channel, summed; then a 1×1 convolution if `convolved`."""
 
     def __init__(self, channels: int, *, bias: bool, learned: bool, convolved: bool = True) -> None:
         super().__init__()

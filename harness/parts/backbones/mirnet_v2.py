@@ -4,57 +4,65 @@ arXiv 2205.01649. Our own code.
 Written from the paper and a description of the network, and checked against sampled outputs. The authors' copy is under
 a non-commercial licence and was not used; checkpoints with its parameter names load (harness.models.weights).
 
-Features of full resolution are kept from end to end; streams at half and quarter size run beside them and are fused
-in. Shape letters as in harness.parts.blocks.
+Features of full resolution are kept from end to end; streams at half and quarter size run beside them and are fused in.
+Shape letters as in harness.parts.shared.blocks.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
 
-VERSION = 1
-
 SLOPE = 0.2
-"""Of every leaky ReLU."""
+"""Slope of every leaky ReLU for negative numbers."""
 
 
 class MIRNetV2(nn.Module):
     """Multi-scale residual network. Sides are multiples of 4; the output is the input plus a residual, unclamped.
 
-    `n_feat` channels at full size, `chan_factor` times more at each lower scale. There is one group of `n_MRB`
-    multi-scale blocks for each number of `groups`, that of its grouped 3×3 convolutions. With `dual_pixel_task` (six
-    input channels: left RGB, right RGB) there is no image residual, and the first features are added before the output
-    convolution. Raises HarnessError for options that do not fit together.
+    `n_feat` channels at full size, `chan_factor` times more at each lower scale. There is one residual group of `n_MRB`
+    multi-scale blocks per number in `groups`, which is the number of groups of its 3×3 convolutions. With
+    `dual_pixel_task` (six input channels: left RGB, right RGB) there is no image residual, and the first features are
+    added before the output convolution. Raises HarnessError for options that do not fit together.
     """
 
-    official_names: ClassVar[Mapping[str, str]] = {
-        "dau_top": "streams.0",
-        "dau_mid": "streams.1",
-        "dau_bot": "streams.2",
-        "down2": "down.0.0",
-        "down4": "down.1",
-        "up21_1": "to_top.0",
-        "up32_1": "to_mid.0",
-        "up21_2": "to_top.1",
-        "up32_2": "to_mid.1",
-        "bot": "",
-        "skff_top": "fuse.0",
-        "skff_mid": "fuse.1",
-        "conv_du": "squeeze",
-        "fcs": "score",
-        "gcnet": "context",
-        "conv_mask": "mask",
-        "channel_add_conv": "transform",
-    }
-    """Published parameter names, part by part, as they read here (harness.models.weights)."""
+    traits = BackboneTraits(
+        taps=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="Apache-2.0",
+        paper="arXiv 2205.01649",
+        verified=True,
+    )
+
+    official = OfficialNames(
+        parts={
+            "dau_top": "streams.0",
+            "dau_mid": "streams.1",
+            "dau_bot": "streams.2",
+            "down2": "down.0.0",
+            "down4": "down.1",
+            "up21_1": "to_top.0",
+            "up32_1": "to_mid.0",
+            "up21_2": "to_top.1",
+            "up32_2": "to_mid.1",
+            "bot": "",
+            "skff_top": "fuse.0",
+            "skff_mid": "fuse.1",
+            "conv_du": "squeeze",
+            "fcs": "score",
+            "gcnet": "context",
+            "conv_mask": "mask",
+            "channel_add_conv": "transform",
+        }
+    )
 
     def __init__(
         self,
@@ -83,12 +91,6 @@ class MIRNetV2(nn.Module):
             size_multiple=4,
             min_size=4,
             taps=tuple(f"body.{group}" for group in range(len(groups))),
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="Apache-2.0",
-            paper="arXiv 2205.01649",
-            verified=True,
         )
         self.dual_pixel_task = dual_pixel_task
         self.conv_in = nn.Conv2d(inp_channels, n_feat, 3, padding=1, bias=bias)
@@ -182,7 +184,7 @@ class GlobalContext(nn.Module):
 
 
 class SelectiveFusion(nn.Module):
-    """Mixes two feature maps, channel by channel, in shares that their mean features decide (the paper's SKFF)."""
+    """Mixes two feature maps per channel, in shares that their mean features decide (the paper's SKFF)."""
 
     def __init__(self, channels: int, *, bias: bool) -> None:
         super().__init__()

@@ -3,22 +3,21 @@
 Written from the paper and a description of the network, and checked against sampled outputs. The authors' copy is under
 a non-commercial licence and was not used; checkpoints with its parameter names load (harness.models.weights).
 
-Stages one and two restore the image in four and two parts with a U-shaped encoder and decoder; stage three keeps full
-resolution. Each stage hands its features to the next. Shape letters as in harness.parts.blocks.
+Stages one and two restore the image in four and in two parts, with a U-shaped encoder and decoder; stage three works at
+full resolution. Each stage passes its features to the next. Shape letters as in harness.parts.shared.blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
-
-VERSION = 1
 
 LEVELS = 3
 
@@ -27,50 +26,63 @@ class MPRNet(nn.Module):
     """Three-stage convolutional network with channel attention. Sides are multiples of 8.
 
     The U-shaped stages have `n_feat` channels and `scale_unetfeats` more at each lower level; stage three has
-    `scale_orsnetfeats` more throughout, and `num_cab` attention blocks a level. Every stage restores the image as
+    `scale_orsnetfeats` more throughout, and `num_cab` attention blocks per level. Every stage restores the image as
     itself plus a residual, unclamped. Defaults are the authors' for deblurring; denoising has `n_feat` 80, deraining
     `n_feat` 40, `scale_unetfeats` 20 and `scale_orsnetfeats` 16. Raises HarnessError for options that do not fit.
     """
 
-    official_names: ClassVar[Mapping[str, str]] = {
-        "shallow_feat1": "shallow.0",
-        "shallow_feat2": "shallow.1",
-        "shallow_feat3": "shallow.2",
-        "stage1_encoder": "encoders.0",
-        "stage2_encoder": "encoders.1",
-        "stage1_decoder": "decoders.0",
-        "stage2_decoder": "decoders.1",
-        "stage3_orsnet": "full_size",
-        "sam12": "supervise.0",
-        "sam23": "supervise.1",
-        "concat12": "merge.0",
-        "concat23": "merge.1",
-        **{f"encoder_level{level + 1}": f"levels.{level}" for level in range(LEVELS)},
-        **{f"decoder_level{level + 1}": f"levels.{level}" for level in range(LEVELS)},
-        **{f"skip_attn{level + 1}": f"skips.{level}" for level in range(LEVELS)},
-        **{f"csff_enc{level + 1}": f"from_encoder.{level}" for level in range(LEVELS)},
-        **{f"csff_dec{level + 1}": f"from_decoder.{level}" for level in range(LEVELS)},
-        **{f"orb{level + 1}": f"blocks.{level}" for level in range(LEVELS)},
-        "up_enc1": "from_encoder.1.0",
-        "up_dec1": "from_decoder.1.0",
-        "up_enc2": "from_encoder.2",
-        "up_dec2": "from_decoder.2",
-        # The projection stands behind as many enlargements as its level is deep.
-        **{f"conv_enc{level + 1}": f"from_encoder.{level}.{level}" for level in range(LEVELS)},
-        **{f"conv_dec{level + 1}": f"from_decoder.{level}.{level}" for level in range(LEVELS)},
-        "down12": "shrink.0",
-        "down23": "shrink.1",
-        "up21": "grow.0",
-        "up32": "grow.1",
-        "down": "",
-        "up": "",
-        "CA": "attention",
-        "conv_du": "",
-        "conv1": "features",
-        "conv2": "residual",
-        "conv3": "mask",
-    }
-    """Published parameter names, part by part, as they read here (harness.models.weights)."""
+    traits = BackboneTraits(
+        taps=True,
+        decoder=True,
+        outputs=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="Apache-2.0",
+        paper="arXiv 2102.02808",
+        verified=True,
+    )
+
+    official = OfficialNames(
+        parts={
+            "shallow_feat1": "shallow.0",
+            "shallow_feat2": "shallow.1",
+            "shallow_feat3": "shallow.2",
+            "stage1_encoder": "encoders.0",
+            "stage2_encoder": "encoders.1",
+            "stage1_decoder": "decoders.0",
+            "stage2_decoder": "decoders.1",
+            "stage3_orsnet": "full_size",
+            "sam12": "supervise.0",
+            "sam23": "supervise.1",
+            "concat12": "merge.0",
+            "concat23": "merge.1",
+            **{f"encoder_level{level + 1}": f"levels.{level}" for level in range(LEVELS)},
+            **{f"decoder_level{level + 1}": f"levels.{level}" for level in range(LEVELS)},
+            **{f"skip_attn{level + 1}": f"skips.{level}" for level in range(LEVELS)},
+            **{f"csff_enc{level + 1}": f"from_encoder.{level}" for level in range(LEVELS)},
+            **{f"csff_dec{level + 1}": f"from_decoder.{level}" for level in range(LEVELS)},
+            **{f"orb{level + 1}": f"blocks.{level}" for level in range(LEVELS)},
+            "up_enc1": "from_encoder.1.0",
+            "up_dec1": "from_decoder.1.0",
+            "up_enc2": "from_encoder.2",
+            "up_dec2": "from_decoder.2",
+            # The projection stands behind as many enlargements as its level is deep.
+            **{f"conv_enc{level + 1}": f"from_encoder.{level}.{level}" for level in range(LEVELS)},
+            **{f"conv_dec{level + 1}": f"from_decoder.{level}.{level}" for level in range(LEVELS)},
+            "down12": "shrink.0",
+            "down23": "shrink.1",
+            "up21": "grow.0",
+            "up32": "grow.1",
+            "down": "",
+            "up": "",
+            "CA": "attention",
+            "conv_du": "",
+            "conv1": "features",
+            "conv2": "residual",
+            "conv3": "mask",
+        }
+    )
 
     def __init__(
         self,
@@ -95,13 +107,7 @@ class MPRNet(nn.Module):
             # Of the second stage, whose decoder is the last that sees coarse levels of the whole image.
             taps=tuple(f"decoders.1.levels.{level}" for level in range(LEVELS)),
             decoder=tuple(f"decoders.1.levels.{level}" for level in reversed(range(LEVELS))),
-            stages=3,
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="Apache-2.0",
-            paper="arXiv 2102.02808",
-            verified=True,
+            restorations=3,
         )
         make = _Maker(kernel_size, reduction, bias)
         widths = [n_feat + level * scale_unetfeats for level in range(LEVELS)]
@@ -116,15 +122,15 @@ class MPRNet(nn.Module):
 
     def forward(self, lq_BCHW: Tensor) -> Tensor:
         """Degraded images, sides multiples of 8, to the restoration of the last stage."""
-        return self.stages(lq_BCHW)[0]
+        return self.restorations(lq_BCHW)[0]
 
     def outputs(self, lq_BCHW: Tensor) -> dict[str, Any]:
         """The restoration, and those of all stages for the losses."""
-        stages = self.stages(lq_BCHW)
-        return {"restored": stages[0], "stages": stages}
+        restorations = self.restorations(lq_BCHW)
+        return {"restored": restorations[0], "restorations": restorations}
 
-    def stages(self, lq_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Restorations of the third, second and first stage. The authors train on all three."""
+    def restorations(self, lq_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Those of the third, second and first stage. The authors train on all three."""
         halves = _cut(lq_BCHW, 2)
         encoded = [_join(x, 3) for x in self.encoders[0](self.shallow[0](_cut(halves, 3)))]
         decoded = self.decoders[0](encoded)
@@ -151,7 +157,7 @@ def _join(x_BCHW: Tensor, axis: int) -> Tensor:
 
 
 class _Maker:
-    """Makes convolutions and attention blocks of one network, which all share a single PReLU slope."""
+    """Makes the convolutions and attention blocks of one network, which all share a single PReLU slope."""
 
     def __init__(self, kernel_size: int, reduction: int, bias: bool) -> None:
         self.kernel_size = kernel_size
@@ -227,7 +233,7 @@ class Decoder(nn.Module):
 
 
 class FullSize(nn.Module):
-    """Stage three (the paper's ORSNet): blocks at full size; after each, one level of stage two is added, enlarged."""
+    """Stage three (the paper's ORSNet): blocks at full size; after each, an enlarged level of stage two is added."""
 
     def __init__(self, make: _Maker, widths: Sequence[int], out: int, blocks: int) -> None:
         super().__init__()
@@ -259,7 +265,7 @@ class OriginalSizeBlock(nn.Module):
 
 
 class SupervisedAttention(nn.Module):
-    """Supervised attention (the paper's SAM): restores the image, and lets it choose what the next stage hears."""
+    """Supervised attention (the paper's SAM): restores the image, which weights the features for the next stage."""
 
     def __init__(self, channels: int, image_channels: int, *, bias: bool) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ The network is spandrel's (MIT), with the authors' parameter names.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -12,21 +13,31 @@ from spandrel.architectures.NAFNet import NAFNet as SpandrelNAFNet
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import BackboneTraits, Capabilities
 from harness.core.errors import HarnessError
-from harness.parts.blocks import ChannelLayerNorm
-
-VERSION = 1
+from harness.parts.shared.blocks import ChannelLayerNorm
 
 
 class NAFNet(SpandrelNAFNet):
-    """U-shaped convolutional network without activation functions. Any image size: it pads with zeros inside.
+    """U-shaped convolutional network without activation functions. Any image size: it pads with zeros itself.
 
     Defaults are the authors' SIDD configuration of width 32; GoPro uses enc_blk_nums [1, 1, 1, 28], middle_blk_num 1,
     dec_blk_nums [1, 1, 1, 1]. `tlc`: side of the training patches, for the test-time local converter (X. Chu et al.,
-    ECCV 2022, arXiv 2112.04491), which replaces global means by means over windows of 1.5 patches; images within the
-    window, training patches among them, are treated as without it. Raises HarnessError for options that do not fit.
+    ECCV 2022, arXiv 2112.04491), which replaces global means by means over windows of 1.5 patches; images no larger
+    than the window, as training patches are, give what they give without it. Raises HarnessError for options that do
+    not fit.
     """
+
+    traits = BackboneTraits(
+        taps=True,
+        decoder=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="MIT (network from spandrel)",
+        paper="arXiv 2204.04676",
+        verified=True,
+    )
 
     def __init__(
         self,
@@ -50,43 +61,33 @@ class NAFNet(SpandrelNAFNet):
         self.capabilities = Capabilities(
             channels_in=img_channel,
             channels_out=img_channel,
-            size_multiple=1,
             taps=(*(f"encoders.{level}" for level in range(len(enc_blk_nums))), "middle_blks"),
             decoder=tuple(f"decoders.{level}" for level in range(len(dec_blk_nums))),
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="MIT (network from spandrel)",
-            paper="arXiv 2204.04676",
-            verified=True,
         )
         _plain_norms(self)
         if tlc is not None:
             _make_local(self, tlc)
 
 
-def _plain_norms(network: nn.Module) -> None:
+def _plain_norms(network: SpandrelNAFNet) -> None:
     """Puts ordinary modules in place of spandrel's autograd function, which uses an API that PyTorch deprecates."""
-    for block in _blocks(network):
-        for name in ("norm1", "norm2"):
-            channels = cast(Tensor, getattr(block, name).weight).numel()
-            setattr(block, name, ChannelLayerNorm(channels, eps=1e-6))
+    for _, block in _blocks(network):
+        block.norm1 = ChannelLayerNorm(cast(nn.Conv2d, block.conv1).in_channels, eps=1e-6)
+        block.norm2 = ChannelLayerNorm(cast(nn.Conv2d, block.conv4).in_channels, eps=1e-6)
 
 
 def _make_local(network: SpandrelNAFNet, patch: int) -> None:
-    """Swaps every global mean for a local one, its window scaled to the level it works at."""
-    levels = len(network.encoders)
-    places = [(level, stage) for level, stage in enumerate(network.encoders)]
-    places += [(levels, network.middle_blks)]
-    places += [(levels - 1 - position, stage) for position, stage in enumerate(network.decoders)]
-    for level, stage in places:
-        window = (patch >> level) * int(1.5 * patch) // patch
-        for block in _blocks(stage):
-            cast(nn.Sequential, block.sca)[0] = LocalMean(window)
+    """Replaces every global mean by a local one, with its window scaled to the block's level."""
+    for level, block in _blocks(network):
+        cast(nn.Sequential, block.sca)[0] = LocalMean((patch >> level) * int(1.5 * patch) // patch)
 
 
-def _blocks(network: nn.Module) -> list[nn.Module]:
-    return [module for module in network.modules() if hasattr(module, "sca")]
+def _blocks(network: SpandrelNAFNet) -> Iterator[tuple[int, nn.Module]]:
+    """Every block, with how many times the sides are halved where it works."""
+    encoders, decoders = list(network.encoders), list(network.decoders)
+    for level, stage in (*enumerate(encoders), (len(encoders), network.middle_blks), *enumerate(reversed(decoders))):
+        for block in cast(nn.Sequential, stage):
+            yield level, block
 
 
 class LocalMean(nn.Module):

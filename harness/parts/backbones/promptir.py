@@ -4,45 +4,56 @@ arXiv 2306.13090. Our own code.
 Written from the paper and a description of the network, and checked against sampled outputs. The authors' copy is under
 a non-commercial licence and was not used; checkpoints with its parameter names load (harness.models.weights).
 
-Restormer's encoder and decoder; before each decoder level, learned prompts, mixed as the features ask, are
-concatenated and worked in. Shape letters as in harness.parts.blocks; P prompts.
+Restormer's encoder and decoder; before each decoder level, learned prompts, mixed in shares that the features decide,
+are concatenated and processed. Shape letters as in harness.parts.shared.blocks; P prompts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
-from harness.parts.blocks import TransformerBlock, double, halve
-
-VERSION = 1
+from harness.parts.shared.blocks import TransformerBlock, double, halve
 
 
 class PromptIR(nn.Module):
     """Restormer with prompts. Sides are multiples of 8; the output is the input plus a residual, unclamped.
 
-    `num_blocks` and `heads` are per level, from full to 1/8 resolution. `prompt_len` prompts of `prompt_dims` channels
-    at 1/2, 1/4 and 1/8 resolution are `prompt_size` a side at 1/2 and half of that at each lower one; they are resized
-    to the image. Defaults are the authors'. Raises HarnessError for options that do not fit together.
+    `num_blocks` and `heads` are per level, from full to 1/8 resolution. There are `prompt_len` prompts at each of 1/2,
+    1/4 and 1/8 resolution, of `prompt_dims` channels; their side is `prompt_size` at 1/2 and halves at each lower one.
+    They are resized to the features. Defaults are the authors'. Raises HarnessError for options that do not fit
+    together.
     """
 
-    official_names: ClassVar[Mapping[str, str]] = {
-        "body": "",
-        "proj": "",
-        **{f"prompt{level}": f"prompting.{level - 1}.prompt" for level in (1, 2, 3)},
-        **{f"noise_level{level}": f"prompting.{level - 1}.block" for level in (1, 2, 3)},
-        **{f"reduce_noise_level{level}": f"prompting.{level - 1}.reduce" for level in (1, 2, 3)},
-        **{f"chnl_reduce{level}": f"unused.{level - 1}" for level in (1, 2, 3)},
-        **{f"reduce_noise_channel_{level}": f"unused.{level + 2}" for level in (1, 2, 3)},
-    }
-    """Parts of the published parameter names that read differently here (harness.models.weights)."""
+    traits = BackboneTraits(
+        taps=True,
+        decoder=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="Apache-2.0",
+        paper="arXiv 2306.13090",
+        verified=True,
+    )
+
+    official = OfficialNames(
+        parts={
+            "body": "",
+            "proj": "",
+            **{f"prompt{level}": f"prompting.{level - 1}.prompt" for level in (1, 2, 3)},
+            **{f"noise_level{level}": f"prompting.{level - 1}.block" for level in (1, 2, 3)},
+            **{f"reduce_noise_level{level}": f"prompting.{level - 1}.reduce" for level in (1, 2, 3)},
+            **{f"chnl_reduce{level}": f"unused.{level - 1}" for level in (1, 2, 3)},
+            **{f"reduce_noise_channel_{level}": f"unused.{level + 2}" for level in (1, 2, 3)},
+        }
+    )
 
     def __init__(
         self,
@@ -61,7 +72,7 @@ class PromptIR(nn.Module):
     ) -> None:
         super().__init__()
         if len(num_blocks) != 4 or len(heads) != 4 or len(prompt_dims) != 3:
-            raise HarnessError("promptir takes four `num_blocks` and `heads`, one a level, and three `prompt_dims`")
+            raise HarnessError("promptir takes four `num_blocks` and `heads`, one per level, and three `prompt_dims`")
         self.capabilities = Capabilities(
             channels_in=channels,
             channels_out=channels,
@@ -69,12 +80,6 @@ class PromptIR(nn.Module):
             min_size=8,
             taps=("encoder_level1", "encoder_level2", "encoder_level3", "latent"),
             decoder=("decoder_level3", "decoder_level2", "decoder_level1"),
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="Apache-2.0",
-            paper="arXiv 2306.13090",
-            verified=True,
         )
         norm_bias = layer_norm == "with_bias"
         block = partial(TransformerBlock, expansion=ffn_expansion_factor, bias=bias, norm_bias=norm_bias)

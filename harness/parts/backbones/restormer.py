@@ -6,17 +6,16 @@ a non-commercial licence and was not used; checkpoints with its parameter names 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
-from harness.parts.blocks import TransformerBlock, double, halve
-
-VERSION = 1
+from harness.parts.shared.blocks import TransformerBlock, double, halve
 
 
 class Restormer(nn.Module):
@@ -30,8 +29,18 @@ class Restormer(nn.Module):
     deblurring; denoising uses `layer_norm: bias_free`. Raises HarnessError for options that do not fit together.
     """
 
-    official_names: ClassVar[Mapping[str, str]] = {"body": "", "proj": ""}
-    """Parts of the published parameter names that read differently here (harness.models.weights)."""
+    traits = BackboneTraits(
+        taps=True,
+        decoder=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="Apache-2.0",
+        paper="arXiv 2111.09881",
+        verified=True,
+    )
+
+    official = OfficialNames(parts={"body": "", "proj": ""})
 
     def __init__(
         self,
@@ -56,12 +65,6 @@ class Restormer(nn.Module):
             min_size=8,
             taps=("encoder_level1", "encoder_level2", "encoder_level3", "latent"),
             decoder=("decoder_level3", "decoder_level2", "decoder_level1"),
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="Apache-2.0",
-            paper="arXiv 2111.09881",
-            verified=True,
         )
 
         def level(channels: int, blocks: int, level_heads: int) -> nn.Sequential:

@@ -9,19 +9,28 @@ from __future__ import annotations
 from spandrel.architectures.RetinexFormer import RetinexFormer as SpandrelRetinexFormer
 from torch import Tensor
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import BackboneTraits, Capabilities
 from harness.core.errors import HarnessError
-
-VERSION = 1
 
 
 class Retinexformer(SpandrelRetinexFormer):
-    """Lights the image up by an estimated illumination map, then restores it with attention across channels.
+    """Brightens the image by an estimated illumination map, then restores it with attention across channels.
 
     Sides are multiples of 4; images are RGB, and the output is unclamped. Each of `stage` stages takes the result of
     the one before. `num_blocks`: attention blocks at full, 1/2 and 1/4 resolution. Defaults are the configuration of
     the authors' benchmarks. Raises HarnessError for options that do not fit.
     """
+
+    traits = BackboneTraits(
+        taps=True,
+        decoder=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="MIT (network from spandrel)",
+        paper="arXiv 2303.06705",
+        verified=True,
+    )
 
     def __init__(self, *, n_feat: int = 40, stage: int = 1, num_blocks: tuple[int, int, int] = (1, 2, 2)) -> None:
         if n_feat % 4:
@@ -35,20 +44,14 @@ class Retinexformer(SpandrelRetinexFormer):
             min_size=4,
             taps=(f"{last}.encoder_layers.0.0", f"{last}.encoder_layers.1.0", f"{last}.bottleneck"),
             decoder=(f"{last}.decoder_layers.0.2", f"{last}.decoder_layers.1.2"),
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="MIT (network from spandrel)",
-            paper="arXiv 2303.06705",
-            verified=True,
         )
 
     def forward(self, lq_BCHW: Tensor) -> Tensor:
         """Low-light images in [0, 1] to the initial restoration."""
-        return self.stages(lq_BCHW)[-1]
+        return self.restorations(lq_BCHW)[-1]
 
-    def stages(self, lq_BCHW: Tensor) -> list[Tensor]:
-        """The restoration after each stage."""
+    def restorations(self, lq_BCHW: Tensor) -> list[Tensor]:
+        """The restoration after each stage, the final one last."""
         restored = []
         for stage in self.body:
             lq_BCHW = stage(lq_BCHW)

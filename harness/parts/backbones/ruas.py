@@ -2,20 +2,19 @@
 Enhancement", CVPR 2021, arXiv 2012.05609.
 
 Our own code, written from the paper and a description of the network, and checked against sampled outputs. Parameter
-names are those of the authors' checkpoints. The search itself is not here, only the cells that it found.
+names are those of the authors' checkpoints. The search is not here, only the cells that it found.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Capabilities
-
-VERSION = 1
+from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.traits import LossUse
 
 ITERATIONS = 3
 DENOISER_CELLS = 3
@@ -27,13 +26,23 @@ NOISE_CELL = ("resconv1x1", "resconv1x1", "resdilconv3x3", "skip", "resconv1x1",
 
 
 class RUAS(nn.Module):
-    """Three unrolled Retinex iterations that estimate an illumination and divide by it, then a denoiser.
+    """Three unrolled Retinex iterations, each of which estimates an illumination and divides by it, then a denoiser.
 
-    Any image size. `denoise: False` gives the third enhanced image as it is (the authors' models `upe` and `dark`
-    are used so); the denoiser then stays, frozen, so that checkpoints load.
+    Any image size. `denoise: false` gives the third enhanced image as it is, as the authors use their models `upe` and
+    `dark`; the denoiser is then there but frozen, so that checkpoints load.
     """
 
-    losses: ClassVar[tuple] = (("ruas", 1.0, {}),)
+    traits = BackboneTraits(
+        losses=(LossUse("ruas"),),
+        taps=True,
+        outputs=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="Apache-2.0",
+        paper="arXiv 2012.05609",
+        verified=True,
+    )
 
     def __init__(self, *, denoise: bool = True) -> None:
         super().__init__()
@@ -42,12 +51,6 @@ class RUAS(nn.Module):
         denoiser_cells = tuple(f"denoise_net.nrms.{cell}" for cell in range(DENOISER_CELLS))
         self.capabilities = Capabilities(
             taps=cells + denoiser_cells if denoise else cells,
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="Apache-2.0",
-            paper="arXiv 2012.05609",
-            verified=True,
         )
         self.enhance_net = Enhancement(ITERATIONS)
         self.denoise_net = Denoiser(DENOISER_CHANNELS, DENOISER_CELLS).requires_grad_(denoise)
@@ -60,7 +63,7 @@ class RUAS(nn.Module):
     def outputs(self, lq_BCHW: Tensor) -> dict[str, Any]:
         """The restoration, and all iterations for the loss.
 
-        What the denoiser learns from is cut off from the enhancement, which the authors train apart.
+        The denoiser's gradient does not reach the enhancement, as the authors train the two apart.
         """
         enhanced, illuminations = self.enhance_net(lq_BCHW)
         made = {"restored": enhanced[-1], "enhanced": tuple(enhanced), "illuminations": tuple(illuminations)}
@@ -69,8 +72,8 @@ class RUAS(nn.Module):
             made["enhanced"] = (*enhanced, self.denoise_net(enhanced[-1].detach()))
         return made
 
-    def stages(self, image_BCHW: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Enhanced images of the iterations and then the denoised one; illuminations of the iterations."""
+    def iterate(self, image_BCHW: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Enhanced images of the iterations, then the denoised one; and the illuminations of the iterations."""
         enhanced, illuminations = self.enhance_net(image_BCHW)
         return [*enhanced, self.denoise_net(enhanced[-1])], illuminations
 
@@ -83,7 +86,7 @@ class Enhancement(nn.Module):
         self.iems = nn.ModuleList(IlluminationEstimation() for _ in range(iterations))
 
     def forward(self, image_BCHW: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Enhanced images in [0, 1] and illuminations in [0.001, 1], one an iteration."""
+        """Enhanced images in [0, 1] and illuminations in [0.001, 1], one per iteration."""
         enhanced: list[Tensor] = []
         illuminations: list[Tensor] = []
         for estimate in self.iems:

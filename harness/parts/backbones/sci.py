@@ -4,21 +4,20 @@ Our own code, written from the paper and a description of the network, and check
 names are those of the authors' checkpoints.
 
 An illumination network of 258 parameters is trained in a cascade: a calibration network turns each stage's result into
-the next stage's input, and all stages share their weights, until the first stage alone is as good as the last. What is
-used afterwards is that first stage.
+the next stage's input, and all stages share their weights, until the first stage alone is as good as the last. Only
+that first stage is used afterwards.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.traits import LossUse
 from harness.core.errors import HarnessError
-from harness.parts.blocks import draw_normal_weights
-
-VERSION = 1
+from harness.parts.shared.blocks import draw_normal_weights
 
 CALIBRATION_CHANNELS = 16
 CALIBRATION_REPEATS = 3
@@ -31,18 +30,28 @@ class Stage(NamedTuple):
     illumination_BCHW: Tensor
     enhanced_BCHW: Tensor
     correction_BCHW: Tensor
-    """What is added to the image to make the next stage's input, with its sign."""
+    """What is added to the image to make the next stage's input; of either sign."""
 
 
 class SCI(nn.Module):
     """Divides the image by an estimated illumination. Any image size; results lie in [0, 1].
 
-    `stage`: length of the training cascade that `stages` runs, with the authors' 3 for training by their unsupervised
-    losses and for their checkpoints; None: the network of use alone, without calibration. `forward` gives the first
+    `stage`: length of the training cascade that `stages` runs; the authors' 3 is for training by their unsupervised
+    losses and for their checkpoints. None: the first stage alone, without calibration. `forward` gives the first
     stage's result either way, and so sends no gradient to the calibration. Raises HarnessError for a length below 1.
     """
 
-    losses: ClassVar[tuple] = (("sci", 1.0, {}),)
+    traits = BackboneTraits(
+        losses=(LossUse("sci"),),
+        taps=True,
+        outputs=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="Apache-2.0",
+        paper="arXiv 2204.10137",
+        verified=True,
+    )
 
     def __init__(self, *, stage: int | None = None) -> None:
         super().__init__()
@@ -51,12 +60,6 @@ class SCI(nn.Module):
         self.stage = stage
         self.capabilities = Capabilities(
             taps=("enhance.in_conv", "enhance.conv"),
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="Apache-2.0",
-            paper="arXiv 2204.10137",
-            verified=True,
         )
         self.enhance = Illumination()
         self.calibrate = None if stage is None else Calibration(CALIBRATION_CHANNELS, CALIBRATION_REPEATS)

@@ -7,10 +7,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from harness.api.parts import Capabilities
-from harness.parts.smg_unet import ENCODER_NAMES, Encoder, Tail, Up
-
-VERSION = 1
+from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.weights import OfficialNames
+from harness.parts.shared.smg_unet import ENCODER_NAMES, Encoder, Tail, Up
 
 
 class SMGAppearance(nn.Module):
@@ -20,7 +19,17 @@ class SMGAppearance(nn.Module):
     full resolution; `blocks`: residual blocks at a quarter of it.
     """
 
-    official_names = ENCODER_NAMES | {"model5": "up1", "model6": "up2", "model7": "tail"}
+    traits = BackboneTraits(
+        taps=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="Apache-2.0",
+        paper="arXiv 2305.05839",
+        verified=True,
+    )
+
+    official = OfficialNames(parts=ENCODER_NAMES | {"model5": "up1", "model6": "up2", "model7": "tail"})
 
     def __init__(self, *, width: int = 32, blocks: int = 1) -> None:
         super().__init__()
@@ -32,12 +41,6 @@ class SMGAppearance(nn.Module):
             size_multiple=4,
             min_size=8,  # borders are mirrored at a quarter of the sides
             taps=("encoder.conv1", "encoder.conv2", "encoder.blocks"),
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="Apache-2.0",
-            paper="arXiv 2305.05839",
-            verified=True,
         )
 
     def forward(self, lq_BCHW: Tensor) -> Tensor:

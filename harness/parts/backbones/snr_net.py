@@ -3,22 +3,20 @@
 Written from a description of the network, and checked against sampled outputs.
 
 Where an image is too noisy for its own neighbourhood to help (low signal-to-noise ratio), features come from a
-transformer over the whole image that listens to clean patches only; elsewhere from a small convolutional branch.
+transformer over the whole image that attends to clean patches only; elsewhere from a small convolutional branch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import ClassVar
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Capabilities
-from harness.parts.blocks import ResidualBlock, snr_map
-
-VERSION = 1
+from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.weights import OfficialNames
+from harness.parts.shared.blocks import ResidualBlock, snr_map
 
 LEVELS = 3
 PATCH = 4
@@ -36,30 +34,42 @@ class SNRNet(nn.Module):
     layers. Defaults are the authors' SID configuration.
     """
 
-    official_names: ClassVar[Mapping[str, str]] = {
-        "conv_first_1": "encode.0",
-        "conv_first_2": "encode.1",
-        "conv_first_3": "encode.2",
-        "feature_extraction": "front",
-        "recon_trunk_light": "short",
-        "recon_trunk": "back",
-        "transformer": "long",
-        "layer_stack": "",
-        "slf_attn": "attention",
-        "w_qs": "query",
-        "w_ks": "key",
-        "w_vs": "value",
-        "fc": "merge",
-        "layer_norm": "norm",
-        "pos_ffn": "feed_forward",
-        "w_1": "expand",
-        "w_2": "reduce",
-        "upconv1": "up.0",
-        "upconv2": "up.1",
-        "HRconv": "fuse",
-        "conv_last": "last",
-    }
-    """Published parameter names, part by part, as they read here (harness.models.weights)."""
+    traits = BackboneTraits(
+        taps=True,
+        decoder=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="Apache-2.0",
+        paper="SNR-Aware Low-Light Image Enhancement, CVPR 2022",
+        verified=True,
+    )
+
+    official = OfficialNames(
+        parts={
+            "conv_first_1": "encode.0",
+            "conv_first_2": "encode.1",
+            "conv_first_3": "encode.2",
+            "feature_extraction": "front",
+            "recon_trunk_light": "short",
+            "recon_trunk": "back",
+            "transformer": "long",
+            "layer_stack": "",
+            "slf_attn": "attention",
+            "w_qs": "query",
+            "w_ks": "key",
+            "w_vs": "value",
+            "fc": "merge",
+            "layer_norm": "norm",
+            "pos_ffn": "feed_forward",
+            "w_1": "expand",
+            "w_2": "reduce",
+            "upconv1": "up.0",
+            "upconv2": "up.1",
+            "HRconv": "fuse",
+            "conv_last": "last",
+        }
+    )
 
     def __init__(
         self,
@@ -79,12 +89,6 @@ class SNRNet(nn.Module):
             min_size=4 * PATCH,
             taps=("front", "back"),
             decoder=tuple(f"decoded.{level}" for level in range(LEVELS)),
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="Apache-2.0",
-            paper="SNR-Aware Low-Light Image Enhancement, CVPR 2022",
-            verified=True,
         )
         strides = ((3, 1), (nf, 2), (nf, 2))
         self.encode = nn.ModuleList(nn.Conv2d(channels, nf, 3, stride, 1) for channels, stride in strides)
@@ -93,7 +97,7 @@ class SNRNet(nn.Module):
         width = nf * PATCH * PATCH
         self.long = nn.ModuleList(TransformerLayer(width, heads, head_dim, inner) for _ in range(layers))
         self.back = nn.Sequential(*(ResidualBlock(nf) for _ in range(back_rbs)))
-        # Names for the decoder's features before those of the encoder come beside them.
+        # Names of the decoder's features before they are concatenated with the encoder's.
         self.decoded = nn.ModuleList(nn.Identity() for _ in range(LEVELS))
         self.up = nn.ModuleList(nn.Conv2d(2 * nf, 4 * nf, 3, padding=1) for _ in range(2))
         self.fuse = nn.Conv2d(2 * nf, nf, 3, padding=1)
@@ -106,7 +110,7 @@ class SNRNet(nn.Module):
     def restore(self, image_BCHW: Tensor, snr_B1HW: Tensor, merge: Merge | None = None) -> Tensor:
         """The network proper, with the SNR map in [0, 1] given.
 
-        `merge` may bring in more knowledge where the decoder takes up the encoder's features; see `Merge`.
+        `merge` joins the decoder's and the encoder's features; see `Merge`.
         """
         merge = merge or _side_by_side
         skips = []
@@ -123,7 +127,7 @@ class SNRNet(nn.Module):
         return self.last(x) + image_BCHW
 
     def _long_range(self, features_BCHW: Tensor, snr_B1HW: Tensor) -> Tensor:
-        """Transformer over 4×4 patches. Patches whose mean SNR is at most 0.5 are not listened to.
+        """Transformer over 4×4 patches. Patches whose mean SNR is at most 0.5 are not attended to.
 
         Where that is every patch of an image, attention is uniform over all of them.
         """

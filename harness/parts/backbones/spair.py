@@ -1,49 +1,59 @@
 """SPAIR: K. Purohit et al., "Spatially-Adaptive Image Restoration using Distortion-Guided Networks", ICCV 2021.
 
-arXiv 2108.08617. **Reimplemented**: no official code can be had, so this is written from the published description
-alone and compared with nothing. What it says is kept: a localisation network finds the degraded pixels; the restoration
-network, an encoder and decoder, moves the statistics of degraded pixels to those of clean ones, convolves where the
-image is degraded, and fills degraded pixels from clean ones far away, along rows and columns. Widths, depths and the
-exact form of each block are ours.
+arXiv 2108.08617. **Reimplemented**: written from the published description alone, since there is no official code to
+compare with. What the paper says is kept: a localisation network finds the degraded pixels; the restoration network, an
+encoder and decoder, moves the statistics of degraded pixels to those of clean ones, convolves where the image is
+degraded, and fills degraded pixels from clean ones far away, along rows and columns. Widths, depths and the exact form
+of each block are ours.
 
 Shape letters: B batch, C channels, H height, W width, h×w a feature map.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.traits import LossUse, StageUse
 from harness.core.errors import HarnessError
-from harness.parts.blocks import ResidualBlock
-
-VERSION = 1
+from harness.parts.shared.blocks import ResidualBlock
 
 SHARE = 1e-4
-"""Of every position in the statistics of either kind. An image all of one kind, as dark or noisy ones are, so has the
-same statistics twice and is left as it is, instead of being moved to statistics of nothing."""
+"""Added to every position's weight in the statistics of degraded and of clean pixels. An image that is degraded
+everywhere, as dark or noisy ones are, so has the same statistics twice and is left as it is; without it, it would be
+moved to the statistics of no pixels."""
 SLOPE = 0.1
 
 
 class SPAIR(nn.Module):
     """Localisation, then restoration where the image is degraded. Unclamped: the input plus a residual.
 
-    `width`: channels at full resolution, doubled at each of the `levels` below it. `blocks`: of each level, on each
-    side. `mask_width`: of the localisation network. Sides are multiples of 2^levels. The defaults have 6.6 million
-    parameters. Raises HarnessError without a level below full resolution.
+    `width`: channels at full resolution, doubled at each of the `levels` below it. `blocks`: residual blocks per level,
+    on either side. `mask_width`: channels of the localisation network. Sides are multiples of 2^levels. The defaults
+    have 6.6 million parameters. Raises HarnessError without a level below full resolution.
 
-    By default the localisation network learns first, from pixels that differ from the truth, then the restoration
+    By default the localisation network trains first, on which pixels differ from the truth, then the restoration
     network with the mask as it is; a suite that names losses trains both together.
     """
 
-    reimplemented: ClassVar[bool] = True
-    stages: ClassVar[tuple[Any, ...]] = (
-        (0.2, ("localise",), (("spair_mask", 1.0, {}),)),
-        (0.8, ("restore",), (("l1", 1.0, {}),)),
+    traits = BackboneTraits(
+        stages=(
+            StageUse(0.2, trains=("localise",), losses=(LossUse("spair_mask"),)),
+            StageUse(0.8, trains=("restore",), losses=(LossUse("l1"),)),
+        ),
+        taps=True,
+        decoder=True,
+        outputs=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="Apache-2.0",
+        paper="arXiv 2108.08617",
+        reimplemented=True,
     )
 
     def __init__(self, *, width: int = 32, levels: int = 3, blocks: int = 2, mask_width: int = 16) -> None:
@@ -55,12 +65,6 @@ class SPAIR(nn.Module):
             min_size=1 << levels,
             taps=(*(f"restore.encoder.{level}" for level in range(levels)), "restore.bottom"),
             decoder=tuple(f"restore.decoder.{level}" for level in range(levels)),
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="Apache-2.0",
-            paper="arXiv 2108.08617",
-            reimplemented=self.reimplemented,
         )
         self.localise = Localisation(mask_width, levels)
         self.restore = Restoration(width, levels, blocks, mask_width)

@@ -17,17 +17,15 @@ import torch
 from spandrel.architectures.Uformer import Uformer as SpandrelUformer
 from torch import Tensor, nn
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import BackboneTraits, Capabilities
 from harness.core.errors import HarnessError
-from harness.parts.blocks import reflect_to_square
-
-VERSION = 1
+from harness.parts.shared.blocks import reflect_to_square
 
 LEVELS = 4
 """How often the encoder halves the sides."""
 
 TILE = 512
-"""Least side of tiles."""
+"""Smallest side of tiles."""
 
 
 class Uformer(SpandrelUformer):
@@ -42,6 +40,17 @@ class Uformer(SpandrelUformer):
     where it spans at most one window does not shift its windows. `cross_modulator` has a norm (`norm_cross`) that is
     in the authors' checkpoints and has no effect. Raises HarnessError for options that do not fit together.
     """
+
+    traits = BackboneTraits(
+        taps=True,
+        decoder=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="MIT (network from spandrel)",
+        paper="arXiv 2106.03106",
+        verified=True,
+    )
 
     def __init__(
         self,
@@ -98,16 +107,10 @@ class Uformer(SpandrelUformer):
             size_multiple=multiple,
             min_size=multiple,
             # Attention stays in windows: tiles are sound. A large oblong image, grown to a square, is heavy.
-            tile=-(-TILE // multiple) * multiple,
-            # Stages work on B×N×C tokens; maps exist where they are halved, and at `latent`.
+            tile=Capabilities(size_multiple=multiple).fitting(TILE),
+            # Levels work on B×N×C tokens; there are maps where the sides are halved or doubled, and at `latent`.
             taps=(*(f"dowsample_{level}.conv" for level in range(LEVELS)), "latent"),
             decoder=tuple(f"upsample_{level}.deconv" for level in range(LEVELS)),
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="MIT (network from spandrel)",
-            paper="arXiv 2106.03106",
-            verified=True,
         )
 
     def forward(self, lq_BCHW: Tensor) -> Tensor:

@@ -14,18 +14,17 @@ An image I is the product of a reflectance R (B×3×H×W) and an illumination L 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.traits import LossUse, StageUse
+from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
-
-VERSION = 1
 
 WIDTH = 32
 
@@ -51,29 +50,41 @@ class Enhanced(NamedTuple):
 class URetinex(nn.Module):
     """Unfolded Retinex decomposition for low light; any image size. Unclamped: reflectance · adjusted illumination.
 
-    In round t (from 0) staying near the last reflectance weighs `gamma` + t · `r_offset`, near the last illumination
-    `lamda` + t · `l_offset`. `concat_l`: the illumination guides the reflectance network. `ratio`: how much brighter
-    the illumination shall be; the authors take 3 to 5. Defaults are the authors'. Raises HarnessError when there is no
-    round, or a weight is not positive.
+    In round t (from 0), staying near the last reflectance has the weight `gamma` + t · `r_offset`, staying near the
+    last illumination `lamda` + t · `l_offset`. `concat_l`: the illumination guides the reflectance network. `ratio`:
+    how many times brighter the illumination shall become; the authors take 3 to 5. Defaults are the authors'. Raises
+    HarnessError when there is no round, or a weight is not positive.
     """
 
-    # The authors train for 2000, 2000 and 100 epochs. Here the last part is longer, as a refiner learns in it alone.
-    stages: ClassVar[tuple] = (
-        (0.4, ("decomposition",), (("uretinex_decomposition", 1.0, {}),)),
-        (0.4, ("reflectance", "illumination"), (("uretinex_unfolding", 1.0, {}),)),
-        (0.2, ("adjustment",), (("uretinex_adjustment", 1.0, {}),)),
+    traits = BackboneTraits(
+        # The authors train for 2000, 2000 and 100 epochs. Here the last part is longer: a refiner trains in it alone.
+        stages=(
+            StageUse(0.4, trains=("decomposition",), losses=(LossUse("uretinex_decomposition"),)),
+            StageUse(0.4, trains=("reflectance", "illumination"), losses=(LossUse("uretinex_unfolding"),)),
+            StageUse(0.2, trains=("adjustment",), losses=(LossUse("uretinex_adjustment"),)),
+        ),
+        taps=True,
+        decoder=True,
+        outputs=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="Apache-2.0",
+        paper="URetinex-Net, CVPR 2022",
+        verified=True,
     )
 
-    official_names: ClassVar[Mapping[str, str]] = {
-        "model_Decom_low": "decomposition",
-        "decom": "",
-        "model_R": "reflectance",
-        "model_L": "illumination",
-        "adjust_model": "adjustment",
-        "se_layer": "excite",
-        "fc": "",
-    }
-    """Published parameter names, part by part, as they read here (harness.models.weights)."""
+    official = OfficialNames(
+        parts={
+            "model_Decom_low": "decomposition",
+            "decom": "",
+            "model_R": "reflectance",
+            "model_L": "illumination",
+            "adjust_model": "adjustment",
+            "se_layer": "excite",
+            "fc": "",
+        }
+    )
 
     def __init__(
         self,
@@ -93,14 +104,8 @@ class URetinex(nn.Module):
         self.ratio = ratio
         self.capabilities = Capabilities(
             taps=("decomposition.5", "adjustment.relu3"),
-            # The adjustment runs once a pass, after the unfolding, and decides what the result looks like.
+            # The adjustment runs once per pass, after the unfolding, and decides what the result looks like.
             decoder=("adjustment.relu1", "adjustment.relu2", "adjustment.relu3"),
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="Apache-2.0",
-            paper="URetinex-Net, CVPR 2022",
-            verified=True,
         )
         self.decomposition = nn.Sequential(
             *(layer for channels in (3, WIDTH, WIDTH) for layer in (_conv(channels, WIDTH), nn.LeakyReLU(0.2))),
@@ -129,7 +134,7 @@ class URetinex(nn.Module):
         }
 
     def enhance(self, image_B3HW: Tensor, ratio: float | Tensor) -> Enhanced:
-        """All stages. `ratio`: one number, or one for each image (B)."""
+        """All stages. `ratio`: one number, or one per image (B)."""
         *_, reflectance, illumination = self.unfold(image_B3HW)[-1]
         high = self.adjust(illumination, ratio)
         return Enhanced(high * reflectance, reflectance, illumination, high)
@@ -155,7 +160,7 @@ class URetinex(nn.Module):
         return rounds
 
     def adjust(self, illumination_B1HW: Tensor, ratio: float | Tensor) -> Tensor:
-        """A brighter illumination, not negative. `ratio`: one number, or one for each image (B)."""
+        """A brighter illumination, not negative. `ratio`: one number, or one per image (B)."""
         ratios = torch.as_tensor(ratio, dtype=illumination_B1HW.dtype, device=illumination_B1HW.device)
         ratio_B1HW = ratios.view(-1, 1, 1, 1).expand_as(illumination_B1HW)
         return self.adjustment(torch.cat([illumination_B1HW, ratio_B1HW], 1))
@@ -190,8 +195,8 @@ class SqueezeExcite(nn.Sequential):
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         squeeze = nn.Linear(channels, channels // reduction, bias=False)
-        # The means are of features behind a ReLU: weights of either sign would switch all four units off, and so stop
-        # both layers from learning, in about one of ten fresh networks.
+        # The means are of features after a ReLU, so never negative: with weights of both signs, about one of ten fresh
+        # networks would have all four units off, and neither layer would learn.
         nn.init.uniform_(squeeze.weight, 0, channels**-0.5)
         super().__init__(squeeze, nn.ReLU(), nn.Linear(channels // reduction, channels, bias=False), nn.Sigmoid())
 

@@ -6,27 +6,36 @@ outputs. The authors' copy is for academic use only and was not used; parameter 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.traits import LossUse
 from harness.core.errors import HarnessError
-from harness.parts.blocks import draw_normal_weights
-
-VERSION = 1
+from harness.parts.shared.blocks import draw_normal_weights
 
 
 class ZeroDCE(nn.Module):
-    """Seven convolutions predict a brightening curve for every pixel and channel; it is applied `iterations` times.
+    """Seven convolutions predict brightening curves per pixel and channel, which are applied one after another.
 
-    Any image size. The result is not clamped, but curves with parameters in (-1, 1) keep [0, 1] within itself.
-    Defaults are the authors'. Raises HarnessError for less than one iteration.
+    `iterations`: how many curves. Any image size. The result is not clamped, but curves with parameters in (-1, 1) map
+    [0, 1] into itself. Defaults are the authors'. Raises HarnessError for fewer than one iteration.
     """
 
-    losses: ClassVar[tuple] = (("zero_dce", 1.0, {}),)
+    traits = BackboneTraits(
+        losses=(LossUse("zero_dce"),),
+        taps=True,
+        outputs=True,
+        half=("bfloat16", "float16"),
+        compiles=True,
+        exports=True,
+        licence="Apache-2.0",
+        paper="arXiv 2001.06826",
+        verified=True,
+    )
 
     def __init__(self, *, width: int = 32, iterations: int = 8) -> None:
         super().__init__()
@@ -35,12 +44,6 @@ class ZeroDCE(nn.Module):
         self.iterations = iterations
         self.capabilities = Capabilities(
             taps=("e_conv1", "e_conv2", "e_conv3", "e_conv4"),
-            half=("bfloat16", "float16"),
-            compiles=True,
-            exports=True,
-            licence="Apache-2.0",
-            paper="arXiv 2001.06826",
-            verified=True,
         )
         self.e_conv1 = nn.Conv2d(3, width, 3, padding=1)
         self.e_conv2 = nn.Conv2d(width, width, 3, padding=1)

@@ -17,14 +17,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.api.parts import SourceImage
+from harness.api.dataset import DatasetTraits, SourceImage
 from harness.core.errors import DataError
 from harness.core.identity import digest
 
 if TYPE_CHECKING:
     import numpy as np
-
-VERSION = 1
 
 _FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
 _INSTALL = "pip install scikit-image scikit-learn"
@@ -77,7 +75,7 @@ flower: CC BY 2.0, vultilion on Flickr, photo 6056698931."""
 class Photos:
     """Natural photographs that ship with scikit-image and scikit-learn: 5 for training, 3 for testing."""
 
-    licence = LICENCE
+    traits = DatasetTraits(licence=LICENCE)
 
     def splits(self) -> Sequence[str]:
         return ("train", "test")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
+from annotated_types import Ge, Le
 
-from harness.parts.degradations.ranges import check_range
-
-VERSION = 1
+from harness.api.degradation import DegradationTraits
+from harness.parts.degradations.ranges import ranged
 
 
 class GaussianNoise:
@@ -16,10 +18,10 @@ class GaussianNoise:
     [0, 1], as in the usual protocol, so they are stored as floats. Raises HarnessError outside the range.
     """
 
-    quantised = False
+    traits = DegradationTraits(quantised=False)
 
-    def __init__(self, *, sigma: float = 25.0) -> None:
-        check_range("gaussian_noise", "sigma", sigma, 0.0, 255.0)
+    @ranged("gaussian_noise")
+    def __init__(self, *, sigma: Annotated[float, Ge(0.0), Le(255.0)] = 25.0) -> None:
         self.sigma = sigma
 
     def __call__(self, clean: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Le
 
+from harness.api.degradation import DegradationTraits
 from harness.core.errors import HarnessError
 from harness.parts.degradations.light import linear_to_srgb, srgb_to_linear
-from harness.parts.degradations.ranges import check_range
-
-VERSION = 1
+from harness.parts.degradations.ranges import ranged
 
 
 class LowLight:
     """Short exposure in linear light with shot and read noise, stored as an 8-bit sRGB image.
 
-    For each image: an exposure e is drawn log-uniformly; a pixel of linear light L collects Poisson(e·L·full_well)
+    Per image, an exposure e is drawn log-uniformly; a pixel of linear light L collects Poisson(e·L·full_well)
     electrons (shot noise) and N(0, read_noise) electrons are added (read noise); the sensor's output, divided by
     full_well, is clipped and encoded as sRGB. Poisson-Gaussian model: Foi et al., IEEE TIP 17(10), 2008.
 
@@ -25,20 +26,17 @@ class LowLight:
     `read_noise`: standard deviation in electrons, 0 to 1,000. Raises HarnessError outside these ranges.
     """
 
-    quantised = True
+    traits = DegradationTraits(quantised=True)
 
+    @ranged("low_light")
     def __init__(
         self,
         *,
-        exposure_min: float = 0.12,
-        exposure_max: float = 0.24,
-        full_well: float = 2000.0,
-        read_noise: float = 3.0,
+        exposure_min: Annotated[float, Ge(0.001), Le(1.0)] = 0.12,
+        exposure_max: Annotated[float, Ge(0.001), Le(1.0)] = 0.24,
+        full_well: Annotated[float, Ge(10.0), Le(1e6)] = 2000.0,
+        read_noise: Annotated[float, Ge(0.0), Le(1000.0)] = 3.0,
     ) -> None:
-        check_range("low_light", "exposure_min", exposure_min, 0.001, 1.0)
-        check_range("low_light", "exposure_max", exposure_max, 0.001, 1.0)
-        check_range("low_light", "full_well", full_well, 10.0, 1e6)
-        check_range("low_light", "read_noise", read_noise, 0.0, 1000.0)
         if exposure_min > exposure_max:
             raise HarnessError(
                 f"exposure_min = {exposure_min} is above exposure_max = {exposure_max}",

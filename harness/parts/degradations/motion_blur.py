@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import cv2
 import numpy as np
+from annotated_types import Ge, Le
 
+from harness.api.degradation import DegradationTraits
 from harness.core.errors import HarnessError
 from harness.parts.degradations.light import linear_to_srgb, srgb_to_linear
-from harness.parts.degradations.ranges import check_range
-
-VERSION = 1
+from harness.parts.degradations.ranges import ranged
 
 _MOMENTS = 1000
-"""Points on a trajectory; many a pixel, so that the kernel has no holes."""
+"""Points on a trajectory; many per pixel, so that the kernel has no holes."""
 
 
 class MotionBlur:
@@ -21,15 +23,16 @@ class MotionBlur:
     The camera's heading and speed are random walks with a few sudden jerks, in the spirit of Boracchi and Foi, IEEE
     TIP 21(8), 2012; the time spent at each place is the blur kernel, the same for the whole image. Borders reflect.
 
-    Options: `size`: side of the kernel in pixels, odd, 3 to 101; an image's trajectory spans between half and all of
-    it. `shake`: 0 (nearly straight) to 1 (curled). Raises HarnessError outside these ranges.
+    Options: `size`: side of the kernel in pixels, odd, 3 to 101; the trajectory of each image spans between half and
+    all of it. `shake`: 0 (nearly straight) to 1 (curled). Raises HarnessError outside these ranges.
     """
 
-    quantised = True
+    traits = DegradationTraits(quantised=True)
 
-    def __init__(self, *, size: int = 21, shake: float = 0.4) -> None:
-        check_range("motion_blur", "size", size, 3, 101)
-        check_range("motion_blur", "shake", shake, 0.0, 1.0)
+    @ranged("motion_blur")
+    def __init__(
+        self, *, size: Annotated[int, Ge(3), Le(101)] = 21, shake: Annotated[float, Ge(0.0), Le(1.0)] = 0.4
+    ) -> None:
         if size % 2 == 0:
             raise HarnessError(f"size = {size} is even", where="degradation motion_blur", hint=f"choose {size + 1}")
         self.size, self.shake = size, shake

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import cv2
 import numpy as np
+from annotated_types import Ge, Le
 
-from harness.parts.degradations.ranges import check_range
-
-VERSION = 1
+from harness.api.degradation import DegradationTraits
+from harness.parts.degradations.ranges import ranged
 
 _FAR = 0.5
 """Size and brightness of a layer of rain relative to the one before it: each is further away."""
@@ -18,34 +19,30 @@ _FAR = 0.5
 class Rain:
     """Layers of rain streaks screened over the image, stored as 8-bit sRGB.
 
-    A layer is sparse random drops, each drawn out to a soft line along the wind's direction (one angle an image); every
-    further layer is shorter, fainter and denser. Streaks S go over the image I as a screen, 1 − (1 − I)(1 − S): light
-    is added and saturates, as with the synthetic rain of Yang et al., CVPR 2017 (Rain100) and of Photoshop recipes.
+    A layer is sparse random drops, each drawn out to a soft line along the wind's direction (one angle per image);
+    every further layer is shorter, fainter and denser. Streaks S go over the image I as a screen, 1 − (1 − I)(1 − S):
+    light is added and saturates, as with the synthetic rain of Yang et al., CVPR 2017 (Rain100), and of Photoshop
+    recipes.
 
-    Options: `density`: drops a pixel in the nearest layer, 0 to 0.05. `length`: longest streak of the nearest layer in
-    pixels, 3 to 200; an image's own is drawn from the upper half of that. `width`: standard deviation across a streak
-    in pixels, 0.3 to 5. `max_angle`: largest tilt from the vertical in degrees, 0 to 80. `brightness`: of the
+    Options: `density`: drops per pixel in the nearest layer, 0 to 0.05. `length`: longest streak of the nearest layer
+    in pixels, 3 to 200; each image's own is drawn from the upper half of that. `width`: standard deviation across a
+    streak in pixels, 0.3 to 5. `max_angle`: largest tilt from the vertical in degrees, 0 to 80. `brightness`: of the
     brightest streak, 0 to 1. `layers`: 1 to 4. Raises HarnessError outside these ranges.
     """
 
-    quantised = True
+    traits = DegradationTraits(quantised=True)
 
+    @ranged("rain")
     def __init__(
         self,
         *,
-        density: float = 0.0015,
-        length: int = 40,
-        width: float = 0.7,
-        max_angle: float = 35.0,
-        brightness: float = 0.6,
-        layers: int = 2,
+        density: Annotated[float, Ge(0.0), Le(0.05)] = 0.0015,
+        length: Annotated[int, Ge(3), Le(200)] = 40,
+        width: Annotated[float, Ge(0.3), Le(5.0)] = 0.7,
+        max_angle: Annotated[float, Ge(0.0), Le(80.0)] = 35.0,
+        brightness: Annotated[float, Ge(0.0), Le(1.0)] = 0.6,
+        layers: Annotated[int, Ge(1), Le(4)] = 2,
     ) -> None:
-        check_range("rain", "density", density, 0.0, 0.05)
-        check_range("rain", "length", length, 3, 200)
-        check_range("rain", "width", width, 0.3, 5.0)
-        check_range("rain", "max_angle", max_angle, 0.0, 80.0)
-        check_range("rain", "brightness", brightness, 0.0, 1.0)
-        check_range("rain", "layers", layers, 1, 4)
         self.density, self.length, self.width = density, length, width
         self.max_angle, self.brightness, self.layers = max_angle, brightness, layers
 

@@ -7,11 +7,14 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-VERSION = 1
+from harness.api.loss import LossTraits
+from harness.api.traits import FromOption
 
 
 class L1(nn.Module):
     """|difference|, over all pixels and channels: DRUNet, Restormer and Retinexformer are trained with its mean."""
+
+    traits = LossTraits(reduction=FromOption("reduction"))
 
     def __init__(self, *, reduction: Literal["mean", "sum"] = "mean") -> None:
         super().__init__()
@@ -27,6 +30,8 @@ class SmoothL1(nn.Module):
 
     Girshick, ICCV 2015. With images in [0, 1] and the authors' `beta` of 1 it is half the squared error.
     """
+
+    traits = LossTraits(reduction=FromOption("reduction"))
 
     def __init__(self, *, beta: float = 1.0, reduction: Literal["mean", "sum"] = "mean") -> None:
         super().__init__()

@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-VERSION = 1
+from harness.api.loss import LossTraits
+from harness.api.traits import FromOption
 
 
 class Charbonnier(nn.Module):
@@ -17,6 +18,8 @@ class Charbonnier(nn.Module):
     optimizer, grows with the batch and patch); `mean` does not depend on them. `clamp`: take the restored image into
     [0, 1] first, as MPRNet's authors do for denoising; values outside then get no gradient.
     """
+
+    traits = LossTraits(reduction=FromOption("reduction"))
 
     def __init__(self, *, eps: float = 1e-3, reduction: Literal["mean", "sum"] = "mean", clamp: bool = False) -> None:
         super().__init__()

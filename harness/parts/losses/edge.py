@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-VERSION = 1
+from harness.api.loss import LossTraits
+from harness.api.traits import FromOption
 
 TAPS = (0.05, 0.25, 0.4, 0.25, 0.05)
 """The generating kernel of Burt & Adelson's pyramid, 1983."""
@@ -21,6 +22,8 @@ class Edge(nn.Module):
     Laplacians is the Laplacian of the difference. MPRNet's eq. 3 (S. W. Zamir et al., CVPR 2021), whose authors add
     0.05 times the mean to Charbonnier's loss for rain and blur.
     """
+
+    traits = LossTraits(reduction=FromOption("reduction"))
 
     taps_5: Tensor
 

@@ -12,12 +12,10 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from harness.api.parts import Reads, View
+from harness.api.loss import LossInputs, LossTraits
 from harness.core.errors import HarnessError
-from harness.parts.blocks import draw_normal_weights
 from harness.parts.losses.patches import random_patches
-
-VERSION = 1
+from harness.parts.shared.blocks import draw_normal_weights
 
 
 class EnlightenGANLoss(nn.Module):
@@ -31,7 +29,8 @@ class EnlightenGANLoss(nn.Module):
     Raises HarnessError when the data set has no clean images of other scenes.
     """
 
-    reads: ClassVar[Reads] = "unpaired"
+    traits = LossTraits(takes="inputs", reads="unpaired", adversary=True)
+
     betas: ClassVar[tuple[float, float]] = (0.5, 0.999)
 
     def __init__(self, *, patches: int = 6, patch: int = 32, width: int = 64, lr: float = 1e-4) -> None:
@@ -44,9 +43,9 @@ class EnlightenGANLoss(nn.Module):
         self.whole = PatchGAN(width, layers=5)
         self.local = PatchGAN(width, layers=4)
 
-    def of(self, view: View) -> Tensor:
+    def forward(self, inputs: LossInputs) -> Tensor:
         """What the restoring network minimises: a scalar, not negative."""
-        made, real = view.restored_BCHW, _clean(view)
+        made, real = inputs.restored_BCHW, _clean(inputs)
         with _frozen(self):
             made_scores, real_scores = self.whole(made), self.whole(real)
             total = _relativistic(made_scores, real_scores)
@@ -54,9 +53,9 @@ class EnlightenGANLoss(nn.Module):
                 total = total + _distance(self.local(piece), 1) / self.patches
         return total
 
-    def learn(self, view: View) -> Tensor:
+    def own_loss(self, inputs: LossInputs) -> Tensor:
         """What both discriminators minimise: a scalar, not negative."""
-        made, real = view.restored_BCHW.detach(), _clean(view)
+        made, real = inputs.restored_BCHW.detach(), _clean(inputs)
         total = _relativistic(self.whole(real), self.whole(made))
         for made_piece, real_piece in random_patches((made, real), self.patches, self.patch):
             told_apart = _distance(self.local(real_piece), 1) + _distance(self.local(made_piece), 0)
@@ -97,17 +96,17 @@ def _distance(scores: Tensor, wished: float) -> Tensor:
 @contextmanager
 def _frozen(module: nn.Module) -> Iterator[None]:
     """What is computed inside gives the module's parameters no gradient."""
-    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    for parameter in learning:
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in trained:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in learning:
+        for parameter in trained:
             parameter.requires_grad_(True)
 
 
-def _clean(view: View) -> Tensor:
-    if view.clean_BCHW is None:
+def _clean(inputs: LossInputs) -> Tensor:
+    if inputs.clean_BCHW is None:
         raise HarnessError("the loss enlightengan reads clean images of other scenes, and this data set gives none")
-    return view.clean_BCHW
+    return inputs.clean_BCHW

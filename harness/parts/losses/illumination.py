@@ -17,7 +17,7 @@ FLOOR = 1e-3
 OFFSETS = ((1, 0), (0, 1), (1, 1), (1, -1), (2, 0), (0, 2), (2, 1), (2, -1), (1, 2), (1, -2), (2, 2), (2, -2))
 """Twelve neighbours; with the twelve opposite ones, whose terms are the same, all of a 5×5 window."""
 
-# BT.601, studio range, one row a colour.
+# BT.601, studio range, one row per colour.
 YCBCR = ((0.257, -0.148, 0.439), (0.564, -0.291, -0.368), (0.098, 0.439, -0.071))
 
 
@@ -42,7 +42,7 @@ def smoothness(guide_BCHW: Tensor, illumination_BCHW: Tensor) -> Tensor:
 def parted_smoothness(guide_BCHW: Tensor, illumination_BCHW: Tensor) -> Tensor:
     """As `smoothness`, but with the mean weight of an image times its mean absolute difference, channels averaged.
 
-    What RUAS's authors train with, one image a step; for more than one, the mean over the images.
+    What RUAS's authors train with, one image per step; for more than one, the mean over the images.
     """
     terms = _neighbours(guide_BCHW, illumination_BCHW)
     each = [weight.mean((1, 2, 3)) * change.mean((1, 2, 3)) for weight, change in terms]

@@ -7,11 +7,14 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-VERSION = 1
+from harness.api.loss import LossTraits
+from harness.api.traits import FromOption
 
 
 class MSE(nn.Module):
     """difference², over all pixels and channels."""
+
+    traits = LossTraits(reduction=FromOption("reduction"))
 
     def __init__(self, *, reduction: Literal["mean", "sum"] = "mean") -> None:
         super().__init__()

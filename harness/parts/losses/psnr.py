@@ -5,17 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-VERSION = 1
+from harness.api.loss import LossTraits
 
 FLOOR = 1e-8
 """Added to the mean squared error: equal images get -80 dB and a gradient of zero."""
 
 
 class PSNRLoss(nn.Module):
-    """10·log10(mean squared error of an image), averaged over the images: minus the PSNR of images in [0, 1].
+    """10·log10(mean squared error per image), averaged over the images: minus the PSNR of images in [0, 1].
 
     What NAFNet is trained with (L. Chen et al., ECCV 2022); from HINet, CVPR workshops 2021.
     """
+
+    traits = LossTraits()
 
     def __init__(self) -> None:
         super().__init__()

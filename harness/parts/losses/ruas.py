@@ -5,17 +5,13 @@ Our own code, from a description of the authors' training.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Reads, View
+from harness.api.loss import LossInputs, LossTraits
 from harness.parts.losses.illumination import implied_illumination, parted_smoothness
-from harness.parts.losses.made import made_by_network, zero_like
+from harness.parts.losses.outputs import output_of, zero_like
 from harness.parts.losses.tv import total_variation
-
-VERSION = 1
 
 
 class RUASLoss(nn.Module):
@@ -36,7 +32,7 @@ class RUASLoss(nn.Module):
     Raises HarnessError for a network without illuminations.
     """
 
-    reads: ClassVar[Reads] = "degraded"
+    traits = LossTraits(takes="inputs", reads="degraded")
 
     def __init__(
         self,
@@ -52,24 +48,25 @@ class RUASLoss(nn.Module):
         self.denoiser = denoiser
         self.every = every
 
-    def of(self, view: View) -> Tensor:
+    def forward(self, inputs: LossInputs) -> Tensor:
         """A scalar."""
-        image, illumination = view.lq_BCHW, _illumination(view)
+        image, illumination = inputs.lq_BCHW, _illumination(inputs)
         total = self.fidelity * F.mse_loss(illumination, image) + parted_smoothness(image, illumination)
-        return total + self.denoiser * self._noise(view)
+        return total + self.denoiser * self._noise(inputs)
 
-    def _noise(self, view: View) -> Tensor:
-        if view.refined or view.step % self.every:
-            return zero_like(view)  # not zero times a loss: where no gradient comes, the optimizer leaves all as it is
-        enhanced = made_by_network(view, "enhanced", loss="ruas", network="ruas")
-        if len(enhanced) == len(view.made["illuminations"]):
-            return zero_like(view)  # a network without its denoiser
+    def _noise(self, inputs: LossInputs) -> Tensor:
+        if inputs.refined or inputs.step % self.every:
+            # Not zero times a loss: where no gradient comes, the optimizer leaves all as it is.
+            return zero_like(inputs)
+        enhanced = output_of(inputs, "enhanced", loss="ruas", network="ruas")
+        if len(enhanced) == len(inputs.outputs["illuminations"]):
+            return zero_like(inputs)  # a network without its denoiser
         *_, noisy, clean = enhanced
         return self.noise_fidelity * F.mse_loss(clean, noisy.detach()) + total_variation(clean)
 
 
-def _illumination(view: View) -> Tensor:
-    if view.refined:
-        return implied_illumination(view.lq_BCHW, view.restored_BCHW)
-    *_, last = made_by_network(view, "illuminations", loss="ruas", network="ruas")
+def _illumination(inputs: LossInputs) -> Tensor:
+    if inputs.refined:
+        return implied_illumination(inputs.lq_BCHW, inputs.restored_BCHW)
+    *_, last = output_of(inputs, "illuminations", loss="ruas", network="ruas")
     return last

@@ -5,42 +5,38 @@ Our own code, from a description of the authors' training.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Reads, View
+from harness.api.loss import LossInputs, LossTraits
 from harness.parts.losses.illumination import implied_illumination, smoothness
-from harness.parts.losses.made import made_by_network
-
-VERSION = 1
+from harness.parts.losses.outputs import output_of
 
 
 class SCILoss(nn.Module):
     """`fidelity` · MSE(illumination, input) + the illumination's smoothness, summed over the stages of the cascade.
 
     Each stage has an input of its own; the authors train three. A network without the cascade (option `stage` left
-    out) has the one stage of use, and learns from it alone, without calibration. For a refined image there is one
+    out) has the one stage of use, and trains on it alone, without calibration. For a refined image there is one
     stage too, with the illumination that it implies, degraded image / Ī in [0.001, 1].
 
     Raises HarnessError for a network without illuminations.
     """
 
-    reads: ClassVar[Reads] = "degraded"
+    traits = LossTraits(takes="inputs", reads="degraded")
 
     def __init__(self, *, fidelity: float = 1.5) -> None:
         super().__init__()
         self.fidelity = fidelity
 
-    def of(self, view: View) -> Tensor:
+    def forward(self, inputs: LossInputs) -> Tensor:
         """A scalar."""
-        if view.refined:
-            return self._stage(view.lq_BCHW, implied_illumination(view.lq_BCHW, view.restored_BCHW))
-        inputs = made_by_network(view, "inputs", loss="sci", network="sci")
-        illuminations = made_by_network(view, "illuminations", loss="sci", network="sci")
-        return torch.stack([self._stage(*stage) for stage in zip(inputs, illuminations, strict=True)]).sum()
+        if inputs.refined:
+            return self._stage(inputs.lq_BCHW, implied_illumination(inputs.lq_BCHW, inputs.restored_BCHW))
+        entries = output_of(inputs, "inputs", loss="sci", network="sci")
+        illuminations = output_of(inputs, "illuminations", loss="sci", network="sci")
+        return torch.stack([self._stage(*stage) for stage in zip(entries, illuminations, strict=True)]).sum()
 
     def _stage(self, input_BCHW: Tensor, illumination_BCHW: Tensor) -> Tensor:
         return self.fidelity * F.mse_loss(illumination_BCHW, input_BCHW) + smoothness(input_BCHW, illumination_BCHW)

@@ -6,24 +6,22 @@ Shape letters: B batch, K classes, C channels, H×W image.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from harness.api.parts import Reads, View
-from harness.parts.losses.made import truth_of
+from harness.api.loss import LossInputs, LossTraits
+from harness.parts.losses.outputs import truth_of
 from harness.parts.losses.skf_classes import class_probabilities
-
-VERSION = 1
 
 WHOLE = 0.9
 """Share of whole images in the discriminator's loss; the rest is that of the class-masked ones."""
 
 
 class SKFAdversarial(nn.Module):
-    """Least-squares adversary that judges whole images and, when it learns, single classes' regions of them.
+    """Least-squares adversary on whole images and, in its own loss, on single classes' regions of them.
 
     The model's loss is (D(restored) − 1)², over whole images. D's own is
     0.9·(D(restored)² + (D(truth) − 1)²)/2 + 0.1·(the same of class-masked images). A mask is the probability of one
@@ -31,7 +29,7 @@ class SKFAdversarial(nn.Module):
     classes are ranked by their total probability. `regions`, of the two first ranks:
 
     - `hardest`: whichever of the two D does worse on, for restored and for true images apart. This is what the paper
-      means and the released code spells out (for a batch as a whole; here for each image).
+      means and the released code spells out (per batch; here per image).
     - `both`: the mean of the two.
     - `second`: the second rank alone. So the released code works in effect, as both its masks are one tensor.
 
@@ -40,8 +38,7 @@ class SKFAdversarial(nn.Module):
     classes.
     """
 
-    reads: ClassVar[Reads] = "pair"
-    reduction = "mean"
+    traits = LossTraits(takes="inputs", adversary=True)
 
     def __init__(
         self,
@@ -59,15 +56,15 @@ class SKFAdversarial(nn.Module):
         self.betas = betas
         self.discriminator = Discriminator(width)
 
-    def of(self, view: View) -> Tensor:
+    def forward(self, inputs: LossInputs) -> Tensor:
         """The model's loss; the discriminator gets no gradient from it."""
         fixed = {name: parameter.detach() for name, parameter in self.discriminator.named_parameters()}
-        return (functional_call(self.discriminator, fixed, view.restored_BCHW) - 1).square().mean()
+        return (functional_call(self.discriminator, fixed, inputs.restored_BCHW) - 1).square().mean()
 
-    def learn(self, view: View) -> Tensor:
+    def own_loss(self, inputs: LossInputs) -> Tensor:
         """The discriminator's loss."""
-        restored, truth = view.restored_BCHW.detach(), truth_of(view, loss="skf_adversarial")
-        masks = _masks(class_probabilities(view, self.classes, "skf_adversarial"))
+        restored, truth = inputs.restored_BCHW.detach(), truth_of(inputs, loss="skf_adversarial")
+        masks = _masks(class_probabilities(inputs, self.classes, "skf_adversarial"))
         masks = masks[1:] if self.regions == "second" else masks
         whole_2B = self._errors(restored, truth)
         regions_R2B = torch.stack([self._errors(restored * mask, truth * mask) for mask in masks])
@@ -85,7 +82,8 @@ class Discriminator(nn.Module):
 
     The authors' layout: eight 3×3 convolutions, every second one halving the sides, from `width` channels to eight
     times as many; a last 1×1 one, the mean over positions, a sigmoid. Norms are over groups of channels where theirs
-    are over batches: an image is then judged alone, and neither micro-batches nor the number of processes matter.
+    are over batches: a score then depends on its image alone, and neither micro-batches nor the number of processes
+    matter.
     """
 
     def __init__(self, width: int) -> None:

@@ -5,18 +5,16 @@ Shape letters: B batch, K classes, H×W image, N pixels of one class, 3 colour c
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Reads, View
-from harness.parts.losses.made import truth_of
+from harness.api.loss import LossInputs, LossTraits
+from harness.parts.losses.outputs import truth_of
 from harness.parts.losses.skf_classes import class_probabilities
-
-VERSION = 1
 
 BINS = 256
 SLOPE = 400.0
@@ -36,21 +34,20 @@ class SKFHistogram(nn.Module):
     `restored` image's (with DRBN). Raises HarnessError where nothing in the cell tells classes.
     """
 
-    reads: ClassVar[Reads] = "pair"
-    reduction = "mean"
+    traits = LossTraits(takes="inputs")
 
     def __init__(self, *, every: int = 50, classes: Literal["truth", "restored"] = "truth") -> None:
         super().__init__()
         self.every = every
         self.classes = classes
 
-    def of(self, view: View) -> Tensor:
+    def forward(self, inputs: LossInputs) -> Tensor:
         """A scalar; images in [0, 1], not clamped: what lies outside is in no bin."""
-        restored_B3HW = view.restored_BCHW
-        if view.step % self.every:
+        restored_B3HW = inputs.restored_BCHW
+        if inputs.step % self.every:
             return restored_B3HW.new_zeros(())
-        truth_B3HW = truth_of(view, loss="skf_histogram")
-        classes_BHW = class_probabilities(view, self.classes, "skf_histogram").argmax(1)
+        truth_B3HW = truth_of(inputs, loss="skf_histogram")
+        classes_BHW = class_probabilities(inputs, self.classes, "skf_histogram").argmax(1)
         distances = [
             (histogram(restored[:, mask]) - histogram(truth[:, mask])).abs().mean(1).sum()
             for restored, truth, classes in zip(restored_B3HW, truth_B3HW, classes_BHW, strict=True)

@@ -9,19 +9,16 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Reads, View
+from harness.api.loss import LossInputs, LossTraits
 from harness.core.errors import HarnessError
-from harness.parts.losses.made import truth_of
+from harness.parts.losses.outputs import truth_of
 from harness.parts.losses.smg_structure import edges, structure_of
-from harness.parts.stylegan import Blur, ConvLayer, EqualConv2d, EqualLinear
-
-VERSION = 1
+from harness.parts.shared.stylegan import Blur, ConvLayer, EqualConv2d, EqualLinear
 
 COARSEST = 4
 """Side of the smallest features."""
@@ -35,15 +32,15 @@ class SMGAdversary(nn.Module):
     """softplus(−D(made)) for the model; softplus(−D(true)) + softplus(D(made)) for D, and R1 on every 16th step.
 
     R1 (L. Mescheder et al., ICML 2018) is 5·|∇D(true)|², here 16 times as much and 16 times as rarely, added to D's
-    loss of that step; the authors take a step of its own for it. D learns by Adam with `lr`, and with the betas that
+    loss of that step; the authors take a step of its own for it. D trains by Adam with `lr`, and with the betas that
     PyTorch has and the authors leave. True maps are the truth's edges, as in `smg_structure`.
 
     `size`: the largest side S of the maps that D takes, a power of two (see `Discriminator`). `narrow` scales D's
     widths, which are those of the structure network. No golden covers D.
     """
 
-    reads: ClassVar[Reads] = "pair"
-    reduction = "mean"
+    traits = LossTraits(takes="inputs", adversary=True)
+
     betas = (0.9, 0.999)
 
     def __init__(self, *, size: int = 512, narrow: float = 1.0, lr: float = 2e-4) -> None:
@@ -51,19 +48,19 @@ class SMGAdversary(nn.Module):
         self.lr = lr
         self.discriminator = Discriminator(size, narrow)
 
-    def of(self, view: View) -> Tensor:
+    def forward(self, inputs: LossInputs) -> Tensor:
         """What the model minimises: a scalar ≥ 0. Raises HarnessError where the refiner makes no map."""
         with _held(self.discriminator):
-            return F.softplus(-self.discriminator(structure_of(view))).mean()
+            return F.softplus(-self.discriminator(structure_of(inputs))).mean()
 
-    def learn(self, view: View) -> Tensor:
+    def own_loss(self, inputs: LossInputs) -> Tensor:
         """What D minimises: a scalar ≥ 0."""
-        true_B1SS = self.discriminator.fitted(edges(truth_of(view, loss="smg_adversary")))
-        penalised = view.step % EVERY == 0
+        true_B1SS = self.discriminator.fitted(edges(truth_of(inputs, loss="smg_adversary")))
+        penalised = inputs.step % EVERY == 0
         true_B1SS.requires_grad_(penalised)
         true_scores_B1 = self.discriminator(true_B1SS)
         loss = F.softplus(-true_scores_B1).mean()
-        loss = loss + F.softplus(self.discriminator(structure_of(view).detach())).mean()
+        loss = loss + F.softplus(self.discriminator(structure_of(inputs).detach())).mean()
         return loss + EVERY * PENALTY / 2 * r1(true_scores_B1, true_B1SS) if penalised else loss
 
 
@@ -79,7 +76,7 @@ class Discriminator(nn.Module):
     Maps are resized to a square whose side is the next power of two, from 8 to `size`. Those smaller than `size` enter
     at the level of their side, so that they meet the discriminator that is built for it.
 
-    The authors' also looks at the spread of features over the batch. Theirs has one image a process, where that is a
+    The authors' also looks at the spread of features over the batch. Theirs has one image per process, where that is a
     constant; it is left out, so that a score never depends on the other images. Raises HarnessError for a size that
     does not fit.
     """
@@ -129,11 +126,11 @@ class Halving(nn.Module):
 @contextmanager
 def _held(module: nn.Module) -> Iterator[None]:
     """Inside, what the module computes passes gradients on but gives its parameters none."""
-    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     try:
-        for parameter in learning:
+        for parameter in trained:
             parameter.requires_grad_(False)
         yield
     finally:
-        for parameter in learning:
+        for parameter in trained:
             parameter.requires_grad_(True)

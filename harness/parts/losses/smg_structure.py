@@ -1,11 +1,9 @@
-"""What SMG's structure network learns: the edges of the truth (arXiv 2305.05839).
+"""What SMG's structure network is trained on: the edges of the truth (arXiv 2305.05839).
 
 Shape letters: B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -13,34 +11,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Reads, View
+from harness.api.loss import LossInputs, LossTraits
 from harness.core.errors import HarnessError
-from harness.parts.losses.made import truth_of
-
-VERSION = 1
+from harness.parts.losses.outputs import truth_of
 
 SPREAD = 0.33
 """Canny's two thresholds lie this share below and above the median grey value."""
 
 
 class SMGStructure(nn.Module):
-    """Balanced cross-entropy of an edge map with the edges of the truth, each image balanced by itself.
+    """Balanced cross-entropy of an edge map with the edges of the truth, each image balanced on its own.
 
     Positions with an edge weigh as the share of those without, those without `negatives` times the share of those with;
-    then the mean over positions and images. The authors' batches have one image a process, so theirs is balanced
+    then the mean over positions and images. The authors' batches have one image per process, so theirs is balanced
     likewise.
     """
 
-    reads: ClassVar[Reads] = "pair"
-    reduction = "mean"
+    traits = LossTraits(takes="inputs")
 
     def __init__(self, *, negatives: float = 1.1) -> None:
         super().__init__()
         self.negatives = negatives
 
-    def of(self, view: View) -> Tensor:
+    def forward(self, inputs: LossInputs) -> Tensor:
         """A scalar ≥ 0, of the map that the refiner made. Raises HarnessError where it makes none."""
-        return balanced_cross_entropy(structure_of(view), edges(truth_of(view, loss="smg_structure")), self.negatives)
+        wished_B1HW = edges(truth_of(inputs, loss="smg_structure"))
+        return balanced_cross_entropy(structure_of(inputs), wished_B1HW, self.negatives)
 
 
 def balanced_cross_entropy(map_B1HW: Tensor, edges_B1HW: Tensor, negatives: float) -> Tensor:
@@ -69,12 +65,12 @@ def _edges(pixels_HWC: np.ndarray) -> np.ndarray:
     return wide_HW > 0
 
 
-def structure_of(view: View) -> Tensor:
+def structure_of(inputs: LossInputs) -> Tensor:
     """The map B×1×H×W in [0, 1] that SMG made. Raises HarnessError where there is none."""
-    if "structure" not in view.made:
+    if "structure" not in inputs.outputs:
         raise HarnessError(
             "the losses of SMG look at a map of structure, and the network makes none",
             hint="name them with refiner smg alone, which adds them by itself",
         )
-    map_B1HW: Tensor = view.made["structure"]
+    map_B1HW: Tensor = inputs.outputs["structure"]
     return map_B1HW

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Reads, View
-from harness.parts.losses.made import made_by_network, truth_of, zero_like
-
-VERSION = 1
+from harness.api.loss import LossInputs, LossTraits
+from harness.parts.losses.outputs import output_of, truth_of, zero_like
 
 
 class SpairMask(nn.Module):
@@ -23,18 +19,18 @@ class SpairMask(nn.Module):
     Raises HarnessError for a network without a mask.
     """
 
-    reads: ClassVar[Reads] = "pair"
+    traits = LossTraits(takes="inputs")
 
     def __init__(self, *, threshold: float = 0.1) -> None:
         super().__init__()
         self.threshold = threshold
 
-    def of(self, view: View) -> Tensor:
+    def forward(self, inputs: LossInputs) -> Tensor:
         """A scalar, the mean over the pixels, not negative."""
-        if view.refined:
-            return zero_like(view)
-        logits: Tensor = made_by_network(view, "mask", loss="spair_mask", network="spair")
-        difference = (view.lq_BCHW - truth_of(view, loss="spair_mask")).abs()
+        if inputs.refined:
+            return zero_like(inputs)
+        logits: Tensor = output_of(inputs, "mask", loss="spair_mask", network="spair")
+        difference = (inputs.lq_BCHW - truth_of(inputs, loss="spair_mask")).abs()
         if logits.shape[1] == 1:
             difference = difference.amax(1, keepdim=True)
         if logits.shape[-2:] != difference.shape[-2:]:

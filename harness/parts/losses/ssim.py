@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-VERSION = 1
+from harness.api.loss import LossTraits
 
 SIDE, SIGMA = 11, 1.5
 C1, C2 = 0.01**2, 0.03**2
@@ -18,6 +18,8 @@ class SSIMLoss(nn.Module):
 
     DRBN is trained with it (W. Yang et al., CVPR 2020) and URetinex-Net in part.
     """
+
+    traits = LossTraits()
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor, nn
 
-from harness.api.parts import Reads, View
-
-VERSION = 1
+from harness.api.loss import LossInputs, LossTraits
 
 
 class TV(nn.Module):
     """Total variation of the restoration, squared; it needs no truth. Mahendran & Vedaldi, CVPR 2015, with β = 2."""
 
-    reads: ClassVar[Reads] = "degraded"
+    traits = LossTraits(takes="inputs", reads="degraded")
 
     def __init__(self) -> None:
         super().__init__()
 
-    def of(self, view: View) -> Tensor:
+    def forward(self, inputs: LossInputs) -> Tensor:
         """A scalar in the images' units squared."""
-        return total_variation(view.restored_BCHW)
+        return total_variation(inputs.restored_BCHW)
 
 
 def total_variation(image_BCHW: Tensor) -> Tensor:

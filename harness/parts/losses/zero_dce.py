@@ -6,17 +6,13 @@ the training.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Reads, View
-from harness.parts.losses.made import made_by_network, zero_like
+from harness.api.loss import LossInputs, LossTraits
+from harness.parts.losses.outputs import output_of, zero_like
 from harness.parts.losses.tv import total_variation
-
-VERSION = 1
 
 REGION = 4
 """Side of the regions whose contrast is kept."""
@@ -28,13 +24,13 @@ class ZeroDCELoss(nn.Module):
     - `smoothness`: total variation of the curves, summed over their maps (eq. 8);
     - `spatial`: the contrast between neighbouring regions stays (eq. 5, `spatial_consistency`);
     - `colour`: the three channels have one mean (eq. 7, the square root of the summed fourth powers);
-    - `exposure`: regions of `region` pixels a side have the grey `level` (eq. 6, squared).
+    - `exposure`: regions of `region`×`region` pixels have the grey `level` (eq. 6, squared).
 
     On a refined image the curves' term is zero: they are F's alone, and counted with Î. Raises HarnessError for a
     network that makes no curves.
     """
 
-    reads: ClassVar[Reads] = "degraded"
+    traits = LossTraits(takes="inputs", reads="degraded")
 
     def __init__(
         self,
@@ -54,21 +50,21 @@ class ZeroDCELoss(nn.Module):
         self.level = level
         self.region = region
 
-    def of(self, view: View) -> Tensor:
+    def forward(self, inputs: LossInputs) -> Tensor:
         """A scalar."""
-        image = view.restored_BCHW
+        image = inputs.restored_BCHW
         return (
-            self.smoothness * _curves_variation(view)
-            + self.spatial * spatial_consistency(image, view.lq_BCHW)
+            self.smoothness * _curves_variation(inputs)
+            + self.spatial * spatial_consistency(image, inputs.lq_BCHW)
             + self.colour * colour_cast(image)
             + self.exposure * exposure_error(image, self.level, self.region)
         )
 
 
-def _curves_variation(view: View) -> Tensor:
-    if view.refined:
-        return zero_like(view)
-    curves_BCHW: Tensor = made_by_network(view, "curves", loss="zero_dce", network="zero_dce")
+def _curves_variation(inputs: LossInputs) -> Tensor:
+    if inputs.refined:
+        return zero_like(inputs)
+    curves_BCHW: Tensor = output_of(inputs, "curves", loss="zero_dce", network="zero_dce")
     return curves_BCHW.shape[1] * total_variation(curves_BCHW)
 
 
@@ -98,9 +94,9 @@ def exposure_error(image_BCHW: Tensor, level: float, region: int) -> Tensor:
 
 
 def regional_grey(image_BCHW: Tensor, side: int) -> Tensor:
-    """Mean over the channels and over regions of a side; a remainder at the border is left out. B×1×H/side×W/side.
+    """Mean over the channels and over regions of `side`×`side` pixels, B×1×H/side×W/side.
 
-    An image smaller than a region is one region.
+    Pixels at the border that fill no region are left out. An image smaller than a region is one region.
     """
     height, width = image_BCHW.shape[-2:]
     return F.avg_pool2d(image_BCHW.mean(1, keepdim=True), (min(side, height), min(side, width)))

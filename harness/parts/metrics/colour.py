@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.api.parts import EvaluationProtocol
+from harness.api.task import EvaluationProtocol
 
 _LIMITED = np.array([65.481, 128.553, 24.966]) / 255
 _FULL = np.array([0.299, 0.587, 0.114])
 
 
 def luma(image_HW3: np.ndarray, protocol: EvaluationProtocol) -> np.ndarray:
-    """H×W×1 luma of an image in [0, 255], rounded when the protocol rounds.
+    """H×W×1 luma of an RGB image in [0, 255], rounded when the protocol rounds.
 
     BT.601 limited range (16–235), as MATLAB's rgb2ycbcr, which rounds on 8-bit images; with it the same error reads
     20·log10(255/219) = 1.32 dB higher than on full-range luma. Under the colour `gray` the images are gray already,

@@ -1,15 +1,16 @@
-"""Learned perceptual distance, through pyiqa. Torch-free until an instance is made."""
+"""Learned perceptual distance, through pyiqa."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import torch
+from torch import Tensor
 
-from harness.api.parts import EvaluationProtocol, WeightFile
-from harness.parts import alex_lpips
-
-VERSION = 1
+from harness.api.metric import MetricTraits
+from harness.api.task import EvaluationProtocol
+from harness.api.traits import Published
+from harness.parts.shared.alex_lpips import build_network
+from harness.weights.files import ready_files
 
 
 class LPIPS:
@@ -18,30 +19,19 @@ class LPIPS:
     Raises MissingWeights without its two files, DataError when one differs.
     """
 
-    name = "lpips"
-    higher_is_better = False
-    unit = ""
-    decimals = 4
-
-    @staticmethod
-    def weights() -> tuple[WeightFile, ...]:
-        """torchvision's ImageNet AlexNet and the five linear layers, where torchvision and pyiqa cache them."""
-        return alex_lpips.weight_files()
+    traits = MetricTraits(higher_is_better=False, weights=(Published("alexnet/imagenet"), Published("lpips/alex-v0.1")))
 
     def __init__(self, protocol: EvaluationProtocol) -> None:
         self.protocol = protocol
-        self._network = alex_lpips.build_network()
+        _, linear = ready_files(self.traits, {}, "metric lpips")
+        self._network = build_network(linear)
 
+    @torch.inference_mode()
     def __call__(self, restored: np.ndarray, truth: np.ndarray) -> float:
         """H×W×3 float64 in [0, 255] to a distance ≥ 0. Runs on the CPU."""
-        import torch
-
-        with torch.inference_mode():
-            distance: float = self._network(_tensor(restored), _tensor(truth)).item()
+        distance: float = self._network(_tensor(restored), _tensor(truth)).item()
         return distance
 
 
-def _tensor(image_HW3: np.ndarray) -> Any:
-    import torch
-
+def _tensor(image_HW3: np.ndarray) -> Tensor:
     return torch.from_numpy(image_HW3 / 255).float().permute(2, 0, 1)[None]

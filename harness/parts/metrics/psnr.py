@@ -6,19 +6,15 @@ import math
 
 import numpy as np
 
-from harness.api.parts import EvaluationProtocol
+from harness.api.metric import MetricTraits
+from harness.api.task import EvaluationProtocol
 from harness.parts.metrics.colour import planes
-
-VERSION = 1
 
 
 class PSNR:
     """10·log10(255² / mean squared error), over all pixels and channels of the protocol's colour, in dB."""
 
-    name = "psnr"
-    higher_is_better = True
-    unit = "dB"
-    decimals = 2
+    traits = MetricTraits(higher_is_better=True, unit="dB", decimals=2)
 
     def __init__(self, protocol: EvaluationProtocol) -> None:
         self.protocol = protocol

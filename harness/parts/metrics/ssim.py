@@ -11,11 +11,10 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from harness.api.parts import EvaluationProtocol
+from harness.api.metric import MetricTraits
+from harness.api.task import EvaluationProtocol
 from harness.core.errors import DataError
 from harness.parts.metrics.colour import luma
-
-VERSION = 1
 
 WINDOW = 11
 SIGMA = 1.5
@@ -33,10 +32,7 @@ class SSIM:
     up to 4e-3 higher on very noisy images).
     """
 
-    name = "ssim"
-    higher_is_better = True
-    unit = ""
-    decimals = 4
+    traits = MetricTraits(higher_is_better=True)
 
     def __init__(self, protocol: EvaluationProtocol) -> None:
         self.protocol = protocol

@@ -1,56 +1,49 @@
 """CLIP image embeddings through open_clip, from weights that lie on this machine.
 
-Nothing is downloaded: planning asks `Clip.weights` which files are needed, and a cell without them is blocked, with the
-command that gets them. This module imports no tensor library at its top, so that planning can ask.
+Nothing is downloaded: the traits name the files, and a cell without them is blocked, with the command that gets them.
 
 open_clip itself prefers a converted copy on a model hub, of unknown digest, and reads what it downloads with
 `torch.load(weights_only=True)`. That refuses the file that OpenAI released, which is a TorchScript archive. As loading
 such an archive may run code that lies in it, one is opened only when its SHA-256 is a published one; all else is
 read as safetensors or by PyTorch's restricted unpickler.
+
+open_clip is imported when a prior is made, as that takes seconds: whoever only asks the class for its traits need not
+wait for it.
 """
 
 from __future__ import annotations
 
 import json
-import zipfile
-from dataclasses import dataclass
+import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from harness.api.parts import WeightFile
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from harness.api.prior import PriorTraits
 from harness.api.reference import LocalFile
-from harness.core.errors import HarnessError, MissingWeights, did_you_mean
-from harness.core.hub import weights_folder
-from harness.core.identity import file_sha256
+from harness.api.traits import Conflict, OwnFile, Published, Unless, When
+from harness.core.errors import HarnessError, did_you_mean
+from harness.core.identity import known_sha256
+from harness.parts.shared.formats import is_torchscript
+from harness.weights.catalogue import known
+from harness.weights.files import ready_files
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-VERSION = 1
-
-
-@dataclass(frozen=True)
-class Release:
-    """A published file of weights: its name in the registry of checkpoints, and what its bytes must be."""
-
-    checkpoint: str
-    file: str
-    sha256: str
-
-
-RELEASES = {
-    ("ViT-B-32-quickgelu", "openai"): Release(
-        "clip/ViT-B-32-openai", "ViT-B-32.pt", "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
-    ),
-    ("ViT-B-16-quickgelu", "openai"): Release(
-        "clip/ViT-B-16-openai", "ViT-B-16.pt", "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"
-    ),
-    ("ViT-L-14-quickgelu", "openai"): Release(
-        "clip/ViT-L-14-openai", "ViT-L-14.pt", "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
-    ),
-}
-"""Architecture and release tag of open_clip to the file. Source: open_clip 3.3.0, open_clip/pretrained.py, where the
-folder in the address is the digest that its downloader checks."""
+QUICKGELU = (
+    "RN50-quickgelu",
+    "RN101-quickgelu",
+    "RN50x4-quickgelu",
+    "RN50x16-quickgelu",
+    "RN50x64-quickgelu",
+    "ViT-B-32-quickgelu",
+    "ViT-B-16-quickgelu",
+    "ViT-L-14-quickgelu",
+    "ViT-L-14-336-quickgelu",
+)
+"""open_clip's names of the architectures of OpenAI's releases, with the activation that those were trained with."""
 
 
 class Clip:
@@ -65,7 +58,44 @@ class Clip:
     Images are made to fit as open_clip does it: shorter side resized to the network's (bicubic, antialiased, in float
     and not in 8 bits), then the central square. Square training tiles are thus seen whole; of a wide test image the
     ends are not seen, but it is never distorted, and the vectors are those that others get.
+
+    Raises MissingWeights without the files, DataError or HarnessError (kind `weights`) for files that are damaged, not
+    the published ones or of another architecture, HarnessError for options that contradict each other.
     """
+
+    traits = PriorTraits(
+        weights=(
+            OwnFile("checkpoint"),
+            OwnFile("config"),
+            Published(
+                "clip/ViT-B-32-openai",
+                when=(When("checkpoint", None), When("model", "ViT-B-32-quickgelu"), When("pretrained", "openai")),
+            ),
+            Published(
+                "clip/ViT-B-16-openai",
+                when=(When("checkpoint", None), When("model", "ViT-B-16-quickgelu"), When("pretrained", "openai")),
+            ),
+            Published(
+                "clip/ViT-L-14-openai",
+                when=(When("checkpoint", None), When("model", "ViT-L-14-quickgelu"), When("pretrained", "openai")),
+            ),
+        ),
+        conflicts=(
+            Conflict(
+                when=(Unless("config", None), When("checkpoint", None)),
+                what="`config` describes a file of your own",
+                hint="give `checkpoint` too",
+            ),
+            Conflict(
+                when=(When("pretrained", "openai"), When("config", None), Unless("model", QUICKGELU)),
+                what=(
+                    "OpenAI's weights in {model!r} would give other vectors than CLIP's: "
+                    "they were trained with QuickGELU"
+                ),
+                hint="model: {model}-quickgelu, or name the release that your checkpoint is of with `pretrained`",
+            ),
+        ),
+    )
 
     def __init__(
         self,
@@ -75,82 +105,23 @@ class Clip:
         checkpoint: LocalFile | None = None,
         config: LocalFile | None = None,
     ) -> None:
-        files = Clip.weights(model=model, pretrained=pretrained, checkpoint=checkpoint, config=config)
-        digests = [_verified(file) for file in files]
+        options = {"model": model, "pretrained": pretrained, "checkpoint": checkpoint, "config": config}
+        weights, *described = ready_files(Clip.traits, options, "prior clip")
         architecture, self._mean, self._std = (
-            (_read_config(Path(files[1].path)), *_openai_statistics()) if config else _known(model, pretrained)
+            (_read_config(described[0]), *_openai_statistics()) if described else _known(model, pretrained)
         )
-        self._network = _visual(architecture, Path(files[0].path), digests[0])
+        self._network = _visual(architecture, weights)
         self._size: tuple[int, int] = self._network.image_size
         self.dim: int = architecture["embed_dim"]
 
-    @staticmethod
-    def weights(
-        *,
-        model: str = "ViT-B-32-quickgelu",
-        pretrained: str = "openai",
-        checkpoint: LocalFile | None = None,
-        config: LocalFile | None = None,
-    ) -> tuple[WeightFile, ...]:
-        """The files that these options need: the weights first, then the architecture file if there is one.
-
-        Releases are expected under `$PRIORBENCH_WEIGHTS` (default `~/.cache/priorbench/weights`), in a folder a tag.
-        Raises HarnessError for options that contradict each other and for releases whose address is not known here.
-        """
-        if config and not checkpoint:
-            raise HarnessError(
-                "`config` describes a file of your own", where="prior clip", hint="give `checkpoint` too"
-            )
-        if pretrained == "openai" and not config and not model.endswith("-quickgelu"):
-            raise HarnessError(
-                f"OpenAI's weights in {model!r} would give other vectors than CLIP's: they were trained with QuickGELU",
-                where="prior clip",
-                hint=f"model: {model}-quickgelu, or name the release that your checkpoint is of with `pretrained`",
-            )
-        if checkpoint:
-            return tuple(_own(path) for path in (checkpoint, config) if path)
-        release = RELEASES.get((model, pretrained))
-        if release is None:
-            known = ", ".join(f"{name} with {tag}" for name, tag in RELEASES)
-            raise HarnessError(
-                f"the file of {model!r}, release {pretrained!r}, is not known here",
-                where="prior clip",
-                hint=f"name your copy with `checkpoint: FILE`; known: {known}",
-            )
-        path = weights_folder() / pretrained / release.file
-        return (WeightFile(release.file, str(path), f"bench weights fetch {release.checkpoint}", release.sha256),)
-
+    @torch.no_grad()
     def encode(self, lq_BCHW: Tensor) -> Tensor:
         """RGB images of any size, clamped to [0, 1] here, to B×dim float32, L2-normalised."""
-        import torch
-        from torch.nn.functional import normalize
-
-        with torch.no_grad():
-            network = self._network.to(lq_BCHW.device)
-            square_BCHW = _fit(lq_BCHW.float().clamp(0, 1), self._size)
-            mean_C11 = square_BCHW.new_tensor(self._mean)[:, None, None]
-            std_C11 = square_BCHW.new_tensor(self._std)[:, None, None]
-            return normalize(network((square_BCHW - mean_C11) / std_C11).float(), dim=1)
-
-
-def _own(path: str) -> WeightFile:
-    place = Path(path).expanduser().absolute()
-    return WeightFile(place.name, str(place), f"cp YOUR_COPY '{place}'")
-
-
-def _verified(file: WeightFile) -> str:
-    """SHA-256 of a file of weights. Raises MissingWeights when there is none, HarnessError when it is another file."""
-    if not Path(file.path).is_file():
-        raise MissingWeights(f"weights {file.name} are not on this machine", where=file.path, hint=file.fetch)
-    found = file_sha256(file.path)
-    if file.sha256 not in (None, found):
-        raise HarnessError(
-            f"this is not the released file: its SHA-256 is {found}, not {file.sha256}",
-            where=file.path,
-            hint=f"remove it and fetch it again: {file.fetch}",
-            kind="weights",
-        )
-    return found
+        network = self._network.to(lq_BCHW.device)
+        square_BCHW = _fit(lq_BCHW.float().clamp(0, 1), self._size)
+        mean_C11 = square_BCHW.new_tensor(self._mean)[:, None, None]
+        std_C11 = square_BCHW.new_tensor(self._std)[:, None, None]
+        return F.normalize(network((square_BCHW - mean_C11) / std_C11).float(), dim=1)
 
 
 def _openai_statistics() -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -196,10 +167,9 @@ def _known(model: str, pretrained: str) -> tuple[dict[str, Any], tuple[float, ..
     return architecture, release["mean"], release["std"]
 
 
-def _visual(architecture: dict[str, Any], path: Path, sha256: str) -> Any:
+def _visual(architecture: dict[str, Any], path: Path) -> Any:
     """The image half of a CLIP with the weights of a file, frozen, float32. Every one of its keys must be there."""
     import open_clip
-    import torch
 
     fields = {
         name: value for name, value in architecture.items() if name not in ("text_cfg", "custom_text", "multimodal_cfg")
@@ -209,9 +179,7 @@ def _visual(architecture: dict[str, Any], path: Path, sha256: str) -> Any:
     with torch.random.fork_rng(devices=[]):
         network = open_clip.CLIP(**fields, text_cfg=text).visual
     prefix = "visual."
-    state = {
-        key.removeprefix(prefix): value for key, value in _state_dict(path, sha256).items() if key.startswith(prefix)
-    }
+    state = {key.removeprefix(prefix): value for key, value in _state_dict(path).items() if key.startswith(prefix)}
     try:
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -224,16 +192,12 @@ def _visual(architecture: dict[str, Any], path: Path, sha256: str) -> Any:
     return network.float().eval().requires_grad_(False)
 
 
-def _state_dict(path: Path, sha256: str) -> dict[str, Tensor]:
+def _state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name. Raises HarnessError for files that are damaged or that would have to run code."""
-    import pickle
-
-    import torch
     from open_clip.factory import load_state_dict
-    from safetensors import SafetensorError
 
-    if _is_torchscript(path):
-        if sha256 not in {release.sha256 for release in RELEASES.values()}:
+    if is_torchscript(path):
+        if known_sha256(path) not in {checkpoint.sha256 for checkpoint in known() if checkpoint.part == "prior clip"}:
             raise HarnessError(
                 "a TorchScript archive can run code when it is loaded, and this one is not a known release",
                 where=str(path),
@@ -256,23 +220,12 @@ def _state_dict(path: Path, sha256: str) -> dict[str, Tensor]:
     return state
 
 
-def _is_torchscript(path: Path) -> bool:
-    """Whether a file is a zip archive with TorchScript code in it."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") or "/code/" in name for name in archive.namelist())
-
-
 def _fit(image_BCHW: Tensor, size: tuple[int, int]) -> Tensor:
     """Shorter side to the network's, then the central crop. Bicubic overshoot is cut back to [0, 1]."""
-    from torch.nn.functional import interpolate
-
     height, width = image_BCHW.shape[-2:]
     grown = max(size[0], size[1] * height // width), max(size[1], size[0] * width // height)
     if grown != (height, width):
-        image_BCHW = interpolate(image_BCHW, size=grown, mode="bicubic", antialias=True, align_corners=False).clamp(
-            0, 1
-        )
+        resized = F.interpolate(image_BCHW, size=grown, mode="bicubic", antialias=True, align_corners=False)
+        image_BCHW = resized.clamp(0, 1)
     top, left = round((grown[0] - size[0]) / 2), round((grown[1] - size[1]) / 2)
     return image_BCHW[..., top : top + size[0], left : left + size[1]]

@@ -6,23 +6,26 @@ The paper (arXiv 2403.06793) has none; without them nobody knows what the prior 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge
 
+from harness.api.prior import PriorTraits
 from harness.api.reference import PriorRef
 from harness.core.errors import DataError, HarnessError
 from harness.core.identity import seed
 
-VERSION = 1
-
 
 class RandomVectors:
-    """A random direction a sample and orientation: same key, same vector, on every machine.
+    """A random direction per sample and orientation: same key, same vector, on every machine.
 
-    `dim`: numbers a vector; 512 as CLIP ViT-B/32 has.
+    `dim`: numbers per vector; 512 as CLIP ViT-B/32 has. Raises HarnessError when it is below 1.
     """
 
-    def __init__(self, *, dim: int = 512) -> None:
+    traits = PriorTraits(derived=True)
+
+    def __init__(self, *, dim: Annotated[int, Ge(1)] = 512) -> None:
         if dim < 1:
             raise HarnessError(f"random vectors need at least one number, not {dim}")
         self.dim = dim
@@ -40,10 +43,12 @@ class Shuffled:
 
     All source images of the split are put on one ring, in an order drawn from their names, and every sample gets a row
     of the next image on it; so no tile ever gets a vector of its own image. Row r of an image gets row r mod n of the
-    next, which keeps orientations together, as they are innermost.
+    next, which keeps orientations together, as the orientation changes fastest from row to row.
 
-    `of`: the prior whose vectors are dealt out anew.
+    `of`: the prior whose vectors are exchanged.
     """
+
+    traits = PriorTraits(derived=True)
 
     def __init__(self, *, of: PriorRef) -> None:
         self.of = of
@@ -76,6 +81,8 @@ class Mean:
 
     `of`: the prior whose vectors are averaged.
     """
+
+    traits = PriorTraits(derived=True)
 
     def __init__(self, *, of: PriorRef) -> None:
         self.of = of

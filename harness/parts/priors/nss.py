@@ -6,16 +6,18 @@ from pyiqa, which is under the PolyForm Noncommercial licence; it is imported wh
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from harness.api.prior import PriorTraits
 from harness.core.errors import DataError, HarnessError
 
-VERSION = 1
-
 NUMBERS = 18
-"""A scale's statistics: shape and variance of the normalised luma, and four numbers for each of four neighbours."""
+"""Statistics per scale: shape and variance of the normalised luma, and four numbers for each of four neighbours."""
 
 SMALLEST = 7
 """Side of the Gaussian window; a scale smaller than that has no local statistics."""
@@ -25,16 +27,18 @@ FLAT = 0.01
 
 
 class NaturalSceneStatistics:
-    """18 statistics of the locally normalised luma a scale, each at half the size of the one before.
+    """18 statistics of the locally normalised luma per scale, each scale at half the size of the one before.
 
     The statistics are mapped to [-1, 1] by BRISQUE's published feature ranges, so that none outweighs the others, then
     divided by the vector's L2 norm. A number that an image does not determine counts as the middle of its range, 0: all
     of them on a flat scale (where pyiqa stops), so that a wholly flat image gets the zero vector.
 
-    `scales`: how many sizes; BRISQUE has 2, hence 36 numbers.
+    `scales`: how many sizes; BRISQUE has 2, hence 36 numbers. Raises HarnessError when it is below 1.
     """
 
-    def __init__(self, *, scales: int = 2) -> None:
+    traits = PriorTraits()
+
+    def __init__(self, *, scales: Annotated[int, Ge(1)] = 2) -> None:
         if scales < 1:
             raise HarnessError(f"nss needs at least one scale, not {scales}")
         self.scales = scales

@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import Capabilities
+from harness.api.prior import PriorTraits
 from harness.api.reference import CellRef
 from harness.core.errors import HarnessError
-from harness.parts.blocks import reflect_pad
-from harness.parts.taps import tapped
-
-VERSION = 1
+from harness.parts.shared.blocks import reflect_pad
+from harness.parts.shared.taps import tapped
 
 
 class Restoration:
@@ -25,8 +24,11 @@ class Restoration:
     are kept, and the 2·C numbers are divided by their L2 norm.
 
     `source`: the cell that trains the network; the harness trains it first and gives the result as `network`, a module
-    with a `backbone`. `tap`: one of the backbone's declared taps, or `deepest` for the last of them.
+    with a `backbone`. `tap`: one of the backbone's declared taps, or `deepest` for the last of them. Raises
+    HarnessError for a network without such a tap.
     """
+
+    traits = PriorTraits()
 
     def __init__(self, network: Any, *, source: CellRef, tap: str = "deepest") -> None:
         backbone = network.backbone
@@ -44,7 +46,7 @@ class Restoration:
                 f"{type(backbone).__name__} has no tap {tap!r}", hint=f"taps: deepest, {', '.join(taps)}"
             )
         self._tap = taps[-1] if tap == "deepest" else tap
-        side = max(self._capabilities.min_size, self._capabilities.size_multiple, 16)
+        side = self._capabilities.fitting(16)
         device = next(backbone.parameters()).device
         self.dim = self.encode(torch.zeros(1, self._capabilities.channels_in, side, side, device=device)).shape[1]
 
@@ -53,13 +55,13 @@ class Restoration:
         """RGB images of any size (not clamped: the network learned on such input) to B×2C float32, L2-normalised."""
         self._backbone.to(lq_BCHW.device)
         with tapped(self._backbone, self._tap) as features:
-            self._backbone(_pad(lq_BCHW.float(), self._capabilities.size_multiple, self._capabilities.min_size))
+            self._backbone(_pad(lq_BCHW.float(), self._capabilities))
         map_BCN = features[-1].float().flatten(2)
         spread_BC = map_BCN.std(dim=2, correction=0)
         return F.normalize(torch.cat([map_BCN.mean(dim=2), spread_BC], dim=1), dim=1)
 
 
-def _pad(image_BCHW: Tensor, multiple: int, smallest: int) -> Tensor:
-    """Grown by reflection until both sides are multiples of `multiple`."""
-    height, width = (-(-max(side, smallest) // multiple) * multiple for side in image_BCHW.shape[-2:])
+def _pad(image_BCHW: Tensor, can: Capabilities) -> Tensor:
+    """Grown by reflection until the network takes both sides."""
+    height, width = (can.fitting(side) for side in image_BCHW.shape[-2:])
     return reflect_pad(image_BCHW, height, width)

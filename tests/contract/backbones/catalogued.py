@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from harness.api.reference import PartRef
+from harness.cells.cell import Cell, Variant
 from harness.models.assemble import build_model
 from harness.parts.catalogue import REGISTRY
-from harness.spec.cell import Cell, Variant
 from harness.testing import checks
 from harness.testing.backbone import BATCH, BackboneContract
 
@@ -27,6 +27,10 @@ class Catalogued(BackboneContract):
 
     def test_parameter_count(self) -> None:
         assert sum(parameter.numel() for parameter in self.make().parameters()) == self.parameters
+
+    @pytest.mark.slow
+    def test_compiles_and_exports_where_declared(self) -> None:
+        super().test_compiles_and_exports_where_declared()
 
     def test_ptg_rm_learns_on_the_deepest_tap(self) -> None:
         """Placement `features`: the size is kept and one backward pass reaches R's every parameter."""

@@ -11,4 +11,4 @@ def build(golden: Golden) -> Network:
     if options.pop("out_c", 3) != options.get("in_c", 3):
         raise NotSupported("every stage adds the input image: input and output channels are the same")
     net = MPRNet(**options)
-    return Network({"": net}, lambda given: list(net.stages(given["image"])))
+    return Network({"": net}, lambda given: list(net.restorations(given["image"])))

@@ -12,7 +12,7 @@ def build(_golden: Golden) -> Network:
     net = RUAS()
 
     def outputs(given: Inputs) -> list[Tensor]:
-        enhanced, illuminations = net.stages(given["image"])
+        enhanced, illuminations = net.iterate(given["image"])
         return enhanced + illuminations
 
     return Network({"": net}, outputs)

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import torch
 from torch import Tensor
 
-from harness.parts.taps import edited
+from harness.parts.shared.taps import edited
 from tests.parity.goldens import Golden
 from tests.parity.networks.network import Inputs, Network
 from tests.parity.networks.snr_lowlight import snr_net

@@ -7,13 +7,13 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
+from harness.cells.suite import ResolvedSuite
 from harness.cli.common import layout_for
 from harness.cli.main import app
 from harness.core.paths import Layout, write_text
 from harness.parts.catalogue import REGISTRY
 from harness.spec.expand import expand
 from harness.spec.parse import load_suite
-from harness.spec.resolved import ResolvedSuite
 from tests.unit.records import made
 
 SUITE = """

@@ -124,13 +124,14 @@ def test_list_shows_every_part_with_options_and_defaults() -> None:
     assert "smoke" in result.output
 
 
-def test_list_of_one_shelf_and_of_a_guest(tmp_path: Path) -> None:
-    guest = tmp_path / "guest.py"
-    guest.write_text(
-        'class Mine:\n  """Zeros."""\n  def __init__(self, *, of, on: bool = True, n: tuple[int, ...] = (1, 2), '
+def test_list_of_one_kind_and_of_a_plugin(tmp_path: Path) -> None:
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(
+        'class Mine:\n  """Zeros."""\n  traits = PriorTraits(derived=True)\n'
+        "  def __init__(self, *, of: PriorRef, on: bool = True, n: tuple[int, ...] = (1, 2), "
         'x: str | None = None): ...\nCATALOGUE = [("prior", "mine", "Mine")]\n'
     )
-    result = bench("list", "priors", "--plugin", str(guest))
+    result = bench("list", "priors", "--plugin", str(plugin))
     assert result.exit_code == 0
     assert "Zeros." in result.output
     assert all(text in result.output for text in ("of=", "on=true", "n=[1, 2]", "x=null"))

@@ -58,7 +58,7 @@ def test_plan_writes_nothing(results):
 def test_plan_says_what_blocks_and_leaves_with_3(results):
     done = bench("plan", results.file, "--out", results.out, "--set", "metrics=[psnr, lpips]")
     assert done.exit_code == 3, done.output
-    assert "without lpips: metric lpips needs lpips alexnet" in done.stdout
+    assert "without lpips: metric lpips needs alexnet/imagenet, lpips/alex-v0.1" in done.stdout
 
 
 def test_plan_takes_limit_and_force(results):

@@ -6,9 +6,9 @@ import io
 
 import pytest
 
-from harness.api.parts import JobOutcome
+from harness.api.running import JobOutcome
 from harness.cli import progress as module
-from harness.cli.progress import LineProgress, LiveProgress, activity_line, last_events, make_progress
+from harness.cli.progress import LineDisplay, LiveDisplay, activity_line, last_events, make_display
 from harness.core.paths import Layout
 from harness.records.store import append_event
 from tests.unit.scheduling.plans import evaluate, plan, train
@@ -78,8 +78,8 @@ LINES = [
 
 
 def test_without_a_terminal_there_is_a_line_for_what_ends_and_no_more(layout, capsys):
-    progress = make_progress(layout)
-    assert isinstance(progress, LineProgress)
+    progress = make_display(layout)
+    assert isinstance(progress, LineDisplay)
     assert follow(progress, layout) == ["train denoise NAFNet base seed 1 · train step 20/300, loss 0.0250"]
     assert capsys.readouterr().out.splitlines() == LINES
     assert progress.board.headline().startswith("1/2 jobs done · 0 running · 0 waiting · 1 failed · 0:00:0")
@@ -87,7 +87,7 @@ def test_without_a_terminal_there_is_a_line_for_what_ends_and_no_more(layout, ca
 
 def test_without_a_terminal_long_jobs_are_told_about_now_and_then(layout, capsys, monkeypatch):
     monkeypatch.setattr(module, "HEARTBEAT", 0.05)
-    progress = LineProgress(layout)
+    progress = LineDisplay(layout)
     job = train(0, layout.out)
     progress.begin(plan(job))
     progress.started(job)
@@ -108,8 +108,8 @@ def test_in_a_terminal_the_board_stands_below_the_lines(layout, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr("sys.stdout", screen)
-    progress = make_progress(layout)
-    assert isinstance(progress, LiveProgress)
+    progress = make_display(layout)
+    assert isinstance(progress, LiveDisplay)
     follow(progress, layout)
     shown = screen.getvalue()
     assert all(line in shown for line in LINES)

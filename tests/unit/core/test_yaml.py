@@ -61,7 +61,7 @@ def test_quoted_scalars_stay_text(text: str) -> None:
          "the tag tag:yaml.org,2002:python/object:os.system has no meaning here", "remove it"),
         ("a: *b", "*b refers to nothing that is complete before it", ""),
         ("a: &b [*b]", "*b refers to nothing that is complete before it", ""),
-        ("a: b\n---\nc: d", "a second document begins here", "one suite a file"),
+        ("a: b\n---\nc: d", "a second document begins here", "one suite per file"),
         ("%YAML 1.1\n---\na: b", "suites are YAML 1.2", "remove the %YAML line"),
         ("? [a]\n: b", "a key that is not text", "write a plain name before the colon"),
         ("a:\n\t- b", "a tab: YAML indents with spaces only", "replace the tab by spaces"),

@@ -12,16 +12,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.api.parts import Capabilities
-from harness.evaluation.infer import padded_side, restore, tile_starts
+from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.refiner import RefinerTraits
+from harness.evaluation.infer import restore, tile_starts
 from harness.models.assemble import RestorationModel
-from harness.parts.blocks import reflect_pad
+from harness.parts.shared.blocks import reflect_pad
 
 CPU = torch.device("cpu")
 
 
 class Recorder(nn.Module):
     """Doubles the image; remembers the sizes that it saw and insists on its multiple."""
+
+    traits = BackboneTraits()
 
     def __init__(self, **capabilities: int) -> None:
         super().__init__()
@@ -65,8 +68,8 @@ def test_smallest_size_is_kept() -> None:
 
 
 @pytest.mark.parametrize(("side", "goal"), [(16, 16), (17, 24), (1, 8), (8, 8)])
-def test_padded_side(side: int, goal: int) -> None:
-    assert padded_side(side, Capabilities(size_multiple=8)) == goal
+def test_the_next_allowed_side(side: int, goal: int) -> None:
+    assert Capabilities(size_multiple=8).fitting(side) == goal
 
 
 @pytest.mark.parametrize(("old", "new"), [(5, 9), (5, 40), (2, 7), (1, 4), (6, 6)])
@@ -79,6 +82,8 @@ def test_reflection_is_numpys(old: int, new: int) -> None:
 
 class Blur(nn.Module):
     """A 5×5 mean: its answer at a tile's border differs from the whole image's."""
+
+    traits = BackboneTraits()
 
     def __init__(self, tile: int | None) -> None:
         super().__init__()
@@ -132,7 +137,7 @@ def test_tile_starts_leave_no_gap(side: int, tile: int) -> None:
 class Adder(nn.Module):
     """A refiner that adds the prior's first number."""
 
-    size_multiple = 8
+    traits = RefinerTraits(size_multiple=8)
 
     def forward(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor) -> Tensor:
         return initial_BCHW + prior_BD[:, 0, None, None, None]

@@ -9,10 +9,16 @@ import cv2
 import numpy as np
 import pytest
 
+from harness.api.metric import Metric
+from harness.api.protocols import RGB_FLOAT, RGB_UINT8
+from harness.api.reference import PartRef
 from harness.core.errors import DataError, MissingWeights, UnknownName
-from harness.evaluation.score import build_metrics, judged, score
+from harness.evaluation.score import apply_protocol, build_metrics, score
 from harness.parts.catalogue import REGISTRY
-from harness.tasks.protocols import RGB_FLOAT, RGB_UINT8
+
+
+def built(*names: str) -> dict[str, Metric]:
+    return build_metrics({name: PartRef(name=name) for name in names}, RGB_UINT8, REGISTRY)
 
 
 def image(seed: int = 0, height: int = 20, width: int = 24) -> np.ndarray:
@@ -20,36 +26,38 @@ def image(seed: int = 0, height: int = 20, width: int = 24) -> np.ndarray:
 
 
 def test_uint8_clips_and_rounds() -> None:
-    values = judged(np.array([[[-0.2, 0.5, 1.7]]], np.float32), RGB_UINT8)
+    values = apply_protocol(np.array([[[-0.2, 0.5, 1.7]]], np.float32), RGB_UINT8)
     np.testing.assert_array_equal(values, [[[0, 128, 255]]])  # 127.5 to the even neighbour
     assert values.dtype == np.float64
 
 
 def test_none_clips_only() -> None:
-    np.testing.assert_array_equal(judged(np.array([[[-0.2, 0.25, 1.7]]], np.float32), RGB_FLOAT), [[[0, 63.75, 255]]])
+    np.testing.assert_array_equal(
+        apply_protocol(np.array([[[-0.2, 0.25, 1.7]]], np.float32), RGB_FLOAT), [[[0, 63.75, 255]]]
+    )
 
 
 def test_border_is_cut() -> None:
     given = image()
-    cut = judged(given, replace(RGB_UINT8, border=4))
-    np.testing.assert_array_equal(cut, judged(given, RGB_UINT8)[4:-4, 4:-4])
+    cut = apply_protocol(given, replace(RGB_UINT8, border=4))
+    np.testing.assert_array_equal(cut, apply_protocol(given, RGB_UINT8)[4:-4, 4:-4])
     with pytest.raises(DataError, match="24×20"):
-        judged(given, replace(RGB_UINT8, border=10))
+        apply_protocol(given, replace(RGB_UINT8, border=10))
 
 
 def test_every_8_bit_value_survives_the_way_through_float() -> None:
     values = np.arange(256, dtype=np.uint8).reshape(1, -1, 1).repeat(3, 2)
-    np.testing.assert_array_equal(judged(values.astype(np.float32) / np.float32(255), RGB_UINT8), values)
+    np.testing.assert_array_equal(apply_protocol(values.astype(np.float32) / np.float32(255), RGB_UINT8), values)
 
 
 def test_metrics_of_arrays_equal_metrics_of_saved_pngs(tmp_path) -> None:
-    metrics = build_metrics(("psnr", "ssim"), RGB_UINT8, REGISTRY)
+    metrics = built("psnr", "ssim")
     restored, truth = image(1), np.clip(image(2), 0, 1)
     direct = score(restored, truth, metrics, RGB_UINT8)
     loaded = []
     for number, array in enumerate((restored, truth)):
         path = str(tmp_path / f"{number}.png")
-        cv2.imwrite(path, judged(array, RGB_UINT8).astype(np.uint8))
+        cv2.imwrite(path, apply_protocol(array, RGB_UINT8).astype(np.uint8))
         loaded.append(cv2.imread(path, cv2.IMREAD_COLOR).astype(np.float32) / 255)
     assert score(loaded[0], loaded[1], metrics, RGB_UINT8) == direct
     assert list(direct) == ["psnr", "ssim"]
@@ -60,7 +68,7 @@ def test_clipping_helps_unclipped_noise() -> None:
     truth = np.zeros((16, 16, 3), np.float32)
     noisy = truth.copy()
     noisy[::2] = -0.5
-    assert score(noisy, truth, build_metrics(("psnr",), RGB_UINT8, REGISTRY), RGB_UINT8) == {"psnr": math.inf}
+    assert score(noisy, truth, built("psnr"), RGB_UINT8) == {"psnr": math.inf}
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -68,18 +76,18 @@ def test_values_that_are_not_finite_are_no_score(value: float) -> None:
     bad = image()
     bad[3, 3, 0] = value
     with pytest.raises(DataError, match="not finite") as caught:
-        score(bad, image(), build_metrics(("psnr",), RGB_UINT8, REGISTRY), RGB_UINT8)
+        score(bad, image(), built("psnr"), RGB_UINT8)
     assert caught.value.kind == "nan"
 
 
 def test_sizes_must_agree() -> None:
     with pytest.raises(DataError, match="ground truth"):
-        score(image(0, 20, 24), image(0, 20, 23), build_metrics(("psnr",), RGB_UINT8, REGISTRY), RGB_UINT8)
+        score(image(0, 20, 24), image(0, 20, 23), built("psnr"), RGB_UINT8)
 
 
 def test_unknown_and_blocked_metrics(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(UnknownName, match="sim"):
-        build_metrics(("sim",), RGB_UINT8, REGISTRY)
+        built("sim")
     with pytest.raises(MissingWeights):
-        build_metrics(("lpips",), RGB_UINT8, REGISTRY)
+        built("lpips")

@@ -8,15 +8,15 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
+from harness.cells.cell import Cell
 from harness.core.errors import HarnessError
 from harness.core.identity import file_sha256
+from harness.data.shards import open_set, to_float
 from harness.jobs import evaluate, train
 from harness.models.assemble import build_model
 from harness.models.weights import load_weights
 from harness.parts.catalogue import REGISTRY
 from harness.records import store
-from harness.spec.cell import Cell
-from harness.tasks.shards import open_set, to_float
 from tests.small_world import RUN, SmallWorld, held_out, refined_cell, small_cell
 
 KEYS = ["chelsea", "coffee", "flower"]
@@ -67,7 +67,7 @@ def test_rows_are_those_of_the_checkpoint(world: SmallWorld, trained: Cell) -> N
 
     model = build_model(trained, REGISTRY, 8).eval()
     load_weights(model, world.layout.checkpoints(trained.id) / "final.safetensors")
-    from harness.tasks.features import open_features
+    from harness.data.features import open_features
 
     sample = next(open_set(held_out(trained), world.layout.data).samples())
     prior = open_features(trained.test_features(held_out(trained)), world.layout.data).row(0, 0)  # type: ignore[arg-type]

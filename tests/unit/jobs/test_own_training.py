@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.api.declaration import declaration
 from harness.api.reference import PartRef
+from harness.cells.cell import Cell, Variant
+from harness.cells.recipe import LossTerm, Recipe, Stage
 from harness.core.paths import Layout
+from harness.data.shards import RawSample
 from harness.jobs import train
 from harness.parts.catalogue import REGISTRY
-from harness.spec.cell import Cell, LossTerm, Recipe, Stage, Variant
-from harness.tasks.shards import RawSample
 from harness.training import loop
 from tests.small_world import RANDOM, RECIPE, SmallWorld, refined_cell, small_cell
 
@@ -23,7 +25,7 @@ LOW_LIGHT = {
     "sci": {"stage": 2},
     "enlightengan": {"width": 4},
 }
-"""Networks that learn without truth, small."""
+"""Networks that train without truth, small."""
 
 
 def term(name: str, weight: float = 1.0, **options: Any) -> LossTerm:
@@ -32,17 +34,17 @@ def term(name: str, weight: float = 1.0, **options: Any) -> LossTerm:
 
 def own_losses(name: str) -> tuple[LossTerm, ...]:
     """Those that the network declares."""
-    declared = REGISTRY.signature("backbone", name).declared["losses"]
+    declared = declaration(REGISTRY, "backbone", name).traits.losses
     small = {"enlightengan": {"width": 4, "patches": 1}}
     return tuple(
-        term(loss, weight, **options | small.get(loss, {}))
-        for loss, weight, options in declared
-        if loss != "self_feature"  # whose weights are not here
+        term(use.name, use.weight, **use.options | small.get(use.name, {}))
+        for use in declared
+        if use.name != "self_feature"  # whose weights are not here
     )
 
 
 def unsupervised(name: str) -> Cell:
-    """PTG-RM on a network that learns without truth, by the network's own losses."""
+    """PTG-RM on a network that trains without truth, by the network's own losses."""
     return small_cell(
         backbone=PartRef(name=name, options=LOW_LIGHT[name]),
         variant=Variant(refiner=PartRef(name="ptg_rm"), prior=RANDOM),
@@ -93,7 +95,7 @@ def staged() -> Cell:
     stages = (
         Stage(steps=3, patch=48, batch=2),
         Stage(steps=5, losses=(term("l1"), term("enlightengan", 0.1, width=4, patches=1))),
-        Stage(steps=4, learns=("refiner",), restart=True, lr=1e-4),
+        Stage(steps=4, trains=("refiner",), restart=True, lr=1e-4),
     )
     recipe = Recipe(steps=12, batch=4, patch=32, stride=160, stages=stages)
     return small_cell(variant=Variant(refiner=PartRef(name="ptg_rm"), prior=RANDOM), recipe=recipe)
@@ -144,15 +146,15 @@ def test_stages_follow_each_other_and_resume_bit_for_bit(
         assert broken.curve(cell) == whole.curve(cell)
 
 
-def test_only_the_modules_that_a_stage_names_learn(staged_data: Path, tmp_path: Path) -> None:
+def test_only_the_modules_that_a_stage_names_train(staged_data: Path, tmp_path: Path) -> None:
     from harness.models.weights import read_state
 
-    first = Stage(steps=4, learns=("backbone",), restart=True)
+    first = Stage(steps=4, trains=("backbone",), restart=True)
     cells = [
         staged().model_copy(
             update={"recipe": Recipe(steps=4 * len(stages), batch=4, patch=32, stride=160, stages=stages)}
         )
-        for stages in ((first,), (first, Stage(steps=4, learns=("refiner",), restart=True)))
+        for stages in ((first,), (first, Stage(steps=4, trains=("refiner",), restart=True)))
     ]
     # The same start: weights follow from the cell's id, so both cells are given one.
     for cell in cells:

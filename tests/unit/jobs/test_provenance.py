@@ -31,6 +31,22 @@ def test_versions_and_host() -> None:
     assert made.cpus >= 1
 
 
+def test_a_checkout_that_is_not_installed_has_a_provenance_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = metadata.distribution
+
+    def not_installed(name: str) -> metadata.Distribution:
+        if name == "priorbench":
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(metadata, "distribution", not_installed)
+    module._packages.cache_clear()
+    made = module.provenance(threads=1)
+    module._packages.cache_clear()
+    assert made.harness.endswith("+source")
+    assert made.packages["numpy"] == numpy.__version__
+
+
 def test_the_second_time_costs_nothing() -> None:
     module.provenance(threads=1)
     began = time.perf_counter()

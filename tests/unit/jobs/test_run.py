@@ -10,20 +10,27 @@ import pytest
 import torch
 
 from harness.api.reference import PartRef
+from harness.cells.recipe import LossTerm
+from harness.cells.suite import Run
 from harness.core.errors import DataError, HarnessError, MissingWeights
 from harness.jobs.__main__ import main
 from harness.jobs.classify import classify, message
 from harness.jobs.run import run_job_file, settle_process
 from harness.planning.job import ShardsWork
-from harness.spec.cell import LossTerm
-from harness.spec.resolved import Run
 from tests.small_world import RECIPE, SmallWorld, small_cell
 
 PLUGIN = '''
 from torch import nn
 
+from harness.api.loss import LossTraits
+
 class Angry(nn.Module):
     """A loss that fails."""
+
+    traits = LossTraits()
+
+    def __init__(self):
+        super().__init__()
 
     def forward(self, restored_BCHW, truth_BCHW):
         raise {error}
@@ -33,7 +40,7 @@ CATALOGUE = (("loss", "angry", "Angry"),)
 
 
 def angry_job(world: SmallWorld, tmp_path, error: str):
-    """A train job whose loss, a guest's, raises."""
+    """A train job whose loss, a plug-in's, raises."""
     plugin = tmp_path / "angry.py"
     plugin.write_text(PLUGIN.format(error=error))
     cell = small_cell(recipe=RECIPE.model_copy(update={"losses": (LossTerm(part=PartRef(name="angry")),)}))

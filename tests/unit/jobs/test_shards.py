@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.core.paths import Layout
+from harness.data.shards import open_set
 from harness.jobs import shards
 from harness.jobs.context import Context
 from harness.planning.job import Job, ShardsWork
-from harness.tasks.shards import open_set
 from tests.small_set import prepared, registry
 
 

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file
 
 from harness.api.reference import PartRef
+from harness.cells.cell import Variant
 from harness.core.errors import HarnessError
 from harness.core.identity import file_sha256
 from harness.jobs import train
 from harness.records import store
-from harness.spec.cell import Variant
 from tests.small_world import RECIPE, RUN, SmallWorld, refined_cell, small_cell
 
 

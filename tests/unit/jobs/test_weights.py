@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import load_file
 
 from harness.api.reference import PartRef
+from harness.cells.cell import Cell, Variant
 from harness.core.errors import DataError
 from harness.core.identity import file_sha256
 from harness.jobs import evaluate, train
 from harness.models.published import take_in
 from harness.records import store
-from harness.spec.cell import Cell, Variant
-from harness.spec.checkpoints import find
+from harness.weights.catalogue import find
 from tests.small_weights import state, use_registry
 from tests.small_world import RANDOM, TINY_NAFNET, SmallWorld, small_cell
 

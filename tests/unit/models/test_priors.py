@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.api.parts import DerivedPrior
+from harness.api.prior import PriorTraits
 from harness.api.reference import PartRef
+from harness.cells.cell import Cell
 from harness.core.errors import DataError, HarnessError
 from harness.core.paths import Layout
 from harness.core.registry import Entry
@@ -17,7 +18,6 @@ from harness.models.assemble import build_model
 from harness.models.priors import build_prior, encode_exact
 from harness.models.weights import save_weights
 from harness.parts.catalogue import REGISTRY
-from harness.spec.cell import Cell
 
 SOURCE = Cell(
     task=PartRef(name="derain"),
@@ -32,6 +32,7 @@ RESTORATION = PartRef(name="restoration", digest=SOURCE.id)
 class BatchSums:
     """A prior whose rows betray the batch that they were made in."""
 
+    traits = PriorTraits()
     dim = 2
 
     def encode(self, lq_BCHW: Tensor) -> Tensor:
@@ -61,12 +62,12 @@ def test_vectors_that_are_not_finite_are_refused() -> None:
 
 def test_derived_priors_have_no_vector_for_an_image(tmp_path: Path) -> None:
     prior = build_prior(
-        PartRef(name="shuffled", of=PartRef(name="nss")),
+        PartRef(name="shuffled", derived_from=PartRef(name="nss")),
         REGISTRY,
         prior_source=None,
         layout=Layout(tmp_path, tmp_path),
     )
-    assert isinstance(prior, DerivedPrior)
+    assert prior.traits.derived
     assert prior.of.name == "nss"
     with pytest.raises(HarnessError, match="features: tile"):
         encode_exact(prior, torch.rand(1, 3, 64, 64))
@@ -106,9 +107,9 @@ def test_a_source_that_is_missing_untrained_or_another_is_refused(tmp_path: Path
     assert caught.value.kind == "checkpoint"
 
 
-def test_a_guest_that_is_no_prior_is_refused(tmp_path: Path) -> None:
-    guest = tmp_path / "guest.py"
-    guest.write_text("class Nothing:\n    pass\n")
-    registry = REGISTRY.extended([Entry("prior", "nothing", f"{guest}:Nothing")])
-    with pytest.raises(HarnessError, match="neither `dim` and `encode` nor `derive`"):
+def test_a_plug_in_that_is_no_prior_is_refused(tmp_path: Path) -> None:
+    plug_in = tmp_path / "plug_in.py"
+    plug_in.write_text("class Nothing:\n    pass\n")
+    registry = REGISTRY.extended([Entry("prior", "nothing", f"{plug_in}:Nothing")])
+    with pytest.raises(HarnessError, match=r"declares no traits of its own .* traits = PriorTraits\(\)"):
         build_prior(PartRef(name="nothing"), registry, prior_source=None, layout=Layout(tmp_path, tmp_path))

@@ -13,7 +13,7 @@ from harness.core.errors import DataError, HarnessError, MissingWeights
 from harness.core.identity import file_sha256
 from harness.models.published import build, check, take_in, verify
 from harness.models.weights import load_weights, read_state
-from harness.spec.checkpoints import Checkpoint, find, named, own, read_origin
+from harness.weights.catalogue import Checkpoint, find, named, own, read_origin
 from tests.small_weights import OPTIONS, state, use_registry
 
 

@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from harness.api.weights import OfficialNames
 from harness.core.errors import DataError, HarnessError
 from harness.core.identity import file_sha256
 from harness.models.weights import load_weights, rename, save_weights
 
 
 class Small(nn.Module):
-    official_names = {"body": "", "old": "new"}  # noqa: RUF012
+    official = OfficialNames(parts={"body": "", "old": "new"})
 
     def __init__(self, width: int = 4) -> None:
         super().__init__()
@@ -107,7 +108,7 @@ def test_a_leading_part_that_is_the_modules_own_stays(saved: tuple[Small, Path, 
 
 def test_translations_and_extras_are_those_of_the_names_without_the_prefix(tmp_path: Path) -> None:
     class Tabled(Small):
-        official_extras = frozenset({"table"})
+        official = OfficialNames(parts=Small.official.parts, extras=frozenset({"table"}))
 
     state = {"model.body.old.weight": torch.ones(4, 3), "model.old.bias": torch.ones(4), "model.table": torch.ones(9)}
     torch.save({"state_dict": state, "pytorch-lightning_version": "1.8"}, tmp_path / "net.ckpt")

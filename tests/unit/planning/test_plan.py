@@ -7,17 +7,17 @@ import json
 import pytest
 
 from harness.api.reference import PartRef
+from harness.cells.recipe import LossTerm, Recipe
 from harness.core.errors import UnknownName
 from harness.core.registry import Entry
 from harness.parts.catalogue import REGISTRY
 from harness.planning.job import EvaluateWork, FeaturesWork, Job, TrainWork
 from harness.planning.plan import clear, make_plan
 from harness.records import store
-from harness.spec.cell import LossTerm, Recipe
 from tests.unit.records import made
 from tests.unit.records.made import cell, degraded, listed, photos, refined, suite
 
-LPIPS = "metric lpips needs lpips"
+LPIPS = "metric lpips needs alexnet/imagenet, lpips/alex-v0.1"
 
 
 def plan(layout, *cells, metrics=("psnr", "ssim"), registry=REGISTRY, **options):
@@ -53,9 +53,6 @@ def finish_all(layout, *cells, scores=None):
         made.finish(layout, content, scores or made.values([20.0, 21.0], [0.5, 0.6]))
 
 
-# --- the graph --------------------------------------------------------------------------------------------------
-
-
 def test_everything_shared_is_planned_once_and_dependencies_come_first(layout):
     planned = plan(layout, listed(degraded()), *(listed(c(seed)) for seed in (0, 1) for c in (cell, refined)))
     assert sorted(titles(planned, "shards", "features")) == [
@@ -88,7 +85,7 @@ def test_jobs_carry_all_that_a_worker_needs(layout):
 
 
 def test_a_control_waits_for_the_rows_it_is_made_of(layout):
-    mean = PartRef(name="mean", of=PartRef(name="nss"))
+    mean = PartRef(name="mean", derived_from=PartRef(name="nss"))
     content = refined(prior=mean)
     planned = plan(layout, listed(content))
     by_features = {
@@ -137,9 +134,6 @@ def test_the_input_needs_its_test_set_alone(layout):
     assert titles(planned) == ["shards photos/test for low_light", "evaluate low_light input input seed 0"]
 
 
-# --- what is done -----------------------------------------------------------------------------------------------
-
-
 def test_a_finished_suite_has_nothing_to_do(layout):
     cells = [listed(degraded()), listed(cell()), listed(refined())]
     finish_all(layout, *cells)
@@ -162,8 +156,8 @@ def test_the_manifests_of_real_shards_and_features_are_understood(layout):
     pytest.importorskip("torch")
     import numpy as np
 
-    from harness.tasks.features import write_features
-    from harness.tasks.prepare import prepare_set
+    from harness.data.features import write_features
+    from harness.data.prepare import prepare_set
     from tests.small_world import denoising
 
     content = refined(task=denoising(), recipe=Recipe(patch=64, stride=256, augment="none"))
@@ -225,7 +219,7 @@ def test_a_new_metric_evaluates_and_does_not_retrain(layout):
     assert planned.cells[0].reason == "evaluated before, not yet: ssim of photos"
     work = planned.to_run[0].job.work
     assert isinstance(work, EvaluateWork)
-    assert work.metrics == ("psnr", "ssim")
+    assert [metric.key for metric in work.metrics] == ["psnr", "ssim"]
 
 
 def test_a_metric_whose_version_was_raised_evaluates_again(layout):
@@ -256,9 +250,6 @@ def test_a_lost_checkpoint_matters_only_when_something_needs_it(layout):
     assert job(planned, f"evaluate-{cell().id}").state == "stale"
     assert planned.cells[0].reason == "its checkpoint is gone and something needs it"
     assert planned.forget == (cell().id,)
-
-
-# --- failed, stale, forced --------------------------------------------------------------------------------------
 
 
 def test_a_failed_cell_is_tried_again(layout):
@@ -366,18 +357,15 @@ def test_force_of_an_unknown_cell_is_refused(layout):
             plan(layout, listed(cell()), force=[wrong])
 
 
-# --- blocked ----------------------------------------------------------------------------------------------------
-
-
 def test_a_prior_without_weights_blocks_its_cells_and_no_others(layout, bare_machine):
     clip = refined(prior=PartRef(name="clip", options={"model": "ViT-B-32-quickgelu", "pretrained": "openai"}))
-    shuffled = refined(prior=PartRef(name="shuffled", of=clip.variant.prior))
+    shuffled = refined(prior=PartRef(name="shuffled", derived_from=clip.variant.prior))
     planned = plan(layout, listed(cell()), listed(clip), listed(shuffled))
     assert cell_states(planned) == ["todo", "blocked", "blocked"]
     assert planned.blocked
     reason = planned.cells[1].reason
     assert reason.startswith(
-        "waits for features clip of photos/train in 8 orientations for low_light: prior clip needs ViT-B-32.pt"
+        "waits for features clip of photos/train in 8 orientations for low_light: prior clip needs clip/ViT-B-32-openai"
     )
     assert "try: bench weights fetch clip/ViT-B-32-openai" in reason
     assert planned.cells[2].reason == reason
@@ -415,7 +403,7 @@ def test_a_loss_without_weights_blocks_the_training(layout):
     content = cell(recipe=Recipe(losses=(perceptual,)))
     planned = plan(layout, listed(content))
     assert job(planned, f"train-{content.id}").reason.startswith(
-        "loss perceptual needs vgg19 · try: bench weights fetch vgg19"
+        "loss perceptual needs vgg19/imagenet · try: bench weights fetch vgg19/imagenet"
     )
     assert planned.cells[0].state == "blocked"
 
@@ -425,7 +413,7 @@ def test_a_metric_without_weights_does_not_hold_up_the_rest(layout):
     planned = plan(layout, listed(cell()), metrics=metrics)
     work = job(planned, f"evaluate-{cell().id}").job.work
     assert isinstance(work, EvaluateWork)
-    assert work.metrics == ("psnr", "ssim")
+    assert [metric.key for metric in work.metrics] == ["psnr", "ssim"]
     assert planned.cells[0].state == "todo"
     assert LPIPS in planned.cells[0].reason
     assert planned.blocked
@@ -452,12 +440,13 @@ def test_only_metrics_without_weights_train_and_leave_the_evaluation_blocked(lay
 
 
 ABSENT = '''
+from harness.api.dataset import DatasetTraits
 from harness.core.errors import DataError
 
 class Absent:
     """A data set whose files are not here."""
 
-    licence = ""
+    traits = DatasetTraits()
 
     def __init__(self, *, root: str = "/nowhere"):
         self.root = root
@@ -471,16 +460,16 @@ class Absent:
 
 
 @pytest.fixture
-def guest(tmp_path):
+def plugin(tmp_path):
     file = tmp_path / "absent.py"
     file.write_text(ABSENT)
     return REGISTRY.extended([Entry("dataset", "absent", f"{file}:Absent")])
 
 
-def test_missing_images_block_what_trains_on_them_with_the_hint(layout, guest):
+def test_missing_images_block_what_trains_on_them_with_the_hint(layout, plugin):
     absent = PartRef(name="absent", options={"root": "/nowhere"})
     lost, base = cell(train=absent), cell()
-    planned = plan(layout, listed(base), listed(lost, tests=(photos(),)), registry=guest)
+    planned = plan(layout, listed(base), listed(lost, tests=(photos(),)), registry=plugin)
     assert cell_states(planned) == ["todo", "blocked"]
     assert planned.cells[1].reason == (
         "waits for shards absent/train for low_light: "
@@ -488,10 +477,10 @@ def test_missing_images_block_what_trains_on_them_with_the_hint(layout, guest):
     )
 
 
-def test_a_missing_test_set_is_left_out_and_the_others_are_scored(layout, guest):
+def test_a_missing_test_set_is_left_out_and_the_others_are_scored(layout, plugin):
     absent = PartRef(name="absent", options={"root": "/nowhere"})
     content = refined()
-    planned = plan(layout, listed(content, tests=(absent, photos())), registry=guest)
+    planned = plan(layout, listed(content, tests=(absent, photos())), registry=plugin)
     evaluate = job(planned, f"evaluate-{content.id}")
     assert isinstance(evaluate.job.work, EvaluateWork)
     assert [samples.dataset.name for samples in evaluate.job.work.tests] == ["photos"]
@@ -507,9 +496,6 @@ def test_images_that_changed_since_the_suite_was_read_block(layout):
     planned = plan(layout, listed(cell(train=changed)))
     assert planned.cells[0].state == "blocked"
     assert "changed since the suite was read" in planned.cells[0].reason
-
-
-# --- limit, counts, cost ----------------------------------------------------------------------------------------
 
 
 def test_limit_takes_the_first_cells_that_can_be_taken_up(layout):

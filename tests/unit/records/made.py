@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from harness.api.protocols import protocol_of
 from harness.api.reference import PartRef
 from harness.api.sets import FeatureSet, PreparedSet
+from harness.api.task import EvaluationProtocol
+from harness.cells.cell import Cell, Variant, evaluation_id
+from harness.cells.suite import Labels, ResolvedSuite, SuiteCell
 from harness.core.identity import file_sha256
 from harness.core.paths import Layout, write_json
 from harness.parts.catalogue import REGISTRY
 from harness.records import store
 from harness.records.model import Attempt, EvaluationRecord, Failure, Provenance, RunRecord, Training
-from harness.spec.cell import Cell, Variant, evaluation_id
-from harness.spec.resolved import Labels, ResolvedSuite, SuiteCell
 
 Values = Mapping[str, Mapping[str, float]]
 """Metric → image → value."""
@@ -70,8 +72,8 @@ def suite(*cells: SuiteCell, metrics: Sequence[str] = ("psnr", "ssim"), name: st
     return ResolvedSuite(name=name, cells=cells, metrics=tuple(metrics))
 
 
-def protocol(content: Cell) -> Any:
-    return REGISTRY.load("task", content.task.name)(**content.task.options).protocol
+def protocol(content: Cell) -> EvaluationProtocol:
+    return protocol_of(REGISTRY, content.task)
 
 
 def values(psnr: Sequence[float], ssim: Sequence[float] | None = None) -> Values:

@@ -98,9 +98,6 @@ def test_a_record_of_a_newer_release_is_not_called_damaged(layout):
         store.load(layout, cell_id)
 
 
-# --- images.parquet ---------------------------------------------------------------------------------------------
-
-
 def test_rows_in_any_order_give_the_same_bytes(layout):
     first = store.save_images(layout, "a" * 12, ROWS)
     content = layout.images("a" * 12).read_bytes()
@@ -152,9 +149,6 @@ def test_images_that_the_record_does_not_vouch_for_are_refused(layout, damage):
     with pytest.raises(DataError, match=r"missing|damaged") as caught:
         store.load_images(layout, content.id)
     assert f"--force {record.cell_id}" in str(caught.value)
-
-
-# --- attempts ---------------------------------------------------------------------------------------------------
 
 
 def note(layout, content, failure=None, outcome="done"):
@@ -220,9 +214,6 @@ def test_a_damaged_record_makes_way_for_a_new_one_but_a_newer_releases_does_not(
         note(layout, content, FAILURE, "failed")
 
 
-# --- forgetting -------------------------------------------------------------------------------------------------
-
-
 def test_forget_removes_everything_of_one_cell_and_nothing_of_another(layout):
     one, other = made.finish(layout, made.cell(1)).cell_id, made.finish(layout, made.cell(2)).cell_id
     (layout.out / "cells" / f".{one}.deadbeef.tmp").mkdir()
@@ -241,9 +232,6 @@ def test_forget_evaluations_keeps_the_training(layout):
     assert record.training == before.training
     assert not layout.images(content.id).exists()
     assert (layout.checkpoints(content.id) / "final.safetensors").is_file()
-
-
-# --- events -----------------------------------------------------------------------------------------------------
 
 
 def test_a_torn_last_line_is_left_out_and_cut_off_by_the_next(layout):

@@ -11,14 +11,14 @@ from dataclasses import replace
 import pytest
 
 from harness.api.reference import PartRef
+from harness.cells.recipe import Recipe
+from harness.cells.suite import Labels
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout, write_text
 from harness.parts.catalogue import REGISTRY
 from harness.reports.leaderboard import board_of, build, leaderboard, stored_suites
 from harness.reports.query import query
 from harness.reports.render import CSV_DECIMALS, entry, markdown, number, render, to_csv
-from harness.spec.cell import Recipe
-from harness.spec.resolved import Labels
 from tests.unit.records.made import cell, degraded, fail, finish, listed, refined, suite, task, values
 
 PSNR = "photos.psnr@rgb_uint8/v1"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from harness.api.reference import PartRef
 from harness.api.sets import PreparedSet
+from harness.cells.cell import Cell
+from harness.cells.suite import Labels, Run, SuiteCell
 from harness.planning.job import EvaluateWork, Job, ShardsWork, TrainWork
 from harness.planning.plan import CellStatus, Plan, PlannedJob
-from harness.spec.cell import Cell
-from harness.spec.resolved import Labels, Run, SuiteCell
 
 TASK = PartRef(name="gaussian_denoise", options={"sigma": 25.0})
 PHOTOS = PartRef(name="photos", digest="d")

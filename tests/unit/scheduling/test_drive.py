@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from harness.api.parts import JobOutcome
+from harness.api.running import JobOutcome
+from harness.cells.suite import Run
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout
 from harness.planning.job import Job
 from harness.records.store import load
 from harness.scheduling.drive import drive
-from harness.spec.resolved import Run
 from tests.unit.scheduling.plans import evaluate, plan, shards, train
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.cells.suite import Run
 from harness.core.errors import HarnessError
 from harness.scheduling.resources import check_capacity, job_resources
-from harness.spec.resolved import Run
 from tests.unit.scheduling.plans import evaluate, shards, train
 
 OUT = Path("/out")

@@ -7,9 +7,10 @@ import hashlib
 import pytest
 
 from harness.api.reference import PartRef
+from harness.cells.recipe import Recipe
 from harness.parts.plugins import extend
-from harness.spec.cell import Recipe
-from harness.spec.resolve import weights_digest
+from harness.weights.catalogue import find
+from harness.weights.files import weights_digest
 
 
 def by_label(suite) -> dict[tuple[str, int], object]:
@@ -25,7 +26,7 @@ def test_references_are_complete(world) -> None:
         name="net", version=version, options={"width": 4, "blocks": [3], "act": "relu", "bias": True, "scale": None}
     )
     assert cell.task.options == {"sigma": 5.0}
-    assert cell.task.of == PartRef(name="noise", version=version, options={"sigma": 5.0, "clip": False})
+    assert cell.task.derived_from == PartRef(name="noise", version=version, options={"sigma": 5.0, "clip": False})
     assert cell.train.digest == "pictures-4"
     assert cell.variant.refiner is None
     [loss] = cell.recipe.losses
@@ -105,7 +106,7 @@ def test_a_prior_of_a_prior(world) -> None:
     suite = world.blocks("- variant: {refiner: refine, prior: {name: mixed, of: {name: plain, dim: 4}}}")
     prior = suite.cells[-1].cell.variant.prior
     assert (prior.name, prior.options) == ("mixed", {})
-    assert (prior.of.name, prior.of.options) == ("plain", {"dim": 4, "seed": 0})
+    assert (prior.derived_from.name, prior.derived_from.options) == ("plain", {"dim": 4, "seed": 0})
     assert suite.cells[-1].labels.variant == "refine+mixed(plain)"
 
 
@@ -123,8 +124,8 @@ def test_a_prior_brings_the_cell_that_it_needs_and_takes_its_id(world) -> None:
         assert refined.cell.prior_source is source.cell
         assert refined.cell.requires == (source.cell,)
         assert refined.cell.variant.prior.digest is None
-        assert refined.cell.variant.prior.of.digest == source.cell.id
-        assert refined.cell.variant.prior.of.options == {"tap": "last"}
+        assert refined.cell.variant.prior.derived_from.digest == source.cell.id
+        assert refined.cell.variant.prior.derived_from.options == {"tap": "last"}
         assert (source.cell.task.name, source.cell.backbone.name, source.tests) == ("rainy", "other", ())
         assert (source.cell.seed, source.cell.recipe.steps, source.cell.recipe.batch) == (refined.cell.seed, 5, 2)
         assert source.cell.train == refined.cell.train
@@ -150,31 +151,34 @@ def test_plugins_metrics_and_run_are_carried(world) -> None:
         run: {cpus: 2}
         blocks: [{task: denoise, dataset: pictures, backbone: net}]
         """)
-    assert (suite.name, suite.description, suite.metrics, suite.run.cpus) == ("s", "words", ("ssim",), 2)
+    assert (suite.name, suite.description, [metric.key for metric in suite.metrics], suite.run.cpus) == (
+        "s",
+        "words",
+        ["ssim"],
+        2,
+    )
     assert suite.plugins == (str(world.folder / "parts.py"),)
 
 
 # --- weights ------------------------------------------------------------------------------------------------------
 
-WEIGHTY = '''
-from harness.api.parts import WeightFile
+WEIGHTY = """
+from harness.api.prior import PriorTraits
+from harness.api.reference import LocalFile
+from harness.api.traits import Conflict, OwnFile, Published, When
 
 
 class Pretrained:
-    """Prior with weights."""
+    traits = PriorTraits(
+        weights=(OwnFile("file"), Published("clip/ViT-B-32-openai", when=(When("release", "known"),))),
+        conflicts=(Conflict((When("release", "never"),), "there is no such file"),),
+    )
 
-    def __init__(self, *, file: str) -> None: ...
-
-    @staticmethod
-    def weights(*, file: str):
-        if file == "never":
-            raise ValueError("there is no such file")
-        known = "ab" * 32 if file == "known" else None
-        return (WeightFile("w", file, "get it", known),)
+    def __init__(self, *, release: str = "own", file: LocalFile | None = None) -> None: ...
 
 
 CATALOGUE = (("prior", "pretrained", "Pretrained"),)
-'''
+"""
 
 
 def test_weights_name_the_prior_by_their_content(world) -> None:
@@ -183,14 +187,14 @@ def test_weights_name_the_prior_by_their_content(world) -> None:
     file = world.folder / "w.bin"
     file.write_bytes(b"weights")
 
-    def prior(name: str) -> PartRef:
-        variant = f"{{refiner: refine, prior: {{name: pretrained, file: '{name}'}}}}"
+    def prior(option: str) -> PartRef:
+        variant = f"{{refiner: refine, prior: {{name: pretrained, {option}}}}}"
         return world.blocks(f"- {{variant: {variant}}}").cells[-1].cell.variant.prior
 
-    assert prior("known").digest == "ab" * 32
-    assert prior(str(file)).digest == hashlib.sha256(b"weights").hexdigest()
-    assert prior("missing").digest is None
-    [problem] = world.block_problems("- {variant: {refiner: refine, prior: {name: pretrained, file: never}}}")
+    assert prior("release: known").digest == find("clip/ViT-B-32-openai").sha256
+    assert prior(f"file: '{file}'").digest == hashlib.sha256(b"weights").hexdigest()
+    assert prior("file: missing").digest is None
+    [problem] = world.block_problems("- {variant: {refiner: refine, prior: {name: pretrained, release: never}}}")
     assert problem.what == "the prior pretrained cannot be made: there is no such file"
     assert weights_digest([]) is None
 
@@ -212,12 +216,11 @@ def test_weights_name_the_prior_by_their_content(world) -> None:
          "write true: YAML 1.2 reads yes as text"),
         ("{backbone: {name: net, bias: off}}", "blocks.0.backbone.bias", "expected true or false, not 'off'",
          "write false: YAML 1.2 reads off as text"),
-        ("{backbone: {name: net, act: geluu}}", "blocks.0.backbone.act", "'geluu' is none of relu, gelu",
+        ("{backbone: {name: net, act: geluu}}", "blocks.0.backbone.act", "expected relu or gelu, not 'geluu'",
          "did you mean 'gelu' or 'relu'?"),
         ("{backbone: {name: net, blocks: [1, x]}}", "blocks.0.backbone.blocks.1",
          "expected a whole number, not 'x'", ""),
-        ("{task: {name: denoise, sigma: 101}}", "blocks.0.task",
-         "the task denoise cannot be made: sigma is above 100", ""),
+        ("{task: {name: denoise, sigma: 101}}", "blocks.0.task.sigma", "expected at most 100, not 101", ""),
         ("{dataset: test_only}", "blocks.0.dataset", "data set test_only has no split 'train'", "it has test"),
         ("{dataset: train_only}", "blocks.0.dataset", "data set train_only has no split 'test'", "it has train"),
         ("{test: [pictures, train_only]}", "blocks.0.test.1",
@@ -239,7 +242,7 @@ def test_weights_name_the_prior_by_their_content(world) -> None:
         ("{variant: {refiner: refine, prior: {name: mixed, of: plian}}}", "blocks.0.variant.prior.of",
          "no prior is called 'plian'", "did you mean 'plain'?"),
         ("{variant: {refiner: refine, prior: {name: mixed, of: 3}}}", "blocks.0.variant.prior.of",
-         "expected a name, or a mapping with `name` and options", ""),
+         "expected a name, or a mapping with `name` and options, not 3", ""),
         ("{variant: {refiner: refine, prior: {name: learned, source: {task: rain, backbone: net}}}}",
          "blocks.0.variant.prior.source.task", "no task is called 'rain'", "did you mean 'rainy'?"),
         ("{variant: {refiner: refine, prior: {name: learned, source: {task: rainy}}}}",
@@ -264,9 +267,10 @@ def test_weights_name_the_prior_by_their_content(world) -> None:
         ("{recipe: {losses: [l1, l1]}}", "blocks.0.recipe.losses", "a loss is named twice", "add up their weights"),
         ("{recipe: {losses: [l2]}}", "blocks.0.recipe.losses.0", "no loss is called 'l2'", "known: charbonnier, l1"),
         ("{recipe: {losses: [{name: l1, eps: x}]}}", "blocks.0.recipe.losses.0.eps", "expected a number, not 'x'", ""),
-        ("{recipe: {losses: [{name: l1, weight: 0}]}}", "blocks.0.recipe.losses.0.weight", "0: greater than 0", ""),
-        ("{recipe: {steps: -1}}", "blocks.0.recipe.steps", "-1: greater than 0", ""),
-        ("{seeds: [-1]}", "blocks.0.seeds.0", "-1: greater than or equal to 0", ""),
+        ("{recipe: {losses: [{name: l1, weight: 0}]}}", "blocks.0.recipe.losses.0.weight",
+         "expected more than 0, not 0", ""),
+        ("{recipe: {steps: -1}}", "blocks.0.recipe.steps", "expected more than 0, not -1", ""),
+        ("{seeds: [-1]}", "blocks.0.seeds.0", "expected at least 0, not -1", ""),
     ],
 )  # fmt: skip
 def test_each_mistake_has_its_place_and_its_words(world, block: str, path: str, what: str, hint: str) -> None:
@@ -292,7 +296,7 @@ def test_metrics_are_known_and_unique(world) -> None:
         """)
     assert [(p.column, p.what) for p in problems] == [
         (17, "no metric is called 'pnsr'"),
-        (23, "the metric 'psnr' stands here twice"),
+        (23, "the metric 'psnr' is given twice"),
     ]
 
 

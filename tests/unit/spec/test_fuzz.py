@@ -8,11 +8,12 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.cells.suite import ResolvedSuite
 from harness.core.errors import SpecErrors
+from harness.recipes.mapping import RecipeMapping
 from harness.spec.expand import expand
 from harness.spec.parse import load_suite
-from harness.spec.resolved import ResolvedSuite
-from harness.spec.schema import Axes, Block, CellMapping, Defaults, RecipeMapping, SuiteFile, VariantMapping
+from harness.spec.schema import Axes, Block, CellMapping, Defaults, SuiteFile, VariantMapping
 
 RELAXED = settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

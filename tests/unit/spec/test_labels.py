@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.spec.resolved import ResolvedSuite
+from harness.cells.suite import ResolvedSuite
 
 
 def labels(suite: ResolvedSuite, *, listed: bool = True) -> list[str]:

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from harness.core.signature import REQUIRED, Option, Signature
+from harness.core.source import REQUIRED, Option
 from harness.spec.options import AnnotationError, adapter_of, fill, refers_to
 
 
 def filled(annotation: str, value: Any, default: Any = REQUIRED):
-    signature = Signature("x", {"o": Option("o", annotation, default)})
-    return fill(signature, {} if value is REQUIRED else {"o": value}, "part p")
+    return fill({"o": Option("o", annotation, default)}, {} if value is REQUIRED else {"o": value}, "part p")
 
 
 @pytest.mark.parametrize(
@@ -56,7 +55,7 @@ def test_sound_values_come_out_as_json_has_them(annotation: str, value: Any, exp
         ("int", None, ("o",), "expected a whole number, not nothing (null)"),
         ("tuple[int, ...]", (1, "a"), ("o", 1), "expected a whole number, not 'a'"),
         ("tuple[int, ...]", 4, ("o",), "expected a list, not 4"),
-        ("Annotated[int, Ge(2)]", 1, ("o",), "1: greater than or equal to 2"),
+        ("Annotated[int, Ge(2)]", 1, ("o",), "expected at least 2, not 1"),
     ],
 )
 def test_wrong_values(annotation: str, value: Any, path: tuple, what: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.cells.cell import Cell
 from harness.parts.catalogue import REGISTRY
-from harness.spec.cell import Cell
 from harness.spec.expand import expand
 from harness.spec.parse import load_suite
 
@@ -34,7 +34,7 @@ def test_a_networks_own_losses_are_used_when_a_suite_names_none(tmp_path: Path) 
 def test_declared_stages_share_the_steps_and_the_refiner_learns_in_the_last(tmp_path: Path) -> None:
     (cell,) = cells(tmp_path, "{backbone: uretinex, variant: {refiner: ptg_rm, prior: random}}")
     assert [stage.steps for stage in cell.recipe.stages] == [4, 4, 2]
-    assert [stage.learns for stage in cell.recipe.stages] == [
+    assert [stage.trains for stage in cell.recipe.stages] == [
         ("backbone.decomposition",),
         ("backbone.reflectance", "backbone.illumination"),
         ("backbone.adjustment", "refiner"),
@@ -47,7 +47,7 @@ def test_declared_stages_share_the_steps_and_the_refiner_learns_in_the_last(tmp_
 def test_a_frozen_network_leaves_its_own_stages_out(tmp_path: Path) -> None:
     base, cell = cells(tmp_path, "{backbone: uretinex, variant: {refiner: ptg_rm, prior: random, regime: frozen}}")
     assert len(base.recipe.stages) == 3
-    assert [(stage.steps, stage.learns) for stage in cell.recipe.stages] == [(10, ("backbone.adjustment", "refiner"))]
+    assert [(stage.steps, stage.trains) for stage in cell.recipe.stages] == [(10, ("backbone.adjustment", "refiner"))]
 
 
 def test_what_a_refiner_adds_is_part_of_its_cells(tmp_path: Path) -> None:

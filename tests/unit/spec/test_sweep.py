@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.spec.resolved import ResolvedSuite
+from harness.cells.suite import ResolvedSuite
 
 
 def names(suite: ResolvedSuite) -> list[tuple]:
@@ -104,15 +104,35 @@ def test_exclude_rules(world, rule: str, left_out) -> None:
 
 
 @pytest.mark.parametrize(
-    "rule",
-    ["{backbone: nett}", "{backbone: {width: 7}}", "{seed: 5}", "{recipe: {steps: 3}}", "{}", "{backbone: {heads: 3}}"],
+    ("rule", "hint"),
+    [
+        ("{backbone: nett}", "backbone nett matches none of net, other"),
+        ("{backbone: {width: 7}}", 'backbone {"width":7} matches none of net, other'),
+        ("{backbone: {heads: 3}}", 'backbone {"heads":3} matches none of net, other'),
+        ("{seed: 5}", "the seeds are 0"),
+        ("{recipe: {steps: 3}}", "recipe is no axis of this block"),
+        ("{variant: base}", "variant is no axis of this block"),
+        ("{backbone: other, task: denoise, seed: 1}", "the seeds are 0"),
+        ("{}", "name what it excludes, as {task: NAME}"),
+    ],
 )
-def test_a_rule_that_excludes_nothing_is_a_mistake(world, rule: str) -> None:
+def test_a_rule_that_excludes_nothing_is_a_mistake(world, rule: str, hint: str) -> None:
     [problem] = world.block_problems(
         f"- {{matrix: {{backbone: [net, other]}}, exclude: [{{backbone: other}}, {rule}]}}"
     )
-    assert problem.what == "this rule excludes nothing"
+    assert (problem.what, problem.hint) == ("this rule excludes nothing", hint)
     assert problem.path == "blocks.0.exclude.1"
+
+
+def test_a_rule_whose_keys_never_meet(world) -> None:
+    zipped = "zip: {backbone: [net, other], task: [denoise, rainy]}"
+    [problem] = world.block_problems(f"- {{{zipped}, exclude: [{{backbone: net, task: rainy}}]}}")
+    assert problem.hint == "each of its keys matches something, but no combination has all of them"
+
+
+def test_a_rule_for_recipes_without_labels(world) -> None:
+    [problem] = world.block_problems("- {matrix: {recipe: [{steps: 1}, {steps: 2}]}, exclude: [{recipe: {steps: 3}}]}")
+    assert problem.hint == 'recipe {"steps":3} matches no recipe of this block'
 
 
 def test_two_rules_that_exclude_the_same_are_both_used(world) -> None:
@@ -134,7 +154,7 @@ def test_rules_that_leave_nothing(world) -> None:
          "backbone is in `zip`, too"),
         ("{backbone: net, matrix: {backbone: [net]}}", "blocks.0.backbone",
          "backbone is given by the block and by its axes"),
-        ("{seeds: [1, 1]}", "blocks.0.seeds", "a seed stands here twice"),
+        ("{seeds: [1, 1]}", "blocks.0.seeds", "a seed is given twice"),
         ("{matrix: {backbone: []}}", "blocks.0.matrix.backbone", "an empty list"),
     ],
 )  # fmt: skip

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.cells.cell import Cell
+from harness.cells.suite import ResolvedSuite
 from harness.core.errors import SpecErrors
 from harness.core.identity import file_sha256
 from harness.parts.catalogue import REGISTRY
-from harness.spec.cell import Cell
 from harness.spec.expand import expand
 from harness.spec.parse import load_suite
-from harness.spec.resolved import ResolvedSuite
 from tests.small_weights import use_registry
 
 SUITE = "suite: s\ndefaults: {{dataset: photos, task: low_light, recipe: {{steps: 10}}}}\nblocks:\n  - {}\n"

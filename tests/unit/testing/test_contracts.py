@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.api.parts import Capabilities
+from harness.api.backbone import BackboneTraits, Capabilities
 from harness.core.errors import HarnessError
 from harness.testing.backbone import BackboneContract
 from harness.testing.prior import DerivedPriorContract, PriorContract
@@ -33,9 +33,11 @@ def broken(contract: Any) -> set[str]:
 
 
 class Good(nn.Module):
+    traits = BackboneTraits(taps=True, licence="MIT", paper="none")
+
     def __init__(self) -> None:
         super().__init__()
-        self.capabilities = Capabilities(taps=("conv",), licence="MIT", paper="none")
+        self.capabilities = Capabilities(taps=("conv",))
         self.conv = nn.Conv2d(3, 3, 3, padding=1)
 
     def forward(self, lq_BCHW: Tensor) -> Tensor:
@@ -43,37 +45,48 @@ class Good(nn.Module):
 
 
 class Mixes(Good):
+    traits = BackboneTraits(taps=True, licence="MIT", paper="none")
+
+    def __init__(self) -> None:
+        super().__init__()
+
     def forward(self, lq_BCHW: Tensor) -> Tensor:
         return super().forward(lq_BCHW - lq_BCHW.mean(0, keepdim=True))
 
 
 class Shrinks(Good):
+    traits = BackboneTraits(taps=True, licence="MIT", paper="none")
+
+    def __init__(self) -> None:
+        super().__init__()
+
     def forward(self, lq_BCHW: Tensor) -> Tensor:
         return super().forward(lq_BCHW)[..., 1:]
 
 
 class Idle(Good):
+    traits = BackboneTraits(taps=True, licence="MIT", paper="none")
+
     def __init__(self) -> None:
         super().__init__()
         self.unused = nn.Parameter(torch.zeros(3))
 
 
 class Untapped(Good):
+    traits = BackboneTraits(taps=True, licence="MIT", paper="none")
+
     def __init__(self) -> None:
         super().__init__()
-        self.capabilities = Capabilities(taps=("latent",), licence="MIT", paper="none")
-
-
-def declaring(**more: Any) -> Capabilities:
-    return Capabilities(taps=("conv",), licence="MIT", paper="none", **more)
+        self.capabilities = Capabilities(taps=("latent",))
 
 
 class Overflows(Good):
     """Counts in a range that float16 does not have."""
 
+    traits = BackboneTraits(taps=True, half=("bfloat16", "float16"), licence="MIT", paper="none")
+
     def __init__(self) -> None:
         super().__init__()
-        self.capabilities = declaring(half=("bfloat16", "float16"))
 
     def forward(self, lq_BCHW: Tensor) -> Tensor:
         return lq_BCHW + self.conv(1e6 * lq_BCHW) / 1e6
@@ -82,9 +95,10 @@ class Overflows(Good):
 class Asks(Good):
     """Wants to know a number in the middle of its work."""
 
+    traits = BackboneTraits(taps=True, compiles=True, exports=True, licence="MIT", paper="none")
+
     def __init__(self) -> None:
         super().__init__()
-        self.capabilities = declaring(compiles=True, exports=True)
 
     def forward(self, lq_BCHW: Tensor) -> Tensor:
         return super().forward(lq_BCHW) if lq_BCHW.mean().item() > 0.1 else lq_BCHW
@@ -93,21 +107,25 @@ class Asks(Good):
 class Undecided(Good):
     """Its training sees other results than its use, and fewer than declared."""
 
+    traits = BackboneTraits(taps=True, outputs=True, licence="MIT", paper="none")
+
     def __init__(self) -> None:
         super().__init__()
-        self.capabilities = declaring(stages=2)
+        self.capabilities = Capabilities(taps=("conv",), restorations=2)
 
     def outputs(self, lq_BCHW: Tensor) -> dict[str, Any]:
         restored = self(lq_BCHW) + 1
-        return {"restored": restored, "stages": (restored,)}
+        return {"restored": restored, "restorations": (restored,)}
 
 
 class Aside(Good):
     """Its decoder feature is looked at and not used."""
 
+    traits = BackboneTraits(taps=True, decoder=True, licence="MIT", paper="none")
+
     def __init__(self) -> None:
         super().__init__()
-        self.capabilities = declaring(decoder=("aside",))
+        self.capabilities = Capabilities(taps=("conv",), decoder=("aside",))
         self.aside = nn.Identity()
 
     def forward(self, lq_BCHW: Tensor) -> Tensor:
@@ -116,12 +134,33 @@ class Aside(Good):
 
 
 class Claims(Good):
+    """Its traits promise what it does not have, and hide what it has."""
+
+    traits = BackboneTraits(decoder=True, licence="MIT", paper="none")
+
     def __init__(self) -> None:
         super().__init__()
-        self.capabilities = declaring(verified=True, reimplemented=True)
+
+
+class Inherits(Good):
+    """Has the traits of its base class, and none of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+class Computes(Good):
+    """Its traits cannot be known without running its file."""
+
+    traits = BackboneTraits(taps=True, licence="M" + "IT", paper=str(None).lower())
+
+    def __init__(self) -> None:
+        super().__init__()
 
 
 class Numpy(Good):
+    traits = BackboneTraits(taps=True, licence="MIT", paper="none")
+
     def __init__(self) -> None:
         super().__init__()
         self.conv.weight.data = torch.from_numpy(np.random.default_rng().random((3, 3, 3, 3), dtype=np.float32))
@@ -139,7 +178,9 @@ class Numpy(Good):
         pytest.param(Asks, {"test_compiles_and_exports_where_declared"}, marks=pytest.mark.slow),
         (Undecided, {"test_outputs_say_what_the_result_is_made_of"}),
         (Aside, {"test_decoder_features_can_be_edited"}),
-        (Claims, {"test_declares_what_it_can"}),
+        (Claims, {"test_declares_its_traits"}),
+        (Inherits, {"test_declares_its_traits", "test_traits_are_read_from_the_source"}),
+        (Computes, {"test_traits_are_read_from_the_source"}),
         (Numpy, {"test_weights_come_from_the_seed"}),
     ],
 )
@@ -149,6 +190,11 @@ def test_backbone_contract(network: Callable[[], nn.Module], caught: set[str]) -
             return network()
 
     assert broken(Case()) == caught
+
+
+def test_a_backbone_is_not_both_verified_and_reimplemented() -> None:
+    with pytest.raises(ValueError, match="either verified"):
+        BackboneTraits(verified=True, reimplemented=True)
 
 
 class Adds(nn.Module):
@@ -245,7 +291,7 @@ class Drops(Copies):
         return rows_ND[1:]
 
 
-@pytest.mark.parametrize(("prior", "caught"), [(Copies, set()), (Drops, {"test_gives_a_row_a_sample"})])
+@pytest.mark.parametrize(("prior", "caught"), [(Copies, set()), (Drops, {"test_gives_a_row_per_sample"})])
 def test_derived_prior_contract(prior: Callable[[], Any], caught: set[str]) -> None:
     class Case(DerivedPriorContract):
         def make(self) -> Any:

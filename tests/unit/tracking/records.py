@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.api.reference import PartRef
+from harness.cells.cell import Cell
+from harness.cells.suite import Labels, ResolvedSuite, SuiteCell
 from harness.core.paths import Layout, write_bytes, write_text
 from harness.records.model import Attempt, EvaluationRecord, Failure, Provenance, RunRecord, Training
 from harness.records.store import rewrite_events, save, save_images
-from harness.spec.cell import Cell
-from harness.spec.resolved import Labels, ResolvedSuite, SuiteCell
 
 CELL = Cell(
     task=PartRef(name="gaussian_denoise", options={"sigma": 25.0}),

@@ -7,8 +7,8 @@ import math
 import pyarrow
 import pytest
 
+from harness.cells.cell import Cell
 from harness.records.store import load, load_images, read_events
-from harness.spec.cell import Cell
 from harness.tracking import entries
 from tests.unit.tracking.records import CELL, LABELS, PROVENANCE, cell, layout_in, leave, leave_failed
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from harness.api.parts import Batch
+from harness.api.batch import Batch
 from harness.api.reference import Augment, PartRef
 from harness.api.sets import FeatureSet
 from harness.core.errors import DataError, HarnessError
-from harness.tasks.features import FeatureRows, open_features, write_features
-from harness.tasks.orientation import orient
-from harness.tasks.prepare import prepare_set
-from harness.tasks.shards import RawSample, Sample, ShardSet, to_float
+from harness.data.features import FeatureRows, open_features, write_features
+from harness.data.orientation import orient
+from harness.data.prepare import prepare_set
+from harness.data.shards import RawSample, Sample, ShardSet, to_float
 from harness.training import data
 from harness.training.data import TrainLoader, buffer_samples, epoch_order
 from harness.training.prefetch import Prefetch

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW
 
+from harness.cells.recipe import Cycle, Recipe, Stage
 from harness.core.errors import HarnessError
-from harness.spec.cell import Cycle, Recipe, Stage
 from harness.training.optim import build_optimizer, learning_rate, set_learning_rate
 
 

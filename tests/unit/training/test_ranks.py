@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from harness.api.reference import PartRef
+from harness.cells.recipe import LossTerm
 from harness.core.paths import Layout
 from harness.jobs import train
-from harness.spec.cell import LossTerm
 from tests.small_world import RECIPE, SmallWorld, refined_cell
 
 SCRIPT = """

@@ -8,11 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.api.parts import Batch, Restored, View
+from harness.api.batch import Batch, Restored
+from harness.api.loss import LossInputs, LossTraits
 from harness.api.reference import PartRef
+from harness.cells.cell import Cell
+from harness.cells.recipe import LossTerm, Recipe
 from harness.parts.catalogue import REGISTRY
 from harness.parts.losses.charbonnier import Charbonnier
-from harness.spec.cell import Cell, LossTerm, Recipe
 from harness.training.device import start_accelerator
 from harness.training.objective import Adversaries, Images, Objective, Term, build_objective
 from harness.training.step import Stepper, mixed
@@ -39,7 +41,8 @@ def batch(images: int = 6, *, prior: bool = True) -> Batch:
 
 
 def objective(reduction: str = "mean", refined_weight: float = 1.0, weight: float = 1.0) -> Objective:
-    return Objective([Term(weight, Charbonnier(eps=1e-3, reduction=reduction))], refined_weight)
+    options = {"eps": 1e-3, "reduction": reduction}
+    return Objective([Term(weight, Charbonnier(**options), options)], refined_weight)
 
 
 def stepper(model: nn.Module, aim: Objective, *, micro: int | None = None, clip: float | None = None) -> Stepper:
@@ -150,24 +153,26 @@ def test_one_worker_changes_precision_between_jobs() -> None:
 class Touchy(nn.Module):
     """A loss with a network of one weight w, which says w·mean(restored): w learns to grow, the model to shrink it."""
 
-    reads = "degraded"
+    traits = LossTraits(takes="inputs", reads="degraded", adversary=True)
     lr, betas = 0.1, (0.0, 0.9)
 
     def __init__(self) -> None:
         super().__init__()
         self.w = nn.Parameter(torch.ones(()))
+        self.frozen = nn.Parameter(torch.ones(()), requires_grad=False)
         self.seen: list[tuple[bool, bool, int]] = []
 
-    def of(self, view: View) -> Tensor:
-        self.seen.append((view.refined, view.gt_BCHW is None, view.step))
-        return self.w * view.restored_BCHW.mean()
+    def forward(self, inputs: LossInputs) -> Tensor:
+        self.seen.append((inputs.refined, inputs.gt_BCHW is None, inputs.step))
+        return self.w * inputs.restored_BCHW.mean()
 
-    def learn(self, view: View) -> Tensor:
-        assert not view.restored_BCHW.requires_grad
-        return -self.w * view.restored_BCHW.mean()
+    def own_loss(self, inputs: LossInputs) -> Tensor:
+        assert not inputs.restored_BCHW.requires_grad
+        assert (self.w.requires_grad, self.frozen.requires_grad) == (True, False)
+        return -self.w * self.frozen * inputs.restored_BCHW.mean()
 
 
-def test_a_loss_that_learns_is_trained_beside_the_model() -> None:
+def test_an_adversary_is_trained_beside_the_model() -> None:
     """The model's step does not move it, its own step does not move the model; micro-batches change neither."""
     whole, parts = Pair(), Pair()
     losses = [Touchy(), Touchy()]
@@ -182,6 +187,7 @@ def test_a_loss_that_learns_is_trained_beside_the_model() -> None:
     assert whole.a.item() < 0.5
     assert losses[0].w.grad is None
     assert not losses[0].w.requires_grad
+    assert losses[0].frozen.item() == 1.0
 
 
 def test_what_a_refiner_adds_looks_at_the_final_restoration_alone() -> None:
@@ -192,10 +198,10 @@ def test_what_a_refiner_adds_looks_at_the_final_restoration_alone() -> None:
     assert [refined for refined, _, _ in loss.seen] == [True]
 
 
-def test_image_losses_are_summed_over_a_backbones_stages() -> None:
+def test_image_losses_are_summed_over_a_backbones_restorations() -> None:
     given = batch(prior=False)
     first, second = given.gt_BCHW + 1, given.gt_BCHW + 2
-    restored = Restored(first, made={"stages": (first, second)})
+    restored = Restored(first, outputs={"restorations": (first, second)})
     charbonnier = Charbonnier(eps=1e-3)
     expected = charbonnier(first, given.gt_BCHW) + charbonnier(second, given.gt_BCHW)
     torch.testing.assert_close(of(objective(), restored, given), expected)

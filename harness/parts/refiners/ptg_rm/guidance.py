@@ -1,7 +1,7 @@
 """How PTG-RM's prior meets the features: PTG-SVE, PTG-CSA, and the concatenations that ablate them.
 
 Shape letters: B batch, D prior width, T width of the mapped prior, C latent channels, h×w latent. Maps keep their
-channels last in memory, which a CPU's convolutions want (harness.parts.fused).
+channels last in memory, which a CPU's convolutions want (harness.parts.ops.fused).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 
-from harness.parts.blocks import ResidualBlock, TransformerBlock, position_grid
-from harness.parts.fused import dynamic_filter, wide_convolution
+from harness.parts.ops.fused import dynamic_filter, wide_convolution
 from harness.parts.refiners.ptg_rm.ablations import Range, Spatial
+from harness.parts.shared.blocks import ResidualBlock, TransformerBlock, position_grid
 
 SLOPE = 0.1
 GRID = 4
@@ -176,7 +176,7 @@ class VectorBeside(Guided):
 class MapBeside(nn.Module):
     """Ablation `concat_2d`: a 3×3 convolution over [f, a map made from g], B×C×h×w to the same.
 
-    Our reading: priors give one vector an image, so that the 2-D form is learned. The two layers of T give a coarse
+    Our reading: priors give one vector per image, so that the 2-D form is learned. The two layers of T give a coarse
     GRID×GRID map of C channels, which is resized bilinearly.
     """
 

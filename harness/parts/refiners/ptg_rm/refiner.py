@@ -1,7 +1,7 @@
 """PTG-RM: "Boosting Image Restoration via Priors from Pre-trained Models", CVPR 2024, arXiv 2403.06793.
 
 A module R below a million parameters that refines the initial restoration Î = F(I_d) of any network F with one prior
-vector g an image. Equation numbers are the paper's. Our own code, checked against sampled outputs of the released
+vector g per image. Equation numbers are the paper's. Our own code, checked against sampled outputs of the released
 module.
 
 Shape letters: B batch, D prior width, T width of the mapped prior, C latent channels, H×W image, h×w = H/4×W/4 latent.
@@ -9,26 +9,24 @@ Shape letters: B batch, D prior width, T width of the mapped prior, C latent cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import count
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.reference import Placement
+from harness.api.refiner import RefinerTraits
+from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
-from harness.parts.blocks import ChannelLayerNorm, snr_map
-from harness.parts.fused import InstanceNormLeaky, ShuffledConv, channels_first
+from harness.parts.ops.fused import InstanceNormLeaky, ShuffledConv, channels_first
 from harness.parts.refiners.ptg_rm.ablations import DESIGNS, Design
 from harness.parts.refiners.ptg_rm.guidance import CSA, SLOPE, SVE, MapBeside, VectorBeside
-
-VERSION = 3
+from harness.parts.shared.blocks import ChannelLayerNorm, snr_map
 
 MASK_LOGIT = 3.0
 """Starting bias of the mask's logits: I_m begins at 0.95."""
-
 
 Parts = tuple[nn.Module, nn.Module | None, SVE | None, CSA, nn.Module]
 """R_e, what concatenates the prior, SVE, CSA, R_d."""
@@ -39,8 +37,8 @@ class PTGRM(nn.Module):
 
     Sides are multiples of 4. `head`:
 
-    - `mask_residual`, the paper's eq. 1: Ī = I_d + (Î − I_d)·I_m + I_r. The paper leaves open how I_m is confined and
-      how many channels it has; here it passes a sigmoid and has the image's three channels.
+    - `mask_residual`, the paper's eq. 1: Ī = I_d + (Î − I_d)·I_m + I_r. The paper leaves open how I_m is kept in
+      range and how many channels it has; here it passes a sigmoid and has the image's three channels.
     - `residual`, as released: Ī = clamp(Î, 0, 1) + I_r.
 
     Everything before the head follows the released code where it and the paper differ: CSA adds its input to the merged
@@ -63,41 +61,41 @@ class PTGRM(nn.Module):
     ignored. `snr_mask` needs I_d, which placement `features` does not see: HarnessError there.
     """
 
-    placements: ClassVar[tuple[Placement, ...]] = ("image", "features")
+    traits = RefinerTraits(version=3, placements=("image", "features"), size_multiple=4)
 
-    size_multiple = 4
-
-    official_names: ClassVar[Mapping[str, str]] = {
-        "r1": "encoder.0",
-        "r1norm": "encoder.1",
-        "r2": "encoder.3",
-        "r2norm": "encoder.4",
-        "r22": "encoder.5",
-        "mapp_space1": "sve.prior.0",
-        "mapp_space2": "sve.prior.2",
-        "mapp_position1": "sve.position.0",
-        "mapp_position2": "sve.position.2",
-        "r1_mask": "sve.score.0",
-        "r2_mask": "sve.score.2",
-        "transformer": "sve.long",
-        "resnet": "sve.short",
-        "mapp_space11": "csa.prior.0",
-        "mapp_space22": "csa.prior.2",
-        "mapp_position11": "csa.position.0",
-        "mapp_position22": "csa.position.2",
-        "mapping11": "csa.channel.0",
-        "mapping12": "csa.channel.2",
-        "mapp11": "csa.kernels.0",
-        "mapp12": "csa.kernels.2",
-        "mapp1": "csa.spatial.1",
-        "refine11": "csa.merge",
-        "r1_decoder": "decoder.0",
-        "r2_decoder": "decoder.3",
-        "conv_last2": "decoder.6",
-        "conv_last3": "decoder.8",
-        "body": "",
-    }
-    """Parameter names of the released `refinement2`, part by part, as they read here (harness.models.weights)."""
+    # The parameter names of the released `refinement2`.
+    official = OfficialNames(
+        parts={
+            "r1": "encoder.0",
+            "r1norm": "encoder.1",
+            "r2": "encoder.3",
+            "r2norm": "encoder.4",
+            "r22": "encoder.5",
+            "mapp_space1": "sve.prior.0",
+            "mapp_space2": "sve.prior.2",
+            "mapp_position1": "sve.position.0",
+            "mapp_position2": "sve.position.2",
+            "r1_mask": "sve.score.0",
+            "r2_mask": "sve.score.2",
+            "transformer": "sve.long",
+            "resnet": "sve.short",
+            "mapp_space11": "csa.prior.0",
+            "mapp_space22": "csa.prior.2",
+            "mapp_position11": "csa.position.0",
+            "mapp_position22": "csa.position.2",
+            "mapping11": "csa.channel.0",
+            "mapping12": "csa.channel.2",
+            "mapp11": "csa.kernels.0",
+            "mapp12": "csa.kernels.2",
+            "mapp1": "csa.spatial.1",
+            "refine11": "csa.merge",
+            "r1_decoder": "decoder.0",
+            "r2_decoder": "decoder.3",
+            "conv_last2": "decoder.6",
+            "conv_last3": "decoder.8",
+            "body": "",
+        }
+    )
 
     def __init__(
         self,
@@ -201,7 +199,7 @@ def _csa(design: Design, width: int, prior_widths: tuple[int, int, int]) -> CSA:
 
 
 def _grown_width(width: int, parts: Callable[[int, Design], Parts], design: Design) -> int:
-    """The smallest multiple of `width`, from the fourth, at which `design` is as large as the full module."""
+    """The smallest multiple of `width`, from four times on, at which `design` is as large as the full module."""
 
     def size(width: int, design: Design) -> int:
         with torch.device("meta"):
@@ -236,7 +234,7 @@ def _feature_encoder(channels: int, width: int) -> nn.Sequential:
 
 
 def _decoder(width: int, made: int, head: str, *, of_image: bool) -> nn.Sequential:
-    """R_d: the latent to `made` channels of residual, behind as many of the mask's logits; ×4 for an image."""
+    """R_d: the latent to `made` channels of residual, after as many of the mask's logits; ×4 in size for an image."""
     widen: list[nn.Module] = []
     for _ in range(2 if of_image else 0):
         widen += [ShuffledConv(width, width, 2, SLOPE), nn.Identity(), nn.Identity()]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from harness.core.errors import DataError
 from harness.parts.refiners.skf.hrnet import HRNet
+from harness.parts.shared.formats import read_checkpoint
 
 PREFIX = "model."
 """What stands before the network's entries in the authors' files, beside those of their training loss."""
@@ -24,7 +22,7 @@ def read_hrnet(path: Path) -> HRNet:
     """The network in evaluation mode, float32, without gradients; draws no random numbers.
 
     The file is the authors' (`torch.save`; only plain tensors are unpickled) or a `.safetensors` of the same entries.
-    Raises DataError (kind `weights`) when it is damaged or holds another network.
+    Raises DataError (kind `weights`) when it is missing, damaged or holds another network.
     """
     state = _entries(path)
     try:
@@ -45,18 +43,7 @@ def read_hrnet(path: Path) -> HRNet:
 
 def _entries(path: Path) -> dict[str, Tensor]:
     """The network's tensors by name."""
-    # What the unpickler raises on bytes that are no pickle depends on the bytes.
-    unreadable = (RuntimeError, OSError, EOFError, LookupError, ValueError, TypeError, AttributeError)
-    try:
-        if path.suffix == ".safetensors":
-            content = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            content = content.get("state_dict", content)
-        state = {key: value for key, value in content.items() if isinstance(value, Tensor)}
-    except (*unreadable, SafetensorError, pickle.UnpicklingError) as error:
-        what = f"is damaged or not a file of tensors alone ({type(error).__name__})"
-        raise DataError(what, where=str(path), hint="fetch it again", kind="weights") from error
+    state = read_checkpoint(path, kind="weights").state
     own = {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
     return own or state
 

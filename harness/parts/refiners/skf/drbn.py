@@ -8,13 +8,13 @@ Shape letters: B batch, C channels, H×W image. Bands are tuples of three maps, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import ClassVar
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from harness.api.weights import OfficialNames
 from harness.parts.refiners.skf.embedding import SemanticEmbedding
 from harness.parts.refiners.skf.hrnet import Semantics
 
@@ -29,26 +29,25 @@ class DRBN(nn.Module):
     Sides are multiples of 4 (of 32 with HRNet).
     """
 
-    size_multiple = 32
-
-    official_names: ClassVar[Mapping[str, str]] = {
-        **{f"recur{n + 1}": f"recursions.{n}" for n in range(4)},
-        **{f"fuseblk_{n + 1}": f"embed.{n}" for n in range(3)},
-        **SemanticEmbedding.official_names,
-        "SFENet1": "first",
-        "SFENet2": "second",
-        "RDBs": "dense",
-        "conv": "",
-        "LFF": "merge",
-        "Down1": "down1",
-        "Down2": "down2",
-        "Up1": "up1",
-        "Up2": "up2",
-        "UPNet": "result1",
-        "UPNet2": "result2",
-        "UPNet4": "result4",
-    }
-    """Published parameter names, part by part, as they read here (harness.models.weights)."""
+    official = OfficialNames(
+        parts={
+            **{f"recur{n + 1}": f"recursions.{n}" for n in range(4)},
+            **{f"fuseblk_{n + 1}": f"embed.{n}" for n in range(3)},
+            **SemanticEmbedding.official.parts,
+            "SFENet1": "first",
+            "SFENet2": "second",
+            "RDBs": "dense",
+            "conv": "",
+            "LFF": "merge",
+            "Down1": "down1",
+            "Down2": "down2",
+            "Up1": "up1",
+            "Up2": "up2",
+            "UPNet": "result1",
+            "UPNet2": "result2",
+            "UPNet4": "result4",
+        }
+    )
 
     def __init__(
         self, *, width: int = 16, growth: int = 8, semantic_channels: tuple[int, int, int] = (96, 48, 59)

@@ -9,15 +9,15 @@ Shape letters: B batch, C channels, S semantic channels, HÃ—W image features, hÃ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
-from harness.parts.blocks import ChannelLayerNorm, GatedFeedForward
+from harness.parts.shared.blocks import ChannelLayerNorm, GatedFeedForward
 
 EXPANSION = 2.66
 
@@ -29,8 +29,7 @@ class SemanticEmbedding(nn.Module):
     feed-forward is gated by the `semantics` (with SNR-Net) or by the `image` stream itself (with DRBN).
     """
 
-    official_names: ClassVar[Mapping[str, str]] = {"body": ""}
-    """Part of the published parameter names that reads differently here (harness.models.weights)."""
+    official = OfficialNames(parts={"body": ""})
 
     def __init__(
         self, channels: int, semantic_channels: int, *, gate: Literal["semantics", "image"], heads: int = 2
@@ -61,7 +60,7 @@ class SemanticEmbedding(nn.Module):
 
 
 class SemanticAttention(nn.Module):
-    """Transposed attention (see harness.parts.blocks) of image channels with queries from the semantics.
+    """Transposed attention (see harness.parts.shared.blocks) of image channels with queries from the semantics.
 
     Raises HarnessError when the heads do not divide the channels.
     """

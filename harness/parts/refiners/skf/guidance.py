@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from harness.core.errors import HarnessError
-from harness.parts.blocks import reflect_pad
 from harness.parts.refiners.skf.embedding import SemanticEmbedding
 from harness.parts.refiners.skf.hrnet import HRNet, Semantics
+from harness.parts.shared.blocks import reflect_pad
 
 Edit = Callable[[Tensor], Tensor]
 
@@ -33,13 +33,9 @@ class SemanticGuidance(nn.Module):
     reduced to it by repetition.
 
     The segmentation network is no submodule: it is not trained, not saved with a cell, and not counted as R's
-    parameters. It follows R to its device, and stays in evaluation mode and float32. Raises HarnessError when the heads
-    do not divide a width.
+    parameters. It follows R to its device, and stays in evaluation mode and float32. `semantics` says which image it
+    sees in training. Raises HarnessError when the heads do not divide a width.
     """
-
-    needs_prior = False
-    edits_decoder = True
-    size_multiple = 1
 
     def __init__(
         self, channels: Sequence[int], network: HRNet, *, semantics: Literal["input", "truth"] = "input", heads: int = 2

@@ -8,14 +8,15 @@ Shape letters: B batch, K classes, C channels, H×W image. A feature map at scal
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
 
 BOTTLENECK = 64
@@ -46,9 +47,8 @@ class HRNet(nn.Module):
 
     size_multiple = 32
 
-    official_names: ClassVar[Mapping[str, str]] = {"model": ""}
-    official_extras: ClassVar[frozenset[str]] = frozenset({"loss.criterion.weight"})
-    """How the authors' files read: the network beside their training loss (harness.models.weights)."""
+    # The authors' files hold their training loss beside the network.
+    official = OfficialNames(parts={"model": ""}, extras=frozenset({"loss.criterion.weight"}))
 
     def __init__(
         self,

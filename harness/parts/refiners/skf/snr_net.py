@@ -2,8 +2,8 @@
 
 Paper: arXiv 2304.07039; SNR-Net: X. Xu et al., CVPR 2022. Here is what SKF adds; the network itself is a backbone.
 
-The refiner `skf` (`refiner.py`) does without this module: it reaches the decoder of any network. The place `after` is
-only to be had here.
+The refiner `skf` (`refiner.py`) does not use this module: it reaches the decoder of any network. Only here can the
+embeddings stand `after` the encoder's features.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ class SNRNetEmbeddings(nn.Module):
     HRNet-W48's at 1/16, 1/8 and 1/4 of the image. `place`: into the decoder's features `before` those of the encoder
     come beside them, or into both `after`. `nf` is the network's width.
     """
-
-    size_multiple = 32
 
     def __init__(
         self,

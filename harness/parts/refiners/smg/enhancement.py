@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.parts.fused import dynamic_filter
-from harness.parts.smg_unet import ENCODER_NAMES, Encoder, Tail, Up
+from harness.api.weights import OfficialNames
+from harness.parts.ops.fused import dynamic_filter
+from harness.parts.shared.smg_unet import ENCODER_NAMES, Encoder, Tail, Up
 
 SLOPE = 0.1
 NORM_HIDDEN = 128
@@ -21,23 +22,23 @@ NORM_HIDDEN = 128
 class EnhancementNet(nn.Module):
     """[appearance result, low-light image] and the edge map to a residual, not clamped. Sides are multiples of 4."""
 
-    size_multiple = 4
-
-    official_names = ENCODER_NAMES | {
-        "deconv1": "up1.0",
-        "deconv2": "up2.0",
-        "deconv11": "guide1.merge",
-        "deconv22": "guide2.merge",
-        "conv1_1": "guide1.embed",
-        "conv2_1": "guide2.embed",
-        "fac_deblur1": "guide1.kernels",
-        "fac_deblur2": "guide2.kernels",
-        "stem": "",
-        "norm1": "guide1.norm",
-        "norm2": "guide2.norm",
-        "model_tail": "tail",
-    }
-    """Published parameter names, part by part, as they read here (harness.models.weights)."""
+    official = OfficialNames(
+        parts=ENCODER_NAMES
+        | {
+            "deconv1": "up1.0",
+            "deconv2": "up2.0",
+            "deconv11": "guide1.merge",
+            "deconv22": "guide2.merge",
+            "conv1_1": "guide1.embed",
+            "conv2_1": "guide2.embed",
+            "fac_deblur1": "guide1.kernels",
+            "fac_deblur2": "guide2.kernels",
+            "stem": "",
+            "norm1": "guide1.norm",
+            "norm2": "guide2.norm",
+            "model_tail": "tail",
+        }
+    )
 
     def __init__(self, *, width: int = 16, blocks: int = 1) -> None:
         super().__init__()

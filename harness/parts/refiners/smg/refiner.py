@@ -6,17 +6,14 @@ Shape letters: B batch, C channels, H×W image, S side of the structure network.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.reference import Placement
+from harness.api.refiner import RefinerTraits
+from harness.api.traits import LossUse
 from harness.parts.refiners.smg.enhancement import EnhancementNet
 from harness.parts.refiners.smg.structure import StructureNet
-
-VERSION = 1
 
 LUMA = (0.299, 0.587, 0.114)
 
@@ -36,18 +33,16 @@ class SMG(nn.Module):
     S draws noise in training, from PyTorch's generator, and none in evaluation (see `StructureNet`). At the start Ī is
     close to Î, for the sake of a trained F: E's last convolution has a tenth of its usual weights and no bias.
 
-    Sides are multiples of 8. S learns by the losses below, the edges of the truth being its target; E by the recipe's.
+    Sides are multiples of 8: E halves twice and then mirrors borders, for which two positions must be left. S learns by
+    its own losses, the edges of the truth being its target; E by the recipe's.
     """
 
-    placements: ClassVar[tuple[Placement, ...]] = ("image",)
-    needs_prior: ClassVar[bool] = False
-    losses: ClassVar[tuple[tuple[str, float, dict[str, Any]], ...]] = (
-        ("smg_structure", 5.0, {}),
-        ("smg_adversary", 1.0, {}),
+    traits = RefinerTraits(
+        needs_prior=False,
+        outputs=True,
+        size_multiple=8,
+        losses=(LossUse("smg_structure", 5.0), LossUse("smg_adversary", 1.0)),
     )
-
-    size_multiple = 8
-    """E halves twice and then mirrors borders, for which two positions must be left."""
 
     def __init__(self, *, size: int = 512, width: int = 16, narrow: float = 1.0) -> None:
         super().__init__()
@@ -92,9 +87,7 @@ class SMGDepth(SMG):
     `smg_depth`. There is no adversary, as a map of depth is smooth, and what it is for, sharp edges, is not there.
     """
 
-    losses: ClassVar[tuple[tuple[str, float, dict[str, Any]], ...]] = (("smg_depth", 5.0, {}),)
-    placements: ClassVar[tuple[Placement, ...]] = ("image",)
-    needs_prior: ClassVar[bool] = False
+    traits = RefinerTraits(needs_prior=False, outputs=True, size_multiple=8, losses=(LossUse("smg_depth", 5.0),))
 
     def __init__(self, *, size: int = 512, width: int = 16, narrow: float = 1.0) -> None:
         super().__init__(size=size, width=width, narrow=narrow)

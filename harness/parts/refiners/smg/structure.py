@@ -9,15 +9,16 @@ Shape letters: B batch, C channels, S style width, L styled layers, H×W feature
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from spandrel.architectures.Uformer.__arch.Uformer import BasicUformerLayer, Downsample, InputProj, OutputProj
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
-from harness.parts.stylegan import (
+from harness.parts.shared.stylegan import (
     ConvLayer,
     EqualLinear,
     ModulatedConv2d,
@@ -76,18 +77,19 @@ class StructureEncoder(nn.Module):
     downwards, and a block that looks at structure.
     """
 
-    official_names: ClassVar[Mapping[str, str]] = {
-        "ecd0": "embed",
-        **{f"ecd{n}": f"plain.{n - 1}" for n in range(1, 9)},
-        **{f"ecd2{n}": f"structure.{n - 1}" for n in range(1, 9)},
-        **{
-            f"{name}{n}": f"branches.{n}.{name}"
-            for n in range(len(NEIGHBOURS) + 1)
-            for name in ("conv", "input_proj", "transformer", "downsample", "output_proj", "fusion")
-        },
-        "final_linear": "style",
-    }
-    """Published parameter names, part by part, as they read here (harness.models.weights)."""
+    official = OfficialNames(
+        parts={
+            "ecd0": "embed",
+            **{f"ecd{n}": f"plain.{n - 1}" for n in range(1, 9)},
+            **{f"ecd2{n}": f"structure.{n - 1}" for n in range(1, 9)},
+            **{
+                f"{name}{n}": f"branches.{n}.{name}"
+                for n in range(len(NEIGHBOURS) + 1)
+                for name in ("conv", "input_proj", "transformer", "downsample", "output_proj", "fusion")
+            },
+            "final_linear": "style",
+        }
+    )
 
     def __init__(self, channels: Mapping[int, int], style_dim: int) -> None:
         super().__init__()
@@ -179,7 +181,7 @@ class EdgeGenerator(nn.Module):
             self.to_rgbs.append(ToEdges(2 * width, style_dim, corrects=True))
 
     def forward(self, guides: Sequence[Tensor], style_BS: Tensor) -> Edges:
-        """`guides`: one a level but the last, which has none."""
+        """`guides`: one per level but the last, which has none."""
         style_BS = self.style(style_BS)
         x = self.conv1(self.input(len(style_BS)), style_BS, guides[0])
         edges = self.to_rgb1(x, style_BS)

@@ -28,7 +28,7 @@ def test_is_spandrels_network_at_any_size() -> None:
 def test_tables_in_published_checkpoints_are_left_out() -> None:
     network = GRL(**SMALL, local_connection=False)
     tables = {name: buffer for name, buffer in SpandrelGRL(**SMALL, img_size=64).named_buffers() if "." not in name}
-    assert tables.keys() == GRL.official_extras
+    assert tables.keys() == GRL.official.extras
     fill(network, network.state_dict() | tables, where="official.pth")
     with pytest.raises(DataError, match="has the unknown table_x"):
         fill(network, network.state_dict() | {"table_x": torch.zeros(1)}, where="official.pth")

@@ -14,7 +14,7 @@ def test_every_stage_is_the_input_plus_a_residual() -> None:
     network, image = MPRNet(**SMALL), torch.rand(1, 3, 16, 24)
     for last in (network.tail, *(attention.residual for attention in network.supervise)):
         nn.init.zeros_(last.weight)
-    assert all(torch.equal(restored, image) for restored in network.stages(image))
+    assert all(torch.equal(restored, image) for restored in network.restorations(image))
 
 
 def test_first_stage_restores_quarters_apart() -> None:
@@ -22,7 +22,10 @@ def test_first_stage_restores_quarters_apart() -> None:
     network, image = MPRNet(**SMALL), torch.rand(1, 3, 32, 32)
     other = torch.cat([image[:, :, :16], torch.rand(1, 3, 16, 32)], 2)
     with torch.no_grad():
-        (_, second, first), (_, second_of_other, first_of_other) = network.stages(image), network.stages(other)
+        (_, second, first), (_, second_of_other, first_of_other) = (
+            network.restorations(image),
+            network.restorations(other),
+        )
     assert torch.allclose(first[:, :, :16], first_of_other[:, :, :16], atol=1e-6)
     assert not torch.allclose(second[:, :, :16], second_of_other[:, :, :16], atol=1e-6)
 

@@ -13,7 +13,7 @@ def test_stages_follow_each_other() -> None:
     network = Retinexformer(n_feat=8, stage=2, num_blocks=(1, 1, 1))
     image = torch.rand(1, 3, 8, 12)
     with torch.no_grad():
-        first, last = network.stages(image)
+        first, last = network.restorations(image)
         assert torch.equal(network(image), last)
         assert torch.equal(network.body[1](first), last)
 

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from harness.parts.backbones.snr_net import SNRNet
-from harness.parts.blocks import snr_map
+from harness.parts.shared.blocks import snr_map
 
 SMALL = {"nf": 8, "layers": 1, "heads": 2, "head_dim": 16, "inner": 32}
 

@@ -39,7 +39,7 @@ def test_images_are_rgb_of_at_least_256_pixels(split: str) -> None:
 
 def test_every_photo_has_a_licence_notice() -> None:
     for photo in PHOTOS:
-        assert re.search(rf"\b{photo.key}\b", Photos.licence), photo.key
+        assert re.search(rf"\b{photo.key}\b", Photos.traits.licence), photo.key
 
 
 def test_fingerprint_is_cheap_and_stable() -> None:

@@ -36,7 +36,7 @@ def test_depends_on_the_generator_alone(make: Callable[[], Any], coffee: np.ndar
 @pytest.mark.parametrize("make", [LowLight, Rain, MotionBlur])
 def test_quantised_results_stay_in_range(make: Callable[[], Any], coffee: np.ndarray) -> None:
     degraded = make()(coffee, np.random.default_rng(0))
-    assert make.quantised  # type: ignore[attr-defined]
+    assert make.traits.quantised  # type: ignore[attr-defined]
     assert degraded.min() >= 0
     assert degraded.max() <= 1
 

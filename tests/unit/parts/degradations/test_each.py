@@ -21,7 +21,7 @@ def test_gaussian_noise_has_its_sigma_and_is_not_clipped(sigma: float, gray: np.
     assert abs(noise.mean()) < 0.02 * max(sigma, 1)
     white = GaussianNoise(sigma=50.0)(np.ones_like(gray), np.random.default_rng(0))
     assert white.max() > 1.5
-    assert not GaussianNoise.quantised
+    assert not GaussianNoise.traits.quantised
 
 
 def test_noise_levels_share_their_pattern(gray: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""A view to look at, and what every loss must bear."""
+"""Inputs to look at, and what every loss must bear."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.api.parts import View
+from harness.api.loss import LossInputs
 
 
 @pytest.fixture
-def look() -> Callable[..., View]:
-    """Makes a view of two random images, float64 so that slow computations compare sharply, changed as wished."""
+def look() -> Callable[..., LossInputs]:
+    """Makes inputs of random images, float64 so that slow computations compare sharply, changed as wished."""
 
-    def make(shape=(2, 3, 12, 14), *, seed=0, refined=False, step=1, **others) -> View:
+    def make(shape=(2, 3, 12, 14), *, seed=0, refined=False, step=1, **others) -> LossInputs:
         generator = torch.Generator().manual_seed(seed)
         images = (torch.rand(shape, generator=generator, dtype=torch.float64) for _ in range(4))
         names = ("restored_BCHW", "lq_BCHW", "gt_BCHW", "clean_BCHW")
-        fields = {**dict(zip(names, images, strict=True)), "made": {}, "step": step, "refined": refined}
-        return View(**{**fields, **others})
+        fields = {**dict(zip(names, images, strict=True)), "outputs": {}, "step": step, "refined": refined}
+        return LossInputs(**{**fields, **others})
 
     return make
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.api.parts import Adversary
 from harness.core.errors import HarnessError
-from harness.parts.blocks import draw_normal_weights
 from harness.parts.losses.enlightengan import EnlightenGANLoss, PatchGAN
 from harness.parts.losses.patches import random_patches
+from harness.parts.shared.blocks import draw_normal_weights
 
 SHAPE = (2, 3, 24, 20)
 
@@ -31,18 +30,18 @@ def test_the_discriminators_have_the_authors_layers() -> None:
 
 
 def test_values_by_definition(loss, look) -> None:
-    view = look(SHAPE)
-    fake, real = view.restored_BCHW, view.clean_BCHW
+    inputs = look(SHAPE)
+    fake, real = inputs.restored_BCHW, inputs.clean_BCHW
     scores = {name: loss.whole(image).detach().numpy() for name, image in (("fake", fake), ("real", real))}
-    for method, better, worse in ((loss.of, "fake", "real"), (loss.learn, "real", "fake")):
+    for method, better, worse in ((loss, "fake", "real"), (loss.own_loss, "real", "fake")):
         torch.manual_seed(4)
-        found = method(view).item()
+        found = method(inputs).item()
         expected = ((scores[better] - scores[worse].mean() - 1) ** 2).mean() / 2
         expected += ((scores[worse] - scores[better].mean()) ** 2).mean() / 2
         torch.manual_seed(4)
         for fake_piece, real_piece in random_patches((fake, real), 3, 8):
             on_fake, on_real = (loss.local(piece).detach().numpy() for piece in (fake_piece, real_piece))
-            if method == loss.of:
+            if method is loss:
                 expected += ((on_fake - 1) ** 2).mean() / 3
             else:
                 expected += (((on_real - 1) ** 2).mean() + (on_fake**2).mean()) / 2 / 3
@@ -51,12 +50,12 @@ def test_values_by_definition(loss, look) -> None:
 
 def test_each_learns_from_its_own_loss_alone(loss, look) -> None:
     image = look(SHAPE).restored_BCHW.requires_grad_()
-    loss.of(look(SHAPE, restored_BCHW=image)).backward()
+    loss(look(SHAPE, restored_BCHW=image)).backward()
     assert torch.isfinite(image.grad).all()
     assert image.grad.abs().sum() > 0
     assert all(parameter.grad is None and parameter.requires_grad for parameter in loss.parameters())
     image.grad = None
-    loss.learn(look(SHAPE, restored_BCHW=image)).backward()
+    loss.own_loss(look(SHAPE, restored_BCHW=image)).backward()
     assert image.grad is None
     assert all(parameter.grad.abs().sum() > 0 for parameter in loss.parameters())
 
@@ -66,20 +65,20 @@ def test_both_discriminators_learn_to_tell_dark_from_bright(look) -> None:
     loss = EnlightenGANLoss(width=4, patch=8, patches=1)
     draw_normal_weights(loss, 0.1)  # so narrow a network hardly hears its input through weights of the usual size
     dark, bright = 0.2 * torch.rand(2, 3, 12, 12), 1 - 0.2 * torch.rand(2, 3, 12, 12)
-    view = look(restored_BCHW=dark, clean_BCHW=bright)
+    inputs = look(restored_BCHW=dark, clean_BCHW=bright)
     optimizer = torch.optim.Adam(loss.parameters(), lr=5e-3, betas=loss.betas)
-    before = loss.learn(view).item(), loss.of(view).item()
+    before = loss.own_loss(inputs).item(), loss(inputs).item()
     for _ in range(20):
         optimizer.zero_grad()
-        loss.learn(view).backward()
+        loss.own_loss(inputs).backward()
         optimizer.step()
     assert before[0] > 0.9
-    assert loss.learn(view).item() < 0.35  # the best is a quarter, all of it the whole images'
+    assert loss.own_loss(inputs).item() < 0.35  # the best is a quarter, all of it the whole images'
     with torch.no_grad():
         assert 0.4 < (loss.whole(bright).mean() - loss.whole(dark).mean()).item() < 0.6
         assert (loss.local(bright).mean() - loss.local(dark).mean()).item() > 0.5
-    assert loss.of(view).item() > before[1]
-    assert loss.of(look(restored_BCHW=bright, clean_BCHW=bright)).item() < loss.of(view).item()
+    assert loss(inputs).item() > before[1]
+    assert loss(look(restored_BCHW=bright, clean_BCHW=bright)).item() < loss(inputs).item()
 
 
 def test_patches_lie_alike_and_come_back_with_the_generator() -> None:
@@ -96,9 +95,9 @@ def test_patches_lie_alike_and_come_back_with_the_generator() -> None:
 
 
 def test_it_is_an_adversary_and_needs_clean_images(loss, look) -> None:
-    assert isinstance(loss, Adversary)
-    assert (loss.lr, loss.betas, loss.reads) == (1e-4, (0.5, 0.999), "unpaired")
+    assert loss.traits.adversary
+    assert (loss.lr, loss.betas, loss.traits.reads) == (1e-4, (0.5, 0.999), "unpaired")
     with pytest.raises(HarnessError, match="clean images"):
-        loss.of(look(SHAPE, clean_BCHW=None))
+        loss(look(SHAPE, clean_BCHW=None))
     with pytest.raises(HarnessError, match="patch"):
         EnlightenGANLoss(patches=0)

@@ -74,17 +74,17 @@ def test_the_illumination_that_an_image_implies(gradient) -> None:
 
 
 def test_ruas(look, made) -> None:
-    view = look(SHAPE, made=made, step=49)
-    image, last = view.lq_BCHW, made["illuminations"][-1]
+    inputs = look(SHAPE, outputs=made, step=49)
+    image, last = inputs.lq_BCHW, made["illuminations"][-1]
     expected = 0.5 * np.square((last - image).numpy()).mean() + parted_smoothness(image, last).item()
-    assert RUASLoss().of(view).item() == pytest.approx(expected)
+    assert RUASLoss()(inputs).item() == pytest.approx(expected)
     noisy, clean = (part.numpy() for part in made["enhanced"][-2:])
     variation = 2 * sum((np.diff(clean, axis=axis) ** 2).mean() for axis in (2, 3))
     distance = np.square(clean - noisy).mean()
-    view = look(SHAPE, made=made, step=50)
-    assert RUASLoss().of(view).item() == pytest.approx(expected + (distance + variation) / 15)
+    inputs = look(SHAPE, outputs=made, step=50)
+    assert RUASLoss()(inputs).item() == pytest.approx(expected + (distance + variation) / 15)
     official = RUASLoss(noise_fidelity=1e-7, denoiser=1.0, every=25)
-    assert official.of(view).item() == pytest.approx(expected + variation + 1e-7 * distance, rel=1e-9)
+    assert official(inputs).item() == pytest.approx(expected + variation + 1e-7 * distance, rel=1e-9)
 
 
 def test_the_denoiser_learns_on_its_steps_alone(look, made) -> None:
@@ -92,7 +92,7 @@ def test_the_denoiser_learns_on_its_steps_alone(look, made) -> None:
     illuminations = tuple(part.requires_grad_() for part in made["illuminations"])
 
     def gradients(**change):
-        total = RUASLoss().of(look(SHAPE, **{"made": made, **change}))
+        total = RUASLoss()(look(SHAPE, **{"outputs": made, **change}))
         return torch.autograd.grad(total, (*enhanced, illuminations[-1]), allow_unused=True)
 
     *_, noisy, clean, illumination = gradients(step=50)
@@ -101,18 +101,18 @@ def test_the_denoiser_learns_on_its_steps_alone(look, made) -> None:
     assert illumination.abs().sum() > 0
     assert gradients(step=51)[-2] is None
     without = {**made, "enhanced": enhanced[:3]}
-    assert gradients(step=50, made=without)[2] is None
+    assert gradients(step=50, outputs=without)[2] is None
 
 
 @pytest.mark.parametrize(("loss", "term", "fidelity"), [(RUASLoss, parted_smoothness, 0.5), (SCILoss, smoothness, 1.5)])
 def test_a_refined_image_by_its_illumination(look, gradient, loss, term, fidelity) -> None:
-    view = look(SHAPE, refined=True, step=50)
-    implied = (view.lq_BCHW / view.restored_BCHW).clamp(1e-3, 1)
-    expected = fidelity * (implied - view.lq_BCHW).square().mean() + term(view.lq_BCHW, implied)
-    assert loss().of(view).item() == pytest.approx(expected.item())
-    for start in (view.restored_BCHW, torch.zeros(SHAPE), -torch.ones(SHAPE)):
-        gradient(lambda image: loss().of(look(SHAPE, refined=True, restored_BCHW=image)), start)
-    brighter = gradient(lambda image: loss().of(look(SHAPE, refined=True, restored_BCHW=image)), view.lq_BCHW + 0.2)
+    inputs = look(SHAPE, refined=True, step=50)
+    implied = (inputs.lq_BCHW / inputs.restored_BCHW).clamp(1e-3, 1)
+    expected = fidelity * (implied - inputs.lq_BCHW).square().mean() + term(inputs.lq_BCHW, implied)
+    assert loss()(inputs).item() == pytest.approx(expected.item())
+    for start in (inputs.restored_BCHW, torch.zeros(SHAPE), -torch.ones(SHAPE)):
+        gradient(lambda image: loss()(look(SHAPE, refined=True, restored_BCHW=image)), start)
+    brighter = gradient(lambda image: loss()(look(SHAPE, refined=True, restored_BCHW=image)), inputs.lq_BCHW + 0.2)
     assert brighter.abs().sum() > 0
 
 
@@ -120,22 +120,22 @@ def test_sci(look, made) -> None:
     expected = 0.0
     for given, illumination in zip(made["inputs"], made["illuminations"], strict=True):
         expected += 1.5 * np.square((illumination - given).numpy()).mean() + smoothness(given, illumination).item()
-    assert SCILoss().of(look(SHAPE, made=made)).item() == pytest.approx(expected)
+    assert SCILoss()(look(SHAPE, outputs=made)).item() == pytest.approx(expected)
     alone = {name: parts[:1] for name, parts in made.items()}
-    assert 0 < SCILoss().of(look(SHAPE, made=alone)).item() < expected
+    assert 0 < SCILoss()(look(SHAPE, outputs=alone)).item() < expected
 
 
 @pytest.mark.parametrize("loss", [RUASLoss, SCILoss])
 def test_micro_batches_add_up(look, made, loss) -> None:
-    view = look(SHAPE, made=made, step=50)
+    inputs = look(SHAPE, outputs=made, step=50)
     each = []
     for b in (slice(0, 1), slice(1, 2)):
         part = {name: tuple(value[b] for value in values) for name, values in made.items()}
-        each.append(loss().of(look(SHAPE, made=part, step=50, lq_BCHW=view.lq_BCHW[b])).item())
-    assert np.mean(each) == pytest.approx(loss().of(view).item())
+        each.append(loss()(look(SHAPE, outputs=part, step=50, lq_BCHW=inputs.lq_BCHW[b])).item())
+    assert np.mean(each) == pytest.approx(loss()(inputs).item())
 
 
 @pytest.mark.parametrize("loss", [RUASLoss, SCILoss])
 def test_other_networks_are_told(look, loss) -> None:
     with pytest.raises(HarnessError, match="this network does not make"):
-        loss().of(look(SHAPE))
+        loss()(look(SHAPE))

@@ -129,7 +129,7 @@ def test_ssim_by_definition(pair) -> None:
 
 def test_total_variation_by_hand(look, gradient) -> None:
     image = torch.tensor([[0.0, 1.0, 1.0], [0.0, 3.0, 1.0]], dtype=torch.float64).view(1, 1, 2, 3)
-    assert TV().of(look(restored_BCHW=image)).item() == pytest.approx(2 * (4 / 3 + (1 + 0 + 9 + 4) / 4))
+    assert TV()(look(restored_BCHW=image)).item() == pytest.approx(2 * (4 / 3 + (1 + 0 + 9 + 4) / 4))
     assert gradient(total_variation, torch.ones(1, 3, 4, 4)).abs().sum() == 0
     assert not math.isnan(total_variation(image.expand(2, 3, 2, 3)).item())
-    assert TV.reads == "degraded"
+    assert TV.traits.reads == "degraded"

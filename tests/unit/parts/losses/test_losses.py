@@ -10,10 +10,10 @@ import torch
 from torchvision.models import vgg19
 
 from harness.core.errors import DataError, MissingWeights
-from harness.core.identity import file_sha256
 from harness.parts.losses import perceptual
 from harness.parts.losses.charbonnier import Charbonnier
 from harness.parts.losses.vgg import FeatureDistance
+from harness.weights.files import needed_files
 
 
 def test_charbonnier_mean_and_sum() -> None:
@@ -51,7 +51,7 @@ def state():
 
 
 def test_without_weights_it_is_blocked(no_file) -> None:
-    (part,) = perceptual.Perceptual.weights()
+    (part,) = needed_files(perceptual.Perceptual.traits, {"reduction": "mean"}, "loss perceptual")
     assert part.path == str(no_file)
     with pytest.raises(MissingWeights) as caught:
         perceptual.Perceptual()
@@ -65,7 +65,14 @@ def test_another_file_is_refused(no_file) -> None:
 
 
 def test_planning_can_ask_without_torch() -> None:
-    code = "import sys, harness.parts.losses.perceptual as p; p.Perceptual.weights(); assert 'torch' not in sys.modules"
+    code = (
+        "import sys\n"
+        "from harness.api.declaration import read_declaration\n"
+        "from harness.weights.files import needed_files\n"
+        "traits = read_declaration('loss', 'harness.parts.losses.perceptual:Perceptual').traits\n"
+        "assert needed_files(traits, {'reduction': 'mean'}, 'loss')\n"
+        "assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -114,9 +121,9 @@ def test_only_the_restored_image_gets_a_gradient(network) -> None:
     assert all(parameter.grad is None for parameter in distance.parameters())
 
 
-def test_the_whole_part_with_a_file_that_it_accepts(no_file, network, state, monkeypatch) -> None:
-    torch.save({key: value for key, value in state.items() if key.startswith("features")}, no_file)
-    monkeypatch.setattr(perceptual, "SHA256", file_sha256(no_file)[:8])
+def test_the_whole_part_with_a_file_that_it_accepts(no_file, network, state, publish) -> None:
+    publish("vgg19/imagenet", {key: value for key, value in state.items() if key.startswith("features")})
     loss = perceptual.Perceptual(reduction="sum").to("cpu")
     assert loss.reduction == "sum"
+    assert not any(parameter.requires_grad for parameter in loss.parameters())
     assert loss(torch.zeros(1, 3, 32, 32), torch.ones(1, 3, 32, 32)).item() > 0

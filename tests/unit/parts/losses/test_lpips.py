@@ -8,17 +8,19 @@ import sys
 import pytest
 import torch
 
+from harness.api.protocols import RGB_UINT8
 from harness.core.errors import MissingWeights
-from harness.parts import alex_lpips
 from harness.parts.losses.lpips import LPIPS
 from harness.parts.metrics import lpips as metric
-from harness.tasks.protocols import RGB_UINT8
 from harness.testing import checks
+from harness.weights.files import needed_files
 
 
 def test_without_files_it_is_blocked(no_lpips_files) -> None:
-    assert [file.sha256 for file in LPIPS.weights()] == list(alex_lpips.SHA256.values())
-    with pytest.raises(MissingWeights, match="not on this machine"):
+    files = needed_files(LPIPS.traits, {"scaled": True}, "loss lpips")
+    assert files == needed_files(metric.LPIPS.traits, {}, "metric lpips")
+    assert all(file.sha256 and len(file.sha256) == 64 for file in files)
+    with pytest.raises(MissingWeights, match="loss lpips needs"):
         LPIPS()
 
 
@@ -58,6 +60,11 @@ def test_features_that_are_all_zero_have_a_finite_gradient(lpips_files, monkeypa
 
 def test_planning_can_ask_without_torch() -> None:
     code = (
-        "import sys; from harness.parts.losses.lpips import LPIPS; LPIPS.weights(); assert 'torch' not in sys.modules"
+        "import sys\n"
+        "from harness.api.declaration import read_declaration\n"
+        "from harness.weights.files import needed_files\n"
+        "traits = read_declaration('loss', 'harness.parts.losses.lpips:LPIPS').traits\n"
+        "assert needed_files(traits, {'scaled': True}, 'loss')\n"
+        "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,11 +10,10 @@ import torch
 from torch import nn
 from torchvision.models import vgg16
 
-from harness.api.parts import ViewLoss
 from harness.core.errors import DataError, MissingWeights
-from harness.core.identity import file_sha256
 from harness.parts.losses import self_feature
 from harness.parts.losses.patches import random_patches
+from harness.weights.files import needed_files
 
 
 @pytest.fixture
@@ -40,20 +39,19 @@ def small_vgg16(weights=None):
 
 
 @pytest.fixture
-def loss(file, monkeypatch):
+def loss(file, publish, monkeypatch):
     monkeypatch.setattr("harness.parts.losses.vgg.vgg16", small_vgg16)
     torch.manual_seed(0)
-    torch.save(small_vgg16().state_dict(), file)
-    monkeypatch.setattr(self_feature, "SHA256", file_sha256(file)[:8])
+    assert publish("vgg16/imagenet", small_vgg16().state_dict()) == file
     return self_feature.SelfFeature(patches=2, patch=16).to("cpu")
 
 
 def test_without_weights_it_is_blocked(file) -> None:
-    (part,) = self_feature.SelfFeature.weights()
+    (part,) = needed_files(self_feature.SelfFeature.traits, {"patches": 6, "patch": 32}, "loss self_feature")
     assert part.path == str(file)
     with pytest.raises(MissingWeights) as caught:
         self_feature.SelfFeature()
-    assert "torchvision.models.vgg16" in caught.value.hint
+    assert caught.value.hint == part.fetch == "bench weights fetch vgg16/imagenet"
     file.write_bytes(b"not the weights")
     with pytest.raises(DataError, match="397923af"):
         self_feature.SelfFeature()
@@ -61,7 +59,12 @@ def test_without_weights_it_is_blocked(file) -> None:
 
 def test_planning_can_ask_without_torch() -> None:
     code = (
-        "import sys, harness.parts.losses.self_feature as p; p.SelfFeature.weights(); assert 'torch' not in sys.modules"
+        "import sys\n"
+        "from harness.api.declaration import read_declaration\n"
+        "from harness.weights.files import needed_files\n"
+        "traits = read_declaration('loss', 'harness.parts.losses.self_feature:SelfFeature').traits\n"
+        "assert needed_files(traits, {'patches': 6, 'patch': 32}, 'loss')\n"
+        "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -84,9 +87,9 @@ def test_by_definition(loss, file, look) -> None:
         raise AssertionError
 
     restored, degraded = torch.rand(2, 2, 3, 32, 40).unbind()
-    view = look(restored_BCHW=restored, lq_BCHW=degraded)
+    inputs = look(restored_BCHW=restored, lq_BCHW=degraded)
     torch.manual_seed(2)
-    found = loss.of(view).item()
+    found = loss(inputs).item()
     torch.manual_seed(2)
     pieces = [(restored, degraded), *random_patches((restored, degraded), 2, 16)]
     with torch.no_grad():
@@ -97,12 +100,13 @@ def test_by_definition(loss, file, look) -> None:
 
 def test_only_the_restored_image_gets_a_gradient(loss, look) -> None:
     restored, degraded = (torch.rand(1, 3, 24, 24).requires_grad_() for _ in range(2))
-    loss.of(look(restored_BCHW=restored, lq_BCHW=degraded)).backward()
+    loss(look(restored_BCHW=restored, lq_BCHW=degraded)).backward()
     assert torch.isfinite(restored.grad).all()
     assert restored.grad.abs().sum() > 0
     assert degraded.grad is None
-    assert isinstance(loss, ViewLoss)
-    assert loss.reads == "degraded"
+    assert not any(parameter.requires_grad for parameter in loss.parameters())
+    assert loss.traits.takes == "inputs"
+    assert loss.traits.reads == "degraded"
     black = torch.zeros(1, 3, 8, 8, requires_grad=True)  # features of one place, without variance
-    loss.of(look(restored_BCHW=black, lq_BCHW=torch.zeros(1, 3, 8, 8))).backward()
+    loss(look(restored_BCHW=black, lq_BCHW=torch.zeros(1, 3, 8, 8))).backward()
     assert torch.isfinite(black.grad).all()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.api.parts import Adversary, View
+from harness.api.loss import LossInputs
 from harness.core.errors import HarnessError
 from harness.parts.losses.skf_adversarial import Discriminator, SKFAdversarial
 from harness.testing import checks
@@ -27,14 +27,14 @@ def thirds(image: Tensor) -> Tensor:
     return weights.expand(-1, -1, *image.shape[-2:]) * image[:, :1]
 
 
-def view(restored: Tensor, **made: Any) -> View:
+def inputs(restored: Tensor, **made: Any) -> LossInputs:
     truth = checks.images(len(restored), 3, *restored.shape[-2:], seed=1)
-    return View(restored, torch.zeros_like(restored), truth, None, made or {"segment": thirds}, 1, False)
+    return LossInputs(restored, torch.zeros_like(restored), truth, None, made or {"segment": thirds}, 1, False)
 
 
 def test_it_is_an_adversary_with_the_authors_rate() -> None:
     loss = adversary()
-    assert isinstance(loss, Adversary)
+    assert loss.traits.adversary
     assert loss.lr == 1e-7
     assert sum(p.numel() for p in SKFAdversarial().parameters()) == 4_689_601  # theirs too
 
@@ -43,7 +43,7 @@ def test_it_is_an_adversary_with_the_authors_rate() -> None:
 def test_discriminators_loss_by_definition(regions: Regions) -> None:
     loss = adversary(regions)
     checks.stir(loss)
-    given = view(checks.images(2, 3, 32, 48))
+    given = inputs(checks.images(2, 3, 32, 48))
     assert given.gt_BCHW is not None
     probabilities, total = thirds(given.restored_BCHW), 0.0
 
@@ -61,13 +61,13 @@ def test_discriminators_loss_by_definition(regions: Regions) -> None:
             "second": second,
         }[regions]
         total += 0.9 * sum(errors(torch.ones(()))) / 2 + 0.1 * sum(region) / 2
-    assert loss.learn(given).item() == pytest.approx(total / 2, rel=1e-5)
+    assert loss.own_loss(given).item() == pytest.approx(total / 2, rel=1e-5)
 
 
 def test_models_loss_and_its_gradient_reaches_the_image_alone() -> None:
     loss = adversary()
     restored = checks.images(2, 3, 32, 32).requires_grad_(True)
-    value = loss.of(view(restored))
+    value = loss(inputs(restored))
     with torch.no_grad():
         assert value.item() == pytest.approx((loss.discriminator(restored) - 1).square().mean().item(), rel=1e-6)
     value.backward()
@@ -79,22 +79,22 @@ def test_models_loss_and_its_gradient_reaches_the_image_alone() -> None:
 def test_learning_reaches_every_parameter_and_no_image() -> None:
     loss = adversary()
     restored = checks.images(2, 3, 32, 32).requires_grad_(True)
-    assert not checks.without_gradient(loss, lambda: loss.learn(view(restored)))
+    assert not checks.without_gradient(loss, lambda: loss.own_loss(inputs(restored)))
     assert restored.grad is None
 
 
 def test_it_learns_to_tell_dark_images() -> None:
     loss = adversary()
-    given = view(0.2 * checks.images(4, 3, 16, 16), segment=lambda x: torch.cat([0.6 + 0 * x[:, :1], 0.4 + 0 * x], 1))
+    given = inputs(0.2 * checks.images(4, 3, 16, 16), segment=lambda x: torch.cat([0.6 + 0 * x[:, :1], 0.4 + 0 * x], 1))
     parameters, values = list(loss.parameters()), []
     for _ in range(40):  # plain steps: an optimizer's first import takes longer than all of them
-        value = loss.learn(given)
+        value = loss.own_loss(given)
         with torch.no_grad():
             for parameter, gradient in zip(parameters, torch.autograd.grad(value, parameters), strict=True):
                 parameter -= 0.1 * gradient
         values.append(value.item())
     assert values[-1] < 0.3 * values[0]
-    assert loss.of(given).item() > 0.7
+    assert loss(given).item() > 0.7
 
 
 @pytest.mark.parametrize("source", ["restored", "truth"])
@@ -105,8 +105,8 @@ def test_which_image_tells_the_classes(source: Literal["restored", "truth"]) -> 
         seen.append(image)
         return thirds(image)
 
-    given = view(checks.images(2, 3, 16, 16), segment=segment)
-    adversary(classes=source).learn(given)
+    given = inputs(checks.images(2, 3, 16, 16), segment=segment)
+    adversary(classes=source).own_loss(given)
     assert torch.equal(seen[0], given.restored_BCHW if source == "restored" else given.gt_BCHW)
 
 
@@ -120,4 +120,4 @@ def test_an_image_is_judged_alone_down_to_the_smallest_patch() -> None:
 
 def test_without_classes() -> None:
     with pytest.raises(HarnessError, match="nothing in this cell tells"):
-        adversary().learn(view(checks.images(1, 3, 16, 16), other=1))
+        adversary().own_loss(inputs(checks.images(1, 3, 16, 16), other=1))

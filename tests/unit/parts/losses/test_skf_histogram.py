@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.api.parts import View, ViewLoss
+from harness.api.loss import LossInputs
 from harness.core.errors import HarnessError
 from harness.parts.losses import skf_histogram
 from harness.parts.losses.skf_histogram import SKFHistogram, histogram
@@ -27,8 +27,8 @@ def halves(image: Tensor) -> Tensor:
     return torch.cat([1 - red, 0 * red, red, 0 * red], 1)
 
 
-def view(restored: Tensor, truth: Tensor | None, *, step: int = 50, **made: Any) -> View:
-    return View(restored, torch.zeros_like(restored), truth, None, made, step, False)
+def inputs(restored: Tensor, truth: Tensor | None, *, step: int = 50, **made: Any) -> LossInputs:
+    return LossInputs(restored, torch.zeros_like(restored), truth, None, made, step, False)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -62,15 +62,15 @@ def test_value_by_definition() -> None:
                 a, b = (x[image, channel].double().numpy()[of_truth == number] for x in (restored, truth))
                 total += abs(by_definition(a) - by_definition(b)).mean()
     loss = SKFHistogram()
-    assert isinstance(loss, ViewLoss)
-    assert loss.of(view(restored, truth, segment=halves)).item() == pytest.approx(total / (2 * 6 * 7), rel=1e-4)
+    assert loss.traits.takes == "inputs"
+    assert loss(inputs(restored, truth, segment=halves)).item() == pytest.approx(total / (2 * 6 * 7), rel=1e-4)
 
 
 def test_parts_of_a_batch_average_to_the_whole() -> None:
     restored, truth = images()
     loss = SKFHistogram()
-    parts = [loss.of(view(restored[n : n + 1], truth[n : n + 1], segment=halves)) for n in range(2)]
-    assert sum(parts).item() / 2 == pytest.approx(loss.of(view(restored, truth, segment=halves)).item(), rel=1e-5)
+    parts = [loss(inputs(restored[n : n + 1], truth[n : n + 1], segment=halves)) for n in range(2)]
+    assert sum(parts).item() / 2 == pytest.approx(loss(inputs(restored, truth, segment=halves)).item(), rel=1e-5)
 
 
 def test_gradient_is_that_of_the_definition_in_chunks_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_gradient_is_that_of_the_definition_in_chunks_too(monkeypatch: pytest.Mo
 def test_gradient_reaches_every_image() -> None:
     restored, truth = images()
     restored.requires_grad_(True)
-    SKFHistogram().of(view(restored, truth, segment=halves)).backward()
+    SKFHistogram()(inputs(restored, truth, segment=halves)).backward()
     assert restored.grad is not None
     assert restored.grad.abs().amax((1, 2, 3)).min() > 0
 
@@ -110,12 +110,12 @@ def test_the_network_that_segments_gets_no_gradient_and_works_at_every_nth_step_
         return halves(image)
 
     loss = SKFHistogram(every=3)
-    values = [loss.of(view(restored, truth, step=step, segment=segment)).item() for step in range(1, 8)]
+    values = [loss(inputs(restored, truth, step=step, segment=segment)).item() for step in range(1, 8)]
     assert [value > 0 for value in values] == [step in (3, 6) for step in range(1, 8)]
     assert len(calls) == 2
     assert calls[0] is truth
     seen = restored.clone().requires_grad_(True)
-    SKFHistogram(every=1, classes="restored").of(view(seen, truth, segment=segment))
+    SKFHistogram(every=1, classes="restored")(inputs(seen, truth, segment=segment))
     assert torch.equal(calls[2], restored)
     assert not calls[2].requires_grad
 
@@ -123,7 +123,7 @@ def test_the_network_that_segments_gets_no_gradient_and_works_at_every_nth_step_
 def test_what_it_cannot_do_without() -> None:
     restored, truth = images()
     with pytest.raises(HarnessError, match="nothing in this cell tells") as caught:
-        SKFHistogram().of(view(restored, truth))
+        SKFHistogram()(inputs(restored, truth))
     assert "skf" in caught.value.hint
     with pytest.raises(HarnessError, match="clean images"):
-        SKFHistogram().of(view(restored, None, segment=halves))
+        SKFHistogram()(inputs(restored, None, segment=halves))

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from harness.api.parts import Adversary, View
+from harness.api.loss import LossInputs
 from harness.core.errors import HarnessError
 from harness.parts.losses.smg_adversary import Discriminator, SMGAdversary, r1
 from harness.parts.losses.smg_structure import edges
 from harness.testing import checks
-from tests.unit.parts.losses.views import refined
+from tests.unit.parts.losses.inputs import refined
 
 
 def adversary(size: int = 16) -> SMGAdversary:
@@ -20,30 +20,30 @@ def adversary(size: int = 16) -> SMGAdversary:
     return SMGAdversary(size=size, narrow=0.125)
 
 
-def view(step: int = 1, sides: tuple[int, int] = (16, 16)) -> View:
+def inputs(step: int = 1, sides: tuple[int, int] = (16, 16)) -> LossInputs:
     made = checks.images(2, 1, *sides, seed=1)
     return refined(checks.images(2, 3, *sides), step=step, structure=made)
 
 
 def test_is_an_adversary() -> None:
-    assert isinstance(adversary(), Adversary)
+    assert adversary().traits.adversary
     assert SMGAdversary(size=8, lr=1e-5).lr == 1e-5
     assert adversary().betas == (0.9, 0.999)
 
 
 def test_losses_by_definition() -> None:
-    loss, given = adversary(), view()
+    loss, given = adversary(), inputs()
     assert given.gt_BCHW is not None
-    made, true = loss.discriminator(given.made["structure"]), loss.discriminator(edges(given.gt_BCHW))
+    made, true = loss.discriminator(given.outputs["structure"]), loss.discriminator(edges(given.gt_BCHW))
     assert made.shape == (2, 1)
-    assert torch.allclose(loss.of(given), F.softplus(-made).mean())
-    assert torch.allclose(loss.learn(given), F.softplus(-true).mean() + F.softplus(made).mean())
+    assert torch.allclose(loss(given), F.softplus(-made).mean())
+    assert torch.allclose(loss.own_loss(given), F.softplus(-true).mean() + F.softplus(made).mean())
 
 
 def test_r1_on_every_sixteenth_step() -> None:
     loss = adversary()
-    plain, penalised, later = (loss.learn(view(step)) for step in (15, 16, 32))
-    true = edges(view().gt_BCHW).requires_grad_()
+    plain, penalised, later = (loss.own_loss(inputs(step)) for step in (15, 16, 32))
+    true = edges(inputs().gt_BCHW).requires_grad_()
     penalty = r1(loss.discriminator(true), true)
     assert torch.allclose(penalised - plain, 5 * 16 * penalty, rtol=1e-3)
     assert torch.equal(penalised, later)
@@ -76,7 +76,7 @@ def test_r1_teaches_every_weight() -> None:
 def test_the_models_loss_reaches_the_map_and_not_the_discriminator() -> None:
     loss = adversary()
     made = checks.images(2, 1, 16, 16).requires_grad_()
-    loss.of(refined(checks.images(2, 3, 16, 16), structure=made)).backward()
+    loss(refined(checks.images(2, 3, 16, 16), structure=made)).backward()
     assert made.grad is not None
     assert made.grad.any()
     assert all(parameter.grad is None and parameter.requires_grad for parameter in loss.parameters())
@@ -87,21 +87,21 @@ def test_its_own_loss_reaches_the_discriminator_and_not_the_map() -> None:
     checks.stir(loss)
     made = checks.images(2, 1, 16, 16).requires_grad_()
     given = refined(checks.images(2, 3, 16, 16), step=16, structure=made)
-    lost = checks.without_gradient(loss, lambda: loss.learn(given))
+    lost = checks.without_gradient(loss, lambda: loss.own_loss(given))
     assert lost == [f"discriminator.entries.1.{name}" for name in ("0.weight", "1.bias")]  # where maps of 8×8 enter
     assert made.grad is None
 
 
 def test_the_discriminator_learns() -> None:
-    loss, given = adversary(), view()
+    loss, given = adversary(), inputs()
     optimizer = torch.optim.Adam(loss.parameters(), lr=5e-3, betas=loss.betas)
     for step in range(1, 33):
         optimizer.zero_grad()
-        loss.learn(refined(given.gt_BCHW, step=step, structure=given.made["structure"])).backward()
+        loss.own_loss(refined(given.gt_BCHW, step=step, structure=given.outputs["structure"])).backward()
         optimizer.step()
     with torch.no_grad():
         true = loss.discriminator(edges(given.gt_BCHW))
-        assert true.min() > loss.discriminator(given.made["structure"]).max() + 1
+        assert true.min() > loss.discriminator(given.outputs["structure"]).max() + 1
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_small_maps_meet_a_small_discriminator() -> None:
 
 
 def test_truth_and_map_of_another_size() -> None:
-    loss, given = adversary(8), view(16, (24, 12))
-    assert loss.of(given).isfinite()
-    assert loss.learn(given).isfinite()
+    loss, given = adversary(8), inputs(16, (24, 12))
+    assert loss(given).isfinite()
+    assert loss.own_loss(given).isfinite()
 
 
 def test_a_score_does_not_depend_on_the_batch() -> None:

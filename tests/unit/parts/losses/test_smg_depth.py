@@ -18,8 +18,9 @@ from harness.core.errors import HarnessError, MissingWeights
 from harness.parts.losses.depth import DepthNetwork
 from harness.parts.losses.smg_depth import SMGDepth
 from harness.testing import checks
+from harness.weights.files import needed_files
 from tests import tiny_depth
-from tests.unit.parts.losses.views import refined
+from tests.unit.parts.losses.inputs import refined
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +58,13 @@ def test_other_sizes_are_resized_there_and_back(saved: Path) -> None:
 def test_loss_is_the_mean_distance_and_only_the_map_gets_a_gradient(saved: Path) -> None:
     loss = SMGDepth(folder=str(saved)).to("cpu")
     truth, made = checks.images(2, 3, 32, 32).requires_grad_(), torch.full((2, 1, 32, 32), 0.3).requires_grad_()
-    value = loss.of(refined(truth, structure=made))
+    value = loss(refined(truth, structure=made))
     assert value.item() == pytest.approx((0.3 - DepthNetwork(saved)(truth)).abs().mean().item(), rel=1e-5)
     value.backward()
     assert made.grad is not None
     assert made.grad.any()
     assert truth.grad is None
+    assert not any(parameter.requires_grad for parameter in loss.parameters())
 
 
 def test_a_flat_depth_is_zero_and_finite(saved: Path) -> None:
@@ -80,11 +82,15 @@ def test_making_it_leaves_the_random_state_alone(saved: Path) -> None:
 def test_without_files_it_says_what_gets_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRIORBENCH_WEIGHTS", str(tmp_path))
     names = ["config.json", "preprocessor_config.json", "model.safetensors"]
-    assert [file.path for file in SMGDepth.weights()] == [str(tmp_path / "dpt-large" / name) for name in names]
+    published = needed_files(SMGDepth.traits, {"folder": None}, "loss smg_depth")
+    assert [file.path for file in published] == [str(tmp_path / "dpt-large" / name) for name in names]
     with pytest.raises(MissingWeights) as caught:
         SMGDepth()
-    assert caught.value.hint == f"hf download Intel/dpt-large {' '.join(names)} --local-dir '{tmp_path}/dpt-large'"
-    assert {file.fetch for file in SMGDepth.weights(folder="/mine")} == {"cp -r YOUR_COPY '/mine'"}
+    ids = ("dpt_large/config", "dpt_large/preprocessor", "dpt_large/model")
+    assert caught.value.hint == " && ".join(f"bench weights fetch {name}" for name in ids)
+    own = needed_files(SMGDepth.traits, {"folder": "/mine"}, "loss smg_depth")
+    assert [file.path for file in own] == [f"/mine/{name}" for name in names]
+    assert {file.fetch for file in own} == {"cp -r YOUR_COPY '/mine'"}
 
 
 def _without_a_key(folder: Path) -> None:
@@ -119,6 +125,13 @@ def test_other_files_are_refused(copied: Path, damage: Callable[[Path], None]) -
     assert str(copied) in caught.value.where
 
 
-def test_planning_may_ask_without_a_tensor_library() -> None:
-    code = "import sys, harness.parts.losses.smg_depth as m; m.SMGDepth.weights(); assert 'torch' not in sys.modules"
+def test_planning_can_ask_without_torch() -> None:
+    code = (
+        "import sys\n"
+        "from harness.api.declaration import read_declaration\n"
+        "from harness.weights.files import needed_files\n"
+        "traits = read_declaration('loss', 'harness.parts.losses.smg_depth:SMGDepth').traits\n"
+        "assert needed_files(traits, {'folder': None}, 'loss')\n"
+        "assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,7 +10,7 @@ from skimage import data
 
 from harness.core.errors import HarnessError
 from harness.parts.losses.smg_structure import SMGStructure, balanced_cross_entropy, edges
-from tests.unit.parts.losses.views import refined
+from tests.unit.parts.losses.inputs import refined
 
 
 def photo() -> np.ndarray:
@@ -46,7 +46,7 @@ def test_a_step_has_one_edge_three_or_four_pixels_wide() -> None:
 def test_a_plain_picture_has_no_edges_and_a_finite_loss() -> None:
     plain = torch.full((1, 3, 16, 16), 0.5)
     assert edges(plain).sum() == 0
-    assert SMGStructure().of(refined(plain, structure=torch.full((1, 1, 16, 16), 0.3))).item() == 0.0
+    assert SMGStructure()(refined(plain, structure=torch.full((1, 1, 16, 16), 0.3))).item() == 0.0
 
 
 def test_values_beyond_the_range_are_clamped() -> None:
@@ -73,7 +73,7 @@ def test_the_loss_falls_as_the_map_learns() -> None:
     optimizer, loss, seen = torch.optim.Adam([logits], lr=0.5), SMGStructure(), []
     for _ in range(20):
         optimizer.zero_grad()
-        value = loss.of(refined(truth, structure=logits.sigmoid()))
+        value = loss(refined(truth, structure=logits.sigmoid()))
         value.backward()
         optimizer.step()
         seen.append(value.item())
@@ -84,11 +84,11 @@ def test_a_map_at_the_ends_of_the_range_has_a_finite_gradient() -> None:
     made = torch.tensor([0.0, 1.0]).repeat(8, 4)[None, None].requires_grad_()
     truth = torch.zeros(1, 3, 8, 8)
     truth[..., 4:] = 1
-    SMGStructure().of(refined(truth, structure=made)).backward()
+    SMGStructure()(refined(truth, structure=made)).backward()
     assert made.grad is not None
     assert made.grad.isfinite().all()
 
 
 def test_other_networks_make_no_map() -> None:
     with pytest.raises(HarnessError, match="makes none"):
-        SMGStructure().of(refined(torch.zeros(1, 3, 8, 8)))
+        SMGStructure()(refined(torch.zeros(1, 3, 8, 8)))

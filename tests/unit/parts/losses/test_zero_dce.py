@@ -22,13 +22,13 @@ def only(**weights):
 def test_smoothness_of_curves(look, curves) -> None:
     down, right = np.diff(curves.numpy(), axis=2) ** 2, np.diff(curves.numpy(), axis=3) ** 2
     expected = 2 * (down.sum() / (11 * 14) + right.sum() / (12 * 13)) / 2
-    view = look(made={"curves": curves})
-    assert only(smoothness=200.0).of(view).item() == pytest.approx(200 * expected)
+    inputs = look(outputs={"curves": curves})
+    assert only(smoothness=200.0)(inputs).item() == pytest.approx(200 * expected)
 
 
 def test_spatial_consistency(look) -> None:
-    view = look()
-    grey = [image.mean(1).numpy() for image in (view.restored_BCHW, view.lq_BCHW)]
+    inputs = look()
+    grey = [image.mean(1).numpy() for image in (inputs.restored_BCHW, inputs.lq_BCHW)]
     total = 0.0
     for b, row, column in np.ndindex(2, 3, 3):
         for up, left in ((0, 1), (0, -1), (1, 0), (-1, 0)):
@@ -40,7 +40,7 @@ def test_spatial_consistency(look) -> None:
                 ]
                 contrasts.append(regions[row + 1, column + 1] - regions[row + 1 + up, column + 1 + left])
             total += (contrasts[0] - contrasts[1]) ** 2
-    assert spatial_consistency(view.restored_BCHW, view.lq_BCHW).item() == pytest.approx(total / (2 * 3 * 3))
+    assert spatial_consistency(inputs.restored_BCHW, inputs.lq_BCHW).item() == pytest.approx(total / (2 * 3 * 3))
 
 
 def test_colour_cast(look, gradient) -> None:
@@ -62,44 +62,44 @@ def test_exposure(look) -> None:
 
 
 def test_all_four_with_the_authors_weights(look, curves) -> None:
-    view = look(made={"curves": curves})
-    image = view.restored_BCHW
+    inputs = look(outputs={"curves": curves})
+    image = inputs.restored_BCHW
     others = (
-        spatial_consistency(image, view.lq_BCHW) + 5 * colour_cast(image) + 10 * exposure_error(image, 0.6, 16)
+        spatial_consistency(image, inputs.lq_BCHW) + 5 * colour_cast(image) + 10 * exposure_error(image, 0.6, 16)
     ).item()
-    assert ZeroDCELoss().of(view).item() == pytest.approx(only(smoothness=200.0).of(view).item() + others)
-    refined = look(made={"curves": curves}, refined=True)
-    assert ZeroDCELoss().of(refined).item() == pytest.approx(others)
+    assert ZeroDCELoss()(inputs).item() == pytest.approx(only(smoothness=200.0)(inputs).item() + others)
+    refined = look(outputs={"curves": curves}, refined=True)
+    assert ZeroDCELoss()(refined).item() == pytest.approx(others)
 
 
 def test_gradients_reach_the_image_and_the_curves(look, curves, gradient) -> None:
-    view = look()
+    inputs = look()
     image = gradient(
-        lambda image: ZeroDCELoss().of(look(restored_BCHW=image, made={"curves": curves})), view.restored_BCHW
+        lambda image: ZeroDCELoss()(look(restored_BCHW=image, outputs={"curves": curves})), inputs.restored_BCHW
     )
     assert image.abs().sum() > 0
-    assert gradient(lambda made: ZeroDCELoss().of(look(made={"curves": made})), curves).abs().sum() > 0
+    assert gradient(lambda made: ZeroDCELoss()(look(outputs={"curves": made})), curves).abs().sum() > 0
     at_rest = gradient(
-        lambda image: ZeroDCELoss().of(look(restored_BCHW=image, refined=True)), torch.full_like(view.lq_BCHW, 0.5)
+        lambda image: ZeroDCELoss()(look(restored_BCHW=image, refined=True)), torch.full_like(inputs.lq_BCHW, 0.5)
     )
     assert at_rest.abs().sum() > 0
 
 
 def test_micro_batches_add_up(look, curves) -> None:
-    view = look(made={"curves": curves})
+    inputs = look(outputs={"curves": curves})
     each = [
-        ZeroDCELoss().of(
+        ZeroDCELoss()(
             look(
-                restored_BCHW=view.restored_BCHW[b : b + 1],
-                lq_BCHW=view.lq_BCHW[b : b + 1],
-                made={"curves": curves[b : b + 1]},
+                restored_BCHW=inputs.restored_BCHW[b : b + 1],
+                lq_BCHW=inputs.lq_BCHW[b : b + 1],
+                outputs={"curves": curves[b : b + 1]},
             )
         )
         for b in range(2)
     ]
-    assert (sum(each) / 2).item() == pytest.approx(ZeroDCELoss().of(view).item())
+    assert (sum(each) / 2).item() == pytest.approx(ZeroDCELoss()(inputs).item())
 
 
 def test_a_network_without_curves_is_told(look) -> None:
     with pytest.raises(HarnessError, match="zero_dce reads 'curves'"):
-        ZeroDCELoss().of(look())
+        ZeroDCELoss()(look())

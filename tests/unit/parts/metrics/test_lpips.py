@@ -10,14 +10,17 @@ import pytest
 import torch
 from torchvision.models import alexnet
 
+from harness.api.protocols import RGB_UINT8
 from harness.core.errors import DataError, MissingWeights
-from harness.parts import alex_lpips
 from harness.parts.metrics import lpips
-from harness.tasks.protocols import RGB_UINT8
+from harness.weights.catalogue import find
+from harness.weights.files import needed_files
+
+ALEXNET, LINEAR = "alexnet/imagenet", "lpips/alex-v0.1"
 
 
 def test_the_files_that_planning_asks_for(no_lpips_files) -> None:
-    parts = lpips.LPIPS.weights()
+    parts = needed_files(lpips.LPIPS.traits, {}, "metric lpips")
     assert [part.path for part in parts] == [
         str(no_lpips_files / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"),
         str(no_lpips_files / "hub" / "pyiqa" / "LPIPS_v0.1_alex-df73285e.pth"),
@@ -29,14 +32,12 @@ def test_without_files_it_says_what_gets_them(no_lpips_files) -> None:
     with pytest.raises(MissingWeights) as caught:
         lpips.LPIPS(RGB_UINT8)
     assert caught.value.kind == "weights"
-    assert caught.value.hint == "bench weights fetch alexnet/imagenet"
-    assert lpips.LPIPS.weights()[1].fetch == "bench weights fetch lpips/alex-v0.1"
+    assert caught.value.hint == "bench weights fetch alexnet/imagenet && bench weights fetch lpips/alex-v0.1"
 
 
 def test_a_changed_file_is_refused(lpips_files, no_lpips_files) -> None:
-    path = no_lpips_files / "hub" / "pyiqa" / alex_lpips.LINEAR
-    linear = lpips_files[alex_lpips.LINEAR]
-    torch.save({key: 2 * weight for key, weight in linear.items()}, path)
+    linear = lpips_files[LINEAR]
+    torch.save({key: 2 * weight for key, weight in linear.items()}, find(LINEAR).path)
     with pytest.raises(DataError, match="SHA-256") as caught:
         lpips.LPIPS(RGB_UINT8)
     assert caught.value.kind == "weights"
@@ -50,7 +51,7 @@ def test_value_is_that_of_the_paper_with_these_weights(lpips_files) -> None:
     assert metric(one, one) == 0.0
 
     network = alexnet(weights=None)
-    network.load_state_dict(lpips_files[alex_lpips.ALEXNET])
+    network.load_state_dict(lpips_files[ALEXNET])
     shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
     maps = []
     for image in (one, other):
@@ -61,7 +62,7 @@ def test_value_is_that_of_the_paper_with_these_weights(lpips_files) -> None:
             if index in (1, 4, 7, 9, 11):
                 found.append(x / (x.norm(dim=1, keepdim=True) + 1e-10))
         maps.append(found)
-    linear = list(lpips_files[alex_lpips.LINEAR].values())
+    linear = list(lpips_files[LINEAR].values())
     expected = sum(((a - b) ** 2 * w).sum(1).mean().item() for a, b, w in zip(*maps, linear, strict=True))
     assert metric(one, other) == pytest.approx(expected, rel=1e-4)
     assert metric(one, other) > 1e-3

@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from harness.api.parts import EvaluationProtocol
+from harness.api.protocols import RGB_FLOAT, RGB_UINT8, RGB_UINT8_SSIM3D, Y_UINT8
+from harness.api.task import EvaluationProtocol
 from harness.core.errors import DataError
 from harness.parts.metrics.colour import luma, planes
 from harness.parts.metrics.psnr import PSNR
 from harness.parts.metrics.ssim import C1, C2, SSIM
-from harness.tasks.protocols import RGB_FLOAT, RGB_UINT8, RGB_UINT8_SSIM3D, Y_UINT8
 
 GRAY = EvaluationProtocol("gray_uint8", 1, colour="gray", ssim="y")
 

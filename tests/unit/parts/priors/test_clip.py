@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -17,15 +18,26 @@ from PIL import Image
 from safetensors.torch import save_file
 from skimage import data
 
+from harness.api.declaration import declaration
+from harness.api.traits import Published
+from harness.api.weights import WeightFile
 from harness.core.errors import HarnessError, MissingWeights
 from harness.core.identity import file_sha256
 from harness.core.registry import Registry
-from harness.core.signature import read_signature
 from harness.parts.catalogue import BUILT_IN
 from harness.parts.priors import clip
-from harness.parts.priors.clip import RELEASES, Clip, Release
-from harness.spec.checkpoints import find
+from harness.parts.priors.clip import Clip
+from harness.weights import catalogue
+from harness.weights.catalogue import find
+from harness.weights.files import needed_files
 from tests.tiny_clip import ARCHITECTURE, build, write
+
+DEFAULTS = {"model": "ViT-B-32-quickgelu", "pretrained": "openai", "checkpoint": None, "config": None}
+
+
+def files(**options: Any) -> tuple[WeightFile, ...]:
+    """The files that the prior needs with these options."""
+    return needed_files(Clip.traits, DEFAULTS | options, "prior clip")
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +120,9 @@ def test_a_published_torchscript_archive_is_opened(
     options: dict[str, str], tile: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = torchscript(tmp_path / "ViT.pt")
-    monkeypatch.setitem(RELEASES, ("tiny", "here"), Release("clip/tiny", "ViT.pt", file_sha256(path)))
+    published = tmp_path / "catalogue.yaml"
+    published.write_text(f"clip/tiny: {{part: prior clip, sha256: {file_sha256(path)}}}\n")
+    monkeypatch.setattr(catalogue, "FILE", published)
     row = Clip(checkpoint=str(path), config=options["config"]).encode(tile)
     # The first layer came in half precision.
     assert torch.nn.functional.cosine_similarity(row, Clip(**options).encode(tile)).item() > 0.9999
@@ -160,7 +174,7 @@ def test_every_key_of_the_image_half_must_fit(options: dict[str, str], tmp_path:
 
 def test_openai_weights_in_the_plain_architecture_are_refused() -> None:
     with pytest.raises(HarnessError, match="model: ViT-B-32-quickgelu"):
-        Clip.weights(model="ViT-B-32", pretrained="openai")
+        files(model="ViT-B-32", pretrained="openai")
 
 
 def test_other_releases_are_checked_against_open_clips_table(options: dict[str, str]) -> None:
@@ -174,7 +188,7 @@ def test_other_releases_are_checked_against_open_clips_table(options: dict[str, 
 
 def test_the_expected_file_and_the_command_that_gets_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PRIORBENCH_WEIGHTS", str(tmp_path))
-    (file,) = Clip.weights()
+    (file,) = files()
     assert file.path == str(tmp_path / "openai" / "ViT-B-32.pt")
     assert file.sha256 == "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
     assert file.fetch == "bench weights fetch clip/ViT-B-32-openai"
@@ -182,24 +196,37 @@ def test_the_expected_file_and_the_command_that_gets_it(monkeypatch: pytest.Monk
         Clip()
     Path(file.path).parent.mkdir()
     Path(file.path).write_bytes(b"an error page")
-    with pytest.raises(HarnessError, match="not the released file"):
+    with pytest.raises(HarnessError, match="not the published file"):
         Clip()
 
 
 def test_the_table_agrees_with_open_clip() -> None:
-    assert len(RELEASES) >= 3
-    for (model, tag), release in RELEASES.items():
-        assert open_clip.get_pretrained_cfg(model, tag)["url"] == find(release.checkpoint).url
+    releases = [source for source in Clip.traits.weights if isinstance(source, Published)]
+    assert len(releases) >= 3
+    for release in releases:
+        options = {condition.option: condition.value for condition in release.when}
+        model, tag = options["model"], options["pretrained"]
+        assert options == {"checkpoint": None} | find(release.id).options
+        assert files(**options)[0].name == release.id
+        assert open_clip.get_pretrained_cfg(model, tag)["url"] == find(release.id).url
+        # The folder in the address is the digest that open_clip's downloader checks.
+        assert find(release.id).sha256 in str(find(release.id).url)
         assert open_clip.get_model_config(model)["quick_gelu"]
 
 
+def test_openais_releases_are_known_by_their_activation() -> None:
+    theirs = [model for model, tag in open_clip.list_pretrained() if tag == "openai"]
+    assert set(clip.QUICKGELU) == {model for model in theirs if model.endswith("-quickgelu")}
+    assert all(open_clip.get_model_config(model)["quick_gelu"] for model in clip.QUICKGELU)
+
+
 def test_a_users_own_files_and_their_mistakes(tmp_path: Path) -> None:
-    files = Clip.weights(checkpoint=str(tmp_path / "w.pt"), config=str(tmp_path / "c.json"))
-    assert [(file.name, file.sha256) for file in files] == [("w.pt", None), ("c.json", None)]
+    own = files(checkpoint=str(tmp_path / "w.pt"), config=str(tmp_path / "c.json"))
+    assert [(file.name, file.sha256) for file in own] == [("w.pt", None), ("c.json", None)]
     with pytest.raises(HarnessError, match="give `checkpoint` too"):
-        Clip.weights(config="c.json")
-    with pytest.raises(HarnessError, match="not known here"):
-        Clip.weights(model="ViT-H-14", pretrained="laion2b_s32b_b79k")
+        files(config="c.json")
+    with pytest.raises(HarnessError, match=r"no file is known for .*ViT-H-14.*laion2b_s32b_b79k"):
+        files(model="ViT-H-14", pretrained="laion2b_s32b_b79k")
     (tmp_path / "w.pt").touch()
     (tmp_path / "c.json").write_text("[]")
     with pytest.raises(HarnessError, match="not an open_clip architecture"):
@@ -208,23 +235,21 @@ def test_a_users_own_files_and_their_mistakes(tmp_path: Path) -> None:
 
 def test_planning_may_ask_without_a_tensor_library() -> None:
     code = (
-        "import sys; from harness.parts.catalogue import REGISTRY;"
-        "print(REGISTRY.load('prior', 'clip').weights()[0].name);"
+        "import sys; from harness.api.declaration import declaration;"
+        "from harness.parts.catalogue import REGISTRY; from harness.weights.files import needed_files;"
+        "declared = declaration(REGISTRY, 'prior', 'clip');"
+        "options = {name: option.default for name, option in declared.options.items()};"
+        "print(needed_files(declared.traits, options, 'prior clip')[0].name);"
         "assert not {'torch', 'open_clip', 'numpy'} & set(sys.modules), 'imported'"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "ViT-B-32.pt\n"
+    assert done.stdout == "clip/ViT-B-32-openai\n"
 
 
 def test_the_catalogue_sees_its_options() -> None:
-    signature = read_signature(Registry(BUILT_IN).get("prior", "clip").target)
-    assert signature.needs_weights
-    assert {name: option.default for name, option in signature.options.items()} == {
-        "model": "ViT-B-32-quickgelu",
-        "pretrained": "openai",
-        "checkpoint": None,
-        "config": None,
-    }
+    declared = declaration(Registry(BUILT_IN), "prior", "clip")
+    assert declared.traits.weights
+    assert {name: option.default for name, option in declared.options.items()} == DEFAULTS
 
 
 def test_the_image_is_cut_in_the_middle() -> None:

@@ -1,4 +1,4 @@
-"""Natural-scene statistics: pyiqa's numbers, one row an image, finite whatever comes."""
+"""Natural-scene statistics: pyiqa's numbers, one row per image, finite whatever comes."""
 
 from __future__ import annotations
 

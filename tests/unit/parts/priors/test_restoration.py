@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.api.parts import Capabilities, Prior
+from harness.api.backbone import Capabilities
 from harness.core.errors import HarnessError
 from harness.parts.priors.restoration import Restoration, _pad
 
@@ -47,7 +47,7 @@ def test_channels_mean_and_spread_at_unit_length() -> None:
 def test_a_tap_may_be_chosen_and_sets_the_width() -> None:
     assert prior().dim == 12
     assert prior("first").dim == 6
-    assert isinstance(prior(), Prior)
+    assert not prior().traits.derived
 
 
 def test_unknown_taps_are_refused_with_the_known_ones() -> None:
@@ -71,8 +71,8 @@ def test_the_network_is_frozen_for_good() -> None:
 
 def test_padding_reflects_as_often_as_it_takes() -> None:
     row = torch.arange(3.0).reshape(1, 1, 1, 3).expand(1, 1, 3, 3)
-    padded = _pad(row, 8, 1)
+    padded = _pad(row, Capabilities(size_multiple=8))
     assert padded.shape == (1, 1, 8, 8)
     assert padded[0, 0, 0].tolist() == [0, 1, 2, 1, 0, 1, 2, 1]
-    assert _pad(padded, 8, 1) is padded
-    assert _pad(padded, 1, 12).shape == (1, 1, 12, 12)
+    assert _pad(padded, Capabilities(size_multiple=8)) is padded
+    assert _pad(padded, Capabilities(min_size=12)).shape == (1, 1, 12, 12)

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from harness.parts.blocks import snr_map
 from harness.parts.refiners.ptg_rm.guidance import CSA, SVE, MapBeside, VectorBeside
 from harness.parts.refiners.ptg_rm.refiner import MASK_LOGIT, PTGRM
+from harness.parts.shared.blocks import snr_map
 from tests.reference.ptg_rm import PlainPTGRM
 
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.core.errors import HarnessError
-from harness.parts import taps
 from harness.parts.backbones.uretinex import URetinex
 from harness.parts.refiners.skf.guidance import SemanticGuidance
+from harness.parts.shared import taps
 from harness.testing import checks
 from tests import tiny_hrnet
 
@@ -83,12 +83,12 @@ def test_padded_images_meet_their_own_part_of_the_semantics(skf: SemanticGuidanc
 
 
 def test_segment_gives_the_classes_of_any_size(skf: SemanticGuidance, network: nn.Module) -> None:
-    _, made = skf.edits(checks.images(1, 3, 32, 32), None, None)
+    _, outputs = skf.edits(checks.images(1, 3, 32, 32), None, None)
     image = checks.images(2, 3, 64, 32).requires_grad_(True)
-    probabilities = made["segment"](image)
+    probabilities = outputs["segment"](image)
     assert torch.equal(probabilities, network(image).classes())
     assert not probabilities.requires_grad
-    assert made["segment"](image[..., :37, :5]).shape == (2, tiny_hrnet.CLASSES, 37, 5)
+    assert outputs["segment"](image[..., :37, :5]).shape == (2, tiny_hrnet.CLASSES, 37, 5)
 
 
 def test_the_segmentation_network_is_no_part_of_what_is_trained_and_saved(skf: SemanticGuidance) -> None:

@@ -8,36 +8,56 @@ from pathlib import Path
 
 import pytest
 
+from harness.api.declaration import declaration
 from harness.api.reference import PartRef
+from harness.api.traits import LossUse
+from harness.cells.cell import Cell, Variant
 from harness.core.errors import MissingWeights
 from harness.parts.catalogue import REGISTRY
-from harness.parts.refiners.skf.refiner import PUBLISHED, SKF
+from harness.parts.refiners.skf.refiner import SKF
 from harness.planning.job import EvaluateWork, TrainWork
-from harness.planning.needs import Needs
-from harness.spec.cell import Cell, Variant
+from harness.planning.needs import lacks
+from harness.weights.files import needed_files
 from tests import tiny_hrnet
+
+DEFAULTS = {"checkpoint": None, "semantics": "input", "heads": 2}
 
 
 def test_what_a_suite_is_told() -> None:
-    signature = REGISTRY.signature("refiner", "skf")
-    assert signature.options.keys() == {"checkpoint", "semantics", "heads"}
-    assert signature.needs_weights
-    assert signature.declared == {
-        "placements": ("features",),
-        "needs_prior": False,
-        "losses": (("skf_histogram", 1e4, {}),),
-    }
+    declared = declaration(REGISTRY, "refiner", "skf")
+    assert {name: option.default for name, option in declared.options.items()} == DEFAULTS
+    assert declared.traits == SKF.traits
+    assert declared.traits.weights
+    assert declared.traits.placements == ("features",)
+    assert declared.traits.edits == "decoder"
+    assert not declared.traits.needs_prior
+    assert declared.traits.losses == (LossUse("skf_histogram", 1e4),)
+    assert declared.version == "1"
 
 
 def test_planning_can_ask_without_torch() -> None:
-    code = "import sys, harness.parts.refiners.skf.refiner as r; r.SKF.weights(); assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    code = (
+        "import sys; from harness.api.declaration import declaration;"
+        "from harness.parts.catalogue import REGISTRY; from harness.weights.files import needed_files;"
+        "declared = declaration(REGISTRY, 'refiner', 'skf');"
+        "options = {name: option.default for name, option in declared.options.items()};"
+        "print(needed_files(declared.traits, options, 'refiner skf')[0].name); assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "hrnet/w48-pascal-context\n"
+
+
+def test_it_reads_the_truth_where_an_option_says_so() -> None:
+    when = SKF.traits.reads_truth
+    assert when is not None
+    assert not when.holds(DEFAULTS)
+    assert when.holds(DEFAULTS | {"semantics": "truth"})
 
 
 def test_without_the_file_it_is_blocked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRIORBENCH_WEIGHTS", str(tmp_path))
-    (file,) = SKF.weights(semantics="truth")
-    assert file.path == str(tmp_path / f"{PUBLISHED}.safetensors")
+    (file,) = needed_files(SKF.traits, DEFAULTS | {"semantics": "truth"}, "refiner skf")
+    assert file.path == str(tmp_path / "hrnet" / "w48-pascal-context.safetensors")
     with pytest.raises(MissingWeights) as caught:
         SKF((8, 8))
     assert caught.value.hint == file.fetch == "bench weights fetch hrnet/w48-pascal-context"
@@ -45,7 +65,6 @@ def test_without_the_file_it_is_blocked(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_cells_without_the_file_are_blocked_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRIORBENCH_WEIGHTS", str(tmp_path))
-    needs = Needs(REGISTRY)
     for options, blocked in ({}, True), (tiny_hrnet.write(tmp_path), False):
         refiner = PartRef(name="skf", options=options)
         cell = Cell(
@@ -54,10 +73,10 @@ def test_cells_without_the_file_are_blocked_with_the_command(tmp_path: Path, mon
             backbone=PartRef(name="snr_net"),
             variant=Variant(refiner=refiner, placement="features"),
         )
-        for work in TrainWork(cell=cell), EvaluateWork(cell=cell, tests=(), metrics=()):
-            reason = needs.of_work(work)
-            assert (reason or "").endswith("bench weights fetch hrnet/w48-pascal-context" if blocked else "")
-            assert (reason is not None) is blocked
+        works = {"train": TrainWork(cell=cell), "evaluate": EvaluateWork(cell=cell, tests=(), metrics=())}
+        reasons = lacks(works, REGISTRY)
+        assert reasons.keys() == (works.keys() if blocked else set())
+        assert all(reason.what.endswith("bench weights fetch hrnet/w48-pascal-context") for reason in reasons.values())
 
 
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
@@ -65,5 +84,5 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     refiner = SKF((8, 4), **options, semantics="truth", heads=4)
     assert refiner.reads_truth
     assert [block.attn.heads for block in refiner.blocks] == [4, 4]
-    (file,) = SKF.weights(checkpoint=str(tmp_path / "none.pth"))
+    (file,) = needed_files(SKF.traits, DEFAULTS | {"checkpoint": str(tmp_path / "none.pth")}, "refiner skf")
     assert file.path in file.fetch

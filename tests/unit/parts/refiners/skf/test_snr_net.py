@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from harness.parts.backbones.snr_net import SNRNet
-from harness.parts.blocks import snr_map
 from harness.parts.refiners.skf.snr_net import SNRNetEmbeddings
+from harness.parts.shared.blocks import snr_map
 from harness.testing import checks
 
 Place = Literal["before", "after"]

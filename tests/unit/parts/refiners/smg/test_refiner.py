@@ -29,11 +29,11 @@ def test_structure_comes_from_the_grey_image_at_the_networks_size() -> None:
     lq, initial = inputs(8, 8)
     grey = 0.299 * lq[:, :1] + 0.587 * lq[:, 1:2] + 0.114 * lq[:, 2:]
     with torch.no_grad():
-        made = network.outputs(lq, initial)
-        checks.assert_close(made["structure"], network.structure(grey).map_B1HW, "map", tolerance=1e-5)
-        checks.assert_close(network(lq, initial), made["restored"], "restored", tolerance=0.0)
-        given = network.enhance(lq, initial, made["structure"])
-    checks.assert_close(made["restored"], given, "restored from the map", tolerance=0.0)
+        outputs = network.outputs(lq, initial)
+        checks.assert_close(outputs["structure"], network.structure(grey).map_B1HW, "map", tolerance=1e-5)
+        checks.assert_close(network(lq, initial), outputs["restored"], "restored", tolerance=0.0)
+        given = network.enhance(lq, initial, outputs["structure"])
+    checks.assert_close(outputs["restored"], given, "restored from the map", tolerance=0.0)
 
 
 @pytest.mark.parametrize("sides", [(16, 24), (40, 8)])

@@ -1,0 +1,97 @@
+"""Backbones: target restoration networks F."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from harness.api.traits import LossUse, StageUse, Traits, check_stages
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneTraits(Traits):
+    """What a backbone declares, whatever its options."""
+
+    losses: tuple[LossUse, ...] = ()
+    """Its own losses, used when a suite names none."""
+    stages: tuple[StageUse, ...] = ()
+    """Stages of its training, used when a suite names neither losses nor stages. A refiner trains in the last."""
+    taps: bool = False
+    """Whether it has feature maps that a refiner or the prior `restoration` may read (`Capabilities.taps`)."""
+    decoder: bool = False
+    """Whether it has decoder features that a refiner may edit (`Capabilities.decoder`)."""
+    outputs: bool = False
+    """Whether it gives its losses more than its result (`WithOutputs`)."""
+    half: tuple[Literal["bfloat16", "float16"], ...] = ()
+    """Number formats under which autocast gives nearly what float32 gives."""
+    compiles: bool = False
+    """Whether `torch.compile` takes the network as one graph."""
+    exports: bool = False
+    """Whether `torch.export` takes the network, for images of one size."""
+    licence: str = ""
+    """Of the code here; where the authors' weights are under another one, `bench weights list` says which."""
+    paper: str = ""
+    verified: bool = False
+    """Held to sampled outputs of the authors' network by a golden in the tests."""
+    reimplemented: bool = False
+    """Written from the published description alone, with no official network to compare with; tables say so."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_stages(self.stages)
+        if self.verified and self.reimplemented:
+            raise ValueError("a network is either verified against its authors' or reimplemented without one")
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backbone with its options can do: read by padding, tiling, assembly and contract tests."""
+
+    channels_in: int = 3
+    channels_out: int = 3
+    size_multiple: int = 1
+    """Height and width must be multiples of this; the harness pads by reflection and cuts back."""
+    min_size: int = 1
+    tile: int | None = None
+    """Side of tiles for inference where whole images do not fit; None: whole images only.
+
+    Tiles are sound where a pixel depends on its surroundings alone. What looks at the whole image (global means,
+    attention over all positions or between channels) gives other results in tiles.
+    """
+    restorations: int = 1
+    """Restorations that one pass gives, all of which image losses look at (`restorations` in `outputs`)."""
+    taps: tuple[str, ...] = ()
+    """Module names whose outputs (B×C×h×w) a refiner or the `restoration` prior may read, deepest last."""
+    decoder: tuple[str, ...] = ()
+    """Module names of decoder features (B×C×h×w), coarse to fine, that a refiner may edit."""
+
+    def fitting(self, side: int) -> int:
+        """The next side, in pixels, that is at least `side` and that the network takes."""
+        return -(-max(side, self.min_size) // self.size_multiple) * self.size_multiple
+
+
+class Backbone(Protocol):
+    """A target restoration network F; an nn.Module. Constructor: keyword-only options.
+
+    A network whose traits say `outputs` is `WithOutputs`, too.
+    """
+
+    traits: ClassVar[BackboneTraits]
+    capabilities: Capabilities
+
+    def __call__(self, lq_BCHW: Tensor) -> Tensor:
+        """Degraded batch to the initial restoration Î, same size, not clamped."""
+
+
+class WithOutputs(Protocol):
+    """A network (backbone or refiner) that gives its losses more than its result."""
+
+    def outputs(self, *given: Tensor | None) -> dict[str, Any]:
+        """Called in training in place of `__call__`, with the same arguments.
+
+        `restored` is what `__call__` gives, `restorations` (if there) those over which image losses are summed, the
+        final one first, and whatever else the network's own losses read.
+        """

@@ -1,0 +1,49 @@
+"""Data sets: named train and test splits of clean images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from harness.api.traits import Traits
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetTraits(Traits):
+    """What a data set declares."""
+
+    licence: str = ""
+    """Notice that goes into the manifest of everything prepared from it."""
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """One clean image of a data set: `key` unique in the split, `scene` shared by images that must not be parted."""
+
+    key: str
+    scene: str
+    pixels: np.ndarray
+    """H×W×3 uint8 RGB."""
+
+
+class Dataset(Protocol):
+    """Named train and test splits. Its module imports no torch, so that planning can ask for the fingerprint.
+
+    Constructor: keyword-only options. Raises DataError with what to do when its files are missing or differ.
+    """
+
+    traits: ClassVar[DatasetTraits]
+
+    def splits(self) -> Sequence[str]: ...
+
+    def fingerprint(self) -> str:
+        """Digest of the content of all splits, cheap enough for planning; never depends on where files lie."""
+
+    def keys(self, split: str) -> Sequence[tuple[str, str]]:
+        """(key, scene) of every image of a split, in a fixed order, without decoding any."""
+
+    def images(self, split: str) -> Iterator[SourceImage]: ...

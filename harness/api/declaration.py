@@ -1,0 +1,110 @@
+"""What a part declares, read from its source: its options and its traits, as planning needs them.
+
+The convention for every part, which is one class:
+
+- positional parameters of the constructor are given by the harness (a prior's width, the image channels);
+- **keyword-only parameters are the suite's options**, each with an annotation and a literal default, or no default
+  when the suite must choose;
+- the class attribute `traits` is a literal of the traits class of its kind (harness.api.traits).
+
+A plug-in's version also holds a digest of its syntax tree, so that editing the file, comments aside, makes new cells.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Generic, Literal, TypeVar, overload
+
+from harness.api.backbone import BackboneTraits
+from harness.api.dataset import DatasetTraits
+from harness.api.degradation import DegradationTraits
+from harness.api.kinds import KINDS
+from harness.api.loss import LossTraits
+from harness.api.metric import MetricTraits
+from harness.api.prior import PriorTraits
+from harness.api.reading import Reader
+from harness.api.refiner import RefinerTraits
+from harness.api.task import TaskTraits
+from harness.api.traits import Traits
+from harness.core.errors import Problem, SpecErrors, did_you_mean
+from harness.core.identity import digest
+from harness.core.registry import Registry
+from harness.core.source import Option, definitions, is_file, parse_module, source_path
+
+T = TypeVar("T", bound=Traits)
+
+
+@dataclass(frozen=True)
+class Declaration(Generic[T]):
+    """A part's options, traits and first docstring line; `version` is its own, and of a plug-in its content's."""
+
+    target: str
+    options: Mapping[str, Option]
+    traits: T
+    version: str
+    summary: str = ""
+
+
+@overload
+def declaration(registry: Registry, kind: Literal["dataset"], name: str) -> Declaration[DatasetTraits]: ...
+@overload
+def declaration(registry: Registry, kind: Literal["degradation"], name: str) -> Declaration[DegradationTraits]: ...
+@overload
+def declaration(registry: Registry, kind: Literal["task"], name: str) -> Declaration[TaskTraits]: ...
+@overload
+def declaration(registry: Registry, kind: Literal["prior"], name: str) -> Declaration[PriorTraits]: ...
+@overload
+def declaration(registry: Registry, kind: Literal["backbone"], name: str) -> Declaration[BackboneTraits]: ...
+@overload
+def declaration(registry: Registry, kind: Literal["refiner"], name: str) -> Declaration[RefinerTraits]: ...
+@overload
+def declaration(registry: Registry, kind: Literal["loss"], name: str) -> Declaration[LossTraits]: ...
+@overload
+def declaration(registry: Registry, kind: Literal["metric"], name: str) -> Declaration[MetricTraits]: ...
+@overload
+def declaration(registry: Registry, kind: str, name: str) -> Declaration[Any]: ...
+def declaration(registry: Registry, kind: str, name: str) -> Declaration[Any]:
+    """What the part of a name declares; a task's options are those of its degradation that it offers.
+
+    Raises UnknownName, and SpecErrors with everything that is wrong in the declaration.
+    """
+    found = read_declaration(kind, registry.get(kind, name).target)
+    return found if kind != "task" else replace(found, options=_task_options(registry, found))
+
+
+def _task_options(registry: Registry, task: Declaration[TaskTraits]) -> Mapping[str, Option]:
+    """The options of the degradation that a task offers, with the task's own values as defaults."""
+    traits = task.traits
+    behind = read_declaration("degradation", registry.get("degradation", traits.degradation).target).options
+    unknown = [name for name in (*traits.options, *traits.settings) if name not in behind]
+    if unknown:
+        module, _, cls = task.target.partition(":")
+        line = definitions(parse_module(module))[cls].lineno
+        what = f"the degradation {traits.degradation} has no option {unknown[0]!r}"
+        raise SpecErrors(
+            [Problem(source_path(module), line, 1, f"{cls}.traits", what, did_you_mean(unknown[0], behind))]
+        )
+    return {
+        name: replace(behind[name], default=traits.settings.get(name, behind[name].default)) for name in traits.options
+    }
+
+
+@cache
+def read_declaration(kind: str, target: str) -> Declaration[Any]:
+    """What "module:Class" declares as a part of a kind, without running the module.
+
+    Raises SpecErrors with all the mistakes of the declaration, each with file and line; ModuleNotFoundError, OSError or
+    SyntaxError when the module cannot be read.
+    """
+    module_name, _, attribute = target.partition(":")
+    module = parse_module(module_name)
+    reader = Reader(kind, KINDS[kind], source_path(module_name), module)
+    found = reader.read(attribute)
+    if reader.problems or found is None:
+        raise SpecErrors(reader.problems)
+    given, traits, summary = found
+    version = str(traits.version) + (f"+{digest(ast.dump(module))}" if is_file(module_name) else "")
+    return Declaration(target, given, traits, version, summary)

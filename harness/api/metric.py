@@ -1,0 +1,30 @@
+"""Metrics: one number for a restored image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from harness.api.traits import Traits
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricTraits(Traits):
+    """What a metric declares. Tables call it by its name in the catalogue."""
+
+    higher_is_better: bool
+    unit: str = ""
+    decimals: int = 4
+    """Digits after the point in tables."""
+
+
+class Metric(Protocol):
+    """One number for an image. Constructor: (protocol,) given by the harness, then keyword-only options."""
+
+    traits: ClassVar[MetricTraits]
+
+    def __call__(self, restored: np.ndarray, truth: np.ndarray) -> float:
+        """H×W×3 float64 in [0, 255], already cut, clipped and rounded as the protocol says. May be inf (PSNR)."""

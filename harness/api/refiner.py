@@ -1,0 +1,75 @@
+"""Refiners: modules R that improve a backbone's restoration with extra knowledge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from harness.api.reference import Placement
+from harness.api.traits import LossUse, StageUse, Traits, When, check_stages
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefinerTraits(Traits):
+    """What a refiner declares."""
+
+    placements: tuple[Placement, ...] = ("image",)
+    """Where it can sit; the first is where it sits when a suite says nothing."""
+    edits: Literal["tap", "decoder"] = "tap"
+    """What it edits on `features`: the backbone's deepest tap, or all its decoder features."""
+    needs_prior: bool = True
+    """Whether a prior's vectors guide it. One that brings its own knowledge needs none."""
+    reads_truth: When | None = None
+    """When it sees the clean images in training; never when None."""
+    outputs: bool = False
+    """Whether it gives its losses more than its result (harness.api.backbone.WithOutputs)."""
+    size_multiple: int = 1
+    """Height and width of the images must be multiples of this."""
+    losses: tuple[LossUse, ...] = ()
+    """Losses that are added to the recipe's, on the final restoration."""
+    stages: tuple[StageUse, ...] = ()
+    """Stages of its training. They divide the part of the training in which it trains."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_stages(self.stages)
+        if not self.placements:
+            raise ValueError("placements name at least one place, such as image")
+        if self.size_multiple < 1:
+            raise ValueError(f"size_multiple is a whole number from 1 on, not {self.size_multiple}")
+
+
+class Refiner(Protocol):
+    """A module R that improves F; an nn.Module.
+
+    Constructor: (prior_dim,) given by the harness when it needs a prior, then on `features` the channels of what it
+    edits (of the deepest tap, or a tuple for all decoder features, coarse to fine), then keyword-only options.
+    """
+
+    traits: ClassVar[RefinerTraits]
+
+    def __call__(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor | None) -> Tensor:
+        """Refined restoration Ī, same size, not clamped."""
+
+
+class TapEditor(Protocol):
+    """A refiner that can sit on the deepest tap of the backbone."""
+
+    def edit(self, features_BChw: Tensor, prior_BD: Tensor | None) -> Tensor:
+        """The map refined, in the same shape."""
+
+
+class DecoderEditor(Protocol):
+    """A refiner that edits all decoder features of the backbone."""
+
+    def edits(
+        self, lq_BCHW: Tensor, prior_BD: Tensor | None, truth_BCHW: Tensor | None
+    ) -> tuple[Sequence[Callable[[Tensor], Tensor]], dict[str, Any]]:
+        """One function of a map for each decoder feature, and what its losses read.
+
+        The truth is None but in training of a refiner that reads it.
+        """

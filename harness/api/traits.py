@@ -1,0 +1,138 @@
+"""What every part declares, and the small values that declarations are made of.
+
+A part class has one class attribute, `traits`: a literal of the traits class of its kind, with keyword arguments.
+
+    class MeanColour:
+        traits = PriorTraits(version=2)
+
+Planning reads it from the source without importing the part (harness.api.declaration), and running code uses the same
+object. What is not in it does not exist: no other attribute of the class is looked at.
+
+Everything here is immutable and free of torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class When:
+    """A condition on a part's options: it holds when the option has one of the values.
+
+    `When("checkpoint", None)` holds when a suite leaves the option `checkpoint` at None.
+    """
+
+    option: str
+    value: Any
+    """The value, or a tuple of values of which one must be there."""
+
+    def holds(self, options: Mapping[str, Any]) -> bool:
+        """Whether it holds. `options`: those of the part, defaults filled in; one that is not there is None."""
+        values = self.value if isinstance(self.value, tuple) else (self.value,)
+        return options.get(self.option) in values
+
+
+@dataclass(frozen=True)
+class Unless(When):
+    """The opposite of `When`: it holds when the option has none of the values."""
+
+    def holds(self, options: Mapping[str, Any]) -> bool:
+        return not super().holds(options)
+
+
+Condition = When | Unless
+
+
+def all_hold(conditions: tuple[Condition, ...], options: Mapping[str, Any]) -> bool:
+    """Whether all conditions hold; true for none."""
+    return all(condition.holds(options) for condition in conditions)
+
+
+@dataclass(frozen=True)
+class FromOption:
+    """Stands for the value that a suite gives to the part's option of this name."""
+
+    option: str
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Options that contradict each other; `bench check` refuses them.
+
+    `what` and `hint` may name options in braces: `{model!r}` becomes the value that the suite gives.
+    """
+
+    when: tuple[Condition, ...]
+    what: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Published weights that a part needs, by their id in the catalogue (`bench weights list`).
+
+    Without the file the cell is blocked, with the command that gets it.
+    """
+
+    id: str
+    when: tuple[Condition, ...] = ()
+    """Needed only when all of these hold."""
+
+
+@dataclass(frozen=True)
+class OwnFile:
+    """A file or folder of the user's own, whose path is the value of an option; nothing is needed when that is None.
+
+    The option is annotated `LocalFile`.
+    """
+
+    option: str
+    files: tuple[str, ...] = ()
+    """Of a folder: the files that must lie in it."""
+
+
+@dataclass(frozen=True)
+class LossUse:
+    """A loss that a part trains by: weight × loss, by name, with options where they are not the loss's defaults."""
+
+    name: str
+    weight: float = 1.0
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StageUse:
+    """A stage of the training that a part asks for: a share of the steps in which some modules train."""
+
+    share: float
+    """Of all optimizer steps, in (0, 1]. The shares of a part's stages add up to 1."""
+    trains: tuple[str, ...] = ()
+    """Modules of the part that train, by attribute name; all that may train when empty."""
+    losses: tuple[LossUse, ...] = ()
+    """What they train by; the recipe's losses when empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What the parts of all kinds declare."""
+
+    version: int = 1
+    """Raised whenever the part's results change: its cells then get new ids."""
+    weights: tuple[Published | OwnFile, ...] = ()
+    """Files of weights that it needs and this package may not ship."""
+    conflicts: tuple[Conflict, ...] = ()
+    """Options that contradict each other."""
+
+    def __post_init__(self) -> None:
+        if self.version < 1:
+            raise ValueError(f"version is a whole number from 1 on, not {self.version}")
+
+
+def check_stages(stages: tuple[StageUse, ...]) -> None:
+    """Raises ValueError unless the shares are positive and add up to 1."""
+    total = sum(stage.share for stage in stages)
+    if stages and (min(stage.share for stage in stages) <= 0 or abs(total - 1) > 1e-9):
+        raise ValueError(f"the shares of the stages are positive and add up to 1, not to {total:g}")

@@ -1,0 +1,156 @@
+"""Cached prior vectors on disk: one safetensors file beside each shard, and a manifest.
+
+Row `position × orientations + orientation` of a file is the vector of the sample at `position` in the shard, in one of
+its orientations (harness.data.orientation). N samples, D numbers per vector.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from harness.api.sets import FeatureSet
+from harness.core.errors import DataError
+from harness.core.identity import canonical_json, file_sha256
+from harness.core.paths import atomic_folder, write_json
+from harness.core.version import package_version
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+_REMAKE = "remove this folder and run the same command again: it computes the vectors again"
+
+
+class FeatureRows:
+    """The vectors of one feature set. Its files are memory-mapped, so only the rows that are used are read."""
+
+    def __init__(self, folder: Path, manifest: Mapping[str, Any], manifest_sha256: str) -> None:
+        self.manifest = manifest
+        self.manifest_sha256 = manifest_sha256
+        self.samples_manifest_sha256: str = manifest["samples_manifest_sha256"]
+        self.dim: int = manifest["dim"]
+        self.orientations: int = manifest["orientations"]
+        self._files: list[Any] = [_open(folder / shard["file"]) for shard in manifest["shards"]]
+        self._counts: list[int] = [shard["samples"] for shard in manifest["shards"]]
+
+    def __len__(self) -> int:
+        """N × orientations."""
+        return sum(self._counts) * self.orientations
+
+    def row(self, shard: int, position: int, orientation: int = 0) -> np.ndarray:
+        """The float32 vector [D] of a sample. `orientation` does not matter in a set that has one per sample."""
+        if not 0 <= position < self._counts[shard]:
+            raise IndexError(f"shard {shard} has {self._counts[shard]} samples, not one at {position}")
+        index = position * self.orientations + (orientation if self.orientations > 1 else 0)
+        row: np.ndarray = self._files[shard][index]
+        return row
+
+    def all(self) -> np.ndarray:
+        """All rows [N·orientations, D] in shard order, orientations innermost."""
+        return np.concatenate([file[:] for file in self._files])
+
+
+def write_features(
+    features: FeatureSet,
+    data: Path,
+    shards: Iterable[np.ndarray],
+    *,
+    samples_manifest_sha256: str,
+    weights: Mapping[str, str] | None = None,
+) -> None:
+    """Writes a feature set. The folder appears whole or not at all; an existing one is kept.
+
+    `shards`: the rows [samples·orientations, D] of each shard, float32, in order; only one shard is held at a time.
+    `weights`: digests of the prior's files of weights, or of the checkpoint of its cell. Raises DataError for rows
+    that are not finite or that differ in width, so that no training ever reads them.
+    """
+    entries: list[dict[str, Any]] = []
+    dim: int | None = None
+    with atomic_folder(features.folder(data)) as folder:
+        for number, rows in enumerate(shards):
+            where = f"prior {features.prior.name}, shard {number}"
+            if rows.ndim != 2 or rows.dtype != np.float32 or rows.shape[1] != (dim or rows.shape[1]):
+                raise DataError(f"rows of {rows.dtype} {rows.shape} instead of float32 [N, {dim or 'D'}]", where=where)
+            if len(rows) % features.orientations:
+                raise DataError(f"{len(rows)} rows do not hold {features.orientations} orientations each", where=where)
+            if not np.isfinite(rows).all():
+                raise DataError("the prior gave values that are not finite", where=where, kind="nan")
+            dim = rows.shape[1]
+            file = folder / f"{number:06d}.safetensors"
+            save_file({"rows": np.ascontiguousarray(rows)}, file)
+            entries.append(
+                {"file": file.name, "samples": len(rows) // features.orientations, "sha256": file_sha256(file)}
+            )
+        if dim is None:
+            raise DataError("no shards to encode", where=str(features.samples.folder(data)))
+        manifest = {
+            "format": FORMAT,
+            "features": features.identity(),
+            "dim": dim,
+            "orientations": features.orientations,
+            "samples": sum(entry["samples"] for entry in entries),
+            "samples_manifest_sha256": samples_manifest_sha256,
+            "weights": dict(weights or {}),
+            "harness": package_version(),
+            "shards": entries,
+        }
+        write_json(folder / MANIFEST, manifest)
+
+
+def open_features(features: FeatureSet, data: Path, *, verify: bool = True) -> FeatureRows:
+    """Opens a feature set. Raises DataError when it is missing or damaged, or belongs to other samples or priors.
+
+    `verify` compares every file with its recorded SHA-256; without it only names and shapes are checked.
+    """
+    folder = features.folder(data)
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise DataError(
+            "these prior vectors have not been made",
+            where=str(folder),
+            hint="run the suite, which computes them",
+        )
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        same = canonical_json(manifest["features"]) == canonical_json(features.identity())
+        shards = [(shard["file"], shard["samples"], shard["sha256"]) for shard in manifest["shards"]]
+        current = manifest["format"] == FORMAT and manifest["orientations"] == features.orientations
+        rows_of = {file: samples * features.orientations for file, samples, _ in shards}
+        dim = int(manifest["dim"])
+        _ = manifest["samples_manifest_sha256"] + ""
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"the manifest is damaged ({type(error).__name__})", where=str(path), hint=_REMAKE) from error
+    if not (same and current):
+        raise DataError("the manifest describes other prior vectors", where=str(path), hint=_REMAKE)
+    for file, _, sha256 in shards:
+        _check(folder / file, (rows_of[file], dim), sha256 if verify else None)
+    return FeatureRows(folder, manifest, file_sha256(path))
+
+
+def _check(path: Path, shape: tuple[int, int], sha256: str | None) -> None:
+    if not path.is_file():
+        raise DataError("a file of prior vectors is missing", where=str(path), hint=_REMAKE)
+    if sha256 is not None and file_sha256(path) != sha256:
+        raise DataError("a file of prior vectors is not as it was written", where=str(path), hint=_REMAKE)
+    rows = _open(path)
+    if tuple(rows.get_shape()) != shape or rows.get_dtype() != "F32":
+        raise DataError(
+            f"prior vectors {rows.get_dtype()} {rows.get_shape()}, not F32 {list(shape)}", where=str(path), hint=_REMAKE
+        )
+
+
+def _open(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="numpy").get_slice("rows")
+    except (SafetensorError, OSError) as error:
+        raise DataError("a file of prior vectors is damaged", where=str(path), hint=_REMAKE) from error
+
+
+def row_keys(keys: Sequence[str], orientations: int) -> list[str]:
+    """Names of all rows of samples, for derived priors: `<key>#<orientation>`, orientations innermost."""
+    return [f"{key}#{orientation}" for key in keys for orientation in range(orientations)]

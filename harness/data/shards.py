@@ -1,0 +1,297 @@
+"""Prepared sets on disk: the manifest, the index, and how shards are opened, checked and read.
+
+`<data>/<set>/<split>/` holds `manifest.json`, `index.parquet` (one row per sample, in shard order) and the shards
+`000000.tar`, …, which WebDataset reads. harness.data.write writes them. Pixels: H×W×3, RGB; uint8, or float32 where
+the degradation is not quantised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple, overload
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+from webdataset.tariterators import group_by_keys, tar_file_expander
+
+from harness.api.reference import Frozen
+from harness.api.sets import PreparedSet
+from harness.core.errors import DataError
+from harness.core.identity import known_sha256
+from harness.data.members import Codec, decode, unescape_key
+
+CONVERTER = 1
+"""Version of harness.data.prepare, raised when the same source images would give other samples."""
+MANIFEST = "manifest.json"
+INDEX = "index.parquet"
+INDEX_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("key", "image", "scene")] + [(name, pa.int32()) for name in ("shard", "position")]
+)
+
+
+class FileEntry(Frozen):
+    """A file of a prepared set."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+
+class ShardEntry(FileEntry):
+    """One tar file and how many samples it has."""
+
+    samples: int
+
+
+class Manifest(Frozen):
+    """The description of a prepared set. Its content, and so its digest, is the same on every machine."""
+
+    schema_version: Literal[1] = 1
+    converter: int
+    """`CONVERTER` of the code that wrote it."""
+    set: PreparedSet
+    """The set that this is, with tile geometry, degradation and the data set's fingerprint."""
+    licence: str
+    quantised: bool
+    """Whether degraded images are 8-bit."""
+    lq_codec: Codec
+    gt_codec: Codec
+    images: int
+    """Source images, whole."""
+    samples: int
+    bytes: int
+    """Size of all shards."""
+    index: FileEntry
+    shards: tuple[ShardEntry, ...]
+
+
+class SampleRow(NamedTuple):
+    """One line of the index: where a sample lies, and which image it comes from."""
+
+    key: str
+    image: str
+    """Key of the source image; tiles of one image share it."""
+    scene: str
+    shard: int
+    position: int
+    """Place in the shard, from 0."""
+
+
+class Rows(Sequence[SampleRow]):
+    """The rows of the index, in shard order. A row is built from its Arrow columns when read: sets have millions."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    @overload
+    def __getitem__(self, index: int) -> SampleRow: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[SampleRow]: ...
+    def __getitem__(self, index: int | slice) -> SampleRow | list[SampleRow]:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step != 1:
+                return [self[place] for place in range(start, stop, step)]
+            return list(Rows(self._table.slice(start, max(stop - start, 0))))
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return SampleRow(*(column[index % len(self)].as_py() for column in self._table.columns))
+
+    def __iter__(self) -> Iterator[SampleRow]:
+        for batch in self._table.to_batches(max_chunksize=65536):
+            yield from map(SampleRow, *(column.to_pylist() for column in batch.columns))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One decoded sample: degraded and clean image, H×W×3."""
+
+    key: str
+    image: str
+    lq: np.ndarray
+    gt: np.ndarray
+
+
+@dataclass(frozen=True)
+class RawSample:
+    """One sample as it lies in a shard, not yet decoded."""
+
+    url: str
+    key: str
+    lq: bytes
+    gt: bytes
+
+    def decode(self, manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
+        """(lq, gt) as H×W×3 arrays. Raises DataError naming shard and key when the bytes are damaged."""
+        lq, gt = self.degraded(manifest), self.clean(manifest)
+        if lq.shape != gt.shape:
+            raise _damaged(self.url, f"sample {self.key!r} pairs {_size(lq)} with {_size(gt)} pixels")
+        return lq, gt
+
+    def degraded(self, manifest: Manifest) -> np.ndarray:
+        """The degraded image alone; the clean one is not decoded."""
+        return self._decoded(self.lq, manifest.lq_codec)
+
+    def clean(self, manifest: Manifest) -> np.ndarray:
+        """The clean image alone."""
+        return self._decoded(self.gt, manifest.gt_codec)
+
+    def _decoded(self, content: bytes, codec: Codec) -> np.ndarray:
+        try:
+            return decode(content, codec)
+        except ValueError as error:
+            raise _damaged(self.url, f"sample {self.key!r} cannot be decoded ({error})") from error
+
+
+def to_float(image: np.ndarray) -> np.ndarray:
+    """Pixels as float32 with white at 1: uint8 divided by 255, floats as they are. The one place that scales."""
+    if image.dtype == np.uint8:
+        return image.astype(np.float32) / np.float32(255)
+    assert image.dtype == np.float32, image.dtype
+    return image
+
+
+def read_shard(path: Path, manifest: Manifest) -> Generator[RawSample, None, None]:
+    """The samples of one shard, in order, undecoded, through WebDataset.
+
+    Raises DataError naming the shard when it is missing or truncated, or has a member without its partners.
+    """
+    lq, gt = f"lq.{manifest.lq_codec}", f"gt.{manifest.gt_codec}"
+    try:
+        with open(path, "rb") as stream:
+            for found in group_by_keys(tar_file_expander([{"url": str(path), "stream": stream}])):
+                key = unescape_key(found["__key__"])
+                members = {name for name in found if not name.startswith("__")}
+                if members != {lq, gt, "json"}:
+                    wrong = sorted(members ^ {lq, gt, "json"})
+                    raise _damaged(str(path), f"sample {key!r} is no pair: {', '.join(wrong)} missing or unknown")
+                yield RawSample(str(path), key, found[lq], found[gt])
+    except FileNotFoundError as error:
+        raise _damaged(str(path), "this shard is missing") from error
+    except (tarfile.TarError, ValueError, EOFError) as error:
+        raise _damaged(str(path), f"this shard is truncated or damaged ({error})") from error
+
+
+@dataclass(frozen=True)
+class ShardSet:
+    """An open prepared set."""
+
+    folder: Path
+    manifest: Manifest
+    manifest_sha256: str
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Every sample, in shard order."""
+        return Rows(_read_index(self.folder / INDEX))
+
+    @property
+    def urls(self) -> list[str]:
+        """Paths of the shards, in order."""
+        return [str(self.folder / shard.name) for shard in self.manifest.shards]
+
+    def __len__(self) -> int:
+        return self.manifest.samples
+
+    def raw(self, shard: int) -> Generator[RawSample, None, None]:
+        """The undecoded samples of a shard. Raises DataError when they are not those of the index."""
+        first = sum(entry.samples for entry in self.manifest.shards[:shard])
+        entry = self.manifest.shards[shard]
+        expected = iter(self.rows[first : first + entry.samples])
+        path = self.folder / entry.name
+        with closing(read_shard(path, self.manifest)) as samples:
+            for sample in samples:
+                row = next(expected, None)
+                if row is None or row.key != sample.key:
+                    raise _damaged(str(path), f"the index has no sample {sample.key!r} in this place")
+                yield sample
+        if (missing := next(expected, None)) is not None:
+            raise _damaged(str(path), f"this shard ends before sample {missing.key!r}")
+
+    def samples(self) -> Iterator[Sample]:
+        """Every sample, decoded, in shard order. Raises DataError naming a shard that is damaged."""
+        rows = iter(self.rows)
+        for shard in range(len(self.manifest.shards)):
+            for raw in self.raw(shard):
+                yield Sample(raw.key, next(rows).image, *raw.decode(self.manifest))
+
+
+def open_set(samples: PreparedSet, data: Path, *, verify: bool = True) -> ShardSet:
+    """Opens a prepared set below the data folder; `verify` compares every file with the manifest's digests.
+
+    Each file is hashed once per process, unless its size or time of change differs. Raises DataError when the folder,
+    a shard or the index is missing, truncated or other than the manifest says.
+    """
+    folder = samples.folder(data)
+    path = folder / MANIFEST
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        what = "this prepared set has no manifest" if folder.exists() else "this prepared set does not exist"
+        hint = f"delete {folder} and run the suite again" if folder.exists() else "run the suite, which prepares it"
+        raise DataError(what, where=str(folder), hint=hint) from None
+    try:
+        manifest = Manifest.model_validate(json.loads(content))
+    except (ValueError, ValidationError) as error:
+        raise _damaged(str(path), f"the manifest is damaged ({str(error).splitlines()[0]})") from error
+    if manifest.set.identity() != samples.identity():
+        raise _damaged(str(path), f"the manifest is of another set than {samples.name}/{samples.split}")
+    if manifest.converter != CONVERTER:
+        raise _damaged(str(path), f"prepared by converter {manifest.converter}, this is converter {CONVERTER}")
+    if sum(shard.samples for shard in manifest.shards) != manifest.samples:
+        raise _damaged(str(path), f"its shards do not add up to {manifest.samples} samples")
+    if verify:
+        for entry in (manifest.index, *manifest.shards):
+            _verify(folder / entry.name, entry)
+    opened = ShardSet(folder, manifest, hashlib.sha256(content).hexdigest())
+    if verify:
+        _verify_index(opened)
+    return opened
+
+
+def _verify(path: Path, entry: FileEntry) -> None:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise _damaged(str(path), "a file of the prepared set is missing") from None
+    if size != entry.bytes:
+        raise _damaged(str(path), f"truncated or changed: {size} bytes, not {entry.bytes}")
+    if (found := known_sha256(path)) != entry.sha256:
+        raise _damaged(str(path), f"changed: sha256 is {found[:12]}…, the manifest says {entry.sha256[:12]}…")
+
+
+def _verify_index(opened: ShardSet) -> None:
+    table = _read_index(opened.folder / INDEX)
+    counts = np.bincount(table["shard"].to_numpy(), minlength=len(opened.manifest.shards)).tolist()
+    if counts != [shard.samples for shard in opened.manifest.shards]:
+        raise _damaged(str(opened.folder / INDEX), "the index and the manifest count other samples")
+
+
+def _read_index(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _damaged(str(path), f"the index cannot be read ({error})") from error
+    if table.schema != INDEX_SCHEMA:
+        raise _damaged(str(path), f"the index has other columns than {', '.join(INDEX_SCHEMA.names)}")
+    return table
+
+
+def _size(image: np.ndarray) -> str:
+    return "×".join(map(str, image.shape[:2]))
+
+
+def _damaged(path: str, what: str) -> DataError:
+    return DataError(what, where=path, hint=f"delete {Path(path).parent} and run the suite again")

@@ -1,0 +1,14 @@
+"""Gaussian denoising."""
+
+from __future__ import annotations
+
+from harness.api.task import TaskTraits
+
+
+class GaussianDenoise:
+    """Remove white Gaussian noise, unclipped; scored on 8-bit RGB.
+
+    `sigma`: standard deviation of the noise on the 0–255 scale.
+    """
+
+    traits = TaskTraits(degradation="gaussian_noise", options=("sigma",), protocol="rgb_uint8")

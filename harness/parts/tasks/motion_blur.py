@@ -1,0 +1,14 @@
+"""Motion deblurring."""
+
+from __future__ import annotations
+
+from harness.api.task import TaskTraits
+
+
+class MotionBlur:
+    """Remove camera shake; scored on 8-bit RGB.
+
+    `size`: the largest extent of the shake in pixels.
+    """
+
+    traits = TaskTraits(degradation="motion_blur", options=("size",), protocol="rgb_uint8")

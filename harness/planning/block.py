@@ -1,0 +1,38 @@
+"""The third pass, forwards: which of the jobs that are to run cannot, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.core.registry import Registry
+from harness.planning.graph import JobGraph, Node
+from harness.planning.needs import lacks
+from harness.planning.verdict import Reason, Verdict, Why
+
+
+def obstacles(
+    graph: JobGraph, verdicts: Mapping[str, Verdict], registry: Registry, no_metrics: Reason | None
+) -> dict[str, Reason]:
+    """The reason of each job that cannot be had: what it lacks itself, else the first obstacle before it.
+
+    `verdicts`: those of the second pass. `no_metrics`: why evaluations have no metric left; None when they have.
+    """
+    lacking = lacks({job: node.work for job, node in graph.nodes.items() if verdicts[job].runs}, registry)
+    found: dict[str, Reason] = {}
+    for job, node in graph.nodes.items():
+        reason = verdicts[job].reason if verdicts[job].state == "blocked" else None
+        if verdicts[job].runs:
+            own = lacking.get(job) or (no_metrics if node.kind == "evaluate" else None)
+            reason = own or _before(node, graph, found)
+        if reason is not None:
+            found[job] = reason
+    return found
+
+
+def _before(node: Node, graph: JobGraph, found: Mapping[str, Reason]) -> Reason | None:
+    """What a job waits for: the obstacle of the first that it depends on and that has one, and whose it is."""
+    for job in node.depends:
+        reason = found.get(job)
+        if reason is not None:
+            return reason if reason.kind is Why.WAITS else Reason(Why.WAITS, graph.title(job), str(reason))
+    return None

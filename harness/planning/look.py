@@ -1,0 +1,169 @@
+"""The first pass: each job by what is on disk, whatever the others need."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from harness.api.protocols import protocol_of
+from harness.api.sets import FeatureSet, PreparedSet
+from harness.cells.cell import evaluation_id
+from harness.cells.suite import SuiteMetric
+from harness.core.errors import DataError
+from harness.core.registry import Registry
+from harness.planning.disk import Disk, Kept, Manifest
+from harness.planning.graph import CellJobs, HeldOut, JobGraph, Node
+from harness.planning.job import EvaluateWork, FeaturesWork, ShardsWork, TrainWork
+from harness.planning.needs import one_line
+from harness.planning.verdict import DONE, TODO, Reason, Verdict, Why, stale
+from harness.records import store
+from harness.records.model import EvaluationRecord, RunRecord
+
+FORCED = Verdict("todo", Reason(Why.FORCED))
+
+
+def look(graph: JobGraph, disk: Disk, registry: Registry, forced: Collection[str]) -> dict[str, Verdict]:
+    """Verdict by job id: done, todo, stale, or blocked where a newer release's record is in the way.
+
+    `forced`: ids of the cells that are made again. A cell counts as trained by its record; whether its checkpoint is
+    there matters only to those who need it.
+    """
+    found: dict[str, Verdict] = {}
+    for job, node in graph.nodes.items():
+        if node.cell_id is None:
+            found[job] = _of_set(node, disk)
+        elif node.cell_id in forced and not disk.of(node).newer:
+            found[job] = FORCED
+        elif isinstance(node.work, TrainWork):
+            found[job] = _of_training(node, disk)
+        else:
+            train = graph.trains.get(node.cell_id)
+            found[job] = _of_evaluation(node, disk, registry, train=found[train] if train else DONE)
+    return found
+
+
+def outdated(jobs: CellJobs, graph: JobGraph, disk: Disk) -> Reason | None:
+    """Why what is on record of a cell must not be shown: it is damaged, or made of other data than there is now."""
+    kept = disk.kept[jobs.id]
+    trained = DONE if jobs.train is None else _of_training(graph.nodes[jobs.train], disk)
+    if trained.state == "stale":
+        return trained.reason
+    tests = () if jobs.evaluate is None else graph.nodes[jobs.evaluate].tests
+    return kept.trouble or (None if kept.record is None else _changed_tests(kept.record, tests, disk))
+
+
+def _of_set(node: Node, disk: Disk) -> Verdict:
+    """Whether a set is there, by its manifest, and features are made of the samples as they are now."""
+    manifest = disk.manifests[node.id]
+    if isinstance(node.work, ShardsWork):
+        return _described(manifest, "set", node.work.samples)
+    assert isinstance(node.work, FeaturesWork), node.kind
+    verdict = _described(manifest, "features", node.work.features)
+    samples = disk.manifests[node.depends[0]].sha256  # of the shards, which features depend on first
+    if verdict == DONE and samples is not None and manifest.content.get("samples_manifest_sha256") != samples:
+        return stale(Why.SAMPLES_CHANGED)
+    return verdict
+
+
+def _folder(manifest: Manifest) -> str:
+    """A split's folder, as messages name it."""
+    return manifest.name.rpartition("/")[2]
+
+
+def _described(manifest: Manifest, name: str, content: PreparedSet | FeatureSet) -> Verdict:
+    """Whether a manifest says that its folder holds that content."""
+    if manifest.sha256 is None:
+        return stale(Why.MANIFEST_MISSING) if manifest.exists else TODO
+    if manifest.content is None:
+        return stale(Why.MANIFEST_DAMAGED, _folder(manifest))
+    if not isinstance(manifest.content, dict) or manifest.content.get(name) != content.identity():
+        return stale(Why.OTHER_CONTENT, _folder(manifest))
+    return DONE
+
+
+def _changed(record: RunRecord, manifest: Manifest) -> bool:
+    """Whether a prepared set is there and is not the one that the record was made from."""
+    used = record.provenance.data.get(manifest.name)
+    return used is not None and manifest.sha256 not in (None, used)
+
+
+def _of_training(node: Node, disk: Disk) -> Verdict:
+    """Whether a cell is trained, by its record."""
+    kept = disk.of(node)
+    if kept.trouble is not None:
+        return _troubled(kept)
+    if kept.record is None or kept.record.training is None:
+        return Verdict("todo", kept.failure or (Reason(Why.INTERRUPTED) if kept.begun else None))
+    if any(_changed(kept.record, disk.manifests[job]) for job in node.depends if job in disk.manifests):
+        return stale(Why.TRAIN_IMAGES_CHANGED)
+    return DONE
+
+
+def _troubled(kept: Kept) -> Verdict:
+    """The verdict on jobs of a cell whose record is not to be trusted."""
+    return Verdict("blocked" if kept.newer else "stale", kept.trouble)
+
+
+def _of_evaluation(node: Node, disk: Disk, registry: Registry, *, train: Verdict) -> Verdict:
+    """Whether all the metrics of all the test sets are on record and the per-image table is sound.
+
+    `train`: the verdict on the training of the cell.
+    """
+    if train.state == "stale":
+        return stale(Why.TRAINED_AGAIN)
+    kept = disk.of(node)
+    if kept.trouble is not None:
+        return _troubled(kept)
+    if kept.record is None:
+        return TODO
+    assert isinstance(node.work, EvaluateWork)
+    lacking = not_scored(kept.record, node, node.work.metrics, registry)
+    damage = None if lacking else _damaged_images(disk, kept.record)
+    changed = _changed_tests(kept.record, node.tests, disk)
+    if damage or changed:
+        return Verdict("stale", damage or changed)
+    return Verdict("todo", _why_not_scored(kept, node, lacking)) if lacking else DONE
+
+
+def _why_not_scored(kept: Kept, node: Node, lacking: Sequence[str]) -> Reason | None:
+    """Of a cell with a record that does not have all the scores."""
+    assert kept.record is not None
+    assert isinstance(node.work, EvaluateWork)
+    trained = kept.record.training is not None or node.work.cell.backbone is None
+    if trained and kept.failure:  # else it is the training that failed
+        return kept.failure
+    return Reason(Why.NOT_ALL_SCORED, ", ".join(lacking)) if kept.record.evaluations else None
+
+
+def _damaged_images(disk: Disk, record: RunRecord) -> Reason | None:
+    try:
+        store.read_images(disk.layout, record)
+    except DataError as error:
+        return Reason(Why.DAMAGED, one_line(error))
+    return None
+
+
+def _changed_tests(record: RunRecord, tests: Iterable[HeldOut], disk: Disk) -> Reason | None:
+    """Which test sets are not those that the record's evaluations saw; None when all are."""
+    changed = [test.samples.dataset.name for test in tests if _changed(record, disk.manifests[test.shards])]
+    return Reason(Why.TEST_IMAGES_CHANGED, ", ".join(changed)) if changed and record.evaluations else None
+
+
+def not_scored(record: RunRecord, node: Node, metrics: Sequence[SuiteMetric], registry: Registry) -> list[str]:
+    """The test sets of an evaluate job, or the metrics of one, that are not on record."""
+    assert isinstance(node.work, EvaluateWork)
+    cell = node.work.cell
+    known = {evaluation.id: evaluation for evaluation in record.evaluations}
+    protocol = protocol_of(registry, cell.task) if known else None
+    found = []
+    for test in node.tests:
+        on_record = known.get(evaluation_id(cell, test.samples, protocol)) if protocol else None
+        found.append(_not_scored(test.samples.dataset.name, on_record, metrics))
+    return [what for what in found if what]
+
+
+def _not_scored(dataset: str, on_record: EvaluationRecord | None, metrics: Sequence[SuiteMetric]) -> str:
+    """What is not on record of one test set; empty when all is."""
+    if on_record is None:
+        return dataset
+    lacking = [metric for metric in metrics if on_record.metrics.get(metric.key) != metric.part.version]
+    return ", ".join(f"{metric.key} of {dataset}" for metric in lacking)

@@ -1,0 +1,120 @@
+"""Settings of a recipe that contradict each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from harness.cells.recipe import Recipe, Stage
+from harness.core.wording import Mistake
+
+MIN_PATCH = 16
+MAX_PIXELS = 1 << 26
+"""Pixels of one forward pass that no device of today holds: batch and patch were probably swapped."""
+
+READ_BY = {
+    "milestones": ("step",),
+    "gamma": ("step",),
+    "cycles": ("cosine",),
+    "hold": ("cosine", "linear"),
+    "lr_min": ("cosine", "linear"),
+}
+"""Schedules that look at a setting."""
+
+
+def recipe_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+    """Settings of a recipe that contradict each other; paths lead from the recipe."""
+    if recipe.stages:
+        together = sum(stage.steps for stage in recipe.stages)
+        if together != recipe.steps:
+            what = f"the stages take {together} steps of {recipe.steps}"
+            yield Mistake(("stages",), what, f"steps: {together}")
+        for index, stage in enumerate(recipe.parts):
+            for mistake in _tile_mistakes(stage, recipe.stride):
+                yield replace(mistake, path=("stages", index, *mistake.path))
+    else:
+        yield from _tile_mistakes(recipe.parts[0], recipe.stride)
+    yield from _rate_mistakes(recipe)
+    yield from _cycle_mistakes(recipe)
+    yield from _milestone_mistakes(recipe)
+    yield from _settings_without_effect(recipe)
+    if not all(0 <= beta < 1 for beta in recipe.betas):
+        yield Mistake(("betas",), f"betas are in [0, 1), not {list(recipe.betas)}")
+    names = [(term.part.name, str(term.part.options)) for term in recipe.losses]
+    if len(set(names)) < len(names):
+        yield Mistake(("losses",), "a loss is named twice", "add up their weights")
+
+
+def _rate_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+    """A rate that would rise, and phases that are longer than the training."""
+    steps, warmup, hold = recipe.steps, recipe.warmup, recipe.hold
+    if recipe.lr_min > recipe.lr and recipe.schedule in READ_BY["lr_min"] and not recipe.cycles:
+        what = f"lr_min {recipe.lr_min:g} is above lr {recipe.lr:g}"
+        yield Mistake(("lr_min",), what, "the rate falls from lr to lr_min")
+    if warmup >= steps:
+        yield Mistake(("warmup",), f"{warmup} warm-up steps of {steps} in all", "fewer than steps")
+    elif warmup + hold > steps:
+        what = f"{warmup} + {hold} steps before the rate falls, of {steps}"
+        yield Mistake(("hold",), what, f"hold: {steps - warmup} at most")
+
+
+def _cycle_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+    """Cycles that end before the training does, or begin after it."""
+    if not recipe.cycles:
+        return
+    falls, together = recipe.steps - recipe.warmup, sum(cycle.steps for cycle in recipe.cycles)
+    if together < falls:
+        hint = f"{falls} at least: all steps but the warm-up"
+        yield Mistake(("cycles",), f"the cycles take {together} steps of {falls}", hint)
+    elif together - recipe.cycles[-1].steps >= falls:
+        yield Mistake(("cycles",), f"the last cycle begins after all {falls} steps", "remove it")
+
+
+def _milestone_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+    """Milestones in a wrong order, after the end, or missing."""
+    milestones = list(recipe.milestones)
+    if milestones != sorted(set(milestones)):
+        yield Mistake(("milestones",), f"milestones rise, not {milestones}")
+    elif milestones and milestones[-1] >= recipe.steps:
+        what = f"milestone {milestones[-1]} is not before the last step, {recipe.steps}"
+        yield Mistake(("milestones",), what, "remove it")
+    if recipe.schedule == "step" and not milestones:
+        hint = "milestones: [STEP], or schedule: constant"
+        yield Mistake(("schedule",), "schedule step never falls without milestones", hint)
+
+
+def _settings_without_effect(recipe: Recipe) -> Iterator[Mistake]:
+    """Settings that the chosen schedule does not look at."""
+    unusual = {name for name, field in Recipe.model_fields.items() if getattr(recipe, name) != field.default}
+    for name, readers in READ_BY.items():
+        if name in unusual and recipe.schedule not in readers:
+            what = f"{name} does nothing with schedule {recipe.schedule}"
+            yield Mistake((name,), what, f"remove it, or schedule: {readers[0]}")
+    if recipe.cycles and recipe.schedule == "cosine":
+        for name in sorted(unusual & {"hold", "lr_min"}):
+            hint = "remove it: each cycle has its steps and its lr_min"
+            yield Mistake((name,), f"{name} does nothing beside cycles", hint)
+
+
+def _tile_mistakes(part: Stage, stride: int | None) -> Iterator[Mistake]:
+    """What is wrong with batches and tiles of one part of the training, in which everything is filled in."""
+    assert part.batch is not None, part
+    assert part.patch is not None, part
+    forward = part.micro_batch or part.batch
+    if part.micro_batch and part.batch % part.micro_batch:
+        what = f"micro_batch {part.micro_batch} does not divide batch {part.batch}"
+        yield Mistake(("micro_batch",), what, f"one of {', '.join(map(str, _divisors(part.batch)))}")
+    if part.patch < MIN_PATCH:
+        what = f"tiles of {part.patch} pixels are too small to learn from"
+        yield Mistake(("patch",), what, f"at least {MIN_PATCH}")
+    elif forward * part.patch**2 > MAX_PIXELS:
+        what = f"{forward} tiles of {part.patch}×{part.patch} pixels at once: no device holds that"
+        yield Mistake(("patch",), what, "are batch and patch swapped? Otherwise set micro_batch")
+    if stride and stride > part.patch:
+        what = f"stride {stride} skips pixels between tiles of {part.patch}"
+        yield Mistake(("stride",), what, "at most the patch")
+
+
+def _divisors(number: int) -> list[int]:
+    """The largest divisors of a number, at most six and none above 4096."""
+    return [candidate for candidate in range(1, min(number, 4096) + 1) if number % candidate == 0][-6:]

@@ -1,0 +1,20 @@
+"""How jobs are called: `<kind>-<digest of what they do>`, as in job files, logs, records and events."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+JobKind = Literal["shards", "features", "train", "evaluate"]
+
+
+def job_id_of(kind: JobKind, digest: str) -> str:
+    """The id of a job; a train or evaluate job has its cell's id as digest."""
+    return f"{kind}-{digest}"
+
+
+def said_kind(job_id: str) -> str:
+    """The kind that an id begins with, `job` without one.
+
+    For text about events of earlier releases, which hold nothing of a job but its id. Everything else asks the job.
+    """
+    return job_id.partition("-")[0] or "job"

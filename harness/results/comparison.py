@@ -1,0 +1,51 @@
+"""Which cells belong together: the seeds of one configuration, and a refined cell and its base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.cells.cell import Cell
+from harness.core.identity import canonical_json, digest
+from harness.results.survey import Found
+
+
+def configuration(cell: Cell) -> str:
+    """Names a cell but for its seed and the seeds of the cells that it builds on, 12 hex digits."""
+    content = cell.content()
+    content.pop("seed", None)
+    text = canonical_json(content)
+    for needed in cell.requires:
+        text = text.replace(needed.id, configuration(needed))
+    return digest(text, 12)
+
+
+class Bases:
+    """Finds the base that a refined cell is compared with: the one it started from, else the one that differs in
+    nothing but the treatment (same task, train split, backbone, recipe and seed). Both are listed under one task label.
+    """
+
+    def __init__(self, cells: Iterable[Found]) -> None:
+        plain = [each for each in cells if each.listed and _is_plain(each.cell)]
+        self._by_id = {(_task(each), each.id): each.id for each in plain}
+        self._by_content = {(_task(each), _but_for_treatment(each.cell)): each.id for each in plain}
+
+    def of(self, found: Found) -> str | None:
+        """The id of a refined cell's base; None for a base, the input, and where no suite lists the base."""
+        cell = found.cell
+        if cell.backbone is None or _is_plain(cell):
+            return None
+        if cell.base is not None:
+            return self._by_id.get((_task(found), cell.base.id))
+        return self._by_content.get((_task(found), _but_for_treatment(cell)))
+
+
+def _is_plain(cell: Cell) -> bool:
+    return cell.backbone is not None and cell.variant.refiner is None
+
+
+def _task(found: Found) -> str:
+    return found.suite_cell.labels.task
+
+
+def _but_for_treatment(cell: Cell) -> str:
+    return canonical_json(cell.identity(include={"task", "train", "backbone", "recipe", "seed"}))

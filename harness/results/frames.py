@@ -1,0 +1,219 @@
+"""Results as polars frames, for notebooks and for the tables of `harness.reports`.
+
+    results = open_results("results/smoke")
+    results.images().group_by("backbone", "variant", "metric").agg(pl.col("value").mean())
+
+Nothing here imports PyTorch or runs a plug-in. The columns are those of `harness.results.schema`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from harness.api.declaration import declaration
+from harness.cells.cell import Cell
+from harness.cells.suite import ResolvedSuite, SuiteMetric
+from harness.core.errors import UnknownName, did_you_mean
+from harness.core.identity import digest
+from harness.core.paths import Layout
+from harness.core.registry import Registry
+from harness.parts.catalogue import REGISTRY
+from harness.records import store
+from harness.records.model import RunRecord
+from harness.results.comparison import Bases, configuration
+from harness.results.schema import CELLS, COVERAGE, CURVES, IMAGES, METRICS, NAMES, TREATMENT
+from harness.results.suites import registry_of, stored_suites
+from harness.results.survey import Found, Survey, merged, survey
+
+
+def open_results(folder: str | Path, data: str | Path | None = None) -> Results:
+    """The results of all suites that were run into a folder.
+
+    `data`: the folder of prepared sets, by which outdated results are known; by default $PRIORBENCH_DATA, else `data`
+    in the folder. Raises UnknownName when no suite was run there, DataError when a stored suite cannot be read.
+    """
+    out = Path(folder).absolute()
+    prepared = data or os.environ.get("PRIORBENCH_DATA") or out / "data"
+    layout = Layout(out, Path(prepared).absolute())
+    return Results(stored_suites(layout), layout)
+
+
+class Results:
+    """Frames of what suites left in a folder.
+
+    Each suite is read once, when it is first asked for: open the folder again to see what has come since. `suite` of
+    every method: the name of one suite, in whose labels and columns the frame is then; by default all suites, where a
+    cell that is in several has one row and the labels of the first. Damaged, outdated and missing records are never
+    errors: `cells` and `coverage` give the reason. Methods raise UnknownName for a suite that was not run here, and for
+    a task whose plug-in file is gone.
+    """
+
+    def __init__(self, suites: Sequence[ResolvedSuite], layout: Layout, registry: Registry = REGISTRY) -> None:
+        self._suites = {suite.name: suite for suite in suites}
+        self._layout, self._registry = layout, registry
+        self._surveys: dict[str | None, Survey] = {}
+        self._cells: dict[str | None, pl.DataFrame] = {}
+
+    @property
+    def suites(self) -> tuple[str, ...]:
+        """The names of the suites."""
+        return tuple(self._suites)
+
+    def cells(self, suite: str | None = None) -> pl.DataFrame:
+        """One row per cell, schema CELLS: labels, treatment, state, cost of the training."""
+        if suite not in self._cells:
+            cells = self._survey(suite).cells.values()
+            bases = Bases(cells)
+            self._cells[suite] = pl.DataFrame([_cell_row(found, bases) for found in cells], schema=CELLS)
+        return self._cells[suite].clone()
+
+    def images(self, suite: str | None = None) -> pl.DataFrame:
+        """One row per listed cell, data set, protocol, metric and image, schema IMAGES: the value.
+
+        Values may be infinite (PSNR of identical images). What is missing has no row: see `coverage`.
+        """
+        names = self.cells(suite).select(*NAMES, *TREATMENT)
+        return self._survey(suite).values.join(names, on="cell", how="left", maintain_order="left").select(*IMAGES)
+
+    def coverage(self, suite: str | None = None) -> pl.DataFrame:
+        """One row per listed cell, data set, protocol and metric that a suite asks for, schema COVERAGE.
+
+        The number of images that have a value and, where there is none, the reason.
+        """
+        found = self._survey(suite)
+        columns = [(each, column) for each in found.cells.values() for column in each.asked]
+        reasons = [each.why_not(column) or None for each, column in columns]
+        asked = pl.DataFrame(
+            [(each.id, *column, None, reason) for (each, column), reason in zip(columns, reasons, strict=True)],
+            schema=COVERAGE,
+            orient="row",
+        ).drop("images")
+        keys = [name for name in COVERAGE if name not in ("images", "reason")]
+        counts = found.values.group_by(keys).agg(images=pl.len().cast(pl.Int64))
+        return (
+            asked.join(counts, on=keys, how="left", maintain_order="left")
+            .with_columns(
+                pl.col("images").fill_null(0), reason=pl.when(pl.col("images").is_null()).then(pl.col("reason"))
+            )
+            .select(*COVERAGE)
+        )
+
+    def curves(self, suite: str | None = None) -> pl.DataFrame:
+        """One row per cell and logged step of its training, schema CURVES."""
+        steps = [
+            row for cell in self._survey(suite).cells for row in _steps(cell, store.read_events(self._layout, cell))
+        ]
+        logged = pl.DataFrame(steps, schema=_LOGGED, strict=False).drop_nulls("step")
+        names = self.cells(suite).select(*NAMES)
+        return logged.join(names, on="cell", how="left", maintain_order="left").select(*CURVES)
+
+    def metrics(self, suite: str | None = None) -> pl.DataFrame:
+        """One row per metric that suites ask for, schema METRICS: label, unit, direction, decimals in tables.
+
+        The last three are null where the file of the metric's plug-in is gone.
+        """
+        rows: dict[str, dict[str, Any]] = {}
+        for each in self._chosen(suite):
+            registry = registry_of(each, self._registry)
+            for metric in each.metrics:
+                rows.setdefault(metric.key, _metric_row(metric, registry))
+        return pl.DataFrame(list(rows.values()), schema=METRICS)
+
+    def _chosen(self, suite: str | None) -> list[ResolvedSuite]:
+        if suite is None:
+            return list(self._suites.values())
+        if suite not in self._suites:
+            hint = did_you_mean(suite, self._suites) or f"bench run {suite}"
+            raise UnknownName(f"suite {suite!r} has not been run here", where=str(self._layout.out), hint=hint)
+        return [self._suites[suite]]
+
+    def _survey(self, suite: str | None) -> Survey:
+        chosen = self._chosen(suite)
+        if suite not in self._surveys:
+            if suite is None:
+                self._surveys[None] = merged([self._survey(each.name) for each in chosen])
+            else:
+                self._surveys[suite] = survey(chosen[0], self._layout, registry_of(chosen[0], self._registry))
+        return self._surveys[suite]
+
+
+_LOGGED = {name: dtype for name, dtype in CURVES.items() if name == "cell" or name not in NAMES}
+
+
+def _steps(cell_id: str, events: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows of a cell's `step` events. What such an event lacks is null."""
+    for event in events:
+        if event.get("event") == "step":
+            values = {name: event.get(name) for name in _LOGGED}
+            yield values | {"cell": cell_id, "time": _time(event.get("time"))}
+
+
+def _time(text: Any) -> datetime | None:
+    """A time in ISO 8601, taken as UTC where it names no zone; None for what is not one."""
+    try:
+        time = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _cell_row(found: Found, bases: Bases) -> dict[str, Any]:
+    cell = found.cell
+    return {
+        "cell": found.id,
+        **found.suite_cell.labels.model_dump(),
+        "seed": cell.seed,
+        **_treatment(cell),
+        "base": bases.of(found),
+        "network": cell.backbone.name if cell.backbone else None,
+        "configuration": configuration(cell),
+        "task_digest": digest(cell.task.identity(), 8),
+        "suites": list(found.suites),
+        "listed": found.listed,
+        "state": found.state,
+        "reason": found.said or None,
+        **(_of_record(found.record) if found.record else {}),
+    }
+
+
+def _treatment(cell: Cell) -> dict[str, Any]:
+    """The fields of the variant; none of a base and the input, whose other fields mean nothing."""
+    variant = cell.variant
+    if variant.refiner is None:
+        return {}
+    return {
+        "refiner": variant.refiner.name,
+        "prior": variant.prior.name if variant.prior else None,
+        "placement": variant.placement,
+        "regime": variant.regime,
+    }
+
+
+def _of_record(record: RunRecord) -> dict[str, Any]:
+    machine = {"processor": record.provenance.processor, "gpus": list(record.provenance.gpus)}
+    training = record.training
+    if training is None:
+        return machine
+    return machine | {
+        "steps": training.steps,
+        "training_images": training.images,
+        "training_seconds": training.seconds,
+        "final_loss": training.final_loss,
+        "backbone_parameters": training.backbone_parameters,
+        "added_parameters": training.added_parameters,
+    }
+
+
+def _metric_row(metric: SuiteMetric, registry: Registry) -> dict[str, Any]:
+    row = {"metric": metric.key, "part": metric.part.name, "label": metric.label}
+    try:
+        traits = declaration(registry, "metric", metric.part.name).traits
+    except UnknownName:
+        return row
+    return row | {"unit": traits.unit, "higher_is_better": traits.higher_is_better, "decimals": traits.decimals}

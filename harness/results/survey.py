@@ -1,0 +1,188 @@
+"""What a folder holds of one suite: of every cell how far it is, its record, and the values that the suite asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import polars as pl
+
+from harness.api.protocols import protocol_of
+from harness.cells.cell import Cell, evaluation_id
+from harness.cells.suite import ResolvedSuite, SuiteCell
+from harness.core.errors import DataError
+from harness.core.identity import digest
+from harness.core.paths import Layout
+from harness.core.registry import Registry
+from harness.planning.assess import Assessment, assess
+from harness.planning.graph import CellJobs, JobGraph, build_graph
+from harness.planning.look import outdated
+from harness.planning.needs import one_line
+from harness.planning.plan import CellStatus, statuses
+from harness.records import store
+from harness.records.model import RunRecord
+from harness.records.state import CellState
+from harness.results.schema import COLUMN
+
+VALUES = pl.Schema({"cell": pl.String(), **COLUMN, "image": pl.String(), "value": pl.Float64()})
+
+
+class Column(NamedTuple):
+    """One metric of one test set under one protocol."""
+
+    dataset: str
+    dataset_digest: str
+    """Of the data set's reference: two data sets may share a name."""
+    protocol: str
+    """`<name>/v<version>`."""
+    metric: str
+    """The metric's key."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is known of one cell."""
+
+    suite_cell: SuiteCell
+    suites: tuple[str, ...]
+    state: CellState
+    said: str
+    """What planning says of the state; may be empty."""
+    record: RunRecord | None = None
+    """None when there is none, or none to be trusted."""
+    asked: tuple[Column, ...] = ()
+    reason: str = ""
+    """Why columns are missing; empty when none is."""
+    gaps: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Why all columns of one ("metric", key) or ("dataset", name) are missing."""
+
+    @property
+    def cell(self) -> Cell:
+        return self.suite_cell.cell
+
+    @property
+    def id(self) -> str:
+        return self.cell.id
+
+    @property
+    def listed(self) -> bool:
+        return self.suite_cell.listed
+
+    def why_not(self, column: Column) -> str:
+        """Why a column is missing."""
+        by_metric, by_dataset = ("metric", column.metric), ("dataset", column.dataset)
+        return self.gaps.get(by_metric) or self.gaps.get(by_dataset) or self.reason
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Cells by id in the suite's order, and their values, a frame of the schema VALUES."""
+
+    cells: Mapping[str, Found]
+    values: pl.DataFrame
+
+
+def survey(suite: ResolvedSuite, layout: Layout, registry: Registry) -> Survey:
+    """Reads the records and per-image values of a suite. What is damaged or outdated is left out, with the reason.
+
+    `registry` holds the parts of the suite's plug-ins. Raises UnknownName for a task that is not in it.
+    """
+    assessment = assess(suite.cells, suite.metrics, layout, registry, ())
+    graph = build_graph(suite.cells, suite.metrics)  # the assessment's leaves out what cannot be measured here
+    metrics = [metric.key for metric in suite.metrics]
+    cells: dict[str, Found] = {}
+    tables: list[pl.DataFrame] = []
+    for jobs, status in zip(graph.cells, statuses(assessment), strict=True):
+        asked = _asked(jobs.suite_cell, metrics, registry) if jobs.suite_cell.listed else {}
+        found = Found(jobs.suite_cell, (suite.name,), status.state, status.reason, asked=tuple(asked.values()))
+        found, values = _with_record(found, jobs, graph, assessment, asked)
+        complete = {Column(*row) for row in values.select(*COLUMN).unique().iter_rows()}.issuperset(found.asked)
+        cells[found.id] = replace(found, reason="") if complete else _explained(found, status)
+        tables.append(values)
+    return Survey(cells, pl.concat([VALUES.to_frame(), *tables], how="vertical"))
+
+
+def merged(surveys: Sequence[Survey]) -> Survey:
+    """The cells of several suites, each once, with the labels that the first suite gives it and the columns of all."""
+    if len(surveys) == 1:
+        return surveys[0]
+    cells: dict[str, Found] = {}
+    for each in surveys:
+        for cell_id, found in each.cells.items():
+            known = cells.get(cell_id)
+            if known is not None and found.listed and not known.listed:
+                del cells[cell_id]  # its place is where it is listed first
+            cells[cell_id] = found if known is None else _joined(known, found)
+    values = pl.concat([VALUES.to_frame(), *(each.values for each in surveys)])
+    return Survey(cells, values.unique(["cell", *COLUMN, "image"], keep="last", maintain_order=True))
+
+
+def _joined(known: Found, other: Found) -> Found:
+    """One cell as two suites see it: it is done when it is for both."""
+    undone = known if known.state != "done" else other
+    return replace(
+        known,
+        suite_cell=known.suite_cell if known.listed else other.suite_cell,
+        suites=(*known.suites, *other.suites),
+        state=undone.state,
+        said=undone.said,
+        record=known.record or other.record,
+        asked=tuple(dict.fromkeys((*known.asked, *other.asked))),
+        reason=known.reason or other.reason,
+        gaps={**known.gaps, **other.gaps},
+    )
+
+
+def _asked(suite_cell: SuiteCell, metrics: Sequence[str], registry: Registry) -> dict[tuple[str, str], Column]:
+    """The columns that a suite asks for of a cell, by (id of the evaluation, metric)."""
+    cell = suite_cell.cell
+    protocol = protocol_of(registry, cell.task)
+    label = f"{protocol.name}/v{protocol.version}"
+    evaluations = {evaluation_id(cell, cell.test_set(dataset), protocol): dataset for dataset in suite_cell.tests}
+    return {
+        (evaluation, metric): Column(dataset.name, digest(dataset.identity(), 8), label, metric)
+        for evaluation, dataset in evaluations.items()
+        for metric in metrics
+    }
+
+
+def _with_record(
+    found: Found, jobs: CellJobs, graph: JobGraph, assessment: Assessment, asked: Mapping[tuple[str, str], Column]
+) -> tuple[Found, pl.DataFrame]:
+    """The cell with its record and why that lacks something, and the values that the record vouches for."""
+    nothing = VALUES.to_frame()
+    kept = assessment.disk.kept[found.id]
+    stale = outdated(jobs, graph, assessment.disk)
+    if stale or kept.record is None:
+        return replace(found, reason=f"stale: {stale}" if stale else ""), nothing
+    reason = str(kept.failure) if kept.failure else "not evaluated yet" if kept.record.training else ""
+    found = replace(found, record=kept.record, reason=reason)
+    vouched = {(evaluation.id, metric) for evaluation in kept.record.evaluations for metric in evaluation.metrics}
+    columns = {name: column for name, column in asked.items() if name in vouched}
+    if not columns:
+        return found, nothing
+    try:
+        return found, _values(assessment.disk.layout, kept.record, columns)
+    except DataError as error:
+        return replace(found, reason=f"stale: {one_line(error)}"), nothing
+
+
+def _values(layout: Layout, record: RunRecord, columns: Mapping[tuple[str, str], Column]) -> pl.DataFrame:
+    """The values of some columns of a record's per-image table. Raises DataError when that is not sound."""
+    table = pl.DataFrame(store.images_of(layout, record))  # takes over the memory of arrow tables
+    wanted = pl.DataFrame(
+        [(evaluation, *column) for (evaluation, _), column in columns.items()],
+        schema={"evaluation": pl.String(), **COLUMN},
+        orient="row",
+    )
+    joined = table.drop("dataset").join(wanted, on=["evaluation", "metric"], maintain_order="left")
+    return joined.rename({"key": "image"}).with_columns(cell=pl.lit(record.cell_id)).select(*VALUES)
+
+
+def _explained(found: Found, status: CellStatus) -> Found:
+    """A cell that lacks something, and what planning knows of it."""
+    if status.state == "blocked" and not status.gaps:
+        return replace(found, reason=f"blocked: {status.reason}")
+    gaps: dict[tuple[str, str], str] = {(gap.kind, gap.name): f"blocked: {gap.reason}" for gap in status.gaps}
+    return replace(found, reason=found.reason or "not run yet", gaps=gaps)

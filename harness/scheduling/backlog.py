@@ -1,0 +1,75 @@
+"""The jobs of a plan that are still open: what may start, what never will."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from harness.planning.job import Job
+from harness.planning.plan import PlannedJob
+
+
+class Backlog:
+    """Bookkeeping of one run: every job that is to run is open until it is done or given up with a reason.
+
+    Jobs that the plan finds done count as done from the start; those that need a blocked one are given up.
+    """
+
+    def __init__(self, planned: Sequence[PlannedJob]) -> None:
+        self.jobs: dict[str, Job] = {p.id: p.job for p in planned if p.runs}
+        self.given_up: dict[str, str] = {}
+        """Reason by job id, of jobs that were to run and cannot."""
+        self._titles = {p.id: p.job.title for p in planned}
+        self._priority = {job_id: place for place, job_id in enumerate(self.jobs)}
+        self._open = set(self.jobs)
+        done = {p.id for p in planned if p.state == "done"}
+        self._missing = {job_id: set(job.depends) - done for job_id, job in self.jobs.items()}
+        self._dependents: dict[str, list[Job]] = defaultdict(list)
+        for job_id, missing in self._missing.items():
+            for needed in missing:
+                self._dependents[needed].append(self.jobs[job_id])
+        for p in planned:
+            if p.state == "blocked":
+                self._give_up_dependents(p.id)
+
+    @property
+    def open(self) -> bool:
+        """Whether any job is neither done nor given up."""
+        return bool(self._open)
+
+    def priority(self, job: Job) -> int:
+        """Place in the plan: lower goes first."""
+        return self._priority[job.id]
+
+    def first(self) -> list[Job]:
+        """The jobs that can start at once, in plan order."""
+        return [self.jobs[job_id] for job_id in self.jobs if job_id in self._open and not self._missing[job_id]]
+
+    def done(self, job: Job) -> list[Job]:
+        """Notes that a job is done; returns those that can start because of it."""
+        self._open.remove(job.id)
+        ready = []
+        for dependent in self._dependents[job.id]:
+            missing = self._missing[dependent.id]
+            missing.remove(job.id)
+            if not missing and dependent.id in self._open:
+                ready.append(dependent)
+        return ready
+
+    def failed(self, job: Job, reason: str) -> list[Job]:
+        """Gives up a job; returns those that needed it, given up as well."""
+        self._open.remove(job.id)
+        self.given_up[job.id] = reason
+        return self._give_up_dependents(job.id)
+
+    def _give_up_dependents(self, lost: str) -> list[Job]:
+        causes, given_up = [lost], []
+        while causes:
+            cause = causes.pop()
+            for dependent in self._dependents[cause]:
+                if dependent.id in self._open:
+                    self._open.remove(dependent.id)
+                    self.given_up[dependent.id] = f"not run: needs {self._titles[cause]}"
+                    causes.append(dependent.id)
+                    given_up.append(dependent)
+        return given_up

@@ -1,0 +1,203 @@
+"""Recipes laid over each other: the suite's defaults, the block's, the axis's, and what a required cell changes.
+
+A layer may name a preset (harness.recipes.presets), which is a whole recipe: its fields count as written in that layer,
+below the layer's own, and nothing of a preset that a lower layer names remains.
+
+What none of them says of losses and stages, the backbone declares (harness.api.backbone); else the defaults hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.api.declaration import declaration
+from harness.api.reference import PartRef
+from harness.api.traits import LossUse, StageUse
+from harness.cells.recipe import LossTerm, PresetRef, Recipe, Stage
+from harness.core.errors import UnknownName
+from harness.core.identity import canonical_json
+from harness.core.wording import short
+from harness.core.yaml import Path
+from harness.recipes.checks import recipe_mistakes
+from harness.recipes.mapping import BackboneMapping, LossMapping, StageMapping
+from harness.recipes.presets import RELATIVE, Preset, find_preset, fitted
+from harness.spec.drafts import Layer
+from harness.spec.resolve import Resolver
+
+_NAMES = {"label", "preset"}
+"""Keys that are no fields of a recipe."""
+
+Losses = tuple[LossTerm, ...]
+
+
+class Recipes:
+    """Combines layers, each combination once; equal recipes come out as the same object, a wrong one as None."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._by_layers: dict[tuple[Any, ...], Recipe | None] = {}
+        self._equal: dict[str, Recipe] = {}
+
+    def combined(self, layers: Sequence[Layer], backbone: PartRef | None, task: PartRef | None) -> Recipe | None:
+        """The recipe of layers for a backbone and a task, the last one on top.
+
+        What no layer sets has the default of `Recipe`. Without a backbone or task (its name was a mistake) the
+        mistakes of the layers are found all the same.
+        """
+        network, solved = (part.name if part else None for part in (backbone, task))
+        key = (network, solved, *(layer.path for layer in layers))
+        if key not in self._by_layers:
+            self._by_layers[key] = self._combine(layers, network, solved)
+        return self._by_layers[key]
+
+    def backbone(
+        self, spec: BackboneMapping, path: Path, layers: Sequence[Layer], task: PartRef | None
+    ) -> PartRef | None:
+        """A cell's backbone. Below the options that the suite gives lie those of the preset that its recipe names.
+
+        Published weights bring options of their own.
+        """
+        known = spec.name in self._resolver.registry.names("backbone")
+        preset = self._preset(layers, spec.name if known else None, task.name if task else None)[1]
+        return self._resolver.backbone(preset.over(spec) if preset and not spec.weights else spec, path)
+
+    def _preset(
+        self, layers: Sequence[Layer], backbone: str | None, task: str | None
+    ) -> tuple[Layer | None, Preset | None]:
+        """The topmost layer that names a preset, and the preset, which is None after a mistake."""
+        layer = next((layer for layer in reversed(layers) if layer.recipe.preset), None)
+        if layer is None:
+            return None, None
+        name = str(layer.recipe.preset)
+        if None in (backbone, task) and name.startswith(RELATIVE):
+            return layer, None
+        try:
+            return layer, find_preset(name, backbone, task)
+        except UnknownName as error:
+            self._resolver.report((*layer.path, "preset"), error.what, error.hint)
+            return layer, None
+
+    def _combine(self, layers: Sequence[Layer], backbone: str | None, task: str | None) -> Recipe | None:
+        naming, preset = self._preset(layers, backbone, task)
+        stack = _stacked(layers, naming, preset)
+        recipe = self._resolved(stack, backbone)
+        if recipe is None or (naming is not None and preset is None):
+            return None
+        mistakes = list(recipe_mistakes(recipe))
+        for mistake in mistakes:
+            setter = stack.setters.get(str(mistake.path[0])) or (layers[-1] if layers else None)
+            self._resolver.report((*setter.path, *mistake.path) if setter else (), mistake.what, mistake.hint)
+        if mistakes:
+            return None
+        recipe = self._equal.setdefault(canonical_json(recipe.model_dump(mode="json")), recipe)
+        label = self._label(layers, naming, recipe)
+        if label:
+            self._resolver.labels.setdefault(id(recipe), label)
+        return recipe
+
+    def _label(self, layers: Sequence[Layer], naming: Layer | None, recipe: Recipe) -> str | None:
+        """The file's own label, which one below a preset is not; else the preset and what was changed of it."""
+        above = layers[list(layers).index(naming) :] if naming else layers
+        label = next((layer.recipe.label for layer in reversed(above) if layer.recipe.label), None)
+        if label or naming is None or recipe.preset is None:
+            return label
+        changed = {name: getattr(recipe, name) for name in recipe.preset.changed}
+        if any(isinstance(value, tuple) for value in changed.values()):
+            return None  # too long to say
+        return " ".join([str(naming.recipe.preset), *(f"{name}={short(value)}" for name, value in changed.items())])
+
+    def _resolved(self, stack: _Stack, backbone: str | None) -> Recipe | None:
+        """The recipe with its losses resolved: those given, else those that the backbone declares, else the default."""
+        values = dict(stack.values)
+        losses = self._given(values.pop("losses", None), stack)
+        stages = self._stages(values.pop("stages", ()), stack)
+        if losses is None or stages is None:
+            return None
+        if not losses and backbone is not None:
+            traits = declaration(self._resolver.registry, "backbone", backbone).traits
+            losses = self._resolver.losses(traits.losses)
+            if not stages:
+                stages = self.declared_stages(traits.stages, values.get("steps", Recipe().steps), "backbone")
+        if not losses and not (stages and all(stage.losses for stage in stages)):
+            losses = self._resolver.losses(_DEFAULT)
+        return Recipe(**values, losses=losses, stages=stages)
+
+    def _given(self, given: Sequence[LossMapping] | None, stack: _Stack) -> Losses | None:
+        """The losses that the file names: none when it names none, None after a mistake."""
+        return self._terms(given, (*stack.setters["losses"].path, "losses")) if given else ()
+
+    def _stages(self, given: Sequence[StageMapping], stack: _Stack) -> tuple[Stage, ...] | None:
+        stages = []
+        for index, stage in enumerate(given):
+            terms: Losses | None = None
+            if stage.losses is not None:
+                terms = self._terms(stage.losses, (*stack.setters["stages"].path, "stages", index, "losses"))
+                if terms is None:
+                    return None
+            stages.append(Stage(**(dict(stage) | {"losses": terms})))
+        return tuple(stages)
+
+    def _terms(self, given: Sequence[Any], path: Path) -> Losses | None:
+        parts = [self._resolver.part("loss", spec, (*path, index)) for index, spec in enumerate(given)]
+        terms = [LossTerm(part=ref, weight=spec.weight) for ref, spec in zip(parts, given, strict=True) if ref]
+        return tuple(terms) if len(terms) == len(given) else None
+
+    def declared_stages(
+        self, stages: Sequence[StageUse], steps: int, owner: Literal["backbone", "refiner"]
+    ) -> tuple[Stage, ...]:
+        """A part's own stages, each its share of the steps, the last one whatever is left.
+
+        A refiner trains in the last stage of a backbone. A backbone's stages begin anew, as trainings of their own; a
+        refiner's go on, with what the recipe trains by where they name no losses.
+        """
+        made: list[Stage] = []
+        for number, use in enumerate(stages, 1):
+            last, left = number == len(stages), steps - sum(stage.steps for stage in made)
+            if left < 1:  # fewer steps than stages: the later ones never come
+                break
+            trains = [f"{owner}.{module}" for module in use.trains]
+            if owner == "backbone" and last:
+                trains.append("refiner")
+            made.append(
+                Stage(
+                    steps=left if last else min(left, max(1, round(use.share * steps))),
+                    trains=tuple(trains),
+                    losses=self._resolver.losses(use.losses) or None,
+                    restart=owner == "backbone",
+                )
+            )
+        return tuple(made)
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """Layers laid over each other: the value of every field that one of them sets, and the layer that set it."""
+
+    values: Mapping[str, Any]
+    setters: Mapping[str, Layer]
+
+
+def _stacked(layers: Sequence[Layer], naming: Layer | None, preset: Preset | None) -> _Stack:
+    """The fields of all layers. A preset's lie below those of the layer that names it, and are fitted to the others."""
+    values: dict[str, Any] = {}
+    setters: dict[str, Layer] = {}
+    below: Layer | None = None
+    for layer in layers:
+        if layer is naming and preset is not None:
+            below = Layer(preset.recipe, (*layer.path, "preset"))
+            values |= preset.fields
+            setters |= dict.fromkeys(preset.fields, below)
+        given = layer.recipe.model_fields_set - _NAMES
+        values |= {name: getattr(layer.recipe, name) for name in given}
+        setters |= dict.fromkeys(given, layer)
+    if preset is not None:
+        kept = {name for name, layer in setters.items() if layer is below}
+        values = fitted(preset, values, kept)
+        changed = tuple(name for name in Recipe.model_fields if name in setters and name not in kept)
+        values["preset"] = PresetRef(name=preset.name, version=preset.version, changed=changed)
+    return _Stack(values, setters)
+
+
+_DEFAULT = [LossUse(term.part.name, term.weight, term.part.options) for term in Recipe().losses]

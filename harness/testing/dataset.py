@@ -1,0 +1,167 @@
+"""What every data set promises. Inherit the class in a test file and say how to make yours.
+
+class TestMine(DatasetContract):
+    def make(self):
+        return Mine(folder="/where/it/lies")
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import pickle
+import subprocess
+import sys
+from contextlib import chdir
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+import numpy as np
+
+from harness.testing.part import PartContract, told
+
+PROCESS = """
+import json, pickle, sys
+from importlib.util import module_from_spec, spec_from_file_location
+file, name, sys.path[:] = sys.argv[1], sys.argv[2], sys.argv[3:]
+spec = spec_from_file_location(name, file)
+sys.modules[name] = module_from_spec(spec)
+spec.loader.exec_module(sys.modules[name])
+answer = {"torch": "torch" in sys.modules}
+content = sys.stdin.buffer.read()
+if content:
+    dataset = pickle.loads(content)
+    answer["fingerprint"] = dataset.fingerprint()
+    answer["keys"] = [list(dataset.keys(split)) for split in dataset.splits()]
+print(json.dumps(answer))
+"""
+"""Imports the data set's module alone, and asks the data set the same questions again."""
+
+
+class DatasetContract(PartContract):
+    """Named splits of clean images, the same on every machine."""
+
+    kind = "dataset"
+    looked_at: ClassVar[int] = 8
+    """How many images of each split are decoded."""
+
+    def make(self) -> Any:
+        """A fresh data set (harness.api.dataset.Dataset)."""
+        raise NotImplementedError
+
+    def moved(self, folder: Path) -> Any:
+        """The same data set with its files copied below an empty folder; None where it has none that can be moved."""
+        return None
+
+    @cached_property
+    def part(self) -> Any:
+        return type(self.make())
+
+    def test_names_its_splits(self) -> None:
+        """Names its splits, each once."""
+        splits = list(self.make().splits())
+        assert splits, "there is no split"
+        assert all(isinstance(split, str) and split for split in splits), f"splits are names, not {splits}"
+        assert len(set(splits)) == len(splits), f"a split is named twice: {splits}"
+
+    def test_keys_are_unique(self) -> None:
+        """Gives every image of a split a key of its own."""
+        dataset = self.make()
+        for split in dataset.splits():
+            pairs = list(dataset.keys(split))
+            assert pairs, f"the split {split} has no images"
+            for pair in pairs:
+                assert len(pair) == 2, f"{split}: {pair!r} is no (key, scene)"
+                assert all(isinstance(text, str) and text for text in pair), f"{split}: {pair!r} is no pair of texts"
+            keys = [key for key, _ in pairs]
+            twice = sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else []
+            assert not twice, f"{split}: these keys stand twice: {', '.join(twice[:5])}"
+
+    def test_order_is_fixed(self) -> None:
+        """Lists its images in the same order whenever it is asked."""
+        dataset, other = self.make(), self.make()
+        for split in dataset.splits():
+            first = list(dataset.keys(split))
+            assert list(dataset.keys(split)) == first, f"{split}: asked twice, another order"
+            assert list(other.keys(split)) == first, f"{split}: made anew, another order"
+
+    def test_no_scene_is_in_two_splits(self) -> None:
+        """Has no scene in two splits."""
+        dataset = self.make()
+        home: dict[str, str] = {}
+        for split in dataset.splits():
+            for scene in {scene for _, scene in dataset.keys(split)}:
+                other = home.setdefault(scene, split)
+                assert other == split, f"the scene {scene!r} is in {other} and in {split}"
+
+    def test_images_are_8_bit_colour(self) -> None:
+        """Gives H×W×3 uint8 RGB images, in the order of their keys."""
+        dataset = self.make()
+        for split in dataset.splits():
+            wanted = list(dataset.keys(split))
+            images = list(islice(dataset.images(split), self.looked_at))
+            assert len(images) == min(self.looked_at, len(wanted)), f"{split}: {len(wanted)} keys, {len(images)} images"
+            for (key, scene), image in zip(wanted, images, strict=False):
+                found = image.key, image.scene
+                assert found == (key, scene), f"{split}: the image {found} comes where keys() has {(key, scene)}"
+                pixels = image.pixels
+                assert isinstance(pixels, np.ndarray), f"{key}: pixels are a {type(pixels).__name__}, not an array"
+                sound = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.size
+                assert sound, f"{key}: {told(pixels)}"
+
+    def test_images_stay_the_same(self) -> None:
+        """Gives the same pixels whenever it is asked."""
+        dataset, other = self.make(), self.make()
+        for split in dataset.splits():
+            for one, two in islice(zip(dataset.images(split), other.images(split), strict=True), 2):
+                assert np.array_equal(one.pixels, two.pixels), f"{split}: {one.key} differs when it is read again"
+
+    def test_fingerprint_is_stable(self) -> None:
+        """Has a fingerprint that stays, whatever was read before."""
+        dataset = self.make()
+        first = dataset.fingerprint()
+        assert isinstance(first, str), f"a fingerprint is a text, not {first!r}"
+        assert first, "the fingerprint is empty"
+        for split in dataset.splits():
+            next(iter(dataset.images(split)), None)
+        assert dataset.fingerprint() == first, "it has changed after images were read"
+        assert self.make().fingerprint() == first, "made anew, it is another one"
+        with TemporaryDirectory() as elsewhere, chdir(elsewhere):
+            assert self.make().fingerprint() == first, "it depends on the working directory"
+
+    def test_fingerprint_does_not_know_the_place(self) -> None:
+        """Has a fingerprint of the content, wherever the files lie."""
+        with TemporaryDirectory() as elsewhere:
+            moved = self.moved(Path(elsewhere))
+            if moved is None:
+                return
+            found, first = moved.fingerprint(), self.make().fingerprint()
+        assert found == first, "a copy of the files has another one: leave paths and times out of it"
+
+    def test_planning_can_ask_without_torch(self) -> None:
+        """Imports no torch with its module, and says the same in another process."""
+        dataset = self.make()
+        sent = _pickled(dataset)
+        command = [sys.executable, "-c", PROCESS, inspect.getfile(self.part), self.part.__module__, *sys.path]
+        # Sets and hash() of texts differ between processes; this one is sure to have another seed.
+        environment = {**os.environ, "PYTHONHASHSEED": "17"}
+        done = subprocess.run(command, input=sent, capture_output=True, env=environment)
+        assert done.returncode == 0, f"its module cannot be imported alone: {done.stderr.decode()[-300:].strip()}"
+        answer = json.loads(done.stdout.splitlines()[-1])
+        assert not answer["torch"], "its module imports torch, which planning does without"
+        if sent:
+            assert answer["fingerprint"] == dataset.fingerprint(), "another process finds another fingerprint"
+            keys = [[list(pair) for pair in dataset.keys(split)] for split in dataset.splits()]
+            assert answer["keys"] == keys, "another process finds other keys, or another order"
+
+
+def _pickled(dataset: Any) -> bytes:
+    """The data set for another process; nothing where it holds what cannot be sent."""
+    try:
+        return pickle.dumps(dataset)
+    except (pickle.PicklingError, TypeError, AttributeError):
+        return b""

@@ -1,0 +1,89 @@
+"""Runs contract classes without pytest, and says in plain words what was promised and what was seen.
+
+Every `test_…` method of a contract is called on an instance of its own. One that returns has kept its promise; an
+exception is what was seen instead.
+"""
+
+from __future__ import annotations
+
+import linecache
+import time
+import traceback
+import warnings
+from dataclasses import dataclass
+from types import TracebackType
+
+MARK = "test_"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise of a part: whether it is kept, and if not, what was seen."""
+
+    promise: str
+    seen: str = ""
+    """Empty when it is kept."""
+    trace: str = ""
+
+    @property
+    def kept(self) -> bool:
+        return not self.seen
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of all the promises of one part."""
+
+    checks: tuple[Check, ...]
+    seconds: float
+
+    @property
+    def broken(self) -> list[Check]:
+        return [check for check in self.checks if not check.kept]
+
+
+def run_contract(contract: type, file: str = "") -> Verdict:
+    """Calls every test of a contract class. `file`: the part's, whose lines messages name."""
+    began = time.monotonic()
+    names = [name for name in dir(contract) if name.startswith(MARK)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        checks = tuple(_check(contract, name, file) for name in names)
+    return Verdict(checks, time.monotonic() - began)
+
+
+def _check(contract: type, name: str, file: str) -> Check:
+    test = getattr(contract, name)
+    promise = _promise(name, test.__doc__)
+    try:
+        test(contract())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a part may raise anything, SystemExit too, and the rest goes on
+        return Check(promise, _seen(error, file), "".join(traceback.format_exception(error)))
+    return Check(promise)
+
+
+def _promise(name: str, documentation: str | None) -> str:
+    """The first line of the test's docstring, else its name in words."""
+    first = (documentation or "").strip().partition("\n")[0].rstrip(".")
+    return first or name.removeprefix(MARK).replace("_", " ").capitalize()
+
+
+def _seen(error: BaseException, file: str) -> str:
+    """What an exception says, and the line of the part's file where it arose."""
+    message = str(error).strip()
+    frames = list(_frames(error.__traceback__))
+    if isinstance(error, AssertionError):
+        if message and frames and frames[-1][0] != file:
+            return message
+        asserted = message or linecache.getline(*frames[-1]).strip().removeprefix("assert ")
+        message = asserted if message else f"this does not hold: {asserted}"
+    else:
+        message = f"{type(error).__name__}: {message or 'no message'}"
+    own = [line for name, line in frames if name == file]
+    return f"{message} (line {own[-1]})" if own else message
+
+
+def _frames(trace: TracebackType | None) -> list[tuple[str, int]]:
+    return [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(trace)]

@@ -1,0 +1,165 @@
+"""Published weights that are known by name, read from `catalogue.yaml` beside this file. Torch-free.
+
+They lie in one folder (harness.weights.folder): a network's under its id, converted to safetensors, with a small JSON
+that says where it came from; what other parts read as published, where they look for it. `bench weights` manages them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.core.errors import HarnessError, SpecErrors, UnknownName, did_you_mean
+from harness.core.yaml import Place, load
+from harness.weights.folder import hub_file, weights_folder
+
+FILE = Path(__file__).with_suffix(".yaml")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One published file of weights. The head of `catalogue.yaml` says what the fields mean."""
+
+    id: str
+    part: str = ""
+    network: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    page: str = ""
+    file: str = ""
+    url: str | None = None
+    sha256: str | None = None
+    sha256_prefix: str = ""
+    licence: str = ""
+    place: str = ""
+    note: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies, or would lie, on this machine."""
+        root, _, name = self.place.partition("/")
+        if root == "hub":
+            folder, _, name = name.partition("/")
+            return hub_file(folder, name)
+        return weights_folder() / (name if self.place else f"{self.id}.safetensors")
+
+    @property
+    def origin(self) -> Path:
+        """The JSON beside a converted file."""
+        return self.path.with_suffix(".json")
+
+    @property
+    def taker(self) -> str:
+        """The part that takes it, with its options where they are not the defaults."""
+        options = ", ".join(f"{name}={_said(value)}" for name, value in self.options.items())
+        return f"{self.part or self.network.partition(':')[2]}" + (f" ({options})" if options else "")
+
+    @property
+    def published(self) -> str:
+        """What to look for on its page."""
+        return self.file or (self.url or "").rpartition("/")[2]
+
+    @property
+    def by_hand(self) -> str:
+        """How to get it in another way than by `bench weights fetch`."""
+        download = f"download {self.url} elsewhere" if self.url else f"open {self.page}, download {self.published}"
+        return f"{download}, then: bench weights import FILE --as {self.id}"
+
+    def digest_problem(self, found: str) -> str:
+        """What is wrong with a published file of this SHA-256; empty when nothing is, or when none is known."""
+        wanted = self.sha256 or self.sha256_prefix
+        if found.startswith(wanted):
+            return ""
+        return f"its SHA-256 is {found}, that of the published file {'is' if self.sha256 else 'begins with'} {wanted}"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the JSON beside a converted file says of it."""
+
+    id: str
+    part: str
+    options: Mapping[str, Any]
+    licence: str
+    published_file: str
+    published_sha256: str
+    entry: str
+    """The keys that led to the weights inside the published file."""
+    sha256: str
+    """Of the converted file."""
+    imported: str
+    """UTC, ISO 8601."""
+
+    def content(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@cache
+def _read(file: Path) -> tuple[Checkpoint, ...]:
+    tree, problems = load(file.read_text(encoding="utf-8"), Place(str(file)))
+    if tree is None or problems:
+        raise SpecErrors(problems)
+    return tuple(Checkpoint(id=name, **fields) for name, fields in tree.plain.items())
+
+
+def known() -> tuple[Checkpoint, ...]:
+    """All checkpoints of the registry file, in its order."""
+    return _read(FILE)
+
+
+def own() -> list[Checkpoint]:
+    """A user's own networks in the folder of weights, which the registry file does not name."""
+    names = {checkpoint.id for checkpoint in known()}
+    found = []
+    for file in sorted(weights_folder().rglob("*.safetensors")):
+        name = file.relative_to(weights_folder()).with_suffix("").as_posix()
+        if name not in names and (origin := read_origin(Checkpoint(name))):
+            found.append(Checkpoint(name, part=origin.part, options=origin.options, licence=origin.licence))
+    return found
+
+
+def find(name: str) -> Checkpoint:
+    """The checkpoint of an id. Raises UnknownName with the nearest known ones."""
+    published = {checkpoint.id: checkpoint for checkpoint in known()}
+    if name in published:
+        return published[name]
+    by_id = published | {checkpoint.id: checkpoint for checkpoint in own()}
+    if name not in by_id:
+        raise UnknownName(f"no checkpoint is called {name!r}", hint=did_you_mean(name, by_id) or "bench weights list")
+    return by_id[name]
+
+
+def named(part: str, options: Mapping[str, Any], name: str) -> Checkpoint:
+    """A checkpoint of a user's own network. Raises HarnessError for names that cannot be files or are taken."""
+    if any(checkpoint.id == name for checkpoint in known()):
+        raise HarnessError(f"{name} is a published checkpoint", hint="another name, or leave --backbone out")
+    if not all(step.strip(".") == step and step and "\\" not in step for step in name.split("/")):
+        raise HarnessError(f"{name!r} cannot be a name of weights", hint="such as my/restormer")
+    return Checkpoint(name, part=part, options=dict(options), licence="your own")
+
+
+def state(checkpoint: Checkpoint) -> Literal["here", "missing"]:
+    return "here" if checkpoint.path.is_file() else "missing"
+
+
+def read_origin(checkpoint: Checkpoint) -> Origin | None:
+    """What is written beside a converted file; None when nothing sound is."""
+    try:
+        content = json.loads(checkpoint.origin.read_bytes())
+        return replace(Origin(**content), options=_tuples(content["options"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as the tuples that parts take."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _said(value: Any) -> str:
+    return str(list(value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,206 @@
+"""Every built-in loss keeps the contract: on what its network makes, and on small stand-ins for published weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from harness.parts.catalogue import REGISTRY
+from harness.testing.loss import LossContract
+from tests import tiny_depth
+
+
+class Catalogued(LossContract):
+    name: ClassVar[str]
+    sides = (32, 40)
+    network: ClassVar[str] = ""
+    """The backbone whose outputs the loss reads."""
+    network_options: ClassVar[dict[str, Any]] = {}
+
+    def make(self) -> Any:
+        return REGISTRY.load("loss", self.name)(**self.options)
+
+    def outputs(self, lq_BCHW: Tensor) -> Mapping[str, Any]:
+        if not self.network:
+            return {}
+        outputs = REGISTRY.load("backbone", self.network)(**self.network_options).outputs(lq_BCHW)
+        return {name: value for name, value in outputs.items() if name != "restored"}
+
+
+SUM: Mapping[str, Any] = {"reduction": "sum"}
+
+
+class TestL1(Catalogued):
+    name = "l1"
+
+
+class TestSummedL1(TestL1):
+    options = SUM
+
+
+class TestSmoothL1(Catalogued):
+    name = "smooth_l1"
+
+
+class TestSummedSmoothL1(TestSmoothL1):
+    options = SUM
+
+
+class TestCharbonnier(Catalogued):
+    name = "charbonnier"
+
+
+class TestSummedCharbonnier(TestCharbonnier):
+    options = SUM
+
+
+class TestEdge(Catalogued):
+    name = "edge"
+
+
+class TestSummedEdge(TestEdge):
+    options = SUM
+
+
+class TestMSE(Catalogued):
+    name = "mse"
+
+
+class TestSummedMSE(TestMSE):
+    options = SUM
+
+
+class TestPSNRLoss(Catalogued):
+    name = "psnr_loss"
+
+
+class TestSSIMLoss(Catalogued):
+    name = "ssim_loss"
+
+
+class TestTV(Catalogued):
+    name = "tv"
+
+
+class TestRUAS(Catalogued):
+    name = "ruas"
+    network = "ruas"
+
+
+class TestSCI(Catalogued):
+    name = "sci"
+    network = "sci"
+    network_options: ClassVar[dict[str, Any]] = {"stage": 3}
+
+
+class TestSpairMask(Catalogued):
+    name = "spair_mask"
+    network = "spair"
+    network_options: ClassVar[dict[str, Any]] = {"width": 4, "levels": 2, "blocks": 1, "mask_width": 4}
+
+
+class TestDecomposition(Catalogued):
+    name = "uretinex_decomposition"
+    network = "uretinex"
+
+
+class TestUnfolding(Catalogued):
+    name = "uretinex_unfolding"
+    network = "uretinex"
+
+
+class TestAdjustment(Catalogued):
+    name = "uretinex_adjustment"
+    network = "uretinex"
+
+
+class TestZeroDCE(Catalogued):
+    name = "zero_dce"
+    network = "zero_dce"
+
+
+class TestEnlightenGAN(Catalogued):
+    name = "enlightengan"
+    options: ClassVar[Mapping[str, Any]] = {"patches": 2, "width": 4}
+
+
+class OfClasses(Catalogued):
+    def outputs(self, lq_BCHW: Tensor) -> Mapping[str, Any]:
+        """Three classes, told by colour."""
+        return {"segment": lambda image_BCHW: torch.softmax(8 * image_BCHW, 1)}
+
+
+class TestSKFHistogram(OfClasses):
+    name = "skf_histogram"
+
+
+class TestSKFHistogramOfTheRestored(TestSKFHistogram):
+    options: ClassVar[Mapping[str, Any]] = {"classes": "restored", "every": 1}
+
+
+class TestSKFAdversarial(OfClasses):
+    name = "skf_adversarial"
+    options: ClassVar[Mapping[str, Any]] = {"width": 8}
+
+
+class TestSKFAdversarialOfBoth(TestSKFAdversarial):
+    options: ClassVar[Mapping[str, Any]] = {"width": 8, "regions": "both", "classes": "truth"}
+
+
+class OfMaps(Catalogued):
+    def outputs(self, lq_BCHW: Tensor) -> Mapping[str, Any]:
+        """A map of structure as SMG makes one."""
+        return {"structure": lq_BCHW.mean(1, keepdim=True).sigmoid()}
+
+
+class TestSMGStructure(OfMaps):
+    name = "smg_structure"
+
+
+class TestSMGAdversary(OfMaps):
+    name = "smg_adversary"
+    options: ClassVar[Mapping[str, Any]] = {"size": 64, "narrow": 0.25}
+
+
+class TestSMGDepth(OfMaps):
+    name = "smg_depth"
+
+    @pytest.fixture(autouse=True)
+    def weights(self, tmp_path: Path) -> None:
+        self.options = {"folder": str(tiny_depth.write(tmp_path))}  # type: ignore[misc]
+
+
+@pytest.mark.usefixtures("random_lpips")
+class TestLPIPS(Catalogued):
+    name = "lpips"
+
+
+class OfVGG(Catalogued):
+    sides = (32, 32)
+
+
+@pytest.mark.usefixtures("vgg19_file")
+class TestPerceptual(OfVGG):
+    name = "perceptual"
+
+
+class TestSummedPerceptual(TestPerceptual):
+    options = SUM
+
+
+@pytest.mark.usefixtures("vgg16_file")
+class TestSelfFeature(OfVGG):
+    name = "self_feature"
+    options: ClassVar[Mapping[str, Any]] = {"patches": 2, "patch": 16}
+
+
+def test_every_loss_is_here() -> None:
+    def names(case: type[Catalogued]) -> set[str]:
+        return {vars(case)["name"]} if "name" in vars(case) else set().union(*map(names, case.__subclasses__()))
+
+    assert names(Catalogued) == set(REGISTRY.names("loss"))

@@ -1,0 +1,196 @@
+"""What parts declare is read as it is written, or refused with file, line and a way out: never misread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from harness.api.declaration import declaration, read_declaration
+from harness.api.prior import PriorTraits
+from harness.api.traits import Conflict, FromOption, LossUse, OwnFile, Published, StageUse, Unless, When
+from harness.core.errors import SpecErrors
+from harness.core.registry import Entry, Registry
+
+IMPORTS = """\
+from typing import ClassVar, Final
+from harness.api.backbone import BackboneTraits
+from harness.api.loss import LossTraits
+from harness.api.metric import MetricTraits
+from harness.api.prior import PriorTraits
+from harness.api.refiner import RefinerTraits
+from harness.api.task import TaskTraits
+from harness.api.traits import Conflict, LossUse, OwnFile, Published, StageUse, When
+LINES = 10
+"""
+"""Ten lines: what follows begins at line 11."""
+
+
+@pytest.fixture
+def source(tmp_path: Path):
+    def write(text: str) -> str:
+        path = tmp_path / "part.py"
+        assert not path.exists(), "a module is read once"
+        path.write_text(IMPORTS + "\n" + dedent(text))
+        return str(path)
+
+    return write
+
+
+def mistakes(kind: str, target: str) -> list[tuple[int, str, str]]:
+    """(line, what, hint) of every problem with a declaration."""
+    with pytest.raises(SpecErrors) as caught:
+        read_declaration(kind, target)
+    assert all(problem.file == target.partition(":")[0] for problem in caught.value.problems)
+    return [(problem.line, problem.what, problem.hint) for problem in caught.value.problems]
+
+
+def test_everything_that_can_be_declared_is_read(source) -> None:
+    file = source("""
+        PLACES = ("image", "features")
+
+        class Refine(object):
+            "Refines."
+            traits: ClassVar[RefinerTraits] = RefinerTraits(
+                version=7,
+                placements=PLACES,
+                edits="decoder",
+                needs_prior=False,
+                reads_truth=When("semantics", ("truth", "both")),
+                losses=(LossUse("l1", 2), LossUse(name="mse", weight=0.5, options={"reduction": "sum"})),
+                stages=(StageUse(0.25, ("inner",), (LossUse("l1"),)), StageUse(0.75)),
+                weights=(OwnFile("file"), Published("a/b", when=(When("file", None),))),
+                conflicts=(Conflict((When("semantics", "both"),), "no {semantics}"),),
+            )
+
+            def __init__(self, channels, *, semantics: str = "input", file: str | None = None) -> None: ...
+        """)
+    found = read_declaration("refiner", f"{file}:Refine")
+    traits = found.traits
+    assert (traits.version, traits.placements, traits.edits) == (7, ("image", "features"), "decoder")
+    assert traits.losses == (LossUse("l1", 2), LossUse("mse", 0.5, {"reduction": "sum"}))
+    assert traits.stages == (StageUse(0.25, ("inner",), (LossUse("l1"),)), StageUse(0.75))
+    assert traits.weights == (OwnFile("file"), Published("a/b", (When("file", None),)))
+    assert traits.reads_truth.holds({"semantics": "both"})
+    assert found.summary == "Refines."
+    assert list(found.options) == ["semantics", "file"]
+    assert found.version.startswith("7+")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "line", "what", "hint"),
+    [
+        # no traits, or those of another kind
+        ("prior", "class P:\n    x = 1", 11, "P declares no traits of its own", "traits = PriorTraits()"),
+        ("prior", "class P:\n    traits = LossTraits()", 12, "a prior declares PriorTraits, not LossTraits()", ""),
+        ("prior", "class P:\n    traits = make()", 12, "a prior declares PriorTraits, not make()", ""),
+        ("prior", "def P(*, x: int = 1): ...", 11, "a prior is a class, and P is a function", ""),
+        ("prior", "class Q: ...", 1, "this file defines no class 'P'", "known: Q"),
+        # a subclass would lose what its parent declares
+        ("refiner", "class P(Other):\n    def __init__(self, dim, *, x: int = 1): ...", 11,
+         "P declares no traits of its own", "traits = RefinerTraits()"),
+        ("refiner", "class P(Other):\n    traits = RefinerTraits()", 11,
+         "P has no constructor of its own, so its options would be those of Other, unseen", "with every option in it"),
+        # versions
+        ("prior", "VERSION: Final = 7\nclass P:\n    traits = PriorTraits()", 11,
+         "VERSION is not read here: a part says it in its traits", "traits = PriorTraits(version=…)"),
+        ("prior", "VERSION = 3 + 4\nclass P:\n    traits = PriorTraits()", 11, "VERSION is not read here", ""),
+        ("prior", "class P:\n    VERSION = 7\n    traits = PriorTraits()", 12, "VERSION is not read here", ""),
+        ("prior", "class P:\n    traits = PriorTraits(version=6 + 1)", 12, "6 + 1 is no literal", ""),
+        ("prior", "class P:\n    traits = PriorTraits(version='7')", 12, "expected a whole number, not '7'", "write 7"),
+        ("prior", "class P:\n    traits = PriorTraits(version=0)", 12,
+         "version is a whole number from 1 on, not 0", ""),
+        # unknown, misplaced and mistyped fields
+        ("prior", "class P:\n    traits = PriorTraits(\n        derived=True,\n        verison=2,\n    )", 14,
+         "PriorTraits has no 'verison'", "did you mean 'version'?"),
+        ("prior", "class P:\n    traits = PriorTraits(2)", 12, "PriorTraits takes keywords", ""),
+        ("prior", "class P:\n    traits = PriorTraits(**EXTRA)", 12, "not taken from **", ""),
+        ("refiner", "class P:\n    traits = RefinerTraits()\n    needs_prior = False", 13,
+         "needs_prior is not read here", "traits = RefinerTraits(needs_prior=…)"),
+        ("refiner", "class P:\n    traits = RefinerTraits()\n    reads = 'pair'", 13,
+         "reads is not read here", "remove it"),
+        ("metric", "class P:\n    traits = MetricTraits(higher_is_better=True)\n    name = 'other'", 13,
+         "name is not read here", "a part's name is the one in its catalogue line"),
+        ("metric", "class P:\n    traits = MetricTraits()", 12, "missing 1 required argument: 'higher_is_better'", ""),
+        ("loss", "class P:\n    traits = LossTraits()\n    @staticmethod\n    def weights(): ...", 14,
+         "weights is not read here", "Published("),
+        ("loss", "class P:\n    traits = LossTraits(reads='degraded')", 12, "a loss that takes images reads pairs", ""),
+        ("refiner", "class P:\n    traits = RefinerTraits(placements=['image'])", 12, "expected a tuple, not a list",
+         "write (a, b), or (a,) for one"),
+        ("refiner", "class P:\n    traits = RefinerTraits(losses=(LossUse('l1', 'much'),))", 12,
+         "LossUse: weight: expected a number, not 'much'", ""),
+        ("refiner", "class P:\n    traits = RefinerTraits(losses=(made('l1'),))", 12, "made cannot be called here", ""),
+        ("refiner", "class P:\n    traits = RefinerTraits(placements=ELSEWHERE)", 12, "ELSEWHERE is no literal", ""),
+        ("backbone", "class P:\n    traits = BackboneTraits(stages=(StageUse(0.5),))", 12,
+         "add up to 1, not to 0.5", ""),
+        # conditions on options that are not there
+        ("refiner", "class P:\n    traits = RefinerTraits(reads_truth=When('semantic', 'truth'))\n"
+         "    def __init__(self, *, semantics: str = 'input'): ...", 11,
+         "the traits speak of the option 'semantic', which P does not have", "did you mean 'semantics'?"),
+        # constructors
+        ("prior", "class P:\n    traits = PriorTraits()\n    def __init__(self, **options): ...", 13,
+         "not taken as **", ""),
+        ("prior", "class P:\n    traits = PriorTraits()\n    def __init__(self, *, x=1): ...", 13,
+         "the option 'x' has no annotation", ""),
+        ("prior", "class P:\n    traits = PriorTraits()\n    def __init__(self, *, x: int = f()): ...", 13,
+         "the default of the option 'x' is no literal: f()", ""),
+        ("task", "class P:\n    traits = TaskTraits(degradation='rain', protocol='rgb_uint8')\n"
+         "    def __init__(self): ...", 13, "a task is its traits alone", ""),
+        ("task", "class P:\n    traits = TaskTraits(protocol='rgb_uint8')", 12, "missing 1 required argument", ""),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_refused(source, kind: str, text: str, line: int, what: str, hint: str) -> None:
+    found = mistakes(kind, f"{source(text)}:P")
+    assert [(at, said) for at, said, _ in found if at == line and what in said], found
+    assert any(hint in tried for at, _, tried in found if at == line), found
+
+
+def test_several_mistakes_come_together(source) -> None:
+    file = source("""
+        VERSION: Final = 7
+
+        class P(Module):
+            losses = ()
+            traits = RefinerTraits(placments=("image",), needs_prior="no")
+        """)
+    assert sorted(line for line, _, _ in mistakes("refiner", f"{file}:P")) == [12, 14, 15, 16, 16]
+
+
+def test_a_task_offers_its_degradations_options_with_its_own_defaults(source) -> None:
+    file = source("""
+        from harness.api.degradation import DegradationTraits
+
+        class Noise:
+            traits = DegradationTraits(quantised=False)
+            def __init__(self, *, sigma: float = 25.0, clip: bool = False) -> None: ...
+
+        class Strong:
+            traits = TaskTraits(degradation="noise", options=("sigma",), settings={"sigma": 50.0}, protocol="rgb_uint8")
+
+        class Wrong:
+            traits = TaskTraits(degradation="noise", options=("sgima",), protocol="rgb_uint8")
+        """)
+    kinds = {"noise": ("degradation", "Noise"), "strong": ("task", "Strong"), "wrong": ("task", "Wrong")}
+    registry = Registry([Entry(kind, name, f"{file}:{cls}") for name, (kind, cls) in kinds.items()])
+    options = declaration(registry, "task", "strong").options
+    assert {name: option.default for name, option in options.items()} == {"sigma": 50.0}
+    assert options["sigma"].annotation == "float"
+    with pytest.raises(SpecErrors, match=r"the degradation noise has no option 'sgima' · try: did you mean 'sigma'\?"):
+        declaration(registry, "task", "wrong")
+
+
+def test_conditions_hold_for_values_and_for_options_that_are_left_out() -> None:
+    assert When("x", None).holds({})
+    assert When("x", (1, 2)).holds({"x": 2})
+    assert not When("x", (1, 2)).holds({"x": 3})
+    assert Unless("x", (1, 2)).holds({"x": 3})
+    assert not Unless("x", 1).holds({"x": 1})
+
+
+def test_traits_are_immutable_values() -> None:
+    assert PriorTraits(version=2) == PriorTraits(version=2) != PriorTraits()
+    with pytest.raises(AttributeError):
+        PriorTraits().version = 3  # type: ignore[misc]
+    assert FromOption("x") != OwnFile("x")
+    assert Conflict((When("x", 1),), "no").when[0].holds({"x": 1})

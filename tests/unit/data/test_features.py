@@ -1,0 +1,174 @@
+"""Prior vectors on disk: what is read is what was written, or an error that says why not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from harness.api.reference import PartRef
+from harness.api.sets import FeatureSet, PreparedSet
+from harness.core.errors import DataError
+from harness.core.identity import file_sha256
+from harness.data.features import MANIFEST, FeatureRows, open_features, row_keys, write_features
+
+SAMPLES = PreparedSet(dataset=PartRef(name="d"), task=PartRef(name="t"), split="train", tile=64, stride=64)
+FEATURES = FeatureSet(prior=PartRef(name="nss"), samples=SAMPLES, reference=SAMPLES, augment="flip")
+SHARDS = [np.random.default_rng(n).random((2 * samples, 5), dtype=np.float32) for n, samples in enumerate((3, 1, 4))]
+
+
+def write(data: Path, features: FeatureSet = FEATURES, shards: list[np.ndarray] = SHARDS) -> Path:
+    write_features(features, data, shards, samples_manifest_sha256="ab" * 32, weights={"w": "cd" * 32})
+    return features.folder(data)
+
+
+def test_rows_come_back_by_shard_position_and_orientation(tmp_path: Path) -> None:
+    write(tmp_path)
+    rows = open_features(FEATURES, tmp_path)
+    assert (rows.dim, rows.orientations, len(rows)) == (5, 2, 16)
+    for shard, expected in enumerate(SHARDS):
+        for position in range(len(expected) // 2):
+            for orientation in (0, 1):
+                row = rows.row(shard, position, orientation)
+                assert row.dtype == np.float32
+                assert np.array_equal(row, expected[2 * position + orientation])
+    assert np.array_equal(rows.all(), np.concatenate(SHARDS))
+
+
+def test_positions_beyond_a_shard_are_errors_and_not_its_neighbours(tmp_path: Path) -> None:
+    write(tmp_path)
+    rows = open_features(FEATURES, tmp_path)
+    for position in (-1, 3):
+        with pytest.raises(IndexError, match="3 samples"):
+            rows.row(0, position, 0)
+
+
+def test_with_one_orientation_the_orientation_does_not_matter(tmp_path: Path) -> None:
+    plain = FEATURES.model_copy(update={"augment": "none"})
+    write(tmp_path, plain)
+    rows = open_features(plain, tmp_path)
+    assert np.array_equal(rows.row(2, 7, 5), SHARDS[2][7])
+
+
+def test_the_manifest_says_what_the_rows_are(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert FeatureSet.model_validate(manifest["features"]) == FEATURES
+    assert manifest["samples_manifest_sha256"] == "ab" * 32
+    assert manifest["weights"] == {"w": "cd" * 32}
+    assert [shard["samples"] for shard in manifest["shards"]] == [3, 1, 4]
+    assert [shard["sha256"] for shard in manifest["shards"]] == [
+        file_sha256(folder / f"{n:06d}.safetensors") for n in range(3)
+    ]
+    rows = open_features(FEATURES, tmp_path)
+    assert rows.manifest_sha256 == file_sha256(folder / MANIFEST)
+    assert rows.samples_manifest_sha256 == "ab" * 32
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
+    assert [file.read_bytes() for file in sorted(write(tmp_path / "a").iterdir())] == [
+        file.read_bytes() for file in sorted(write(tmp_path / "b").iterdir())
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shards", "message"),
+    [
+        ([SHARDS[0], np.full((2, 5), np.nan, np.float32)], "not finite"),
+        ([SHARDS[0], np.zeros((2, 4), np.float32)], r"instead of float32 \[N, 5\]"),
+        ([np.zeros((2, 5))], "rows of float64"),
+        ([np.zeros((3, 5), np.float32)], "do not hold 2 orientations"),
+        ([], "no shards"),
+    ],
+)
+def test_wrong_rows_leave_nothing_behind(tmp_path: Path, shards: list[np.ndarray], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        write(tmp_path, shards=shards)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    with pytest.raises(DataError, match="have not been made"):
+        open_features(FEATURES, tmp_path)
+
+
+def _truncate(folder: Path) -> None:
+    path = folder / "000001.safetensors"
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def _flip_a_bit(folder: Path) -> None:
+    path = folder / "000001.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def _swap_shape(folder: Path) -> None:
+    save_file({"rows": SHARDS[0].T.copy()}, folder / "000000.safetensors")
+
+
+def _edit(change: Callable[[dict], object]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        change(manifest)
+        (folder / MANIFEST).write_text(json.dumps(manifest))
+
+    return damage
+
+
+DAMAGES = {
+    "truncated": (_truncate, "not as it was written"),
+    "bit": (_flip_a_bit, "not as it was written"),
+    "other shape": (_swap_shape, "not as it was written"),
+    "file gone": (lambda folder: (folder / "000002.safetensors").unlink(), "is missing"),
+    "manifest gone": (lambda folder: (folder / MANIFEST).unlink(), "have not been made"),
+    "manifest cut": (lambda folder: (folder / MANIFEST).write_text('{"format": 1'), "manifest is damaged"),
+    "no JSON object": (lambda folder: (folder / MANIFEST).write_text("[]"), "manifest is damaged"),
+    "no dim": (_edit(lambda manifest: manifest.pop("dim")), "manifest is damaged"),
+    "another prior": (_edit(lambda manifest: manifest["features"]["prior"].update(name="clip")), "other vectors"),
+    "another count": (_edit(lambda manifest: manifest["shards"][0].update(samples=2)), "not F32"),
+    "another format": (_edit(lambda manifest: manifest.update(format=2)), "other vectors"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGES)
+def test_damage_is_found_when_opened(tmp_path: Path, case: str) -> None:
+    damage, message = DAMAGES[case]
+    folder = write(tmp_path)
+    damage(folder)
+    with pytest.raises(DataError, match=message) as caught:
+        open_features(FEATURES, tmp_path)
+    assert str(folder) in caught.value.where
+    assert caught.value.kind == "data"
+
+
+def test_without_verification_only_names_and_shapes_count(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    _flip_a_bit(folder)
+    assert isinstance(open_features(FEATURES, tmp_path, verify=False), FeatureRows)
+    _truncate(folder)
+    with pytest.raises(DataError, match="damaged"):
+        open_features(FEATURES, tmp_path, verify=False)
+
+
+def test_a_set_that_is_there_is_kept(tmp_path: Path) -> None:
+    write(tmp_path)
+    write(tmp_path, shards=[SHARDS[0] + 1])
+    assert np.array_equal(open_features(FEATURES, tmp_path).all(), np.concatenate(SHARDS))
+
+
+def test_row_keys_have_orientations_innermost() -> None:
+    assert row_keys(["a", "b"], 2) == ["a#0", "a#1", "b#0", "b#1"]
+
+
+def test_parents_of_derived_priors() -> None:
+    test = SAMPLES.model_copy(update={"split": "test", "tile": None, "stride": None})
+    control = PartRef(name="mean", derived_from=PartRef(name="nss"))
+    of_train = FeatureSet(prior=control, samples=SAMPLES, reference=SAMPLES, augment="flip")
+    of_test = FeatureSet(prior=control, samples=test, reference=SAMPLES)
+    assert FEATURES.parents == ()
+    assert of_train.parents == (FEATURES,)
+    assert [parent.samples for parent in of_test.parents] == [test, SAMPLES]
+    assert {parent.prior.name for parent in of_test.parents} == {"nss"}

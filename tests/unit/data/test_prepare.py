@@ -1,0 +1,157 @@
+"""Prepared sets: what is in them, and that the same set is the same bytes everywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.api.dataset import SourceImage
+from harness.api.reference import PartRef
+from harness.core.errors import DataError
+from harness.core.identity import file_sha256
+from harness.core.registry import Registry
+from harness.data import prepare
+from harness.data.prepare import cut, degrade, prepare_set
+from harness.data.shards import MANIFEST, ShardSet, open_set, to_float
+from harness.parts.degradations.low_light import LowLight
+from tests.small_set import TEST, TRAIN, Small, blobs, prepared, registry
+
+
+def shas(opened: ShardSet) -> dict[str, str]:
+    return {path.name: file_sha256(path) for path in sorted(opened.folder.iterdir())}
+
+
+def test_train_tiles_cover_every_image_and_match_the_whole_one(tmp_path: Path) -> None:
+    samples = prepared()
+    opened = prepare_set(samples, registry(), tmp_path, shard_samples=16)
+    assert opened.manifest.images == 6
+    assert len(opened) == len(opened.rows) == 6 * 3 * 3
+    assert [shard.samples for shard in opened.manifest.shards] == [16, 16, 16, 6]
+    whole = {image.key: (degrade(image, LowLight(), samples), image.pixels) for image in Small().images("train")}
+    facts = _facts(opened)
+    for row, sample in zip(opened.rows, opened.samples(), strict=True):
+        assert sample.key == row.key
+        assert sample.image == row.image
+        place = facts[sample.key]
+        window = np.s_[place["top"] : place["top"] + 32, place["left"] : place["left"] + 32]
+        np.testing.assert_array_equal(sample.lq, whole[sample.image][0][window])
+        np.testing.assert_array_equal(sample.gt, whole[sample.image][1][window])
+    assert {row.image for row in opened.rows} == set(TRAIN)
+
+
+def _facts(opened: ShardSet) -> dict[str, dict[str, int]]:
+    found = {}
+    for url in opened.urls:
+        with tarfile.open(url) as shard:
+            for member in shard.getmembers():
+                assert (member.mtime, member.uid, member.gid, member.uname) == (0, 0, 0, "")
+                if member.name.endswith(".json"):
+                    content = json.loads(shard.extractfile(member).read())  # type: ignore[union-attr]
+                    found[content["key"]] = content
+    return found
+
+
+@pytest.mark.parametrize(("task", "lq"), [("dark", "uint8"), ("noisy", "float32")])
+def test_test_images_stay_whole(task: str, lq: str, tmp_path: Path) -> None:
+    opened = prepare_set(prepared("test", task, tile=None), registry(), tmp_path)
+    found = list(opened.samples())
+    assert [sample.key for sample in found] == list(TEST)
+    for number, sample in enumerate(found):
+        np.testing.assert_array_equal(sample.gt, blobs(100 + number))
+        assert sample.lq.shape == sample.gt.shape
+        assert sample.lq.dtype.name == lq
+    assert opened.manifest.quantised == (lq == "uint8")
+    if task == "noisy":
+        assert to_float(found[0].lq).max() > 1, "noise is not clipped"
+
+
+def test_the_same_set_is_the_same_bytes_whatever_comes_first(tmp_path: Path) -> None:
+    sets = [prepared(), prepared("test", tile=None), prepared(task="noisy")]
+    first = [shas(prepare_set(samples, registry(), tmp_path / "one")) for samples in sets]
+    second = [shas(prepare_set(samples, registry(), tmp_path / "two")) for samples in reversed(sets)]
+    assert first == list(reversed(second))
+    assert all(MANIFEST in files for files in first)
+
+
+def test_tile_geometry_does_not_change_the_degradation(tmp_path: Path) -> None:
+    corners = []
+    for tile in (32, 48):
+        opened = prepare_set(prepared(tile=tile), registry(), tmp_path)
+        corners.append(next(sample.lq for sample in opened.samples())[:32, :32])
+    np.testing.assert_array_equal(*corners)
+
+
+def test_splits_and_images_have_their_own_noise(tmp_path: Path) -> None:
+    def noise(split: str) -> list[np.ndarray]:
+        opened = prepare_set(prepared(split, "noisy"), registry(), tmp_path)
+        return [sample.lq - to_float(sample.gt) for sample in opened.samples() if sample.key.endswith("y00000-x00000")]
+
+    patterns = [*noise("train"), *noise("test")]
+    assert len(patterns) == 8
+    for number, one in enumerate(patterns):
+        for other in patterns[:number]:
+            assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.1
+
+
+def test_an_existing_set_is_opened_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = prepare_set(prepared(), registry(), tmp_path)
+    monkeypatch.setattr(prepare, "_write", None)
+    assert prepare_set(prepared(), registry(), tmp_path).manifest_sha256 == first.manifest_sha256
+
+
+def test_a_pair_of_different_sizes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"image 'a\.1': .* differ in size: 68×90 and 70×90"):
+        prepare_set(prepared(task="shrunk"), registry(), tmp_path)
+    assert not list(tmp_path.glob("small*/*")), "nothing is left behind"
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [
+        (prepared("validation"), "no split 'validation'"),
+        (prepared(tile=128), r"image 'a\.1': a side of 70 pixels is shorter than a tile of 128"),
+        (prepared(task="paired"), "no degradation"),
+        (prepared(empty=True), "has no images"),
+        (prepared().model_copy(update={"dataset": PartRef(name="small", digest="0123")}), "changed since"),
+    ],
+)
+def test_what_cannot_be_prepared_says_why(samples: object, words: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=words):
+        prepare_set(samples, registry(), tmp_path)  # type: ignore[arg-type]
+
+
+def test_a_gray_image_is_refused(tmp_path: Path) -> None:
+    class Gray(Small):
+        def images(self, split: str):  # type: ignore[no-untyped-def]
+            yield SourceImage("g", "g", np.zeros((70, 90), np.uint8))
+
+    class WithGray(Registry):
+        def load(self, kind: str, name: str) -> object:
+            return Gray if kind == "dataset" else super().load(kind, name)
+
+    with pytest.raises(DataError, match=r"image 'g': expected H×W×3 uint8, got 70×90 uint8"):
+        prepare_set(prepared(), WithGray(registry().entries()), tmp_path)
+
+
+def test_cut_of_a_whole_image_keeps_its_key() -> None:
+    image = SourceImage("k", "k", blobs(0))
+    (pair,) = cut(image, image.pixels, prepared(tile=None))
+    assert pair.key == "k"
+    assert pair.facts == {"height": 70, "width": 90}
+
+
+def test_folders_of_killed_processes_are_swept_only_when_old(tmp_path: Path) -> None:
+    folder = prepared().folder(tmp_path)
+    old, young = folder.parent / ".train.aaaa.tmp", folder.parent / ".train.bbbb.tmp"
+    for left in (old, young):
+        left.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    prepare_set(prepared(), registry(), tmp_path)
+    assert not old.exists()
+    assert young.exists()
+    assert open_set(prepared(), tmp_path).manifest.images == 6

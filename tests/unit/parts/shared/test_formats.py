@@ -1,0 +1,132 @@
+"""Every format in which weights are published, and what is refused."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tarfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from harness.core.errors import DataError
+from harness.parts.shared.formats import read_checkpoint
+
+ONE, TWO = {"a.weight": torch.ones(2)}, {"a.weight": torch.full((2,), 2.0)}
+OPTIMIZER = {"state": {0: {"exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 0.1}]}
+
+
+@pytest.mark.parametrize(
+    ("content", "entry", "others"),
+    [
+        (ONE, "", ()),
+        (OrderedDict(ONE), "", ()),
+        ({"params": ONE}, "params", ()),
+        ({"params": TWO, "params_ema": ONE}, "params_ema", ("params",)),
+        ({"state_dict": TWO, "state_dict_ema": ONE}, "state_dict_ema", ("state_dict",)),
+        ({"epoch": 3, "state_dict": ONE, "optimizer": OPTIMIZER}, "state_dict", ()),
+        ({"model": {"state_dict": ONE}, "iteration": 3}, "model.state_dict", ()),
+        ({"state_dict": {"model_R": ONE}}, "state_dict.model_R", ()),
+        ({"generator": ONE, "optimizer": OPTIMIZER, "name": "net"}, "generator", ()),
+        ({"generator": ONE, "loss": torch.ones(())}, "generator", ()),
+        ({**ONE, "epoch": 3, "optimizer": OPTIMIZER}, "", ()),
+        ({"params": {}, "state_dict": ONE}, "state_dict", ()),
+        ({"state_dict": ONE, "discriminator": TWO}, "state_dict", ("discriminator",)),
+    ],
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_state_dicts_are_found(tmp_path: Path, content: Any, entry: str, others: tuple[str, ...], zipped: bool) -> None:
+    torch.save(content, tmp_path / "net.pth", _use_new_zipfile_serialization=zipped)
+    found = read_checkpoint(tmp_path / "net.pth")
+    assert list(found.state) == ["a.weight"]
+    assert torch.equal(found.state["a.weight"], torch.ones(2))
+    assert (found.entry, found.others) == (entry, others)
+
+
+def test_safetensors_are_known_by_their_content(tmp_path: Path) -> None:
+    save_file(ONE, tmp_path / "net.safetensors")
+    shutil.copy(tmp_path / "net.safetensors", tmp_path / "net.bin")
+    for name in ("net.safetensors", "net.bin"):
+        assert torch.equal(read_checkpoint(tmp_path / name).state["a.weight"], torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ([1, 2], "something other than tensors"),
+        ({}, "something other than tensors"),
+        ({"epoch": 3}, "something other than tensors"),
+        ({"optimizer": OPTIMIZER}, "something other than tensors"),
+        ({"model": {"epoch": 3}}, "something other than tensors"),
+        ({3: torch.ones(2)}, "something other than tensors"),
+        ({"netG": ONE, "netD": TWO}, "in several places: netG, netD"),
+        ({"state_dict": {"model_R": ONE, "model_L": TWO}}, r"state_dict\.model_R, state_dict\.model_L"),
+    ],
+)
+def test_other_content_is_refused(tmp_path: Path, content: Any, what: str) -> None:
+    torch.save(content, tmp_path / "net.pth")
+    with pytest.raises(DataError, match=what):
+        read_checkpoint(tmp_path / "net.pth")
+
+
+class Trap:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_that_calls_code_is_refused_by_name_and_not_run(tmp_path: Path, zipped: bool) -> None:
+    torch.save({"params": ONE, "x": Trap(tmp_path / "ran")}, tmp_path / "n.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(DataError, match=r"needs the code of \w+\.mkdir to be read") as caught:
+        read_checkpoint(tmp_path / "n.pth", kind="weights")
+    assert "safetensors" in caught.value.hint
+    assert caught.value.kind == "weights"
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("foreign", "name"),
+    [
+        (argparse.Namespace(lr=1), "argparse.Namespace"),
+        (np.float64(30.1), "scalar"),
+        (Path("x"), "pathlib"),
+        (nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
+    ],
+)
+def test_foreign_classes_are_named(tmp_path: Path, foreign: Any, name: str) -> None:
+    torch.save({"state_dict": ONE, "more": foreign}, tmp_path / "net.pth")
+    with pytest.raises(DataError, match=name):
+        read_checkpoint(tmp_path / "net.pth")
+
+
+def test_torchscript_is_refused(tmp_path: Path) -> None:
+    torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2)).save(tmp_path / "net.pt")
+    with pytest.raises(DataError, match="TorchScript archive"):
+        read_checkpoint(tmp_path / "net.pt")
+
+
+def test_the_oldest_format_a_tar_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sys_info").write_text("")
+    with tarfile.open(tmp_path / "net.pth", "w") as archive:
+        archive.add(tmp_path / "sys_info", "sys_info")
+    with pytest.raises(DataError, match="tar"):
+        read_checkpoint(tmp_path / "net.pth")
+
+
+def test_no_advice_to_read_noise_unsafely(tmp_path: Path) -> None:
+    (tmp_path / "net.pth").write_bytes(b"noise" * 99)
+    with pytest.raises(DataError, match="damaged") as caught:
+        read_checkpoint(tmp_path / "net.pth")
+    assert "weights_only" not in str(caught.value)

@@ -1,0 +1,94 @@
+"""Suites of built-in parts that would fail long after their start, and what `bench check` says of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import Problem, SpecErrors
+from harness.parts.plugins import open_suite
+
+NAFNET = "{name: nafnet, width: 8, enc_blk_nums: [1], middle_blk_num: 1, dec_blk_nums: [1]}"
+
+
+def problems(folder: Path, block: str) -> list[Problem]:
+    """What is wrong with a suite of one block, written from line 4 on."""
+    file = folder / "bad.yaml"
+    head = "suite: bad\ndefaults: {dataset: photos, recipe: {steps: 8, batch: 4, patch: 64}}\nblocks:\n"
+    file.write_text(f"{head}  - {block}\n")
+    with pytest.raises(SpecErrors) as caught:
+        open_suite(str(file))
+    assert all((problem.file, problem.line) == (str(file), 4) for problem in caught.value.problems)
+    return list(caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("block", "path", "what", "hint"),
+    [
+        (
+            "{task: low_light, backbone: zero_dce, variant: {refiner: skf}}",
+            "blocks.0.variant",
+            "the refiner skf edits decoder features, and zero_dce declares none",
+            "one of drunet, enlightengan, ",
+        ),
+        (
+            f"{{task: low_light, backbone: {NAFNET}, seeds: [0, 1, 1]}}",
+            "blocks.0.seeds",
+            "a seed is given twice",
+            "remove one",
+        ),
+        (
+            f"{{task: low_light, backbone: {NAFNET}, exclude: [{{task: derain}}]}}",
+            "blocks.0.exclude.0",
+            "this rule excludes nothing",
+            "task derain matches none of low_light",
+        ),
+        (
+            f"{{task: low_light, backbone: {NAFNET}, variant: bas}}",
+            "blocks.0.variant",
+            "expected `base`, or a mapping with `refiner` and `prior`, not 'bas'",
+            "",
+        ),
+        (
+            f"{{task: low_light, backbone: {NAFNET}, variant: {{refiner: ptg_rm, prior: nss}}, recipe: {{patch: 50}}}}",
+            "blocks.0.variant",
+            "the refiner ptg_rm takes sides that are multiples of 4, and patch is 50",
+            "in the recipe patch: 48, or patch: 52",
+        ),
+    ],
+)
+def test_each_is_refused_with_what_to_do(tmp_path: Path, block: str, path: str, what: str, hint: str) -> None:
+    [problem] = problems(tmp_path, block)
+    assert (problem.path, problem.what) == (path, what)
+    assert problem.hint.startswith(hint)
+    assert bool(problem.hint) is bool(hint)
+
+
+def test_options_out_of_range_are_all_told(tmp_path: Path) -> None:
+    task = "{name: gaussian_denoise, sigma: -25}"
+    variants = "{refiner: ptg_rm, prior: {name: random, dim: 0}}, {refiner: ptg_rm, prior: {name: nss, scales: 0}}"
+    found = problems(tmp_path, f"{{task: {task}, backbone: {NAFNET}, matrix: {{variant: [{variants}]}}}}")
+    assert [(problem.path, problem.what) for problem in found] == [
+        ("blocks.0.task.sigma", "expected at least 0, not -25"),
+        ("blocks.0.matrix.variant.0.prior.dim", "expected at least 1, not 0"),
+        ("blocks.0.matrix.variant.1.prior.scales", "expected at least 1, not 0"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        "{refiner: ptg_rm, prior: nss, placement: features}",  # it sees maps and not tiles
+        "{refiner: ptg_rm, prior: nss, regime: frozen}",  # it trains in the last stage alone
+    ],
+)
+def test_tiles_are_compared_where_the_refiner_sees_them(tmp_path: Path, variant: str) -> None:
+    stages = "[{steps: 4, patch: 50, trains: [backbone]}, {steps: 4, patch: 52, trains: [refiner]}]"
+    recipe = "{patch: 50}" if "features" in variant else f"{{stages: {stages}}}"
+    file = tmp_path / "sound.yaml"
+    file.write_text(
+        "suite: sound\ndefaults: {dataset: photos, recipe: {steps: 8}}\n"
+        f"blocks: [{{task: low_light, backbone: {NAFNET}, variant: {variant}, recipe: {recipe}}}]\n"
+    )
+    assert open_suite(str(file))[0].cells
