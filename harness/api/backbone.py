@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from harness.api.traits import LossUse, StageUse, Traits, check_stages
 
@@ -79,7 +79,7 @@ class Backbone(Protocol):
     A network whose traits say `outputs` is `WithOutputs`, too.
     """
 
-    traits: ClassVar[BackboneTraits]
+    traits: BackboneTraits
     capabilities: Capabilities
 
     def __call__(self, lq_BCHW: Tensor) -> Tensor:

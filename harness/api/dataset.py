@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.api.traits import Traits
 
@@ -36,7 +36,7 @@ class Dataset(Protocol):
     Constructor: keyword-only options. Raises DataError with what to do when its files are missing or differ.
     """
 
-    traits: ClassVar[DatasetTraits]
+    traits: DatasetTraits
 
     def splits(self) -> Sequence[str]: ...
 

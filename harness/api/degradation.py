@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.api.traits import Traits
 
@@ -22,7 +22,7 @@ class DegradationTraits(Traits):
 class Degradation(Protocol):
     """Turns a clean image into a degraded one. Constructor: keyword-only options."""
 
-    traits: ClassVar[DegradationTraits]
+    traits: DegradationTraits
 
     def __call__(self, clean: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """H×W×3 float32 in [0, 1] to the same shape; randomness only from `random`."""

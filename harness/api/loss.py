@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from harness.api.traits import FromOption, Traits
 
@@ -63,7 +63,7 @@ class LossInputs:
 class Loss(Protocol):
     """A training loss that looks at images alone; an nn.Module. Constructor: keyword-only options."""
 
-    traits: ClassVar[LossTraits]
+    traits: LossTraits
 
     def __call__(self, restored_BCHW: Tensor, truth_BCHW: Tensor) -> Tensor:
         """A scalar."""
@@ -72,7 +72,7 @@ class Loss(Protocol):
 class InputsLoss(Protocol):
     """A training loss that looks at more than an image and its truth; an nn.Module."""
 
-    traits: ClassVar[LossTraits]
+    traits: LossTraits
 
     def __call__(self, inputs: LossInputs) -> Tensor:
         """A scalar."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.api.traits import Traits
 
@@ -24,7 +24,7 @@ class MetricTraits(Traits):
 class Metric(Protocol):
     """One number for an image. Constructor: (protocol,) given by the harness, then keyword-only options."""
 
-    traits: ClassVar[MetricTraits]
+    traits: MetricTraits
 
     def __call__(self, restored: np.ndarray, truth: np.ndarray) -> float:
         """H×W×3 float64 in [0, 255], already cut, clipped and rounded as the protocol says. May be inf (PSNR)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.api.traits import Traits
 
@@ -28,7 +28,7 @@ class Prior(Protocol):
     its network as the positional `network`.
     """
 
-    traits: ClassVar[PriorTraits]
+    traits: PriorTraits
     dim: int
 
     def encode(self, lq_BCHW: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class DerivedPrior(Protocol):
     Constructor: keyword-only options; an option `of` annotated `PriorRef` names the prior whose rows it gets.
     """
 
-    traits: ClassVar[PriorTraits]
+    traits: PriorTraits
 
     def derive(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from harness.api.reference import Placement
 from harness.api.traits import LossUse, StageUse, Traits, When, check_stages
@@ -50,7 +50,7 @@ class Refiner(Protocol):
     edits (of the deepest tap, or a tuple for all decoder features, coarse to fine), then keyword-only options.
     """
 
-    traits: ClassVar[RefinerTraits]
+    traits: RefinerTraits
 
     def __call__(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor | None) -> Tensor:
         """Refined restoration Ī, same size, not clamped."""

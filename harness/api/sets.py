@@ -32,7 +32,7 @@ class PreparedSet(Frozen):
 
 
 class FeatureSet(Frozen):
-    """The vectors of one prior over one prepared set, one row a sample and orientation, in shard order.
+    """The vectors of one prior over one prepared set, one row per sample and orientation, in shard order.
 
     `reference` is the train split whose statistics derived priors use (the control `mean`); it is the set itself for
     train splits.

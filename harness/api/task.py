@@ -1,16 +1,16 @@
-"""Tasks: what is solved, and the protocol by which restored images are judged."""
+"""Tasks: what is solved, and the protocol by which restored images are scored."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from harness.api.traits import Traits
 
 
 @dataclass(frozen=True)
 class EvaluationProtocol:
-    """How restored images are judged. Hashed into every evaluation; two protocols never share a table column."""
+    """How restored images are scored. Hashed into every evaluation; two protocols never share a table column."""
 
     name: str
     version: int
@@ -41,4 +41,4 @@ class TaskTraits(Traits):
 class Task(Protocol):
     """What is solved. Never instantiated: its traits say everything."""
 
-    traits: ClassVar[TaskTraits]
+    traits: TaskTraits

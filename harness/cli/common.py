@@ -1,4 +1,4 @@
-"""What commands share: where results lie, and options that mean the same everywhere."""
+"""What commands share: common options, and where results lie."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ SetOption = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the suite, e.g. defaults.recipe.steps=50."),
 ]
 ForceOption = Annotated[
-    list[str] | None, typer.Option("--force", metavar="CELL", help="Do this cell again although it is done.")
+    list[str] | None, typer.Option("--force", metavar="CELL", help="Run this cell again although it is done.")
 ]
 LimitOption = Annotated[
-    int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N cells that are not done.")
+    int | None, typer.Option("--limit", metavar="N", min=1, help="Run only the first N cells that are not done.")
 ]
 
 
 def layout_for(suite_name: str, out: Path | None) -> Layout:
     """The folders of a suite's results: `out`, else `results/<suite>` here; data in $PRIORBENCH_DATA, else beside them.
 
-    Absolute, as workers have other working directories.
+    The paths are absolute, because workers have other working directories.
     """
     folder = (out or Path("results", suite_name)).absolute()
     data = os.environ.get("PRIORBENCH_DATA")

@@ -1,4 +1,4 @@
-"""`bench doctor`: what this machine has and lacks, each with what to do about it."""
+"""`bench doctor`: checks what runs need on this machine, and says how to get what is missing."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from harness.parts.catalogue import REGISTRY
 from harness.weights.files import missing_files, needed_files, said_missing
 
 PATIENCE = 120
-"""Seconds that a library may take to start."""
+"""Seconds within which a library must start."""
 
 ROOM = 5
-"""GB that a suite should find free."""
+"""GB of disk that a suite should have free."""
 
-# Each runs in its own process and prints one line: a library that is broken, or hangs, must not take the doctor along.
+# Each runs in its own process and prints one line, so that a library that is broken or hangs stops no other check.
 TORCH = """
 import torch
 gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -73,7 +73,7 @@ def doctor(out: OutOption = None) -> None:
         _python,
         _packages,
         lambda: [_in_process("torch", TORCH, "", "pip install torch")],
-        lambda: [_in_process("ray", RAY, "", "--executor local needs no Ray; a long TMPDIR wants RAY_TMPDIR=/tmp")],
+        lambda: [_in_process("ray", RAY, "", "--executor local needs no Ray; with a long TMPDIR: RAY_TMPDIR=/tmp")],
         lambda: [_in_process("mlflow", MLFLOW, os.environ.get("MLFLOW_TRACKING_URI", ""), "bench run --tracker none")],
         _weights,
         lambda: [_disk("results", folder)],
@@ -98,7 +98,7 @@ def _python() -> list[Finding]:
 
 
 def _packages() -> list[Finding]:
-    """One finding for all required packages that are there, one for each that is not."""
+    """One finding for all required packages that are installed, and one for each missing one."""
     here, findings = 0, []
     for requirement in requirements():
         if "extra ==" in requirement or ("sys_platform" in requirement and sys.platform != "linux"):
@@ -117,7 +117,7 @@ def _in_process(subject: str, program: str, argument: str, todo: str) -> Finding
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired:
-        return Finding(subject, "missing", f"gives no answer within {PATIENCE} s", todo)
+        return Finding(subject, "missing", f"no answer within {PATIENCE} s", todo)
     lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines() or ["no answer"]
     if done.returncode:
         return Finding(subject, "missing", lines[-1], todo)
@@ -125,7 +125,7 @@ def _in_process(subject: str, program: str, argument: str, todo: str) -> Finding
 
 
 def _weights() -> list[Finding]:
-    """Every part that needs weight files, with its default options."""
+    """One finding for every part that needs files of weights, with its default options."""
     findings = []
     for entry in (entry for kind in KINDS for entry in REGISTRY.entries(kind)):
         found = declaration(REGISTRY, entry.kind, entry.name)
@@ -143,11 +143,11 @@ def _weights() -> list[Finding]:
 
 
 def _disk(subject: str, folder: Path) -> Finding:
-    """Whether the folder, or the nearest one above it that exists, can be written and has room."""
+    """Whether the folder, or the nearest existing one above it, can be written and has free space."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free / 1e9
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         return Finding(subject, "missing", f"cannot write {there}", "choose another folder with --out")
     if free < ROOM:
-        return Finding(subject, "missing", f"{free:.1f} GB free in {there}", f"make room: {ROOM} GB at least")
+        return Finding(subject, "missing", f"{free:.1f} GB free in {there}", f"free some space: {ROOM} GB at least")
     return Finding(subject, "ok", f"{free:.0f} GB free in {there}")

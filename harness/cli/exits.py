@@ -1,4 +1,4 @@
-"""Exit codes of every command, and the words for errors."""
+"""Exit codes of all commands."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ INTERRUPTED = 130
 
 
 def code_for(error: HarnessError) -> int:
-    """The exit code that an error for people leads to."""
+    """The exit code of a command that an error ends."""
     return WRONG if isinstance(error, SpecErrors | UnknownName) else FAILED
 
 
 def code_of_run(*, failed: bool, blocked: bool) -> int:
-    """The exit code of work that has gone to its end."""
+    """The exit code of a command that has done all it could."""
     return FAILED if failed else BLOCKED if blocked else DONE

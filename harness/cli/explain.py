@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -18,8 +17,10 @@ from harness.cells.explain import explain as differences
 from harness.cells.suite import ResolvedSuite
 from harness.cli import exits
 from harness.cli.common import SetOption
-from harness.core.errors import UnknownName, did_you_mean
+from harness.core.errors import DataError, UnknownName, did_you_mean
+from harness.core.paths import Layout
 from harness.parts.plugins import open_suite
+from harness.results.suites import read_suite_file, suite_files
 
 Cells = dict[str, tuple[Cell, str]]
 """Cells by id, each with what people call it."""
@@ -72,11 +73,11 @@ def _known_cells(suites: Sequence[ResolvedSuite], folders: Sequence[Path]) -> Ce
 
 def _stored_suites(folder: Path) -> Iterator[ResolvedSuite]:
     """The suites that were run into a folder."""
-    for file in sorted((folder / "suites").glob("*.json")):
+    for file in suite_files(Layout(folder, folder / "data")):
         try:
-            yield ResolvedSuite.model_validate_json(file.read_bytes())
-        except (OSError, ValidationError) as error:
-            typer.echo(f"{file}: cannot be read as a suite, left out ({type(error).__name__})", err=True)
+            yield read_suite_file(file)
+        except DataError as error:
+            typer.echo(f"{file}: {error.what}, left out", err=True)
 
 
 def _recorded(folder: Path) -> Iterator[tuple[Cell, str]]:

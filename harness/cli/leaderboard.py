@@ -50,7 +50,7 @@ def leaderboard(
 
 
 def _board(found: Subject, layout: Layout) -> Leaderboard:
-    return board_of([suite for suite, _ in found.suites], layout, REGISTRY)
+    return board_of([suite for suite, _ in found.suites], layout)
 
 
 def _from_mlflow(found: Subject) -> Leaderboard:

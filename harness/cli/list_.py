@@ -39,7 +39,7 @@ LISTS = {
 """The word on the command line and the kind in the catalogue."""
 
 TABLES = ("recipes", "suites")
-"""Lists of what is no part."""
+"""Lists whose entries are not parts."""
 
 WhatArgument = Annotated[
     str | None, typer.Argument(metavar="[WHAT]", help=f"One of {', '.join([*LISTS, *TABLES])}. Default: all.")
@@ -50,7 +50,7 @@ PluginOption = Annotated[
 
 
 def list_(what: WhatArgument = None, plugin: PluginOption = None) -> int:
-    """List what a suite can name: parts with their options and defaults, recipes, and the suites that come along."""
+    """List what a suite can name: parts with their options and defaults, recipes, and the suites of this package."""
     known = [*LISTS, *TABLES]
     if what is not None and what not in known:
         raise UnknownName(f"there is no list of {what!r}", hint=did_you_mean(what, known))
@@ -88,11 +88,12 @@ def _option(option: Option) -> str:
 
 
 def _default(value: Any) -> str:
+    """A default as a suite writes it; empty for an option that a suite must give."""
     if value is REQUIRED:
         return ""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return str(list(value)) if isinstance(value, tuple) else str(value)
+    return f"[{', '.join(map(_default, value))}]" if isinstance(value, tuple) else str(value)
 
 
 def recipes_table() -> Table:
@@ -117,7 +118,7 @@ def _gpus(number: int | None) -> str:
 
 
 def _spanned(values: list[Any]) -> str:
-    """`64→40→32`: a value for each stage, each once where neighbours are equal."""
+    """`64→40→32`: one value per stage; equal neighbours are written once."""
     return "→".join(str(value) for value, _ in groupby(values))
 
 

@@ -25,7 +25,7 @@ def plan(
     force: ForceOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Show what is todo, done, stale and blocked, with reasons, counts and the time to go. Runs nothing."""
+    """Show which jobs are todo, done, stale or blocked, with reasons, counts and the time left. Runs nothing."""
     subject = read_suite(suite, out, set_)
     resolved, registry = subject.suites[0]
     planned = make_plan(resolved, subject.layout, registry, force=force or (), limit=limit)

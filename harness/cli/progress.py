@@ -1,4 +1,4 @@
-"""What `bench run` shows while it goes on: a live board in a terminal, plain lines elsewhere."""
+"""The progress of `bench run`: a live board in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TAIL = 8192
 
 
 def last_events(path: Path) -> list[dict[str, Any]]:
-    """The last events of a cell, without reading the whole curve. Torn lines are left out."""
+    """The last events of a cell, without reading the whole curve. Lines that are cut off are left out."""
     try:
         with open(path, "rb") as handle:
             handle.seek(max(0, handle.seek(0, 2) - TAIL))
@@ -63,7 +63,7 @@ def activity_line(events: list[dict[str, Any]], job_id: str) -> str:
 
 @dataclass
 class Board:
-    """The state that both displays show. Calls come from the driver; displays read it from their own thread."""
+    """The state that both displays show. The driver's thread changes it, the display's own thread reads it."""
 
     layout: Layout
     total: int = 0
@@ -84,7 +84,7 @@ class Board:
         return f"{counts}{f' · {self.failed} failed' if self.failed else ''} · {elapsed}"
 
     def running_lines(self) -> list[str]:
-        """One line per running job, with its training's state."""
+        """One line per running job, with the state of its training."""
         with self.lock:
             running = list(self.running.values())
         lines = []
@@ -95,7 +95,7 @@ class Board:
 
 
 class _BoardDisplay:
-    """Keeps the board; subclasses say how it is shown. See harness.scheduling.drive.Display."""
+    """Keeps the board (harness.scheduling.drive.Display); subclasses show it."""
 
     def __init__(self, layout: Layout) -> None:
         self.board = Board(layout)
@@ -135,7 +135,7 @@ class _BoardDisplay:
 
 
 class LineDisplay(_BoardDisplay):
-    """One line per job that ends, and every minute one about those that run."""
+    """One line per job that ends, and one per minute about the running ones."""
 
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)

@@ -1,4 +1,4 @@
-"""`bench run`: from a suite to its table. What is done is not done again; what was stopped goes on."""
+"""`bench run`: does the jobs of a suite and shows its table. Finished jobs are kept; stopped ones continue."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ AddressOption = Annotated[
         "--address",
         metavar="ADDR",
         envvar="RAY_ADDRESS",
-        help="Join a Ray cluster: auto, or host:port. DIR and the data must be storage that all its nodes share.",
+        help="Join a Ray cluster: auto, or host:port. DIR and the data must lie in storage that all its nodes share.",
     ),
 ]
-TrackerOption = Annotated[str, typer.Option("--tracker", metavar="mlflow|none", help="Where results are mirrored to.")]
+TrackerOption = Annotated[str, typer.Option("--tracker", metavar="mlflow|none", help="Where results are mirrored.")]
 
 
 def run(
@@ -42,10 +42,10 @@ def run(
     set_: SetOption = None,
     tracker: TrackerOption = "mlflow",
 ) -> None:
-    """Run a suite: everything that is not done yet. Stop it with Ctrl-C; the same command goes on."""
+    """Run a suite: everything that is not done yet. Ctrl-C stops it; the same command continues."""
     began = monotonic()
     for kind, name in (("executor", executor), ("tracker", tracker)):
-        REGISTRY.get(kind, name)  # a misspelt name is said before anything is written
+        REGISTRY.get(kind, name)  # a misspelt name is an error before anything is written
     resolved, registry = open_suite(suite, set_ or ())
     layout = layout_for(resolved.name, out)
     plan = make_plan(resolved, layout, registry, force=force or (), limit=limit)
@@ -56,7 +56,7 @@ def run(
     else:
         _keep(resolved, layout)
         done = plan.counts()["done"]
-        typer.echo(f"{resolved.name}: nothing to do, {done} jobs are done ({monotonic() - began:.1f} s)")
+        typer.echo(f"{resolved.name}: nothing to do, {done} jobs are done already ({monotonic() - began:.1f} s)")
         behind = REGISTRY.load("tracker", tracker)(None, layout, resolved.name).behind([c.cell_id for c in plan.cells])
         if behind:
             typer.echo(f"{len(behind)} cells are not mirrored yet: bench track sync {layout.out}")
@@ -76,7 +76,7 @@ def _work(
     address: str | None,
     tracker: str,
 ) -> tuple[Plan, RunSummary]:
-    """Plans again under the folder's lock, as another run may just have ended, and does what is left."""
+    """Runs the plan, made again under the folder's lock: another run may just have ended."""
     from harness.cli.progress import make_display
     from harness.scheduling.drive import drive
     from harness.scheduling.lock import run_lock
@@ -93,14 +93,14 @@ def _work(
 
 
 def _keep(resolved: ResolvedSuite, layout: Layout) -> None:
-    """Leaves the resolved suite beside its results, for `bench status DIR` and `bench leaderboard DIR`."""
+    """Writes the resolved suite beside its results, for `bench status DIR` and `bench leaderboard DIR`."""
     path, text = layout.suite(resolved.name), resolved.model_dump_json(indent=1) + "\n"
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
 
 
 def _report(summary: RunSummary) -> None:
-    overhead = f", {summary.overhead_per_job:.2f} s per job around them" if summary.done else ""
+    overhead = f", {summary.overhead_per_job:.2f} s of overhead per job" if summary.done else ""
     typer.echo(f"{summary.done} jobs done in {summary.seconds:.1f} s ({summary.job_seconds:.1f} s in jobs{overhead})")
     if summary.failures:
         typer.echo(f"\n{len(summary.failures)} failed:")

@@ -1,4 +1,4 @@
-"""`bench status`: how far the cells of a suite or a folder are."""
+"""`bench status`: the state of every cell of a suite or of a folder of results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harness.records.state import activity
 
 
 def status(subject: SubjectArgument, out: OutOption = None, set_: SetOption = None) -> None:
-    """Show what each cell has come to; of running ones the step, of failed ones the reason and the log."""
+    """Show the state of every cell: of running ones the step, of failed ones the reason and the log."""
     found = find_subject(subject, out, set_)
     going_on = is_running(found.layout)
     statuses: dict[str, CellStatus] = {}
@@ -38,7 +38,7 @@ def status(subject: SubjectArgument, out: OutOption = None, set_: SetOption = No
 
 
 def is_running(layout: Layout) -> bool:
-    """Whether a run holds the folder. The kernel's lock is asked, as the text in the file outlives a killed run."""
+    """Whether a run uses the folder. Asks the kernel's lock, because the text in the file outlives a killed run."""
     try:
         with open(layout.lock, encoding="utf-8") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -50,7 +50,7 @@ def is_running(layout: Layout) -> bool:
 
 
 def _now(cell: CellStatus, layout: Layout, going_on: bool) -> CellStatus:
-    """A cell that is not done as its worker last spoke of it."""
+    """The status of a cell, with what its worker last reported unless it is done or blocked."""
     if cell.state in ("done", "blocked"):
         return cell
     latest = activity(store.read_events(layout, cell.cell_id))

@@ -15,7 +15,7 @@ from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend, open_suite
-from harness.reports.leaderboard import stored_suites
+from harness.results.suites import stored_suites
 
 SubjectArgument = Annotated[str, typer.Argument(metavar="SUITE|DIR", help="A suite, or a folder of results.")]
 

@@ -9,7 +9,7 @@ COLOURS = {"done": "green", "failed": "red", "blocked": "yellow", "stale": "mage
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
-    """Prints rows whose first column is a state: coloured and folded in a terminal, else a line a row for programs."""
+    """Prints rows whose first column is a state: coloured and folded in a terminal, else one line each for programs."""
     lines = [list(row) for row in rows]
     if sys.stdout.isatty():
         _print_coloured(titles, lines)

@@ -12,7 +12,7 @@ import typer
 from harness.api.declaration import declaration
 from harness.api.reference import PartRef
 from harness.cli import exits
-from harness.core.errors import HarnessError, Problem, SpecErrors, did_you_mean
+from harness.core.errors import Problem, SpecErrors, did_you_mean
 from harness.core.registry import Entry, Registry
 from harness.core.source import Option
 from harness.core.yaml import Place, load
@@ -64,12 +64,15 @@ def _tell(entry: Entry, registry: Registry, filled: Filled, path: Path, verbose:
     broken, total = verdict.broken, len(verdict.checks)
     came = f"{len(broken)} of {total} promises broken" if broken else f"all {total} promises kept"
     typer.echo(f"{title} · {came} ({verdict.seconds:.1f} s)")
-    for check in verdict.checks:
-        if not check.kept:
-            typer.echo(f"  promised: {check.promise}\n  seen:     {indent(check.seen, ' ' * 12).strip()}")
-            if verbose:
-                typer.echo(indent(check.trace, "    "))
-        elif verbose:
+    for seen in dict.fromkeys(check.seen for check in broken):
+        same = [check for check in broken if check.seen == seen]
+        for check in same:
+            typer.echo(f"  promised: {check.promise}")
+        typer.echo(f"  seen:     {indent(seen, ' ' * 12).strip()}")
+        if verbose:
+            typer.echo(indent(same[0].trace, "    "))
+    for check in verdict.checks if verbose else ():
+        if check.kept:
             typer.echo(f"  kept:     {check.promise}")
     return exits.FAILED if broken else exits.DONE
 
@@ -103,7 +106,8 @@ def _values(given: Any, known: set[str]) -> tuple[dict[str, Any], list[Problem]]
     for number, argument in enumerate(given, start=1):
         name, equals, text = argument.partition("=")
         if not equals:
-            raise HarnessError(f"--set {argument}: expected OPTION=VALUE")
+            problems.append(Problem("--set", number, 1, argument, "expected OPTION=VALUE"))
+            continue
         if name not in known:
             what = f"no part of this file has the option {name!r}"
             problems.append(Problem("--set", number, 1, name, what, did_you_mean(name, known)))

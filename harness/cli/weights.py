@@ -1,4 +1,4 @@
-"""`bench weights`: published weights in one folder, listed, fetched, taken in and checked."""
+"""`bench weights`: lists, fetches, imports and checks published weights."""
 
 from __future__ import annotations
 
@@ -26,21 +26,23 @@ from harness.weights.folder import weights_folder
 weights = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Published weights.")
 
 IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="As `bench weights list` names them.")]
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="As it was downloaded.")]
-AsOption = Annotated[str, typer.Option("--as", metavar="ID", help="Which checkpoint the file is.")]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The file as it was downloaded.")]
+AsOption = Annotated[str, typer.Option("--as", metavar="ID", help="The id of the weights in the file.")]
 BackboneOption = Annotated[
-    str | None, typer.Option("--backbone", metavar="NAME", help="Weights of your own: the network that they are of.")
+    str | None,
+    typer.Option("--backbone", metavar="NAME", help="For weights of your own: the backbone that they belong to."),
 ]
 OptionsOption = Annotated[
-    list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of that network. May be repeated.")
+    list[str] | None,
+    typer.Option("--option", metavar="NAME=VALUE", help="An option of that backbone. May be repeated."),
 ]
 
 
 @weights.callback()
 def _group() -> None:
-    """Published weights: list them, fetch them, take in a file that you have, check what is here.
+    """Published weights: list them, fetch them, import a file that you have, check those on this machine.
 
-    They lie in $PRIORBENCH_WEIGHTS (default: ~/.cache/priorbench/weights), or where torchvision looks for its own.
+    They lie in $PRIORBENCH_WEIGHTS (default: ~/.cache/priorbench/weights); torchvision's lie in its own cache.
     """
 
 
@@ -48,7 +50,7 @@ def _group() -> None:
 def list_(
     pattern: Annotated[str, typer.Argument(metavar="[PATTERN]", help="Part of an id, or a pattern with *.")] = "",
 ) -> None:
-    """Name the weights that are known, and say whether they are here."""
+    """List the known weights, and say which are on this machine."""
     chosen = [item for item in [*known(), *own()] if pattern in item.id or fnmatch(item.id, pattern)]
     if not chosen:
         raise UnknownName(f"no checkpoint matches {pattern!r}", hint=did_you_mean(pattern, [c.id for c in known()]))
@@ -58,14 +60,18 @@ def list_(
 
 @weights.command()
 def fetch(ids: IdsArgument) -> None:
-    """Download weights, or say which page has them. Exit code 3: some could not be had."""
+    """Download weights, or say which page has them. Exit code 3: some could not be downloaded."""
     _each([find(name) for name in ids], _fetch)
 
 
 @weights.command()
 def verify(
-    subjects: Annotated[list[str] | None, typer.Argument(metavar="[ID...|FILE]", help="Default: all here.")] = None,
-    as_: Annotated[str | None, typer.Option("--as", metavar="ID", help="Which checkpoint FILE should be.")] = None,
+    subjects: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID...|FILE]", help="Default: all on this machine.")
+    ] = None,
+    as_: Annotated[
+        str | None, typer.Option("--as", metavar="ID", help="The id of the weights that FILE should have.")
+    ] = None,
 ) -> None:
     """Check digests, names and shapes; say what differs."""
     if as_ is not None:
@@ -83,10 +89,10 @@ def verify(
 
 @weights.command("import")
 def import_(file: FileArgument, as_: AsOption, backbone: BackboneOption = None, option: OptionsOption = None) -> None:
-    """Take in a file of weights that fits and is safe to read."""
+    """Import a file of weights, if it fits its network and is safe to read."""
     if backbone is None:
         if option:
-            raise UnknownName("--option is of a network of your own", hint="give --backbone too")
+            raise UnknownName("--option belongs to weights of your own", hint="give --backbone too")
         checkpoint = find(as_)
     else:
         checkpoint = named(f"backbone {backbone}", _options(backbone, option or ()), as_)
@@ -94,7 +100,7 @@ def import_(file: FileArgument, as_: AsOption, backbone: BackboneOption = None, 
 
 
 def _each(checkpoints: Sequence[Checkpoint], act: Callable[[Checkpoint], str]) -> None:
-    """Does it for all of them, whatever one comes to; the exit code is that of the worst."""
+    """Calls `act` on each, even after errors. The exit code is that of the worst result."""
     failed = blocked = False
     for checkpoint in checkpoints:
         try:
@@ -135,18 +141,20 @@ def _taken_in(file: Path, checkpoint: Checkpoint) -> str:
 
 
 def _checkpoint(subject: str) -> Checkpoint:
-    """The checkpoint of an id, or of a file that lies in its place."""
+    """The checkpoint with this id, or whose file this is."""
     path = Path(subject).expanduser()
     if not path.is_file():
         return find(subject)
     for checkpoint in [*known(), *own()]:
         if checkpoint.path.absolute() == path.absolute():
             return checkpoint
-    raise UnknownName(f"{subject} lies in no checkpoint's place", hint=f"say what it should be: {subject} --as ID")
+    raise UnknownName(
+        f"{subject} is not the file of any known weights", hint=f"say what it should be: {subject} --as ID"
+    )
 
 
 def _options(backbone: str, given: Sequence[str]) -> dict[str, Any]:
-    """`width=8` or `enc_blk_nums=1,1,28` as options of a network. Raises UnknownName for those that it has not."""
+    """Options of a backbone from texts such as `width=8` or `enc_blk_nums=1,1,28`. Raises UnknownName for others."""
     known_options = declaration(REGISTRY, "backbone", backbone).options
     options: dict[str, Any] = {}
     for text in given:
@@ -160,7 +168,7 @@ def _options(backbone: str, given: Sequence[str]) -> dict[str, Any]:
 
 
 def _tensors() -> Any:
-    """The module that works on tensors, imported only where there are some: it brings PyTorch."""
+    """The module that reads and writes tensors, imported late because it imports PyTorch."""
     return import_module("harness.models.published")
 
 
@@ -173,5 +181,5 @@ def _progress(done: int, total: int | None) -> None:
 
 
 def _short(path: Path) -> str:
-    """A path below the home folder as people write it."""
+    """A path, with ~ for the home folder."""
     return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)

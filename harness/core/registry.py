@@ -63,7 +63,7 @@ class Registry:
 
 
 def _import_file(path: str) -> ModuleType:
-    """Runs a plug-in file once a process, under a module name made from its path."""
+    """Runs a plug-in file once per process, under a module name made from its path."""
     name = f"priorbench_plugin_{digest(path)}"
     if name not in sys.modules:
         spec = spec_from_file_location(name, path)

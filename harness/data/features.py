@@ -126,7 +126,7 @@ def open_features(features: FeatureSet, data: Path, *, verify: bool = True) -> F
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"the manifest is damaged ({type(error).__name__})", where=str(path), hint=_REMAKE) from error
     if not (same and current):
-        raise DataError("the manifest describes other prior vectors", where=str(path), hint=_REMAKE)
+        raise DataError("the manifest describes other vectors than these", where=str(path), hint=_REMAKE)
     for file, _, sha256 in shards:
         _check(folder / file, (rows_of[file], dim), sha256 if verify else None)
     return FeatureRows(folder, manifest, file_sha256(path))

@@ -1,4 +1,4 @@
-"""Restores one whole image with a network that wants certain sizes.
+"""Restoration of whole images by networks that accept only certain sizes.
 
 Shape letters: B batch, C channels, H height, W width, D prior width.
 """
@@ -23,10 +23,10 @@ OVERLAP = 4
 def restore(
     model: RestorationModel, lq_HWC: np.ndarray, prior_D: np.ndarray | None, device: torch.device
 ) -> np.ndarray:
-    """H×W×C float32 degraded image to H×W×C float32 restored, not clipped. The model is in evaluation mode.
+    """The restored image, H×W×C float32, not clipped, of a degraded one, H×W×C float32. `model` is in evaluation mode.
 
-    The image is padded by reflection to the right and below where the network needs it, and cut back. Images larger
-    than the declared tile go through in overlapping tiles; the prior vector is the whole image's in each.
+    Where the network needs it, the image is padded by reflection on the right and below, and the result cut back.
+    Images larger than the declared tile are restored in overlapping tiles; each gets the whole image's prior vector.
     """
     lq_BCHW = torch.from_numpy(np.ascontiguousarray(lq_HWC.transpose(2, 0, 1)[None])).to(device)
     prior_BD = None if prior_D is None else torch.from_numpy(np.array(prior_D)[None]).to(device)
@@ -45,7 +45,7 @@ def _restore_padded(
 ) -> Tensor:
     height, width = lq_BCHW.shape[-2:]
     goal = capabilities.fitting(height), capabilities.fitting(width)
-    # An image that fits is never padded: padding a multiple once more is a known way to lose comparability.
+    # An image that fits is never padded: one more multiple of padding would change the results of published networks.
     restored: Tensor = model(reflect_pad(lq_BCHW, *goal), prior_BD).final
     return restored[..., :height, :width]
 
@@ -67,18 +67,18 @@ def _restore_tiled(
 
 
 def tile_starts(side: int, tile: int) -> list[int]:
-    """First pixels of overlapping tiles that cover a side; the last one ends at its end."""
+    """First pixels of overlapping tiles that cover a side; the last tile ends where the side ends."""
     if side <= tile:
         return [0]
     return [*range(0, side - tile, tile - tile // OVERLAP), side - tile]
 
 
 def _ramp(side: int, tile: int, like: Tensor) -> Tensor:
-    """Blending weights: rising over the overlap at both ends, never zero."""
+    """Blending weights of a tile along one side: they rise over the overlap at both ends and are never zero."""
     distance = torch.arange(1, side + 1, dtype=like.dtype, device=like.device)
     return torch.minimum(distance, distance.flip(0)).clamp(max=tile // OVERLAP)
 
 
 def _tile_side(capabilities: Capabilities) -> int | None:
-    """The declared tile, grown to an allowed size."""
+    """The side of the declared tile, raised to the next allowed size; None without tiles."""
     return None if capabilities.tile is None else capabilities.fitting(capabilities.tile)

@@ -1,4 +1,4 @@
-"""Strips input | restored | truth of a few test images, to look at."""
+"""Strips of pictures, such as input | restored | truth, for people to look at."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SEPARATOR = 2
 
 
 def strip(images_HWC: Sequence[np.ndarray]) -> np.ndarray:
-    """Float images of one size, white at 1, side by side: H×W'×3 uint8 RGB. Values are clipped, for display only."""
+    """Images side by side, H×W'×3 uint8 RGB, clipped. `images_HWC`: float images of one size, white at 1."""
     height = images_HWC[0].shape[0]
     line = np.full((height, SEPARATOR, 3), 255, np.uint8)
     pieces: list[np.ndarray] = []

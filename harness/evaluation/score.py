@@ -1,4 +1,4 @@
-"""Metrics of one restored image, under the task's protocol. One number per image; averages are made in reports."""
+"""Metrics of one restored image under the task's protocol: one number per image. harness.reports averages them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from harness.core.registry import Registry
 def build_metrics(
     metrics: Mapping[str, PartRef], protocol: EvaluationProtocol, registry: Registry
 ) -> dict[str, Metric]:
-    """The metrics of a suite under a protocol, by the keys that tables and records call them.
+    """The metrics of a suite under a protocol, by the keys that records use.
 
-    Raises MissingWeights when one of them lacks its files, UnknownName when there is none of its name.
+    Raises MissingWeights when the files of one are missing, UnknownName when there is no metric of a name.
     """
     return {key: registry.load("metric", metric.name)(protocol, **metric.arguments) for key, metric in metrics.items()}
 
@@ -26,8 +26,8 @@ def build_metrics(
 def apply_protocol(image_HWC: np.ndarray, protocol: EvaluationProtocol) -> np.ndarray:
     """A float image with white at 1 as the protocol sees it: H×W×C float64 in [0, 255], cut, clipped and rounded.
 
-    The only place where that happens. Rounding to 8 bits makes metrics of arrays equal metrics of saved PNGs.
-    Raises DataError when the border leaves nothing.
+    No other place cuts, clips or rounds. Rounding to 8 bits makes metrics of arrays equal metrics of saved PNGs.
+    Raises DataError when the image is no larger than its border.
     """
     cut = protocol.border
     height, width = image_HWC.shape[:2]
@@ -41,7 +41,7 @@ def apply_protocol(image_HWC: np.ndarray, protocol: EvaluationProtocol) -> np.nd
 def score(
     restored_HWC: np.ndarray, truth_HWC: np.ndarray, metrics: Mapping[str, Metric], protocol: EvaluationProtocol
 ) -> dict[str, float]:
-    """Each metric's value for one image, by its key. PSNR of identical images is inf.
+    """The value of each metric for one image, by key. PSNR of identical images is inf.
 
     Raises DataError when the sizes differ, or (kind `nan`) when the restored image has values that are not finite:
     clipping would turn an infinite pixel into an ordinary white one.

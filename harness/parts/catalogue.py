@@ -42,7 +42,7 @@ BUILT_IN = (
         "features of a restoration network trained on another task",
     ),
     Entry("prior", "clip", "harness.parts.priors.clip:Clip", "CLIP image embedding (open_clip)"),
-    Entry("prior", "random", "harness.parts.priors.controls:RandomVectors", "control: a random unit vector an image"),
+    Entry("prior", "random", "harness.parts.priors.controls:RandomVectors", "control: a random unit vector per image"),
     Entry("prior", "shuffled", "harness.parts.priors.controls:Shuffled", "control: another image's vector"),
     Entry(
         "prior", "mean", "harness.parts.priors.controls:Mean", "control: the train split's mean vector for every image"

@@ -1,4 +1,4 @@
-"""Three passes over the jobs of some cells: what is on disk, what is needed, what cannot be had."""
+"""Three passes over the jobs of some cells: what is on disk, what is needed, what cannot run here."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from harness.planning.verdict import Reason, Verdict, Why
 
 @dataclass(frozen=True)
 class Assessment:
-    """The jobs of some cells of a suite, and what is said of each."""
+    """The jobs of some cells of a suite, and the verdict on each."""
 
     graph: JobGraph
-    """Evaluations in it leave out what the gaps name."""
+    """Its evaluations leave out what the gaps name."""
     disk: Disk
     verdicts: Mapping[str, Verdict]
     """By job id."""
     gaps: Gaps
     forced: Collection[str]
-    """Ids of the cells that are made again on demand."""
+    """Ids of the cells that the user wants made again."""
 
     @property
     def forget(self) -> list[str]:
-        """Cells whose record and checkpoint must go before they are made again."""
+        """Ids of the cells whose record and checkpoint are removed before they are made again."""
         inputs = [
             jobs.id
             for jobs in self.graph.cells
@@ -49,7 +49,7 @@ class Assessment:
 
     @property
     def rescore(self) -> list[str]:
-        """Cells whose evaluations are made again and whose training stays."""
+        """Ids of the cells whose evaluations are made again and whose training stays."""
         forgotten = set(self.forget)
         return [
             jobs.id
@@ -70,8 +70,8 @@ def assess(
 ) -> Assessment:
     """The verdicts on all jobs that some cells of a suite need.
 
-    What can be measured is measured: an evaluation leaves out the metrics and the test sets that something is missing
-    for, and `gaps` names them. Work that nothing needs any more counts as done.
+    An evaluation leaves out the metrics and test sets that something is missing for, and `gaps` names them. Work that
+    nothing needs any more counts as done.
     """
     missing = lacking_metrics(metrics, registry)
     computed = [metric for metric in metrics if metric.key not in missing]
@@ -82,7 +82,7 @@ def assess(
     gaps = metric_gaps(graph, disk, registry, lost, forced)
     passes = _passes(graph, disk, registry, forced, no_metrics)
     graph, left_out = leave_out(graph, passes.found, passes.obstacles)
-    if left_out:  # then less is needed
+    if left_out:  # then less is needed than the passes said
         passes = _passes(graph, disk, registry, forced, no_metrics)
     return Assessment(graph, disk, passes.verdicts(), joined(gaps, left_out), forced)
 
@@ -96,7 +96,7 @@ class _Passes:
     obstacles: Mapping[str, Reason]
 
     def verdicts(self) -> dict[str, Verdict]:
-        """What was found and is needed, where jobs that would run and cannot be had are blocked."""
+        """Those of the second pass, with the jobs that have an obstacle blocked."""
         return {
             job: Verdict("blocked", self.obstacles[job]) if verdict.runs and job in self.obstacles else verdict
             for job, verdict in self.needed.items()

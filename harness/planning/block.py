@@ -1,4 +1,4 @@
-"""The third pass, forwards: which of the jobs that are to run cannot, and why."""
+"""The third pass, forwards: which of the jobs that are to be run cannot run here, and why."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from harness.planning.verdict import Reason, Verdict, Why
 def obstacles(
     graph: JobGraph, verdicts: Mapping[str, Verdict], registry: Registry, no_metrics: Reason | None
 ) -> dict[str, Reason]:
-    """The reason of each job that cannot be had: what it lacks itself, else the first obstacle before it.
+    """Why jobs cannot run, by id: what a job lacks itself, else the first obstacle among the jobs it depends on.
 
-    `verdicts`: those of the second pass. `no_metrics`: why evaluations have no metric left; None when they have.
+    `verdicts`: those of the second pass. `no_metrics`: why no metric can be computed; None when one can.
     """
     lacking = lacks({job: node.work for job, node in graph.nodes.items() if verdicts[job].runs}, registry)
     found: dict[str, Reason] = {}
@@ -30,7 +30,7 @@ def obstacles(
 
 
 def _before(node: Node, graph: JobGraph, found: Mapping[str, Reason]) -> Reason | None:
-    """What a job waits for: the obstacle of the first that it depends on and that has one, and whose it is."""
+    """The obstacle of the first job that it depends on and that has one, and the title of the job that it is of."""
     for job in node.depends:
         reason = found.get(job)
         if reason is not None:

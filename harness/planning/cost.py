@@ -17,7 +17,7 @@ _NO_PACE = frozenset({"steps", "lr", "lr_min", "warmup", "hold", "cycles", "mile
 
 
 def _pace(cell: Mapping[str, Any]) -> str:
-    """Names what a cell's speed depends on: network, treatment and recipe, not the seed or the number of steps."""
+    """A name for all that a cell's speed depends on: network, variant and recipe without the number of steps."""
     recipe = {name: value for name, value in cell["recipe"].items() if name not in _NO_PACE}
     return canonical_json([cell["backbone"], cell["variant"], recipe])
 
@@ -27,7 +27,7 @@ def _pace_of(cell: Cell) -> str:
 
 
 class Costs:
-    """Seconds a training step and a test image take, by network, treatment and recipe."""
+    """Seconds per training step and per test set, by network, variant and recipe."""
 
     def __init__(self, records: Iterable[RunRecord]) -> None:
         steps, images = defaultdict(list), defaultdict(list)
@@ -53,9 +53,9 @@ class Costs:
 
 
 def wall_time(seconds: Iterable[float | None], at_once: int) -> tuple[float, int] | None:
-    """(seconds that jobs take when `at_once` run side by side, how many of them nothing is known about).
+    """(seconds that jobs take when `at_once` run side by side, number of jobs of unknown length).
 
-    None when nothing is known about any.
+    None when all lengths are unknown.
     """
     costs = list(seconds)
     known = [cost for cost in costs if cost is not None]

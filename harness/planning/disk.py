@@ -25,15 +25,15 @@ class Kept:
 
     record: RunRecord | None = None
     trouble: Reason | None = None
-    """Why there is a record and none to be trusted."""
+    """Why the record that is there cannot be used."""
     begun: bool = False
-    """Whether there are checkpoints of any kind."""
+    """Whether training has left checkpoints of any step."""
     trained: bool = False
-    """Whether there is the checkpoint of the whole training."""
+    """Whether the checkpoint of the finished training is there."""
 
     @property
     def newer(self) -> bool:
-        """Whether a newer release wrote the record: it must stay as it is."""
+        """Whether a newer release wrote the record, so that it must stay as it is."""
         return self.trouble is not None and self.trouble.kind is Why.NEWER_RELEASE
 
     @property
@@ -66,11 +66,11 @@ class Manifest:
     """The manifest of a prepared or feature set."""
 
     name: str
-    """The set's folder below the data folder, which is what records call a prepared set."""
+    """The set's folder, relative to the data folder: the name of a prepared set in records."""
     exists: bool
     """Whether the folder is there, with a manifest or without."""
     sha256: str | None = None
-    """Digest of the file, as whatever was made from the set remembers it; None when there is no file."""
+    """Digest of the file, which everything that is made from the set keeps; None when there is no file."""
     content: Any = None
     """As parsed; None when it is not JSON."""
 
@@ -91,7 +91,7 @@ def read_manifest(folder: Path, data: Path) -> Manifest:
 
 @dataclass(frozen=True)
 class Disk:
-    """What lies there of the cells and sets of a graph."""
+    """The results and sets of a graph's jobs that are on disk."""
 
     layout: Layout
     kept: Mapping[str, Kept]
@@ -106,7 +106,7 @@ class Disk:
 
 
 def read_disk(graph: JobGraph, layout: Layout) -> Disk:
-    """Looks at every file once, however many cells depend on it."""
+    """Reads every file once, however many cells depend on it."""
     cells = dict.fromkeys([*(jobs.id for jobs in graph.cells), *graph.trains])
     folders = {job: folder for job, node in graph.nodes.items() if (folder := _folder(node, layout.data)) is not None}
     return Disk(

@@ -1,4 +1,4 @@
-"""What evaluations leave out as it cannot be had here, so that the rest is measured."""
+"""What evaluations leave out because something is missing here, so that the rest is measured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.planning.verdict import Reason, Verdict
 
 @dataclass(frozen=True)
 class Gap:
-    """A metric or a test set that an evaluation leaves out, as something is missing here."""
+    """A metric or a test set that an evaluation leaves out because something is missing here."""
 
     kind: Literal["metric", "dataset"]
     name: str
@@ -38,7 +38,10 @@ def metric_gaps(
     lost: Sequence[tuple[SuiteMetric, Reason]],
     forced: Collection[str],
 ) -> Gaps:
-    """Of the metrics that cannot be computed, those that are not on record for every test set, or will not stay so."""
+    """The metrics of `lost`, which cannot be computed here, as gaps of the cells that do not have them on record.
+
+    A forced cell loses what it has on record.
+    """
     found = {}
     for cell_id, node in _evaluations(graph) if lost else ():
         record = None if cell_id in forced else disk.of(node).record
@@ -53,10 +56,10 @@ def metric_gaps(
 
 
 def leave_out(graph: JobGraph, found: Mapping[str, Verdict], obstacles: Mapping[str, Reason]) -> tuple[JobGraph, Gaps]:
-    """The graph without the test sets that cannot be had, and which they are.
+    """The graph without the test sets that cannot be prepared here, and which they are.
 
-    Only evaluations that are to run by what is on disk (`found`, the first pass) leave out anything, and none leaves
-    out everything: it is blocked instead.
+    Only evaluations that are to run by what is on disk (`found`, the first pass) leave out test sets. One that would
+    have to leave out all of them leaves out none, and is blocked.
     """
     gaps, smaller = {}, []
     for cell_id, node in _evaluations(graph):
@@ -78,7 +81,7 @@ def _evaluations(graph: JobGraph) -> Iterator[tuple[str, Node]]:
 
 
 def _lost(node: Node, obstacles: Mapping[str, Reason]) -> Iterator[tuple[HeldOut, Reason]]:
-    """The test sets of an evaluation that cannot be prepared, each with the first reason."""
+    """The test sets of an evaluation that cannot be prepared here, each with the first reason."""
     for test in node.tests:
         reason = next((obstacles[job] for job in test.jobs if job in obstacles), None)
         if reason is not None:

@@ -1,4 +1,4 @@
-"""From cells to jobs: what each cell needs, every piece of work once."""
+"""The jobs that cells need, each once, and what they depend on."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ class CellJobs:
 
 @dataclass(frozen=True)
 class JobGraph:
-    """All jobs of a suite by id; what a job depends on stands before it."""
+    """All jobs of a suite, by id. Every job stands after those that it depends on."""
 
     nodes: Mapping[str, Node]
     cells: tuple[CellJobs, ...]
     trains: Mapping[str, str]
-    """Cell id → id of its train job, also of cells that are not in the suite and others start from."""
+    """Cell id → id of its train job. Also of cells that are not in the suite, but that others start from."""
     labels: Mapping[str, Labels]
     """Cell id → how tables call it, of the suite's cells."""
 
     def backwards(self) -> Iterator[tuple[str, Node]]:
-        """The jobs from the last to the first: what depends on a job comes before it."""
+        """The jobs from the last to the first: every job comes after those that depend on it."""
         return reversed(tuple(self.nodes.items()))
 
     def labels_of(self, node: Node) -> Labels | None:
@@ -77,7 +77,7 @@ class JobGraph:
         return title_of(node.work, self.labels_of(node))
 
     def with_nodes(self, nodes: Iterable[Node]) -> JobGraph:
-        """The graph with other nodes in the places of those that had their ids."""
+        """The graph with these nodes in place of those with the same ids."""
         return replace(self, nodes={**self.nodes, **{node.id: node for node in nodes}})
 
 
@@ -98,14 +98,14 @@ def without(node: Node, lost: Collection[HeldOut]) -> Node:
 
 
 class _Builder:
-    """Adds jobs after those that they depend on, and knows which are there."""
+    """Adds each job once, after those that it depends on."""
 
     def __init__(self, metrics: tuple[SuiteMetric, ...]) -> None:
         self.metrics = metrics
         self.nodes: dict[str, Node] = {}
         self.trains: dict[str, str] = {}
         self._sets: dict[str, str] = {}
-        """JSON text of a prepared or feature set → id of its job. The text is quicker to make than the id."""
+        """JSON text of a prepared or feature set → id of its job. The text takes less time than the id."""
 
     def cell(self, suite_cell: SuiteCell) -> CellJobs:
         cell = suite_cell.cell

@@ -1,4 +1,4 @@
-"""The first pass: each job by what is on disk, whatever the others need."""
+"""The first pass: the state of each job by what is on disk, whether anything needs it or not."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ FORCED = Verdict("todo", Reason(Why.FORCED))
 
 
 def look(graph: JobGraph, disk: Disk, registry: Registry, forced: Collection[str]) -> dict[str, Verdict]:
-    """Verdict by job id: done, todo, stale, or blocked where a newer release's record is in the way.
+    """The verdict on each job, by id: done, todo, stale, or blocked by a record that a newer release wrote.
 
-    `forced`: ids of the cells that are made again. A cell counts as trained by its record; whether its checkpoint is
-    there matters only to those who need it.
+    `forced`: ids of the cells that are made again. The record alone says whether a cell is trained; whether its
+    checkpoint is there matters only when something needs it (harness.planning.need).
     """
     found: dict[str, Verdict] = {}
     for job, node in graph.nodes.items():

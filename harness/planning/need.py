@@ -1,4 +1,4 @@
-"""The second pass, backwards: which jobs are needed, and which trainings must be made again as their checkpoint is."""
+"""The second pass, backwards: which jobs are needed, and which cells are trained again for their lost checkpoint."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ NOT_NEEDED = Verdict("done", Reason(Why.NOT_NEEDED))
 
 
 def need(graph: JobGraph, found: Mapping[str, Verdict], disk: Disk, forced: Collection[str]) -> dict[str, Verdict]:
-    """The verdicts of the first pass, where jobs that nothing needs count as done.
+    """The verdicts of the first pass, changed in two ways.
 
-    Needed are the jobs that end a cell, those that are forced, and whatever a needed job that runs depends on. A
-    trained cell whose checkpoint is gone, and that is needed, is stale, and so is its evaluation.
+    Jobs that nothing needs count as done. Needed are the last job of each cell, forced trainings, and everything that
+    a needed job depends on if it is to be run. A trained cell whose checkpoint is gone is stale if another job needs
+    it, and so is its evaluation.
 
-    One pass from the last job to the first is enough: a job stands behind all that it depends on. Only an evaluation
-    that turns stale was passed already, and what it depends on besides its training are shards, which depend on
-    nothing: cells that others are built on have no prior, and so no features.
+    One pass from the last job to the first is enough, because every job stands after those that it depends on. The
+    exception is an evaluation that becomes stale after the pass has left it behind. What it depends on besides the
+    training are shards, which depend on nothing: a cell that others start from has no prior, and so no features.
     """
     verdicts = dict(found)
     evaluates = {jobs.id: jobs.evaluate for jobs in graph.cells}
@@ -41,7 +42,7 @@ def need(graph: JobGraph, found: Mapping[str, Verdict], disk: Disk, forced: Coll
 
 
 def _ends(graph: JobGraph, forced: Collection[str]) -> set[str]:
-    """The jobs that are wanted for themselves: those that end a cell, and the trainings that are forced."""
+    """The last job of each cell, and the trainings that are forced."""
     ends = {jobs.evaluate or (jobs.train if jobs.suite_cell.listed else None) for jobs in graph.cells}
     ends |= {jobs.train for jobs in graph.cells if jobs.id in forced}
     return {job for job in ends if job is not None}

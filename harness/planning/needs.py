@@ -1,6 +1,6 @@
 """What this machine lacks: weight files and images, each with the command that gets it.
 
-Parts are asked by what they declare; only data sets are imported, as they alone know their images.
+Declarations say what a part needs. Only data sets are imported, because only their code can compare their images.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def _of_network(cell: Cell) -> Iterator[Need]:
 
 
 def lacks(works: Mapping[str, Work], registry: Registry) -> dict[str, Reason]:
-    """The jobs that something is missing for on this machine, each with the first such thing.
+    """The first thing that is missing on this machine for a job, by job id; jobs that lack nothing are not in it.
 
-    Whatever the jobs before them do. Every part, with its options, is asked once.
+    What other jobs will leave here is not counted as missing. Every part, with its options, is looked at once.
     """
     known: dict[tuple[str, str], Reason | None] = {}
     found: dict[str, Reason] = {}
@@ -68,7 +68,7 @@ def lacking_metrics(metrics: Sequence[SuiteMetric], registry: Registry) -> dict[
 
 
 def lack(kind: str, part: PartRef, registry: Registry) -> Reason | None:
-    """What is missing for a part, and what to try; None when nothing is."""
+    """What is missing for a part on this machine, and what to try; None when nothing is."""
     try:
         if kind == "dataset":
             return _changed_images(part, registry)

@@ -1,4 +1,4 @@
-"""From a resolved suite and what is on disk to the jobs that are left to do."""
+"""The plan of a suite: its jobs in order, which of them are left to do, and how far its cells are."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PlannedJob:
 
 @dataclass(frozen=True)
 class CellStatus:
-    """A cell of the suite and how far it is."""
+    """A cell of the suite, its state, and why."""
 
     suite_cell: SuiteCell
     cell_id: str
@@ -53,15 +53,15 @@ class CellStatus:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of a suite, what they depend on first, and the state of its cells."""
+    """The jobs of a suite, each after those that it depends on, and the state of its cells."""
 
     suite: str
     jobs: tuple[PlannedJob, ...]
     cells: tuple[CellStatus, ...]
     forget: tuple[str, ...] = ()
-    """Cells that are made again from the start."""
+    """Ids of the cells that are made again from the start."""
     rescore: tuple[str, ...] = ()
-    """Cells whose evaluations alone are made again."""
+    """Ids of the cells of which only the evaluations are made again."""
 
     @property
     def blocked(self) -> bool:
@@ -78,7 +78,7 @@ class Plan:
         return {state: sum(job.state == state for job in self.jobs) for state in ("todo", "stale", "blocked", "done")}
 
     def estimate(self, at_once: int) -> tuple[float, int] | None:
-        """(seconds to go with so many jobs side by side, jobs that nothing is known about); see cost.wall_time."""
+        """(seconds left with `at_once` jobs side by side, number of jobs of unknown length); see cost.wall_time."""
         return wall_time((job.estimate_s for job in self.to_run), at_once)
 
 
@@ -90,11 +90,11 @@ def make_plan(
     force: Collection[str] = (),
     limit: int | None = None,
 ) -> Plan:
-    """What is left to do of a suite.
+    """The plan of a suite.
 
-    `force`: ids of cells, or beginnings of them, that are made again. `limit`: at most so many listed cells that are
-    not done are taken up, in the suite's order; their prerequisites come along, and what is done or blocked stays in
-    view. Raises UnknownName when no cell has a forced id.
+    `force`: ids of cells that are made again, or the first digits of ids. `limit`: how many of the listed cells that
+    can run are planned, the first in the suite's order and what they depend on; cells that are done or blocked are
+    planned as well. Raises UnknownName when no cell has a forced id.
     """
     forced = _forced(suite, force) if force else frozenset()
     assessment = assess(suite.cells, suite.metrics, layout, registry, forced)
@@ -108,8 +108,9 @@ def make_plan(
 
 
 def clear(plan: Plan, layout: Layout) -> None:
-    """Removes what stale and forced cells left behind, so that no job takes it for its own. To be called under the
-    run's lock, before the first job starts.
+    """Removes the old results of stale and forced cells, so that no job goes on from them.
+
+    To be called under the run's lock, before the first job starts.
     """
     for cell_id in plan.forget:
         store.forget(layout, cell_id)
@@ -130,23 +131,23 @@ def _forced(suite: ResolvedSuite, force: Collection[str]) -> frozenset[str]:
 
 
 def _limited(statuses: Sequence[CellStatus], limit: int) -> list[CellStatus]:
-    """Everything but the listed cells that could be taken up beyond the first `limit`."""
-    kept, taken = [], 0
+    """All cells but the listed ones that can run after the first `limit` of them."""
+    kept, running = [], 0
     for status in statuses:
         counts = status.suite_cell.listed and status.state not in ("done", "blocked")
-        if not counts or taken < limit:
+        if not counts or running < limit:
             kept.append(status)
-        taken += counts
+        running += counts
     return kept
 
 
 def statuses(assessment: Assessment) -> list[CellStatus]:
-    """How far each cell is, in the suite's order."""
+    """The state of each cell, in the suite's order."""
     return [_status(jobs, assessment) for jobs in assessment.graph.cells]
 
 
 def _status(jobs: CellJobs, assessment: Assessment) -> CellStatus:
-    """How far a cell is, from the verdicts on its own jobs."""
+    """The state of a cell, from the verdicts on its own jobs."""
     verdicts = [assessment.verdicts[job] for job in (jobs.train, jobs.evaluate) if job is not None]
     state, reason = _state(verdicts)
     gaps = () if state == "blocked" else tuple(assessment.gaps.get(jobs.id, ()))
@@ -156,7 +157,7 @@ def _status(jobs: CellJobs, assessment: Assessment) -> CellStatus:
 
 
 def _state(verdicts: Sequence[Verdict]) -> tuple[CellState, str]:
-    """The worst of the verdicts, and its words."""
+    """The first of blocked, stale, failed, todo and done that a verdict has, and its words."""
     states: tuple[JobState, ...] = ("blocked", "stale", "todo", "done")
     state = next(state for state in states if state == "done" or any(verdict.state == state for verdict in verdicts))
     reasons = [verdict.reason for verdict in verdicts if verdict.state == state and verdict.reason is not None]
@@ -192,7 +193,7 @@ def _jobs(suite: ResolvedSuite, layout: Layout, assessment: Assessment) -> tuple
 
 
 def _cells_of(graph: JobGraph) -> Mapping[str, tuple[str, ...]]:
-    """The cells behind each job: its own, and those of the jobs that depend on it. In the suite's order."""
+    """The cells that need each job: its own, and those of the jobs that depend on it. In the suite's order."""
     place = {jobs.id: index for index, jobs in enumerate(graph.cells)}
     ids = list(place)
     served = dict.fromkeys(graph.nodes, 0)  # sets of places, as the bits of integers

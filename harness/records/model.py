@@ -13,7 +13,7 @@ from harness.core.errors import FailureClass
 SCHEMA_VERSION = 1
 
 IMAGE_COLUMNS = ("evaluation", "dataset", "key", "metric", "value")
-"""Columns of images.parquet: four strings and a float64, one row an image and metric, sorted by them."""
+"""Columns of images.parquet: four strings and a float64, one row per image and metric, sorted by them."""
 
 
 class Attempt(Frozen):

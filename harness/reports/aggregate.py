@@ -9,7 +9,19 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.reports.query import CellResult, Column
+import polars as pl
+
+from harness.reports.query import Measured
+from harness.results.schema import COLUMN
+from harness.results.survey import Column
+
+ROW = ("task", "task_digest", "backbone", "variant", "configuration")
+"""What the cells of one row of a table share, all but the seed."""
+
+RowKey = tuple[str, ...]
+"""The values of ROW."""
+
+_KEYS = ("cell", *COLUMN)
 
 
 @dataclass(frozen=True)
@@ -22,13 +34,13 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """One entry of a table."""
+class Entry:
+    """One entry of a table: a row's score in a column."""
 
     score: Spread | None
     """None when no seed has a finite mean."""
     images: int
-    """Images a seed; the fewest, should seeds differ."""
+    """Images per seed; the fewest, should seeds differ."""
     infinite: int
     """Values that are infinite (PSNR of identical images), over all seeds. They are kept out of means."""
     delta: Spread | None
@@ -58,30 +70,55 @@ def image_mean(values: Iterable[float]) -> float | None:
     return math.fsum(finite) / len(finite) if finite else None
 
 
-def paired_difference(values: Mapping[str, float], base: Mapping[str, float]) -> float | None:
-    """Mean of value − base over the images that both have, both finite; None when there is no such image."""
-    return image_mean(value - base[key] for key, value in values.items() if key in base and math.isfinite(base[key]))
+def scores(images: pl.DataFrame) -> pl.DataFrame:
+    """Per cell and column: how many images, how many of them infinite, and their `mean`, null when all are."""
+    counts = {"images": pl.len(), "infinite": pl.col("value").is_infinite().sum()}
+    return images.group_by(_KEYS).agg(pl.col("value"), **counts).with_columns(mean=_means()).drop("value")
 
 
-def summarise(column: Column, cells: Sequence[CellResult], bases: Sequence[CellResult | None]) -> Summary | None:
-    """One entry from the cells of a row, one a seed, and the base cell of each. None when none asks for the column."""
-    asked = [cell for cell in cells if column in cell.wanted]
-    if not asked:
-        return None
-    scores = [cell.scores[column] for cell in asked if column in cell.scores]
-    means = [mean for values in scores if (mean := image_mean(values.values())) is not None]
-    differences = [
-        difference
-        for cell, base in zip(cells, bases, strict=True)
-        if base is not None and column in cell.scores and column in base.scores
-        if (difference := paired_difference(cell.scores[column], base.scores[column])) is not None
-    ]
-    return Summary(
-        score=spread(means),
-        images=min(map(len, scores), default=0),
-        infinite=sum(math.isinf(value) for values in scores for value in values.values()),
-        delta=spread(differences),
-        seeds=len(scores),
-        wanted=len(asked),
-        reason="; ".join(dict.fromkeys(cell.why_not(column) for cell in asked if column not in cell.scores)),
+def differences(images: pl.DataFrame) -> pl.DataFrame:
+    """Per cell and column the `delta`: mean of value − base over the images that both have, both finite.
+
+    Cells without a base, or without such an image, have no row.
+    """
+    finite = images.filter(pl.col("value").is_finite())
+    bases = finite.select(*COLUMN, "image", base="cell", base_value="value")
+    paired = finite.join(bases, on=["base", *COLUMN, "image"])
+    values = paired.group_by(_KEYS).agg(value=pl.col("value") - pl.col("base_value"))
+    return values.with_columns(delta=_means()).drop("value")
+
+
+def _means() -> pl.Expr:
+    """The exact mean of each list of values."""
+    return pl.col("value").map_elements(image_mean, return_dtype=pl.Float64, skip_nulls=False)
+
+
+def entries(found: Measured) -> Mapping[tuple[RowKey, Column], Entry]:
+    """The entries by row and column, for every column that a cell of the row is asked for."""
+    seeds = (
+        found.coverage.drop("images")
+        .join(found.cells.select("cell", *ROW), on="cell", how="left", maintain_order="left")
+        .join(scores(found.images), on=_KEYS, how="left", maintain_order="left")
+        .join(differences(found.images), on=_KEYS, how="left", maintain_order="left")
     )
+    grouped = seeds.group_by(*ROW, *COLUMN, maintain_order=True).agg(
+        means=pl.col("mean").drop_nulls(),
+        deltas=pl.col("delta").drop_nulls(),
+        images=pl.col("images").min(),
+        infinite=pl.col("infinite").sum(),
+        seeds=pl.col("images").count(),
+        wanted=pl.len(),
+        reasons=pl.col("reason").filter(pl.col("images").is_null()).drop_nulls().unique(maintain_order=True),
+    )
+    return {
+        (tuple(row[name] for name in ROW), Column(*(row[name] for name in COLUMN))): Entry(
+            score=spread(row["means"]),
+            images=row["images"] or 0,
+            infinite=row["infinite"],
+            delta=spread(row["deltas"]),
+            seeds=row["seeds"],
+            wanted=row["wanted"],
+            reason="; ".join(row["reasons"]),
+        )
+        for row in grouped.iter_rows(named=True)
+    }

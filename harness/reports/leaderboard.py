@@ -1,21 +1,28 @@
-"""The table of results: a section a task, a row a backbone and variant, a column a test set and metric."""
+"""The table of results: a section per task, a row per backbone and variant, a column per test set and metric."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from harness.cells.cell import Cell
+import polars as pl
+
 from harness.cells.suite import ResolvedSuite
 from harness.core.errors import UnknownName
-from harness.core.identity import canonical_json, digest
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
-from harness.parts.plugins import extend
-from harness.reports.aggregate import Summary, summarise
-from harness.reports.query import CellResult, Column, query
+from harness.reports.aggregate import ROW, Entry, RowKey, entries
+from harness.reports.query import Measured, query
+from harness.results.frames import Results
+from harness.results.schema import COLUMN
+from harness.results.suites import stored_suites
+from harness.results.survey import Column
+
+DECIMALS = 4
+"""Of metrics that nothing more is known of."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,7 @@ class MetricStyle:
     """How a metric is written."""
 
     title: str
+    """Its label, with unit and direction."""
     decimals: int
 
 
@@ -33,7 +41,7 @@ class Row:
     backbone: str
     variant: str
     added_parameters: int | None
-    entries: Mapping[Column, Summary]
+    entries: Mapping[Column, Entry]
 
 
 @dataclass(frozen=True)
@@ -51,19 +59,12 @@ class Leaderboard:
 
     sections: tuple[Section, ...]
     styles: Mapping[str, MetricStyle]
+    """By the metric's key."""
     datasets: Mapping[tuple[str, str], str]
-    """Name of a data set by (name, content): the content's digest is added where two sets share a name."""
+    """Name of a data set by (name, digest): the beginning of the digest is added where two sets share a name."""
 
     def dataset(self, column: Column) -> str:
-        return self.datasets[column.dataset, column.content]
-
-
-def stored_suites(layout: Layout) -> list[ResolvedSuite]:
-    """The suites that have been run in a folder of results, by name. Raises UnknownName when there is none."""
-    paths = sorted(layout.suite("*").parent.glob("*.json"))
-    if not paths:
-        raise UnknownName("no suite has been run here", where=str(layout.out), hint="bench run SUITE --out DIR")
-    return [ResolvedSuite.model_validate_json(path.read_bytes()) for path in paths]
+        return self.datasets[column.dataset, column.dataset_digest]
 
 
 def leaderboard(layout: Layout, suite: str | None = None, registry: Registry = REGISTRY) -> Leaderboard:
@@ -76,36 +77,43 @@ def leaderboard(layout: Layout, suite: str | None = None, registry: Registry = R
 
 def board_of(suites: Sequence[ResolvedSuite], layout: Layout, registry: Registry = REGISTRY) -> Leaderboard:
     """The table of some suites from the records below `layout`, wherever those came from."""
-    extended = [(suite, extend(registry, suite.plugins)) for suite in suites]
-    everything = extend(registry, list(dict.fromkeys(file for suite in suites for file in suite.plugins)))
-    return build(query(extended, layout), everything)
+    return build(query(Results(suites, layout, registry)))
 
 
-def metric_style(registry: Registry, name: str) -> MetricStyle:
-    """A metric's title with unit and direction, and its decimals, from the part's class attributes."""
-    metric = registry.load("metric", name)
-    unit = f" ({metric.unit})" if metric.unit else ""
-    return MetricStyle(f"{name.upper()}{unit} {'↑' if metric.higher_is_better else '↓'}", metric.decimals)
-
-
-def build(results: Sequence[CellResult], registry: Registry) -> Leaderboard:
+def build(found: Measured) -> Leaderboard:
     """The table of what a query found. Order: tasks, backbones, variants and columns as they first appear."""
-    tasks = _grouped(results, lambda result: (result.labels.task, digest(result.cell.task.identity(), 8)))
-    names = _distinct(tasks)
-    sections = tuple(_section(name, group) for name, group in zip(names, tasks.values(), strict=True))
-    columns = dict.fromkeys(column for section in sections for column in section.columns)
-    sets = dict.fromkeys((column.dataset, column.content) for column in columns)
-    styles = {metric: metric_style(registry, metric) for metric in dict.fromkeys(c.metric for c in columns)}
-    return Leaderboard(sections, styles, dict(zip(sets, _distinct(sets), strict=True)))
+    numbers = entries(found)
+    cells = found.cells.partition_by("task", "task_digest", as_dict=True, maintain_order=True)
+    asked = found.coverage.join(found.cells.select("cell", *ROW), on="cell", how="left", maintain_order="left")
+    columns = {
+        task: tuple(Column(*values) for values in group.select(*COLUMN).unique(maintain_order=True).iter_rows())
+        for task, group in asked.partition_by("task", "task_digest", as_dict=True, maintain_order=True).items()
+    }
+    sections = tuple(
+        Section(name, columns.get(task, ()), _rows(group, columns.get(task, ()), numbers))
+        for name, (task, group) in zip(_distinct(cells), cells.items(), strict=True)
+    )
+    sets = dict.fromkeys((column.dataset, column.dataset_digest) for each in columns.values() for column in each)
+    return Leaderboard(sections, _styles(found.metrics), dict(zip(sets, _distinct(sets), strict=True)))
 
 
-def _grouped(
-    results: Iterable[CellResult], key: Callable[[CellResult], tuple[str, str]]
-) -> dict[tuple[str, str], list[CellResult]]:
-    groups: dict[tuple[str, str], list[CellResult]] = {}
-    for result in results:
-        groups.setdefault(key(result), []).append(result)
-    return groups
+def _styles(metrics: pl.DataFrame) -> dict[str, MetricStyle]:
+    """How each metric is written, by its key."""
+    shared = metrics["label"].is_duplicated()
+    return {row["metric"]: _style(row, named=not double) for row, double in zip(_dicts(metrics), shared, strict=True)}
+
+
+def _style(metric: Mapping[str, Any], *, named: bool) -> MetricStyle:
+    """By its label where it alone is `named` so, else by its name in capitals and its options."""
+    label, key, name = metric["label"], metric["metric"], metric["part"]
+    title = label if named and label != key else key.replace(name, name.upper(), 1)
+    unit = f" ({metric['unit']})" if metric["unit"] else ""
+    direction = {True: " ↑", False: " ↓"}.get(metric["higher_is_better"], "")
+    return MetricStyle(f"{title}{unit}{direction}", DECIMALS if metric["decimals"] is None else metric["decimals"])
+
+
+def _dicts(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    return list(frame.iter_rows(named=True))
 
 
 def _distinct(named: Iterable[tuple[str, str]]) -> list[str]:
@@ -115,62 +123,25 @@ def _distinct(named: Iterable[tuple[str, str]]) -> list[str]:
     return [f"{name} [{content[:4]}]" if count[name] > 1 else name for name, content in pairs]
 
 
-def _section(task: str, results: Sequence[CellResult]) -> Section:
-    """One task's rows, the input first, then backbone by backbone."""
-    columns = tuple(dict.fromkeys(column for result in results for column in result.wanted))
-    place = {name: index for index, name in enumerate(dict.fromkeys(result.labels.backbone for result in results))}
-    inputs = [result for result in results if result.cell.backbone is None]
-    networks = [result for result in results if result.cell.backbone is not None]
-    ordered = inputs + sorted(networks, key=lambda result: place[result.labels.backbone])
-    groups: dict[tuple[str, str, str], list[CellResult]] = {}
-    for result in ordered:
-        key = (result.labels.backbone, result.labels.variant, without_seed(result.cell))
-        groups.setdefault(key, []).append(result)
-    bases = Bases(results)
-    variants = _distinct((f"{backbone}\n{variant}", content) for backbone, variant, content in groups)
-    rows = (
-        _row(backbone, variant.partition("\n")[2], group, columns, bases)
-        for (backbone, _, _), variant, group in zip(groups, variants, groups.values(), strict=True)
+def _rows(
+    cells: pl.DataFrame, columns: Sequence[Column], numbers: Mapping[tuple[RowKey, Column], Entry]
+) -> tuple[Row, ...]:
+    """The rows of one task, the input first, then backbone by backbone."""
+    is_network, first_seen = pl.col("network").is_not_null(), pl.int_range(pl.len()).min().over("backbone")
+    added = pl.col("added_parameters").drop_nulls().first()
+    ordered = cells.sort(is_network, first_seen, maintain_order=True)
+    rows = _dicts(ordered.group_by(*ROW, maintain_order=True).agg(added))
+    variants = _distinct((f"{row['backbone']}\n{row['variant']}", row["configuration"]) for row in rows)
+    return tuple(
+        Row(
+            row["backbone"],
+            variant.partition("\n")[2],
+            row["added_parameters"],
+            {column: found for column in columns if (found := numbers.get((_key(row), column))) is not None},
+        )
+        for row, variant in zip(rows, variants, strict=True)
     )
-    return Section(task, columns, tuple(rows))
 
 
-def _row(backbone: str, variant: str, group: list[CellResult], columns: Sequence[Column], bases: Bases) -> Row:
-    paired = [bases.of(result) for result in group]
-    summaries = {column: summarise(column, group, paired) for column in columns}
-    added = next((result.added_parameters for result in group if result.added_parameters is not None), None)
-    entries = {column: summary for column, summary in summaries.items() if summary is not None}
-    return Row(backbone, variant, added, entries)
-
-
-def without_seed(cell: Cell) -> str:
-    """Names a cell but for its seed and the seeds of the cells it builds on, so that seeds share a row."""
-    content = cell.content()
-    content.pop("seed", None)
-    text = canonical_json(content)
-    for needed in cell.requires:
-        text = text.replace(needed.id, without_seed(needed))
-    return digest(text, 12)
-
-
-class Bases:
-    """Finds the base cell that a refined one is compared with: the one it started from, else the one that differs in
-    nothing but the treatment (same task, train split, backbone, recipe and seed)."""
-
-    def __init__(self, results: Iterable[CellResult]) -> None:
-        plain = [r for r in results if r.cell.backbone is not None and r.cell.variant.refiner is None]
-        self._by_id = {result.id: result for result in plain}
-        self._by_content = {_but_for_treatment(result.cell): result for result in plain}
-
-    def of(self, result: CellResult) -> CellResult | None:
-        """The base of a refined cell; None for a base, the input, and where the suite lists no base."""
-        cell = result.cell
-        if cell.backbone is None or cell.variant.refiner is None:
-            return None
-        if cell.base is not None:
-            return self._by_id.get(cell.base.id)
-        return self._by_content.get(_but_for_treatment(cell))
-
-
-def _but_for_treatment(cell: Cell) -> str:
-    return canonical_json(cell.identity(include={"task", "train", "backbone", "recipe", "seed"}))
+def _key(row: Mapping[str, Any]) -> RowKey:
+    return tuple(row[name] for name in ROW)

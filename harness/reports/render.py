@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
-from harness.reports.aggregate import Spread, Summary
+from harness.reports.aggregate import Entry, Spread
 from harness.reports.leaderboard import Leaderboard, Row, Section
-from harness.reports.query import Column
+from harness.results.survey import Column
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,22 +31,22 @@ def number(value: float, decimals: int, *, sign: bool = False) -> str:
     return f"{rounded:{'+' if sign else ''}.{decimals}f}"
 
 
-def entry(summary: Summary | None, decimals: int) -> str:
-    """One entry: `24.31 ± 0.05 (+0.52)`, with what must be said of it, or the word for its gap."""
-    if summary is None:
+def entry(found: Entry | None, decimals: int) -> str:
+    """An entry as text: `24.31 ± 0.05 (+0.52)`, with what must be said of it, or the word for its gap."""
+    if found is None:
         return ""
     notes = []
-    if summary.seeds < summary.wanted and summary.seeds:
-        notes.append(f"{summary.seeds} of {summary.wanted} seeds")
-    if summary.infinite:
-        notes.append(f"{summary.infinite} × ∞ left out" if summary.score else "all ∞")
-    if summary.score is None:
-        return ", ".join(notes) or f"— {summary.reason.partition(':')[0] or 'no images'}"
-    text = number(summary.score.mean, decimals)
-    if summary.score.deviation is not None:
-        text += f" ± {number(summary.score.deviation, decimals)}"
-    if summary.delta is not None:
-        text += f" ({number(summary.delta.mean, decimals, sign=True)})"
+    if found.seeds < found.wanted and found.seeds:
+        notes.append(f"{found.seeds} of {found.wanted} seeds")
+    if found.infinite:
+        notes.append(f"{found.infinite} × ∞ left out" if found.score else "all ∞")
+    if found.score is None:
+        return ", ".join(notes) or f"— {found.reason.partition(':')[0] or 'no images'}"
+    text = number(found.score.mean, decimals)
+    if found.score.deviation is not None:
+        text += f" ± {number(found.score.deviation, decimals)}"
+    if found.delta is not None:
+        text += f" ({number(found.delta.mean, decimals, sign=True)})"
     return f"{text} [{', '.join(notes)}]" if notes else text
 
 
@@ -64,16 +64,16 @@ def cells(board: Leaderboard, section: Section, row: Row) -> list[str]:
 
 
 def title(section: Section) -> str:
-    """The task, and how its images are judged."""
+    """The task, and the protocols that its images are scored under."""
     return f"{section.task} · {', '.join(dict.fromkeys(column.protocol for column in section.columns))}"
 
 
 def notes(board: Leaderboard) -> list[str]:
-    """Why entries are missing, a line a row; lines that say the same of several rows are one."""
+    """Why entries are missing, a line per row; lines that say the same of several rows are one."""
     rows: dict[str, list[str]] = {}
     for section in board.sections:
         for row in section.rows:
-            for reason in dict.fromkeys(summary.reason for summary in row.entries.values() if summary.reason):
+            for reason in dict.fromkeys(found.reason for found in row.entries.values() if found.reason):
                 rows.setdefault(reason, []).append(_name(section, row))
     return [f"{', '.join(names)}: {reason}" for reason, names in rows.items()]
 
@@ -111,7 +111,7 @@ def terminal(board: Leaderboard, width: int) -> str:
 
 
 def tables(board: Leaderboard) -> Iterator[Table]:
-    """A rich table a section, for a console to print."""
+    """A rich table per section, for a console to print."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -126,7 +126,7 @@ def tables(board: Leaderboard) -> Iterator[Table]:
 
 
 def markdown(board: Leaderboard) -> str:
-    """GitHub's tables, one a section, then the legend and the notes."""
+    """GitHub's tables, one per section, then the legend and the notes."""
     lines = []
     for section in board.sections:
         titles = header(board, section)
@@ -150,9 +150,9 @@ FIELDS = ("mean", "spread", "seeds", "seeds_wanted", "images", "infinite", "delt
 
 
 def to_csv(board: Leaderboard) -> str:
-    """One line a task, backbone and variant; nine columns (FIELDS) a data set, metric and protocol. LF line ends.
+    """One line per task, backbone and variant; nine columns (FIELDS) per data set, metric and protocol.
 
-    Column names are `<data set>.<metric>@<protocol>.<field>`; what a task does not have is empty.
+    Lines end in LF. Column names are `<data set>.<metric>@<protocol>.<field>`; what a task does not have is empty.
     """
     columns = list(dict.fromkeys(column for section in board.sections for column in section.columns))
     stream = io.StringIO()
@@ -164,18 +164,18 @@ def to_csv(board: Leaderboard) -> str:
         for row in section.rows:
             fields = [field for column in columns for field in _fields(row, column)]
             added = "" if row.added_parameters is None else str(row.added_parameters)
-            reasons = dict.fromkeys(summary.reason for summary in row.entries.values() if summary.reason)
+            reasons = dict.fromkeys(found.reason for found in row.entries.values() if found.reason)
             writer.writerow([section.task, row.backbone, row.variant, added, *fields, "; ".join(reasons)])
     return stream.getvalue()
 
 
 def _fields(row: Row, column: Column) -> list[str]:
-    summary = row.entries.get(column)
-    if summary is None:
+    found = row.entries.get(column)
+    if found is None:
         return [""] * len(FIELDS)
-    counts = [str(count) for count in (summary.seeds, summary.wanted, summary.images, summary.infinite)]
-    delta_seeds = str(summary.delta.count) if summary.delta else ""
-    return [*_exact(summary.score), *counts, *_exact(summary.delta), delta_seeds]
+    counts = [str(count) for count in (found.seeds, found.wanted, found.images, found.infinite)]
+    delta_seeds = str(found.delta.count) if found.delta else ""
+    return [*_exact(found.score), *counts, *_exact(found.delta), delta_seeds]
 
 
 def _exact(value: Spread | None) -> list[str]:

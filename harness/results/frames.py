@@ -27,7 +27,7 @@ from harness.parts.catalogue import REGISTRY
 from harness.records import store
 from harness.records.model import RunRecord
 from harness.results.comparison import Bases, configuration
-from harness.results.schema import CELLS, COVERAGE, CURVES, IMAGES, METRICS, NAMES, TREATMENT
+from harness.results.schema import CELLS, COLUMN, COVERAGE, CURVES, IMAGES, METRICS, NAMES, TREATMENT
 from harness.results.suites import registry_of, stored_suites
 from harness.results.survey import Found, Survey, merged, survey
 
@@ -86,30 +86,22 @@ class Results:
 
         The number of images that have a value and, where there is none, the reason.
         """
-        found = self._survey(suite)
-        columns = [(each, column) for each in found.cells.values() for column in each.asked]
-        reasons = [each.why_not(column) or None for each, column in columns]
-        asked = pl.DataFrame(
-            [(each.id, *column, None, reason) for (each, column), reason in zip(columns, reasons, strict=True)],
-            schema=COVERAGE,
-            orient="row",
-        ).drop("images")
-        keys = [name for name in COVERAGE if name not in ("images", "reason")]
-        counts = found.values.group_by(keys).agg(images=pl.len().cast(pl.Int64))
-        return (
-            asked.join(counts, on=keys, how="left", maintain_order="left")
-            .with_columns(
-                pl.col("images").fill_null(0), reason=pl.when(pl.col("images").is_null()).then(pl.col("reason"))
-            )
-            .select(*COVERAGE)
-        )
+        found, keys = self._survey(suite), {"cell": pl.String(), **COLUMN}
+        rows = [(each.id, *column, each.why_not(column)) for each in found.cells.values() for column in each.asked]
+        asked = pl.DataFrame(rows, {**keys, "reason": pl.String()}, orient="row")
+        counts = found.values.group_by(*keys).agg(images=pl.len().cast(pl.Int64))
+        joined = asked.join(counts, on=list(keys), how="left", maintain_order="left")
+        missing = pl.col("images").is_null()
+        return joined.with_columns(
+            images=pl.col("images").fill_null(0), reason=pl.when(missing).then(pl.col("reason"))
+        ).select(*COVERAGE)
 
     def curves(self, suite: str | None = None) -> pl.DataFrame:
         """One row per cell and logged step of its training, schema CURVES."""
-        steps = [
-            row for cell in self._survey(suite).cells for row in _steps(cell, store.read_events(self._layout, cell))
-        ]
-        logged = pl.DataFrame(steps, schema=_LOGGED, strict=False).drop_nulls("step")
+        events = {cell: store.read_events(self._layout, cell) for cell in self._survey(suite).cells}
+        steps = [row for cell, found in events.items() for row in _steps(cell, found)]
+        columns = {name: [step[name] for step in steps] for name in _LOGGED}
+        logged = pl.DataFrame(columns, schema=_LOGGED, strict=False).drop_nulls("step")
         names = self.cells(suite).select(*NAMES)
         return logged.join(names, on="cell", how="left", maintain_order="left").select(*CURVES)
 
@@ -147,7 +139,7 @@ _LOGGED = {name: dtype for name, dtype in CURVES.items() if name == "cell" or na
 
 
 def _steps(cell_id: str, events: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The rows of a cell's `step` events. What such an event lacks is null."""
+    """The rows of a cell's `step` events. What such an event lacks is None."""
     for event in events:
         if event.get("event") == "step":
             values = {name: event.get(name) for name in _LOGGED}

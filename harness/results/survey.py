@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -15,15 +15,20 @@ from harness.core.errors import DataError
 from harness.core.identity import digest
 from harness.core.paths import Layout
 from harness.core.registry import Registry
-from harness.planning.assess import Assessment, assess
-from harness.planning.graph import CellJobs, JobGraph, build_graph
+from harness.planning.assess import assess
+from harness.planning.disk import Kept
+from harness.planning.graph import build_graph
 from harness.planning.look import outdated
 from harness.planning.needs import one_line
 from harness.planning.plan import CellStatus, statuses
+from harness.planning.verdict import Reason
 from harness.records import store
 from harness.records.model import RunRecord
 from harness.records.state import CellState
 from harness.results.schema import COLUMN
+
+if TYPE_CHECKING:
+    import pyarrow
 
 VALUES = pl.Schema({"cell": pl.String(), **COLUMN, "image": pl.String(), "value": pl.Float64()})
 
@@ -91,16 +96,18 @@ def survey(suite: ResolvedSuite, layout: Layout, registry: Registry) -> Survey:
     assessment = assess(suite.cells, suite.metrics, layout, registry, ())
     graph = build_graph(suite.cells, suite.metrics)  # the assessment's leaves out what cannot be measured here
     metrics = [metric.key for metric in suite.metrics]
-    cells: dict[str, Found] = {}
-    tables: list[pl.DataFrame] = []
-    for jobs, status in zip(graph.cells, statuses(assessment), strict=True):
+    states = statuses(assessment)
+    tables = _Tables(layout)
+    cells: list[Found] = []
+    for jobs, status in zip(graph.cells, states, strict=True):
         asked = _asked(jobs.suite_cell, metrics, registry) if jobs.suite_cell.listed else {}
         found = Found(jobs.suite_cell, (suite.name,), status.state, status.reason, asked=tuple(asked.values()))
-        found, values = _with_record(found, jobs, graph, assessment, asked)
-        complete = {Column(*row) for row in values.select(*COLUMN).unique().iter_rows()}.issuperset(found.asked)
-        cells[found.id] = replace(found, reason="") if complete else _explained(found, status)
-        tables.append(values)
-    return Survey(cells, pl.concat([VALUES.to_frame(), *tables], how="vertical"))
+        found = _with_record(found, assessment.disk.kept[found.id], outdated(jobs, graph, assessment.disk))
+        cells.append(_with_values(found, tables, asked))
+    values = tables.values()
+    there = set(values.select("cell", *COLUMN).unique().iter_rows())
+    known = zip(cells, states, strict=True)
+    return Survey({found.id: _explained(found, status, there) for found, status in known}, values)
 
 
 def merged(surveys: Sequence[Survey]) -> Survey:
@@ -147,41 +154,59 @@ def _asked(suite_cell: SuiteCell, metrics: Sequence[str], registry: Registry) ->
     }
 
 
-def _with_record(
-    found: Found, jobs: CellJobs, graph: JobGraph, assessment: Assessment, asked: Mapping[tuple[str, str], Column]
-) -> tuple[Found, pl.DataFrame]:
-    """The cell with its record and why that lacks something, and the values that the record vouches for."""
-    nothing = VALUES.to_frame()
-    kept = assessment.disk.kept[found.id]
-    stale = outdated(jobs, graph, assessment.disk)
+def _with_record(found: Found, kept: Kept, stale: Reason | None) -> Found:
+    """The cell with its record, and why values would be missing. `stale`: why the record must not be shown."""
     if stale or kept.record is None:
-        return replace(found, reason=f"stale: {stale}" if stale else ""), nothing
+        return replace(found, reason=f"stale: {stale}" if stale else "")
     reason = str(kept.failure) if kept.failure else "not evaluated yet" if kept.record.training else ""
-    found = replace(found, record=kept.record, reason=reason)
-    vouched = {(evaluation.id, metric) for evaluation in kept.record.evaluations for metric in evaluation.metrics}
-    columns = {name: column for name, column in asked.items() if name in vouched}
-    if not columns:
-        return found, nothing
+    return replace(found, record=kept.record, reason=reason)
+
+
+def _with_values(found: Found, tables: _Tables, asked: Mapping[tuple[str, str], Column]) -> Found:
+    """Adds the values of the columns that the record vouches for to `tables`; the cell with the reason if it cannot."""
+    if found.record is None:
+        return found
+    vouched = {(evaluation.id, metric) for evaluation in found.record.evaluations for metric in evaluation.metrics}
     try:
-        return found, _values(assessment.disk.layout, kept.record, columns)
+        tables.add(found.record, {name: column for name, column in asked.items() if name in vouched})
     except DataError as error:
-        return replace(found, reason=f"stale: {one_line(error)}"), nothing
+        return replace(found, reason=f"stale: {one_line(error)}")
+    return found
 
 
-def _values(layout: Layout, record: RunRecord, columns: Mapping[tuple[str, str], Column]) -> pl.DataFrame:
-    """The values of some columns of a record's per-image table. Raises DataError when that is not sound."""
-    table = pl.DataFrame(store.images_of(layout, record))  # takes over the memory of arrow tables
-    wanted = pl.DataFrame(
-        [(evaluation, *column) for (evaluation, _), column in columns.items()],
-        schema={"evaluation": pl.String(), **COLUMN},
-        orient="row",
-    )
-    joined = table.drop("dataset").join(wanted, on=["evaluation", "metric"], maintain_order="left")
-    return joined.rename({"key": "image"}).with_columns(cell=pl.lit(record.cell_id)).select(*VALUES)
+class _Tables:
+    """Gathers the per-image tables of cells, so that they become one frame by one join: no two cells share the id of an
+    evaluation.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._tables: list[pyarrow.Table] = []
+        self._columns: list[tuple[str, ...]] = []
+
+    def add(self, record: RunRecord, columns: Mapping[tuple[str, str], Column]) -> None:
+        """Adds columns of a record, by (evaluation, metric). Raises DataError when its table is not sound."""
+        if columns:
+            self._tables.append(store.images_of(self._layout, record))
+            self._columns += [(evaluation, record.cell_id, *column) for (evaluation, _), column in columns.items()]
+
+    def values(self) -> pl.DataFrame:
+        """A frame of the schema VALUES."""
+        if not self._tables:
+            return VALUES.to_frame()
+        import pyarrow
+
+        table = pl.DataFrame(pyarrow.concat_tables(self._tables))
+        schema = {"evaluation": pl.String(), "cell": pl.String(), **COLUMN}
+        columns = pl.DataFrame(self._columns, schema, orient="row")
+        joined = table.drop("dataset").join(columns, on=["evaluation", "metric"], maintain_order="left")
+        return joined.rename({"key": "image"}).select(*VALUES)
 
 
-def _explained(found: Found, status: CellStatus) -> Found:
-    """A cell that lacks something, and what planning knows of it."""
+def _explained(found: Found, status: CellStatus, there: Collection[tuple[str, ...]]) -> Found:
+    """A cell that lacks something with what planning knows of it; a whole one without a reason."""
+    if all((found.id, *column) in there for column in found.asked):
+        return replace(found, reason="")
     if status.state == "blocked" and not status.gaps:
         return replace(found, reason=f"blocked: {status.reason}")
     gaps: dict[tuple[str, str], str] = {(gap.kind, gap.name): f"blocked: {gap.reason}" for gap in status.gaps}

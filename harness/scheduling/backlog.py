@@ -1,4 +1,4 @@
-"""The jobs of a plan that are still open: what may start, what never will."""
+"""The jobs of a plan that are still open: which can start, and which never will."""
 
 from __future__ import annotations
 

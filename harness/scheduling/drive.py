@@ -33,7 +33,7 @@ TRACKER_PATIENCE = 60.0
 
 
 class Display(Protocol):
-    """What a run tells about itself, while it goes on, to whatever shows it."""
+    """Shows a run while it goes on."""
 
     def begin(self, plan: Plan) -> None: ...
 
@@ -76,7 +76,7 @@ class RunSummary:
     job_seconds: float = 0.0
     """Sum over jobs of the time inside the job."""
     held_seconds: float = 0.0
-    """Sum over jobs of the time from their start on a worker until the driver had their outcome."""
+    """Sum over jobs of the time from the start on a worker until the driver had the outcome."""
 
     @property
     def overhead_per_job(self) -> float:
@@ -150,7 +150,7 @@ class _Run:
             self.display.started(submission.job)
 
     def take(self, submission: _Submission, outcome: JobOutcome) -> None:
-        """Books how a job ended and starts what may start now."""
+        """Notes how a job ended, and submits it again or the jobs that can start because of it."""
         job, now = submission.job, monotonic()
         if outcome.failure == "worker_lost":
             self.note_lost(submission, outcome)
@@ -206,14 +206,14 @@ class _Run:
 
 
 def _provenance(job: Job) -> Provenance:
-    """That of the driver, for a worker that can no longer say. Imported by name: it knows torch, drivers need not."""
+    """The driver's own, for a lost worker. Imported here, as it imports torch, which drivers do not need otherwise."""
     found: Provenance = import_module("harness.jobs.provenance").provenance(threads=job.run.cpus)
     return found
 
 
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
-    """A polite kill, as batch systems send it, stops a run the way Ctrl-C does."""
+    """SIGTERM, which batch systems send, stops a run as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -230,7 +230,7 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """An impatient second Ctrl-C must not leave workers behind."""
+    """Ignores signals, so that a second Ctrl-C does not leave workers behind."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""Warm workers on Ray, on this machine or on a cluster. The only file that knows Ray as far as suites go.
+"""Warm workers on Ray, on this machine or on a cluster. The only file of suite runs that imports Ray.
 
 A worker is an actor: it imports the networks' libraries once and then runs one job after the other, so that a cell
 pays neither for a process nor for the import of torch. Workers of a shape (CPUs, GPUs) serve jobs of that shape; idle
@@ -79,7 +79,7 @@ class Ticket:
 
 @dataclass(eq=False)
 class _Slot:
-    """A worker's place in the pool: starting (its process imports), idle, or busy with a ticket."""
+    """The place of a worker in the pool: starting (its process imports), idle, or busy with a ticket."""
 
     shape: Shape
     actor: Any
@@ -123,7 +123,7 @@ class RayPool:
         for shape, count in shapes.items():
             for _ in range(min(count, WARM_AHEAD - len(self._slots))):
                 if _fits(shape, self._free(self.capacity())):
-                    self._slots.append(_hire(shape))
+                    self._slots.append(_start_worker(shape))
 
     def submit(self, job_file: str, resources: Mapping[str, float], priority: int = 0) -> Ticket:
         ticket = Ticket(priority, self._submitted, job_file, _shape(resources))
@@ -161,8 +161,6 @@ class RayPool:
         self._queue.clear()
         ray.shutdown()
 
-    # placing: who runs what
-
     def _place(self) -> None:
         """Gives waiting jobs to idle workers, in order, and starts workers for those that find none."""
         capacity = self.capacity()
@@ -180,7 +178,7 @@ class RayPool:
             if starting[shape]:
                 starting[shape] -= 1  # that one is on its way for this job
             elif shape not in self._full and self._make_room(shape, capacity):
-                self._slots.append(_hire(shape))
+                self._slots.append(_start_worker(shape))
             else:
                 self._full.add(shape)
         self._queue = waiting
@@ -198,14 +196,12 @@ class RayPool:
         for slot in idle:
             if _fits(shape, self._free(capacity)):
                 break
-            self._dismiss(slot)
+            self._end_worker(slot)
         return True
 
-    def _dismiss(self, slot: _Slot) -> None:
+    def _end_worker(self, slot: _Slot) -> None:
         ray.kill(slot.actor, no_restart=True)
         self._slots.remove(slot)
-
-    # collecting: how it ended
 
     def _collect(self, slot: _Slot) -> list[tuple[Ticket, JobOutcome]]:
         """Takes what a worker's pending call gave. A dead worker's job counts as lost."""
@@ -217,7 +213,7 @@ class RayPool:
                 hint="install the same version of priorbench on every node; --debug shows the traceback",
             ) from error
         except RayError as error:
-            self._dismiss(slot)  # also when it is only out of reach: two workers must never run one job
+            self._end_worker(slot)  # also when it is only out of reach: two workers must never run one job
             return self._lost(slot, error)
         if slot.starting is not None:
             slot.starting, slot.pid = None, result
@@ -237,7 +233,7 @@ class RayPool:
         return [(ticket, JobOutcome(Path(ticket.job_file).stem, "worker_lost", _cause(error), seconds=seconds))]
 
 
-def _hire(shape: Shape) -> _Slot:
+def _start_worker(shape: Shape) -> _Slot:
     cpus, gpus = shape
     actor = ray.remote(Worker).options(num_cpus=cpus, num_gpus=gpus).remote(int(cpus), int(gpus), os.getcwd())
     return _Slot(shape, actor, actor.ready.remote())

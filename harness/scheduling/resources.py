@@ -1,4 +1,4 @@
-"""What a job takes of a machine, and whether the machines have it."""
+"""The CPUs and GPUs that a job takes, and whether the machines have them."""
 
 from __future__ import annotations
 

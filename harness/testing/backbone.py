@@ -113,7 +113,7 @@ class BackboneContract(PartContract):
         lq = self.images(network.capabilities)
         train = network.outputs if self.part.traits.outputs else network
         lost = checks.without_gradient(network, lambda: checks.total(train(lq)))
-        assert not lost, f"no gradient for {lost}"
+        assert not lost, f"no gradient for {', '.join(lost)}"
 
     def test_image_does_not_depend_on_its_batch(self) -> None:
         network = self.stirred()
@@ -133,6 +133,7 @@ class BackboneContract(PartContract):
         assert checks.same_twice(self.make), "draw weights from PyTorch's global CPU generator only"
 
     def test_half_precision_is_near_where_declared(self) -> None:
+        """Gives nearly the same in half precision where it says so."""
         network = self.fresh()
         can = network.capabilities
         # One small image: a CPU without half-precision units is slow.
@@ -146,7 +147,7 @@ class BackboneContract(PartContract):
                 checks.assert_close(restored, expected, f"{name} autocast", tolerance=self.half_tolerance[name])
 
     def test_compiles_and_exports_where_declared(self) -> None:
-        """One graph, without a break; what a compiler makes of the graph is not tested."""
+        """Compiles and exports as one graph where it says so; what a compiler makes of the graph is not tested."""
         network, traits = self.stirred(), self.part.traits
         lq = self.images(network.capabilities)
         with checks.evaluated(network), torch.no_grad():
@@ -160,7 +161,7 @@ class BackboneContract(PartContract):
                 checks.assert_close(exported, expected, "exported", tolerance=1e-4)
 
     def test_outputs_say_what_the_result_is_made_of(self) -> None:
-        """In place of `forward` in training: the same result, and as many restorations as declared."""
+        """Gives in `outputs` the result of `forward`, and as many restorations as it declares."""
         network = self.stirred()
         can = network.capabilities
         if not self.part.traits.outputs:
@@ -171,9 +172,8 @@ class BackboneContract(PartContract):
             outputs = network.outputs(lq)
             checks.assert_close(outputs["restored"], network(lq), "outputs and forward", tolerance=1e-6)
         restorations = outputs.get("restorations", (outputs["restored"],))
-        assert len(restorations) == can.restorations, (
-            f"{len(restorations)} restorations, and {can.restorations} declared"
-        )
+        count = len(restorations)
+        assert count == can.restorations, f"{count} restorations, and {can.restorations} declared"
         assert torch.equal(restorations[0], outputs["restored"]), "the first restoration is not the result"
         shapes = {checks.told(restoration) for restoration in restorations}
         assert len(shapes) == 1, f"restorations of several sizes: {', '.join(sorted(shapes))}"

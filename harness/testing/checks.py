@@ -59,7 +59,9 @@ def stir(module: nn.Module) -> None:
 def without_gradient(module: nn.Module, loss: Callable[[], Tensor]) -> list[str]:
     """Names of trainable parameters that the loss's gradient does not reach, or where it is not finite."""
     module.zero_grad()
-    loss().backward()
+    value = loss()
+    if value.requires_grad:
+        value.backward()
     return [
         name
         for name, parameter in module.named_parameters()

@@ -245,11 +245,14 @@ def _doubled(inputs: LossInputs) -> LossInputs:
     def twice(tensor: Tensor) -> Tensor:
         return torch.cat([tensor, tensor]) if tensor.ndim and len(tensor) == BATCH else tensor
 
-    images = {
-        name: None if (image := getattr(inputs, name)) is None else twice(image)
-        for name in ("restored_BCHW", "lq_BCHW", "gt_BCHW", "clean_BCHW")
-    }
-    return replace(inputs, **images, outputs=_each(inputs.outputs, twice))
+    return replace(
+        inputs,
+        restored_BCHW=twice(inputs.restored_BCHW),
+        lq_BCHW=twice(inputs.lq_BCHW),
+        gt_BCHW=None if inputs.gt_BCHW is None else twice(inputs.gt_BCHW),
+        clean_BCHW=None if inputs.clean_BCHW is None else twice(inputs.clean_BCHW),
+        outputs=_each(inputs.outputs, twice),
+    )
 
 
 def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:

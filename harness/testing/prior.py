@@ -72,6 +72,7 @@ class PriorContract(_Contract):
         assert (vectors[0] - vectors[1]).abs().max() > 1e-6, "two images have the same vector"
 
     def test_is_fixed(self) -> None:
+        """Gives the same vectors again, and trains nothing."""
         prior, lq = self.make(), self.images()
         vectors = prior.encode(lq)
         assert torch.equal(vectors, prior.encode(lq.clone())), "the same images again have other vectors"
@@ -97,6 +98,7 @@ class PriorContract(_Contract):
         checks.assert_close(prior.encode(lq), alone, "in a batch and alone", tolerance=1e-5)
 
     def test_two_of_a_kind_agree(self) -> None:
+        """Gives the same vectors when it is made anew."""
         lq = self.images()
         assert torch.equal(self.make().encode(lq), self.make().encode(lq)), "made anew, it gives other vectors"
 

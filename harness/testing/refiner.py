@@ -149,21 +149,23 @@ class RefinerContract(PartContract):
     def test_gradient_reaches_every_parameter(self) -> None:
         for refiner, given in self.each():
             lost = checks.without_gradient(refiner, partial(_total, refiner, given))
-            assert not lost, f"no gradient on {given.placement} for {lost}"
+            assert not lost, f"no gradient on {given.placement} for {', '.join(lost)}"
 
     def test_gradient_reaches_the_initial_restoration(self) -> None:
-        """Or, on features, every map."""
+        """Has a gradient to the initial restoration, or, on features, to every map."""
         for refiner, given in self.each():
             for x in given.maps:
                 x.requires_grad_(True)
-            _total(refiner, given).backward()
+            total = _total(refiner, given)
+            assert total.requires_grad, f"no gradient on {given.placement}"
+            total.backward()
             for x in given.maps:
                 assert x.grad is not None, f"no gradient on {given.placement}"
                 assert x.grad.isfinite().all(), f"some gradients are not finite on {given.placement}"
                 assert x.grad.any(), f"the gradient is zero everywhere on {given.placement}"
 
     def test_uses_the_prior(self) -> None:
-        """Or, if it needs none, does without."""
+        """Uses the prior's vector, or, if it needs none, does without."""
         for refiner, given in self.each():
             with checks.evaluated(refiner):
                 made = refined(refiner, given)
@@ -175,7 +177,7 @@ class RefinerContract(PartContract):
                     assert all(map(_differ, made, other)), "another prior vector changes nothing"
 
     def test_edits_depend_on_the_knowledge_that_it_brings(self) -> None:
-        """An editor of decoder features that needs no prior has the degraded image to lead it."""
+        """Edits decoder features by the degraded image where no prior leads it."""
         traits = self.traits
         if "features" not in traits.placements or traits.edits == "tap" or traits.needs_prior:
             return
@@ -216,7 +218,7 @@ class RefinerContract(PartContract):
         assert same, "`restored` of the outputs is not what the call gives"
 
     def test_starts_near_the_initial_restoration(self) -> None:
-        """Fresh weights must not spoil a trained backbone: within 0.1 of Î, on average and inside [0, 1]."""
+        """Starts near the initial restoration, within 0.1 on average: a trained backbone must not be spoilt."""
         if "image" not in self.traits.placements:
             return
         refiner, given = self.fresh("image"), self.given("image")

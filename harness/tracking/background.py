@@ -10,7 +10,7 @@ from harness.api.running import Tracker
 
 
 class Background:
-    """Calls `tracker.sync` from one thread with the ids told so far.
+    """Calls `tracker.sync` from one thread, with the ids of the cells it was told of.
 
     `warn` is called once, with the first reason for which a cell could not be mirrored. A process that ends does not
     wait for the thread: whatever it had not mirrored is caught up by `bench track sync`.

@@ -1,4 +1,4 @@
-"""Records mirrored to MLflow: one parent run a suite, one child run a cell.
+"""Records mirrored to MLflow: one parent run per suite, one child run per cell.
 
 MLflow is imported when there is something to mirror. A run belongs to its cell by tags, so that a repeat updates it
 and a lost ledger makes no second one. A cell that was trained anew with another loss curve gets a new run, as MLflow
@@ -28,7 +28,7 @@ EXPERIMENT = "priorbench"
 SUITE, CELL, RECORD, CURVE = "priorbench.suite", "priorbench.cell", "priorbench.record", "priorbench.curve"
 """Tags: a run's suite; a child's cell, SHA-256 of the record it shows, and digest of its loss curve."""
 
-METRICS_A_CALL, PARAMETERS_A_CALL = 1000, 100
+METRICS_PER_CALL, PARAMETERS_PER_CALL = 1000, 100
 """MLflow's limits of one log_batch."""
 
 SETTINGS = {
@@ -59,7 +59,7 @@ def _translated(uri: str) -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
 
     for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what goes wrong is told once, by us
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what goes wrong is said once, by us
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
@@ -158,15 +158,15 @@ class _Server:
         labels = {SUITE: self.suite, CELL: cell_id, "mlflow.parentRunId": parent}
         run = self.client.create_run(self.experiment, run_name=name, tags=labels)
         parameters = [Param(key, value) for key, value in entries.parameters(record).items()]
-        for start in range(0, len(parameters), PARAMETERS_A_CALL):
-            self.client.log_batch(run.info.run_id, params=parameters[start : start + PARAMETERS_A_CALL])
+        for start in range(0, len(parameters), PARAMETERS_PER_CALL):
+            self.client.log_batch(run.info.run_id, params=parameters[start : start + PARAMETERS_PER_CALL])
         return run
 
     def _log_points(self, run_id: str, points: list[entries.Point]) -> None:
         from mlflow.entities import Metric
 
-        for start in range(0, len(points), METRICS_A_CALL):
-            chunk = points[start : start + METRICS_A_CALL]
+        for start in range(0, len(points), METRICS_PER_CALL):
+            chunk = points[start : start + METRICS_PER_CALL]
             metrics = [Metric(point.name, point.value, point.time_ms, point.step) for point in chunk]
             self.client.log_batch(run_id, metrics=metrics)
 
@@ -197,11 +197,11 @@ class MLflowTracker:
         self._server: _Server | None = None
 
     def behind(self, cell_ids: Sequence[str]) -> Sequence[str]:
-        """See harness.api.parts.Tracker: asks the ledger alone, without importing MLflow."""
+        """See harness.api.running.Tracker: asks the ledger alone, without importing MLflow."""
         return list(self._ledger.behind(list(cell_ids)))
 
     def sync(self, cell_ids: Sequence[str]) -> Mapping[str, str]:
-        """See harness.api.parts.Tracker. Stops at the first sign that the server is not there."""
+        """See harness.api.running.Tracker. Stops at the first sign that the server is not there."""
         behind = self._ledger.behind(list(cell_ids), trust=not self._verify)
         reasons: dict[str, str] = {}
         mirrored: dict[str, str] = {}

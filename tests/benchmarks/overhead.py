@@ -80,9 +80,9 @@ def main() -> None:
             seen[kind] += 1
             if kind in added and seen[kind] > WARM:
                 added[kind].append(seconds - inside(layout, job))
-    for kind, values in added.items():
-        print(f"{kind:9} overhead per job, median of {len(values)}   {statistics.median(values):6.2f} s")
-        print(f"{kind:9} overhead per job, largest        {max(values):6.2f} s")
+    for name, values in added.items():
+        print(f"{name:9} overhead per job, median of {len(values)}   {statistics.median(values):6.2f} s")
+        print(f"{name:9} overhead per job, largest        {max(values):6.2f} s")
     both = sum(statistics.median(values) for values in added.values())
     print(f"overhead per cell (train + evaluate)     {both:6.2f} s")
 

@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -106,6 +107,7 @@ def peak_bytes(run: Callable[[], None], device: str) -> int:
 def main(rounds: int = 5, threads: tuple[int, ...] = (1,), compiled: bool = False) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     ours, plain = networks(device)
+    twin = cast(nn.Module, torch.compile(ours, dynamic=False))
     before = torch.get_num_threads()
     for count in threads:
         torch.set_num_threads(count)
@@ -114,7 +116,7 @@ def main(rounds: int = 5, threads: tuple[int, ...] = (1,), compiled: bool = Fals
             given = inputs(size, device)
             columns = []
             for what in (forward, step):
-                for label, fast in (("", ours), (" compiled", torch.compile(ours, dynamic=False)))[: 1 + compiled]:
+                for label, fast in (("", ours), (" compiled", twin))[: 1 + compiled]:
                     times, took = ratio(lambda: what(fast, given), lambda: what(plain, given), rounds, device)  # noqa: B023
                     columns.append(f"{what.__name__}{label} {times:.2f}x ({1e3 * took:.0f} ms)")
             used, usual = (peak_bytes(lambda: step(network, given), device) for network in (ours, plain))  # noqa: B023
@@ -125,4 +127,4 @@ def main(rounds: int = 5, threads: tuple[int, ...] = (1,), compiled: bool = Fals
 
 if __name__ == "__main__":
     numbers = [int(word) for word in sys.argv[1:] if word != "--compile"]
-    main(*numbers[:1], **({"threads": tuple(numbers[1:])} if numbers[1:] else {}), compiled="--compile" in sys.argv)
+    main((numbers or [5])[0], tuple(numbers[1:]) or (1,), "--compile" in sys.argv)

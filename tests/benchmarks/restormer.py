@@ -8,6 +8,7 @@ is the median over rounds in which both take their turn. Measured on 2 cores of 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import torch
 
@@ -20,7 +21,7 @@ SIZES = ((2, 128, 128), (8, 64, 64))
 
 def main(rounds: int = 5) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    shape = {"dim": 24, "num_blocks": (1, 2, 2, 2), "num_refinement_blocks": 1}
+    shape: dict[str, Any] = {"dim": 24, "num_blocks": (1, 2, 2, 2), "num_refinement_blocks": 1}
     torch.manual_seed(0)
     ours, plain = Restormer(**shape), PlainRestormer(**shape)
     plain.load_state_dict(ours.state_dict())

@@ -50,7 +50,7 @@ def runs(layout: Layout) -> dict[str, list]:
     return found
 
 
-def test_a_suite_becomes_a_parent_run_with_a_child_a_cell(layout):
+def test_a_suite_becomes_a_parent_run_with_a_child_per_cell(layout):
     cells = [leave(layout, 0), leave(layout, 1, psnr=33.0)]
     leave_suite(layout, "tiny", range(2))
     tracker = MLflowTracker(None, layout, "tiny")
@@ -157,7 +157,7 @@ def test_a_failed_cell_and_one_that_recovers(layout):
 def test_long_curves_go_in_pieces(layout, monkeypatch):
     losses = tuple(0.001 * step for step in range(1, 50))
     cell_id = leave(layout, 0, losses=losses)
-    monkeypatch.setattr("harness.tracking.mlflow.METRICS_A_CALL", 7)
+    monkeypatch.setattr("harness.tracking.mlflow.METRICS_PER_CALL", 7)
     assert MLflowTracker(None, layout, "tiny").sync([cell_id]) == {}
     client = MlflowClient(f"sqlite:///{layout.out / 'mlflow.db'}")
     history = client.get_metric_history(runs(layout)[cell_id][0].info.run_id, "loss")

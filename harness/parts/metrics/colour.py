@@ -1,4 +1,4 @@
-"""What of an RGB image a metric looks at: all channels, or luma."""
+"""What a metric looks at in an RGB image: all channels, or luma."""
 
 from __future__ import annotations
 

@@ -23,10 +23,9 @@ class MyPart(nn.Module):
         super().__init__()
         self.enter = nn.Conv2d(6, width, 3, padding=1)
         self.steer = nn.Linear(prior_dim, width)
-        self.leave = nn.Conv2d(width, 3, 3, padding=1)
+        self.leave = nn.Conv2d(width, 3, 3, padding=1, bias=False)
         # At the start the restoration stays as it is: a trained backbone must not be spoilt.
         nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
 
     def forward(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor) -> Tensor:
         """Degraded images, their initial restorations and B×prior_dim vectors to refined restorations of that size."""

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 from tests.parity.goldens import Golden
 from tests.parity.networks.network import Network, NotSupported
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "embed_dim": 96, "depths": (6,) * 6, "num_heads_window": (3,) * 6, "num_heads_stripe": (3,) * 6, "window_size": 8,
     "stripe_size": (8, 8), "stripe_shift": False, "mlp_ratio": 4.0, "anchor_window_down_factor": 1,
     "local_connection": False, "separable_conv_act": False,

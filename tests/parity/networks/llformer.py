@@ -8,6 +8,6 @@ def build(golden: Golden) -> Network:
     from harness.parts.backbones.llformer import LLFormer
 
     options = dict(golden.config)
-    norm = {"WithBias": "with_bias", "BiasFree": "bias_free"}[options.pop("LayerNorm_type")]
-    net = LLFormer(**options, layer_norm=norm)
+    options["layer_norm"] = {"WithBias": "with_bias", "BiasFree": "bias_free"}[options.pop("LayerNorm_type")]
+    net = LLFormer(**options)
     return Network({"": net}, lambda given: [net(given["image"])])

@@ -13,6 +13,6 @@ def build(golden: Golden) -> Network:
         raise NotSupported("the input image is added: input and output channels are the same")
     if not options.pop("decoder", False):
         raise NotSupported("without prompts in the decoder the authors' channels do not fit")
-    layer_norm = "bias_free" if options.pop("LayerNorm_type", "WithBias") == "BiasFree" else "with_bias"
-    net = PromptIR(**options, channels=channels, layer_norm=layer_norm)
+    options["layer_norm"] = "bias_free" if options.pop("LayerNorm_type", "WithBias") == "BiasFree" else "with_bias"
+    net = PromptIR(**options, channels=channels)
     return Network({"": net}, lambda given: [net(given["image"])])

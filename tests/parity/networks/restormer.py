@@ -8,6 +8,6 @@ def build(golden: Golden) -> Network:
     from harness.parts.backbones.restormer import Restormer
 
     options = dict(golden.config)
-    layer_norm = "bias_free" if options.pop("LayerNorm_type", "WithBias") == "BiasFree" else "with_bias"
-    net = Restormer(**options, layer_norm=layer_norm)
+    options["layer_norm"] = "bias_free" if options.pop("LayerNorm_type", "WithBias") == "BiasFree" else "with_bias"
+    net = Restormer(**options)
     return Network({"": net}, lambda given: [net(given["image"])])

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from webdataset.tariterators import base_plus_ext
 
 from harness.core.errors import DataError
-from harness.data.members import decode, encode, escape_key, unescape_key
+from harness.data.members import Codec, decode, encode, escape_key, unescape_key
+
+CODECS: tuple[Codec, ...] = ("npy", "png")
 
 
 @given(st.text(min_size=1))
@@ -48,13 +50,13 @@ def test_impossible_keys_are_refused(key: str) -> None:
 
 def test_codecs_give_back_the_very_pixels() -> None:
     image = np.random.default_rng(0).integers(0, 256, (13, 17, 3), dtype=np.uint8)
-    for codec in ("npy", "png"):
+    for codec in CODECS:
         np.testing.assert_array_equal(decode(encode(image, codec), codec), image)
         assert encode(image, codec) == encode(image[:, ::-1][:, ::-1], codec)
     floats = np.random.default_rng(0).normal(size=(5, 6, 3)).astype(np.float32)
     back = decode(encode(floats, "npy"), "npy")
     assert back.dtype == np.float32
     np.testing.assert_array_equal(back, floats)
-    for codec in ("npy", "png"):
+    for codec in CODECS:
         with pytest.raises(ValueError, match=r"PNG|EOF|buffer|magic|bytes"):
             decode(encode(image, codec)[:40], codec)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
+from harness.api.reference import PartRef
 from harness.cells.cell import Cell
+from harness.cells.suite import SuiteMetric
 from harness.core.errors import HarnessError
 from harness.core.identity import file_sha256
+from harness.core.registry import Entry
 from harness.data.shards import open_set, to_float
 from harness.jobs import evaluate, train
+from harness.jobs.context import Context
 from harness.models.assemble import build_model
 from harness.models.weights import load_weights
 from harness.parts.catalogue import REGISTRY
@@ -121,6 +127,39 @@ def test_a_further_metric_is_added_and_the_old_rows_stay(world: SmallWorld) -> N
     assert [row for row in world.rows(cell) if row["metric"] == "psnr"] == before
     assert len(world.rows(cell)) == 6
     assert set(world.record(cell).evaluations[0].metrics) == {"psnr", "ssim"}
+
+
+SCALED = '''
+from harness.api.metric import MetricTraits
+
+class Scaled:
+    """The mean pixel, times a factor."""
+
+    traits = MetricTraits(higher_is_better=True, version=2)
+
+    def __init__(self, protocol, *, factor: float = 1.0):
+        self.factor = factor
+
+    def __call__(self, restored, truth):
+        return float(restored.mean() * self.factor)
+'''
+
+
+def test_one_metric_with_two_settings_is_two_columns(world: SmallWorld, tmp_path: Path) -> None:
+    file = tmp_path / "scaled.py"
+    file.write_text(SCALED)
+    context = Context(world.layout, REGISTRY.extended([Entry("metric", "scaled", f"{file}:Scaled")]))
+    parts = {f"scaled(factor={n})": PartRef(name="scaled", version="2", options={"factor": n}) for n in (1.0, 3.0)}
+    metrics = tuple(SuiteMetric(part=part, key=key, label=key) for key, part in parts.items())
+    cell = input_cell()
+    run(world, cell)
+    evaluate.run(world.evaluate_job(cell, metrics=metrics), context)
+    values = {(row["key"], row["metric"]): row["value"] for row in world.rows(cell)}
+    assert len(values) == 4 * len(KEYS)
+    for key in KEYS:
+        assert values[key, "scaled(factor=3.0)"] == pytest.approx(3 * values[key, "scaled(factor=1.0)"])
+    (evaluation,) = world.record(cell).evaluations
+    assert evaluation.metrics == {"psnr": "1", "ssim": "1", **dict.fromkeys(parts, "2")}
 
 
 def test_damaged_rows_are_made_again(world: SmallWorld) -> None:

@@ -56,7 +56,7 @@ def test_shared_tensors_are_written(tmp_path: Path) -> None:
     save_weights(module, tmp_path / "w.safetensors")
     other = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
     load_weights(other, tmp_path / "w.safetensors")
-    assert torch.equal(other["b"].weight, shared.weight)
+    assert torch.equal(other.get_parameter("b.weight"), shared.weight)
 
 
 @pytest.mark.parametrize("wrapper", [None, "params", "state_dict"])

@@ -8,6 +8,7 @@ import pytest
 
 from harness.api.reference import PartRef
 from harness.cells.recipe import LossTerm, Recipe
+from harness.cells.suite import SuiteMetric
 from harness.core.errors import UnknownName
 from harness.core.registry import Entry
 from harness.parts.catalogue import REGISTRY
@@ -531,3 +532,40 @@ def test_a_longer_recipe_is_estimated_by_its_steps(layout):
     longer = cell(1, recipe=Recipe(steps=3000))
     planned = plan(layout, listed(cell(0)), listed(longer))
     assert job(planned, f"train-{longer.id}").estimate_s == pytest.approx(600.0)
+
+
+def test_a_base_that_is_trained_again_gets_its_own_test_data_again(layout):
+    """Its evaluation was done; it becomes stale only as another cell needs the lost checkpoint."""
+    base = listed(cell())
+    made.finish(layout, cell(), made.values([20.0], [0.5]))
+    (layout.checkpoints(cell().id) / "final.safetensors").unlink()
+    alone = states(plan(layout, base))
+    assert alone["shards photos/test for low_light"] == "done"
+    frozen = refined(variant={"regime": "frozen"}, base=cell())
+    needed = states(plan(layout, base, listed(frozen, tests=())))
+    assert needed["evaluate low_light NAFNet base seed 0"] == "stale"
+    assert needed["shards photos/test for low_light"] == "todo"
+    assert needed["shards photos/train for low_light"] == "todo"
+
+
+def test_a_lost_checkpoint_is_no_reason_to_train_for_a_test_set_that_cannot_be_had(layout, plugin):
+    absent = PartRef(name="absent", options={"root": "/nowhere"})
+    finish_all(layout, listed(cell()))
+    (layout.checkpoints(cell().id) / "final.safetensors").unlink()
+    planned = plan(layout, listed(cell(), tests=(absent, photos())), registry=plugin)
+    assert not planned.to_run
+    assert planned.cells[0].reason.startswith("without absent: dataset absent: the images are missing")
+
+
+def test_a_metric_with_options_is_on_record_under_its_key(layout):
+    metrics = (
+        SuiteMetric(part=PartRef(name="psnr"), key="psnr", label="PSNR"),
+        SuiteMetric(part=PartRef(name="psnr", options={"border": 4}), key="psnr(border=4)", label="PSNR"),
+    )
+    finish_all(layout, listed(cell()), scores={"psnr": {"a": 20.0}})
+    asked = suite(listed(cell())).model_copy(update={"metrics": metrics})
+    planned = make_plan(asked, layout, REGISTRY)
+    assert [each.job.work.kind for each in planned.to_run] == ["evaluate"]
+    assert planned.cells[0].reason == "evaluated before, not yet: psnr(border=4) of photos"
+    finish_all(layout, listed(cell()), scores={"psnr": {"a": 20.0}, "psnr(border=4)": {"a": 21.0}})
+    assert not make_plan(asked, layout, REGISTRY).to_run

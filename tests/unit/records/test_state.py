@@ -32,3 +32,13 @@ def test_the_end_is_the_end():
     latest = activity([START, STEP, {"job": "train-a", "event": "end"}])
     assert latest is not None
     assert latest.ended
+
+
+def test_the_kind_is_what_the_event_says_and_of_old_events_what_the_id_begins_with():
+    said = activity([{"job": "j", "kind": "train", "event": "step", "step": 3, "steps": 9}])
+    assert str(said) == "train step 3/9"
+    assert [str(activity([{"job": job, "event": "start"}])) for job in ("evaluate-a", "j", "")] == [
+        "evaluate",
+        "j",
+        "job",
+    ]

@@ -4,21 +4,64 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import polars as pl
 import pytest
 
-from harness.reports.aggregate import Spread, image_mean, paired_difference, spread, summarise
-from harness.reports.query import CellResult, Column
+from harness.cells.cell import Cell
+from harness.reports.aggregate import Entry, Spread, differences, entries, image_mean, spread
+from harness.reports.query import Measured
+from harness.results.schema import CELLS, COVERAGE, IMAGES, METRICS
+from harness.results.survey import Column
 from tests.unit.records.made import cell, refined
 
 PSNR = Column("photos", "c", "rgb_uint8/v1", "psnr")
 INF = math.inf
 
 
-def result(content, values=None, reason="", wanted=(PSNR,)):
-    scores = {} if values is None else {PSNR: values}
-    labels = None
-    return CellResult(content.id, content, labels, wanted, scores, reason=reason)  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class Result:
+    """A cell, its values by image (None: none are there), why they are missing, whether they are asked for."""
+
+    content: Cell
+    values: dict[str, float] | None = None
+    reason: str | None = None
+    wanted: bool = True
+
+
+result = Result
+
+
+def measured(cells: Sequence[Result], bases: Sequence[Result | None]) -> Measured:
+    """The frames of one row of cells, each with its base, which has a row of its own."""
+    pairs = [(each, "refined", base) for each, base in zip(cells, bases, strict=True)]
+    pairs += [(base, "base", None) for base in bases if base is not None]
+    known, asked, images = [], [], []
+    for each, variant, base in pairs:
+        names = {"cell": each.content.id, "variant": variant, "base": base and base.content.id}
+        known.append(names | {"task": "t", "task_digest": "t", "backbone": "b", "configuration": variant})
+        if each.wanted:
+            asked.append({"cell": each.content.id, **PSNR._asdict(), "reason": each.reason})
+            images += [{**names, **PSNR._asdict(), "image": k, "value": v} for k, v in (each.values or {}).items()]
+    return Measured(
+        pl.DataFrame(known, CELLS),
+        pl.DataFrame(asked, COVERAGE),
+        pl.DataFrame(images, IMAGES),
+        pl.DataFrame(schema=METRICS),
+    )
+
+
+def summarise(cells: Sequence[Result], bases: Sequence[Result | None]) -> Entry | None:
+    """The entry of a row of cells."""
+    found = entries(measured(cells, bases))
+    return found.get((("t", "t", "b", "refined", "refined"), PSNR))
+
+
+def paired_difference(values: dict[str, float], base: dict[str, float]) -> float | None:
+    images = measured([result(refined(), values)], [result(cell(), base)]).images
+    return next(iter(differences(images)["delta"]), None)
 
 
 def test_a_mean_leaves_infinities_out():
@@ -52,7 +95,7 @@ def test_differences_are_paired_on_common_finite_images():
 def test_images_first_then_seeds():
     cells = [result(refined(0), {"a": 20.0, "b": 30.0}), result(refined(1), {"a": 28.0, "b": INF})]
     bases = [result(cell(0), {"a": 19.0, "b": 30.0}), result(cell(1), {"a": 25.0, "b": 10.0})]
-    summary = summarise(PSNR, cells, bases)
+    summary = summarise(cells, bases)
     assert summary is not None
     assert summary.score == Spread(26.5, pytest.approx(math.sqrt(4.5)), 2)
     assert summary.delta == Spread(pytest.approx(1.75), pytest.approx(math.sqrt(3.125)), 2)
@@ -67,7 +110,7 @@ def test_missing_seeds_are_counted_and_explained():
         result(refined(2), reason="failed before (nan): x"),
     ]
     bases = [result(cell(0), {"a": 19.0}), result(cell(1), {"a": 5.0}), None]
-    summary = summarise(PSNR, cells, bases)
+    summary = summarise(cells, bases)
     assert summary is not None
     assert (summary.seeds, summary.wanted, summary.reason) == (1, 3, "failed before (nan): x")
     assert summary.score == Spread(20.0, None, 1)
@@ -76,11 +119,11 @@ def test_missing_seeds_are_counted_and_explained():
 
 def test_the_difference_leaves_out_seeds_without_a_base():
     cells = [result(refined(seed), {"a": 20.0 + seed}) for seed in (0, 1)]
-    summary = summarise(PSNR, cells, [None, result(cell(1), {"a": 20.0})])
+    summary = summarise(cells, [None, result(cell(1), {"a": 20.0})])
     assert summary is not None
     assert summary.score is not None
     assert (summary.score.mean, summary.delta) == (20.5, Spread(1.0, None, 1))
 
 
 def test_a_column_that_nobody_asked_for_has_no_entry():
-    assert summarise(PSNR, [result(cell(), {"a": 1.0}, wanted=())], [None]) is None
+    assert summarise([result(cell(), {"a": 1.0}, wanted=False)], [None]) is None

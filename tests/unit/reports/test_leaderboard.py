@@ -8,6 +8,7 @@ import math
 import shutil
 from dataclasses import replace
 
+import polars as pl
 import pytest
 
 from harness.api.reference import PartRef
@@ -15,10 +16,11 @@ from harness.cells.recipe import Recipe
 from harness.cells.suite import Labels
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout, write_text
-from harness.parts.catalogue import REGISTRY
-from harness.reports.leaderboard import board_of, build, leaderboard, stored_suites
+from harness.reports.leaderboard import board_of, build, leaderboard
 from harness.reports.query import query
 from harness.reports.render import CSV_DECIMALS, entry, markdown, number, render, to_csv
+from harness.results.frames import Results
+from harness.results.suites import stored_suites
 from tests.unit.records.made import cell, degraded, fail, finish, listed, refined, suite, task, values
 
 PSNR = "photos.psnr@rgb_uint8/v1"
@@ -221,9 +223,6 @@ def test_a_folder_without_suites_says_so(layout):
         leaderboard(layout)
 
 
-# --- rendering --------------------------------------------------------------------------------------------------
-
-
 def test_the_table_shows_every_number_with_its_metrics_decimals(layout):
     text = render(board_of([full(layout)], layout), "table", 200)
     assert "low_light · rgb_uint8/v1" in text
@@ -241,7 +240,7 @@ def test_narrow_tables_fold_and_lose_nothing(layout):
     assert sorted(filter(str.isdigit, narrow)) == sorted(filter(str.isdigit, whole))
 
 
-def test_markdown_is_a_table_a_task(layout):
+def test_markdown_is_a_table_per_task(layout):
     board = board_of([full(layout)], layout)
     text = markdown(board)
     assert text.splitlines()[:5] == [
@@ -286,9 +285,7 @@ def test_an_unknown_form_is_refused(layout):
 def test_build_takes_rows_from_anywhere(layout):
     """A source other than the disk gives loaded rows and gets the identical table."""
     resolved = full(layout)
-    results = query([(resolved, REGISTRY)], layout)
-    assert to_csv(build(results, REGISTRY)) == to_csv(board_of([resolved], layout))
-    better = [
-        replace(r, scores={c: {k: v + 1.0 for k, v in by.items()} for c, by in r.scores.items()}) for r in results
-    ]
-    assert lines(build(better, REGISTRY))[0][f"{PSNR}.mean"] == f"{12.0:.{CSV_DECIMALS}f}"
+    results = query(Results([resolved], layout))
+    assert to_csv(build(results)) == to_csv(board_of([resolved], layout))
+    better = replace(results, images=results.images.with_columns(pl.col("value") + 1.0))
+    assert lines(build(better))[0][f"{PSNR}.mean"] == f"{12.0:.{CSV_DECIMALS}f}"

@@ -50,7 +50,7 @@ def test_what_is_written_comes_back(tmp_path) -> None:
     assert torch.equal(found.state["rows"], torch.arange(200))
     module = network(0.0)
     load_model(found, module)
-    assert torch.equal(module.weight, torch.full((3, 2), 200.0))
+    assert torch.equal(module.get_parameter("weight"), torch.full((3, 2), 200.0))
 
 
 def test_the_last_two_are_kept(tmp_path) -> None:

@@ -138,7 +138,12 @@ def test_position_counts_what_was_given_not_what_was_read_ahead(shards: ShardSet
 def test_resuming_opens_only_the_shards_that_are_needed(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[int] = []
     raw = ShardSet.raw
-    monkeypatch.setattr(ShardSet, "raw", lambda self, shard: (opened.append(shard), raw(self, shard))[1])
+
+    def noted(self: ShardSet, shard: int) -> Generator[RawSample, None, None]:
+        opened.append(shard)
+        return raw(self, shard)
+
+    monkeypatch.setattr(ShardSet, "raw", noted)
     loader = TrainLoader(shards, None, batch=1, seed=0, augment="none")
     shard_order, order = epoch_order(shards, 0, 0)
     got = [row for _, row, _ in islice(loader._samples(N - 3, np.ones(N, bool), "order"), 3)]

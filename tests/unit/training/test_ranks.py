@@ -1,4 +1,4 @@
-"""Two processes train as one does: the same images a step, the same loss curve up to the order of sums."""
+"""Two processes train as one does: the same images per step, the same loss curve up to the order of sums."""
 
 from __future__ import annotations
 

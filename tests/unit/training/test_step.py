@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -41,14 +42,15 @@ def batch(images: int = 6, *, prior: bool = True) -> Batch:
 
 
 def objective(reduction: str = "mean", refined_weight: float = 1.0, weight: float = 1.0) -> Objective:
-    options = {"eps": 1e-3, "reduction": reduction}
+    options: dict[str, Any] = {"eps": 1e-3, "reduction": reduction}
     return Objective([Term(weight, Charbonnier(**options), options)], refined_weight)
 
 
 def stepper(model: nn.Module, aim: Objective, *, micro: int | None = None, clip: float | None = None) -> Stepper:
     accelerator = start_accelerator("fp32", gpus=0)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    return Stepper(accelerator, *accelerator.prepare(model, optimizer), aim, micro, clip)
+    prepared, optimizer = accelerator.prepare(model, optimizer)
+    return Stepper(accelerator, prepared, optimizer, aim, micro, clip)
 
 
 def of(aim: Objective, restored: Restored, given: Batch, *, share: float = 1.0, ranks: int = 1) -> Tensor:

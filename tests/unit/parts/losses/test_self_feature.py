@@ -27,7 +27,7 @@ def small_vgg16(weights=None):
     """A sixteenth of VGG-16's channels, in its order."""
     with torch.device("meta"):
         full = vgg16(weights=None).features
-    layers = []
+    layers: list[nn.Module] = []
     for layer in full:
         if isinstance(layer, nn.Conv2d):
             layers.append(nn.Conv2d(max(3, layer.in_channels // 16), layer.out_channels // 16, 3, padding=1))

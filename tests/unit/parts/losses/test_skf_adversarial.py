@@ -91,7 +91,7 @@ def test_it_learns_to_tell_dark_images() -> None:
         value = loss.own_loss(given)
         with torch.no_grad():
             for parameter, gradient in zip(parameters, torch.autograd.grad(value, parameters), strict=True):
-                parameter -= 0.1 * gradient
+                parameter.sub_(0.1 * gradient)
         values.append(value.item())
     assert values[-1] < 0.3 * values[0]
     assert loss(given).item() > 0.7

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,6 +11,8 @@ from harness.parts.refiners.ptg_rm.guidance import CSA, SVE, MapBeside, VectorBe
 from harness.parts.refiners.ptg_rm.refiner import MASK_LOGIT, PTGRM
 from harness.parts.shared.blocks import snr_map
 from tests.reference.ptg_rm import PlainPTGRM
+
+Head = Literal["mask_residual", "residual"]
 
 
 def inputs() -> tuple[Tensor, Tensor, Tensor]:
@@ -47,7 +51,7 @@ def test_residual_head_adds_to_the_clamped_initial() -> None:
 @pytest.mark.parametrize(
     ("head", "mixed_in"), [("mask_residual", 1 - torch.sigmoid(torch.tensor(MASK_LOGIT))), ("residual", 0.0)]
 )
-def test_starts_near_the_initial_restoration(head: str, mixed_in: float) -> None:
+def test_starts_near_the_initial_restoration(head: Head, mixed_in: float) -> None:
     torch.manual_seed(0)
     lq, initial, prior = inputs()
     initial = initial.clamp(0, 1)
@@ -65,9 +69,9 @@ def test_range_score_chooses_between_long_and_short() -> None:
     sve = SVE(8, (5, 16, 4), long_blocks=1)
     f, prior = torch.rand(2, 8, 4, 6), torch.rand(2, 5)
     for bias, expected in ((1e4, sve.long(f)), (-1e4, sve.short(f)), (0.0, (sve.long(f) + sve.short(f)) / 2)):
-        sve.score[2] = torch.nn.Conv2d(8, 1, 3, padding=1)
-        torch.nn.init.zeros_(sve.score[2].weight)
-        torch.nn.init.constant_(sve.score[2].bias, bias)
+        sve.score[2] = last = torch.nn.Conv2d(8, 1, 3, padding=1)
+        torch.nn.init.zeros_(last.weight)
+        torch.nn.init.constant_(last.bias, bias)
         assert torch.allclose(sve(f, prior), expected, atol=1e-6)
 
 
@@ -98,7 +102,9 @@ def test_released_size() -> None:
 
 
 @pytest.mark.parametrize(("head", "sides"), [("mask_residual", (16, 24)), ("residual", (4, 8))])
-def test_equals_the_plain_computation_with_the_same_weights(head: str, sides: tuple[int, int]) -> None:
+def test_equals_the_plain_computation_with_the_same_weights(
+    head: Literal["mask_residual", "residual"], sides: tuple[int, int]
+) -> None:
     """Results, gradients of the initial restoration and of every weight, to the rounding of float64 and of float32."""
     torch.manual_seed(0)
     ours, plain = PTGRM(5, head=head, width=8, long_blocks=2), PlainPTGRM(5, head=head, width=8, long_blocks=2)

@@ -7,12 +7,13 @@ from contextlib import ExitStack
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from harness.core.errors import HarnessError
 from harness.parts.backbones.uretinex import URetinex
 from harness.parts.refiners.skf.guidance import SemanticGuidance
+from harness.parts.refiners.skf.hrnet import HRNet
 from harness.parts.shared import taps
 from harness.testing import checks
 from tests import tiny_hrnet
@@ -21,12 +22,12 @@ WIDTHS = (8, 6, 4)
 
 
 @pytest.fixture(scope="module")
-def network() -> nn.Module:
+def network() -> HRNet:
     return tiny_hrnet.build()
 
 
 @pytest.fixture
-def skf(network: nn.Module) -> SemanticGuidance:
+def skf(network: HRNet) -> SemanticGuidance:
     torch.manual_seed(0)
     return SemanticGuidance(WIDTHS, network).eval()
 
@@ -43,7 +44,7 @@ def edited(skf: SemanticGuidance, lq: Tensor, truth: Tensor | None = None) -> li
     return [edit(x) for edit, x in zip(edits, decoder(*lq.shape[-2:]), strict=True)]
 
 
-def test_finer_levels_take_finer_branches_and_deep_ones_the_third(network: nn.Module) -> None:
+def test_finer_levels_take_finer_branches_and_deep_ones_the_third(network: HRNet) -> None:
     skf = SemanticGuidance((4, 4, 4, 4, 4), network)
     assert [block.conv1.in_channels for block in skf.blocks] == [8, 8, 8, 6, 4]
     features = [torch.rand(1, C, 8 >> n, 8 >> n) for n, C in enumerate(tiny_hrnet.CHANNELS)]
@@ -54,7 +55,7 @@ def test_finer_levels_take_finer_branches_and_deep_ones_the_third(network: nn.Mo
         assert [n for n, (one, other) in enumerate(pairs) if not torch.equal(one(x), other(x))] == led
 
 
-def test_semantics_are_the_inputs_unless_training_is_told_to_read_the_truth(network: nn.Module) -> None:
+def test_semantics_are_the_inputs_unless_training_is_told_to_read_the_truth(network: HRNet) -> None:
     lq, truth = checks.images(2, 3, 32, 64), checks.images(2, 3, 32, 64, seed=1)
     torch.manual_seed(0)
     told = SemanticGuidance(WIDTHS, network, semantics="truth")
@@ -82,7 +83,7 @@ def test_padded_images_meet_their_own_part_of_the_semantics(skf: SemanticGuidanc
             checks.assert_close(got, block(x, enlarged), "the corner", tolerance=1e-5)
 
 
-def test_segment_gives_the_classes_of_any_size(skf: SemanticGuidance, network: nn.Module) -> None:
+def test_segment_gives_the_classes_of_any_size(skf: SemanticGuidance, network: HRNet) -> None:
     _, outputs = skf.edits(checks.images(1, 3, 32, 32), None, None)
     image = checks.images(2, 3, 64, 32).requires_grad_(True)
     probabilities = outputs["segment"](image)
@@ -101,7 +102,7 @@ def test_the_segmentation_network_is_no_part_of_what_is_trained_and_saved(skf: S
     assert own.isdisjoint(map(id, network.parameters()))
 
 
-def test_it_follows_to_a_device_and_stays_float32(network: nn.Module) -> None:
+def test_it_follows_to_a_device_and_stays_float32(network: HRNet) -> None:
     skf = SemanticGuidance(WIDTHS, copy.deepcopy(network)).to(torch.float64)
     assert next(skf.parameters()).dtype == torch.float64
     assert {p.dtype for p in skf._frozen[0].parameters()} == {torch.float32}
@@ -109,7 +110,7 @@ def test_it_follows_to_a_device_and_stays_float32(network: nn.Module) -> None:
     assert {p.device.type for p in skf._frozen[0].parameters()} == {"meta"}
 
 
-def test_inside_a_network_that_knows_nothing_of_it(network: nn.Module) -> None:
+def test_inside_a_network_that_knows_nothing_of_it(network: HRNet) -> None:
     """URetinex's adjustment, edited at two levels through hooks: gradients reach both from the restored image."""
     torch.manual_seed(0)
     backbone, skf = URetinex(rounds=1), SemanticGuidance((32, 32), network)
@@ -127,6 +128,6 @@ def test_inside_a_network_that_knows_nothing_of_it(network: nn.Module) -> None:
         assert not checks.without_gradient(module, lambda: restored().square().mean())
 
 
-def test_heads_divide_the_widths(network: nn.Module) -> None:
+def test_heads_divide_the_widths(network: HRNet) -> None:
     with pytest.raises(HarnessError, match="do not divide"):
         SemanticGuidance((8, 7), network)

@@ -15,7 +15,7 @@ from harness.cells.cell import Cell, Variant
 from harness.core.errors import MissingWeights
 from harness.parts.catalogue import REGISTRY
 from harness.parts.refiners.skf.refiner import SKF
-from harness.planning.job import EvaluateWork, TrainWork
+from harness.planning.job import EvaluateWork, TrainWork, Work
 from harness.planning.needs import lacks
 from harness.weights.files import needed_files
 from tests import tiny_hrnet
@@ -73,7 +73,10 @@ def test_cells_without_the_file_are_blocked_with_the_command(tmp_path: Path, mon
             backbone=PartRef(name="snr_net"),
             variant=Variant(refiner=refiner, placement="features"),
         )
-        works = {"train": TrainWork(cell=cell), "evaluate": EvaluateWork(cell=cell, tests=(), metrics=())}
+        works: dict[str, Work] = {
+            "train": TrainWork(cell=cell),
+            "evaluate": EvaluateWork(cell=cell, tests=(), metrics=()),
+        }
         reasons = lacks(works, REGISTRY)
         assert reasons.keys() == (works.keys() if blocked else set())
         assert all(reason.what.endswith("bench weights fetch hrnet/w48-pascal-context") for reason in reasons.values())

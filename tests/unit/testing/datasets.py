@@ -1,0 +1,144 @@
+"""Data sets that keep their promises, or break one. They stand here alone, as their module may not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from harness.api.dataset import DatasetTraits, SourceImage
+from harness.core.identity import digest
+
+
+class Good:
+    """Two splits of flat images."""
+
+    traits = DatasetTraits()
+
+    def __init__(self) -> None:
+        self.names = {"train": ["a", "b"], "test": ["c"]}
+
+    def splits(self) -> Sequence[str]:
+        return tuple(self.names)
+
+    def fingerprint(self) -> str:
+        return digest(self.names)
+
+    def keys(self, split: str) -> Sequence[tuple[str, str]]:
+        return [(name, name) for name in self.names[split]]
+
+    def images(self, split: str) -> Iterator[SourceImage]:
+        for key, scene in self.keys(split):
+            yield SourceImage(key, scene, np.full((8, 9, 3), ord(key[0]), np.uint8))
+
+
+class Twice(Good):
+    traits = DatasetTraits()
+
+    def __init__(self) -> None:
+        self.names = {"train": ["a", "a"], "test": ["c"]}
+
+
+class Wanders(Good):
+    """Its order is another one each time."""
+
+    traits = DatasetTraits()
+    drawn = Random(0)
+
+    def __init__(self) -> None:
+        self.names = {"train": [*"abcdefghijkl"], "test": ["x"]}
+
+    def keys(self, split: str) -> Sequence[tuple[str, str]]:
+        pairs = list(super().keys(split))
+        self.drawn.shuffle(pairs)
+        return pairs
+
+
+class Leaks(Good):
+    traits = DatasetTraits()
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def keys(self, split: str) -> Sequence[tuple[str, str]]:
+        return [(key, "everywhere") for key, _ in super().keys(split)]
+
+
+class Floats(Good):
+    traits = DatasetTraits()
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def images(self, split: str) -> Iterator[SourceImage]:
+        for image in super().images(split):
+            yield SourceImage(image.key, image.scene, image.pixels / np.float32(255))
+
+
+class Swaps(Good):
+    """Gives its images in another order than their keys."""
+
+    traits = DatasetTraits()
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def images(self, split: str) -> Iterator[SourceImage]:
+        return iter([*super().images(split)][::-1])
+
+
+class Noisy(Good):
+    traits = DatasetTraits()
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def images(self, split: str) -> Iterator[SourceImage]:
+        for image in super().images(split):
+            yield SourceImage(image.key, image.scene, np.random.default_rng().integers(0, 255, (8, 8, 3), np.uint8))
+
+
+class Hashes(Good):
+    """Its fingerprint is Python's hash of texts, which another process draws anew."""
+
+    traits = DatasetTraits()
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def fingerprint(self) -> str:
+        return str(hash(repr(self.names)))
+
+
+class Where(Good):
+    """Its fingerprint knows where it was made."""
+
+    traits = DatasetTraits()
+
+    def __init__(self, *, folder: str = "") -> None:
+        super().__init__()
+        self.folder = folder or str(Path.cwd())
+
+    def fingerprint(self) -> str:
+        return digest(self.folder)
+
+
+class Positional(Good):
+    traits = DatasetTraits()
+
+    def __init__(self, folder: str = "", *, side: int = 3) -> None:
+        super().__init__()
+
+
+class Elsewhere(Good):
+    """Its traits are another object than the one that is read."""
+
+    traits = DatasetTraits()
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+Elsewhere.traits = DatasetTraits(version=2)

@@ -1,0 +1,61 @@
+"""Contracts run without pytest, and what was seen comes out in words."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from harness.testing.run import run_contract
+
+SILENT = """
+class Contract:
+    def test_two_is_three(self):
+        two = 2
+        assert two == 3
+"""
+
+
+class Contract:
+    made: ClassVar[list[int]] = []
+
+    def __init__(self) -> None:
+        self.made.append(id(self))
+
+    def test_all_is_well(self) -> None:
+        """Is well, whatever comes. This line is a promise.
+
+        This one is not.
+        """
+
+    def test_words(self) -> None:
+        raise AssertionError("it is so")
+
+    def test_leaves(self) -> None:
+        raise SystemExit(3)
+
+    def helper(self) -> None:
+        raise AssertionError("no test")
+
+
+def test_every_promise_is_checked_on_an_object_of_its_own() -> None:
+    verdict = run_contract(Contract)
+    assert len(Contract.made) == len(verdict.checks) == 3
+    seen = {check.promise: check.seen for check in verdict.checks}
+    assert seen == {
+        "Is well, whatever comes. This line is a promise": "",
+        "Leaves": "SystemExit: 3",
+        "Words": "it is so",
+    }
+    assert [check.promise for check in verdict.broken] == ["Leaves", "Words"]
+    assert "Traceback" in verdict.broken[0].trace
+
+
+def test_an_assertion_without_a_message_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a module of its own: pytest gives those of tests a message."""
+    (tmp_path / "silent_contract.py").write_text(SILENT)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (check,) = run_contract(import_module("silent_contract").Contract).checks
+    assert (check.promise, check.seen) == ("Two is three", "this does not hold: two == 3")
