@@ -15,7 +15,7 @@ from harness.api.reference import PartRef
 from harness.api.sets import FeatureSet, PreparedSet
 from harness.cells.cell import Cell, Variant
 from harness.cells.recipe import Recipe
-from harness.cells.suite import Labels, Run
+from harness.cells.suite import Labels, Run, SuiteMetric
 from harness.core.paths import Layout, write_text
 from harness.jobs.context import Context
 from harness.parts.catalogue import REGISTRY
@@ -75,7 +75,9 @@ class SmallWorld:
     def train_job(self, cell: Cell, **changes: Any) -> Job:
         return self.job(TrainWork(cell=cell), **changes)
 
-    def evaluate_job(self, cell: Cell, *, metrics: tuple[str, ...] = ("psnr", "ssim"), **changes: Any) -> Job:
+    def evaluate_job(
+        self, cell: Cell, *, metrics: tuple[str | SuiteMetric, ...] = ("psnr", "ssim"), **changes: Any
+    ) -> Job:
         return self.job(EvaluateWork(cell=cell, tests=(held_out(cell),), metrics=metrics), **changes)
 
     def write(self, job: Job) -> Path:

@@ -53,9 +53,9 @@ class RefinerContract(PartContract):
     """Refined images and maps of the size that came in, on every placement that the traits name."""
 
     kind = "refiner"
-    prior_dims = (1, PRIOR_DIM, 512)
+    prior_dims: tuple[int, ...] = (1, PRIOR_DIM, 512)
     tap_channels = 10
-    decoder_channels = (8, 4, 4)
+    decoder_channels: tuple[int, ...] = (8, 4, 4)
     """Of decoder features at 1/4, 1/2 and the full size of the image."""
     bf16_tolerance = 0.1
     """Largest relative error under bfloat16 autocast, against float32."""

@@ -27,9 +27,9 @@ def published_file(checkpoint: Checkpoint) -> WeightFile:
 def needed_files(traits: Traits, options: Mapping[str, Any], part: str) -> tuple[WeightFile, ...]:
     """The files that a part needs with these options, in the order of its traits; none when it needs none.
 
-    `options`: with defaults filled in; one that is not there is None. `part` names it in messages, e.g. "prior clip". Raises HarnessError
-    for options that contradict each other and when no file is known for them, UnknownName for ids that are in no
-    catalogue.
+    `options`: with defaults filled in; one that is not there is None. `part` names it in messages, e.g. "prior clip".
+    Raises HarnessError for options that contradict each other and when no file is known for them, UnknownName for ids
+    that are in no catalogue.
     """
     for conflict in traits.conflicts:
         if all_hold(conflict.when, options):

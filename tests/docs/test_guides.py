@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from harness.api.declaration import KINDS
+from harness.api.kinds import KINDS
 from harness.api.traits import Traits
 from harness.cli import exits
 from harness.cli.main import app

@@ -74,6 +74,18 @@ def test_every_folder_of_the_harness_stands_on_a_floor() -> None:
     table = read("CONTRIBUTING.md").partition("## The house")[2].partition("\n## ")[0]
     shown = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in table.splitlines() if line.startswith("| `")]
     assert [sorted(floor) for floor in shown] == [sorted(floor) for floor in floors]
+    forbidden = next(each for each in PROJECT["tool"]["importlinter"]["contracts"] if "torch" in str(each))
+    drawn, marked = _drawn_floors()
+    assert [sorted(floor) for floor in drawn] == [sorted(floor) for floor in floors]
+    assert marked == {name.removeprefix("harness.") for name in forbidden["source_modules"]}
+
+
+def _drawn_floors() -> tuple[list[list[str]], set[str]]:
+    """The floors of README's drawing, and those that it marks as free of torch."""
+    drawing = re.search(r"```\n( +cli ○.*?)```", read("README.md"), re.DOTALL)
+    assert drawing
+    lines = [line[:50] for line in drawing[1].splitlines()]
+    return [re.findall(r"\w+", line) for line in lines], set(re.findall(r"(\w+) ○", drawing[1]))
 
 
 def test_the_targets_that_documents_name_exist_and_help_lists_them_all() -> None:

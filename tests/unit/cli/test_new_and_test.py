@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.api.declaration import KINDS
+from harness.api.kinds import KINDS
 from harness.cli import exits, main
 from tests.unit.cli.results import bench
 

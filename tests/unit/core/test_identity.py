@@ -50,7 +50,13 @@ def test_digests_are_those_of_other_processes():
 
 
 def test_seeds_depend_on_every_ingredient_and_its_place():
-    ingredients = [("order", "a", 1), ("order", 1, "a"), ("init", "a", 1), ("order", "a", 2), ("order", "a1")]
+    ingredients: list[tuple[str | int, ...]] = [
+        ("order", "a", 1),
+        ("order", 1, "a"),
+        ("init", "a", 1),
+        ("order", "a", 2),
+        ("order", "a1"),
+    ]
     seeds = {seed(*each) for each in ingredients}
     assert len(seeds) == 5
     assert all(0 <= s < 2**63 for s in seeds)

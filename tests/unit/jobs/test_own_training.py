@@ -17,6 +17,7 @@ from harness.data.shards import RawSample
 from harness.jobs import train
 from harness.parts.catalogue import REGISTRY
 from harness.training import loop
+from harness.training.optim import set_learning_rate
 from tests.small_world import RANDOM, RECIPE, SmallWorld, refined_cell, small_cell
 
 LOW_LIGHT = {
@@ -126,7 +127,6 @@ def test_stages_follow_each_other_and_resume_bit_for_bit(
     assert record.training.images == 3 * 2 + 5 * 4 + 4 * 4
     assert len([name for name in record.provenance.data if not name.startswith("features")]) == 2
 
-    real = loop.set_learning_rate
     for killed_at in (2, 6, 8, 9):  # in each stage, and at the border of two; checkpoints are 4 steps apart
         broken = SmallWorld(Layout(tmp_path / f"killed{killed_at}", staged_data))
         taken = [0]
@@ -135,12 +135,12 @@ def test_stages_follow_each_other_and_resume_bit_for_bit(
             taken[0] += 1
             if taken[0] == last + 1:
                 raise KeyboardInterrupt
-            real(*given)
+            set_learning_rate(*given)
 
         monkeypatch.setattr(loop, "set_learning_rate", deadly)
         with pytest.raises(KeyboardInterrupt):
             train.run(broken.train_job(cell), broken.context)
-        monkeypatch.setattr(loop, "set_learning_rate", real)
+        monkeypatch.setattr(loop, "set_learning_rate", set_learning_rate)
         train.run(broken.train_job(cell), broken.context)
         assert weights(broken, cell) == weights(whole, cell), f"killed after step {killed_at}"
         assert broken.curve(cell) == whole.curve(cell)

@@ -15,8 +15,8 @@ from harness.jobs import train
 from harness.jobs.context import Context
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend, open_suite
-from harness.training import loop
 from harness.training.data import TrainLoader
+from harness.training.stages import Part
 from tests.small_world import SmallWorld
 
 PLUGIN = '''
@@ -110,7 +110,7 @@ def test_each_stage_trains_its_modules_by_its_losses_on_the_same_samples(
     seen: dict[str, list[list[str]]] = {}
     moved: dict[str, dict[int, set[str]]] = {}
     losses: dict[int, list[str]] = {}
-    real = loop.Part.stepper
+    real = Part.stepper
 
     def watched(part: Any, cell: Cell, *given: Any, **named: Any) -> Any:
         stepper = real(part, cell, *given, **named)
@@ -127,7 +127,7 @@ def test_each_stage_trains_its_modules_by_its_losses_on_the_same_samples(
         step.gives_truth = stepper.gives_truth  # type: ignore[attr-defined]
         return step
 
-    monkeypatch.setattr(loop.Part, "stepper", watched)
+    monkeypatch.setattr(Part, "stepper", watched)
     run(world, plain, plugin)
     losses.clear()
     run(world, two, plugin)

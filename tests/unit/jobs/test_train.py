@@ -13,6 +13,7 @@ from harness.cells.cell import Variant
 from harness.core.errors import HarnessError
 from harness.core.identity import file_sha256
 from harness.jobs import train
+from harness.models.assemble import build_model
 from harness.records import store
 from tests.small_world import RECIPE, RUN, SmallWorld, refined_cell, small_cell
 
@@ -150,14 +151,9 @@ def test_live_equals_cached_bit_for_bit(world: SmallWorld) -> None:
 
 
 def _first_loss(world: SmallWorld, cell, *, like) -> float:
-    from harness.jobs import train as module
-
-    original = module.build_model
-    module.build_model = lambda given, registry, width: original(like, registry, width)  # type: ignore[assignment]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "build_model", lambda given, registry, width: build_model(like, registry, width))
         run(world, cell)
-    finally:
-        module.build_model = original  # type: ignore[assignment]
     return world.curve(cell)[-1][1]
 
 

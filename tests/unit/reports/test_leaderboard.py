@@ -75,7 +75,7 @@ def test_the_csv_does_not_depend_on_where_and_in_which_order_results_were_writte
     elsewhere = Layout(tmp_path / "elsewhere", tmp_path / "other data")
     shutil.copytree(layout.out, elsewhere.out)
     content = values([21.0, 23.0], [0.5, 0.7])
-    finish(elsewhere, cell(1), {metric: dict(reversed(by.items())) for metric, by in content.items()})
+    finish(elsewhere, cell(1), {metric: dict(reversed(list(by.items()))) for metric, by in content.items()})
     assert to_csv(board_of([resolved], elsewhere)) == first
     assert "\r" not in first
     assert first.endswith("\n")

@@ -16,7 +16,9 @@ from harness.results import schema
 from harness.results.frames import open_results
 from tests.unit.records.made import cell, degraded, finish, listed, refined, suite, values
 
-GUIDE = (Path(__file__).parents[3] / "docs" / "results.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[3]
+GUIDE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 SCHEMAS = {
     "cells": schema.CELLS,
     "images": schema.IMAGES,
@@ -55,6 +57,14 @@ def test_the_examples_run():
     assert names["gaps"]["reason"].to_list() == ["not run yet"] * 2
     assert names["cost"].height == 3
     assert names["smooth"].height == 2
+
+
+@pytest.mark.usefixtures("_results")
+def test_the_readmes_example_runs():
+    [block] = [text for text in re.findall(r"^```python\n(.*?)^```", README, re.M | re.S) if "open_results" in text]
+    names: dict[str, Any] = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert names["results"].curves().height == 2
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

@@ -228,7 +228,7 @@ class Forgetful(Adds):
 )
 def test_refiner_contract(refiner: Callable[[int], nn.Module], caught: set[str]) -> None:
     class Case(RefinerContract):
-        def make(self, prior_dim: int) -> Any:
+        def make(self, prior_dim: int, channels: Any = None) -> Any:
             return refiner(prior_dim)
 
     assert broken(Case()) == caught

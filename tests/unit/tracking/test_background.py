@@ -48,7 +48,8 @@ def test_what_is_told_meanwhile_goes_in_one_batch_without_repeats_and_from_one_t
 
 
 def test_a_cell_that_got_through_later_is_not_behind():
-    gate, warnings = Gate({"a": "down", "b": "down"}), []
+    gate = Gate({"a": "down", "b": "down"})
+    warnings: list[str] = []
     gate.open.set()
     background = Background(gate, warnings.append)
     background.tell("a")

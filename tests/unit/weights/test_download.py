@@ -50,8 +50,13 @@ def test_another_digest_leaves_what_was_there(server: str, tmp_path: Path) -> No
     path = tmp_path / "net.pth"
     path.write_bytes(b"old")
     asked: list[str] = []
+
+    def problem(sha256: str) -> str:
+        asked.append(sha256)
+        return "not that one"
+
     with pytest.raises(DataError, match="not that one") as caught:
-        download(f"{server}/net.pth", path, problem=lambda sha256: asked.append(sha256) or "not that one")
+        download(f"{server}/net.pth", path, problem=problem)
     assert asked == [SHA256]
     assert caught.value.kind == "weights"
     assert path.read_bytes() == b"old"

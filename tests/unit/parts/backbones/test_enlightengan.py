@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from harness.parts.backbones.enlightengan import EnlightenGAN, darkness
 from harness.testing import checks
 
 
-def stirred(**options: object) -> EnlightenGAN:
+def stirred(**options: Any) -> EnlightenGAN:
     torch.manual_seed(0)
     network = EnlightenGAN(width=2, **options).eval()
     checks.stir(network)

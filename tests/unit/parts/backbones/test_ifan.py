@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -7,13 +9,13 @@ from harness.core.errors import HarnessError
 from harness.parts.backbones.ifan import IFAN
 from harness.testing import checks
 
-SMALL = {"ch": 2, "N": 2}
+SMALL: dict[str, Any] = {"ch": 2, "N": 2}
 
 
 @pytest.mark.parametrize("side", ["ks", "Fs"])
 def test_even_sides_are_refused(side: str) -> None:
     with pytest.raises(HarnessError, match="odd sides"):
-        IFAN(**SMALL, **{side: 4})
+        IFAN(**(SMALL | {side: 4}))
 
 
 def test_second_kernels_are_never_used() -> None:
@@ -53,8 +55,10 @@ def test_dual_pixel_views_make_the_filters_alone() -> None:
 
 def test_disparity_moves_the_right_view() -> None:
     network = IFAN(**SMALL)
-    torch.nn.init.zeros_(network.disparity[-1].weight)
-    torch.nn.init.constant_(network.disparity[-1].bias, 2.0)
+    last = network.disparity[-1]
+    assert isinstance(last, torch.nn.Conv2d)
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.constant_(last.bias, 2.0)
     right, left = torch.rand(2, 1, 3, 8, 8).repeat_interleave(8, -1).repeat_interleave(8, -2)
     with torch.no_grad():
         moved, target = network.warp_right(right, left)

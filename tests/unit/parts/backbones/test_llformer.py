@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
@@ -7,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 from harness.core.errors import HarnessError
 from harness.parts.backbones.llformer import LLFormer, RowAttention
 
-SMALL = {"dim": 4, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 1, "heads": (1, 1, 2, 2)}
+SMALL: dict[str, Any] = {"dim": 4, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 1, "heads": (1, 1, 2, 2)}
 
 
 @pytest.mark.parametrize(
@@ -18,7 +20,7 @@ SMALL = {"dim": 4, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 1, "head
         ({"heads": (3, 1, 2, 2)}, "3 attention heads do not divide 4 channels"),
     ],
 )
-def test_options_must_fit(options: dict[str, object], message: str) -> None:
+def test_options_must_fit(options: dict[str, Any], message: str) -> None:
     with pytest.raises(HarnessError, match=message):
         LLFormer(**(SMALL | options))
 

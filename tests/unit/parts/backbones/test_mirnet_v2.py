@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from harness.core.errors import HarnessError
 from harness.parts.backbones.mirnet_v2 import MIRNetV2
 
-SMALL = {"n_feat": 8, "groups": (1, 2), "n_MRB": 1}
+SMALL: dict[str, Any] = {"n_feat": 8, "groups": (1, 2), "n_MRB": 1}
 
 
 def test_output_is_the_input_plus_a_residual() -> None:

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 import torch
 from torch import nn
 
 from harness.core.errors import HarnessError
-from harness.parts.backbones.mprnet import MPRNet
+from harness.parts.backbones.mprnet import MPRNet, SupervisedAttention
 
-SMALL = {"n_feat": 8, "scale_unetfeats": 4, "scale_orsnetfeats": 4, "num_cab": 1}
+SMALL: dict[str, Any] = {"n_feat": 8, "scale_unetfeats": 4, "scale_orsnetfeats": 4, "num_cab": 1}
 
 
 def test_every_stage_is_the_input_plus_a_residual() -> None:
     network, image = MPRNet(**SMALL), torch.rand(1, 3, 16, 24)
-    for last in (network.tail, *(attention.residual for attention in network.supervise)):
+    for last in (network.tail, *(cast(SupervisedAttention, each).residual for each in network.supervise)):
         nn.init.zeros_(last.weight)
     assert all(torch.equal(restored, image) for restored in network.restorations(image))
 
@@ -38,6 +40,6 @@ def test_one_slope_serves_the_whole_network() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"kernel_size": 4}, {"reduction": 0}, {"reduction": 9}])
-def test_options_that_do_not_fit(wrong: dict[str, int]) -> None:
+def test_options_that_do_not_fit(wrong: dict[str, Any]) -> None:
     with pytest.raises(HarnessError, match="mprnet"):
         MPRNet(**{**SMALL, **wrong})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy.ndimage import uniform_filter1d
 from harness.core.errors import HarnessError
 from harness.parts.backbones.nafnet import LocalMean, NAFNet
 
-SMALL = {"width": 4, "enc_blk_nums": (1, 1), "middle_blk_num": 1, "dec_blk_nums": (1, 1)}
+SMALL: dict[str, Any] = {"width": 4, "enc_blk_nums": (1, 1), "middle_blk_num": 1, "dec_blk_nums": (1, 1)}
 
 
 def test_levels_must_pair() -> None:

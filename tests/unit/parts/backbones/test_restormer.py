@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from harness.core.errors import HarnessError
 from harness.parts.backbones.restormer import Restormer
 
-SMALL = {"dim": 8, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 1}
+SMALL: dict[str, Any] = {"dim": 8, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 1}
 
 
 def test_four_levels_are_asked_for() -> None:
+    three: Any = (1, 1, 1)
     with pytest.raises(HarnessError, match="four levels"):
-        Restormer(dim=8, num_blocks=(1, 1, 1))
+        Restormer(dim=8, num_blocks=three)
 
 
 def test_channels_must_fit_the_image_residual() -> None:

@@ -38,5 +38,7 @@ def test_the_first_stage_is_what_forward_gives() -> None:
 def test_later_stages_train_the_calibration() -> None:
     cascade, image = SCI(stage=3), torch.rand(2, 3, 16, 16)
     checks.stir(cascade)
-    lost = checks.without_gradient(cascade, lambda: sum(s.illumination_BCHW.mean() for s in cascade.stages(image)))
+    lost = checks.without_gradient(
+        cascade, lambda: torch.stack([s.illumination_BCHW.mean() for s in cascade.stages(image)]).sum()
+    )
     assert not lost

@@ -9,9 +9,10 @@ from harness.testing import checks
 def test_residual_is_added_to_the_image() -> None:
     torch.manual_seed(0)
     network = SMGAppearance(width=4, blocks=2)
-    lq = checks.images(2, 3, 16, 24)
+    last, lq = network.tail[2], checks.images(2, 3, 16, 24)
+    assert isinstance(last, torch.nn.Conv2d)
     with torch.no_grad():
         assert torch.equal(network(lq) - lq, (network.residual(lq) + lq) - lq)
-        torch.nn.init.zeros_(network.tail[2].weight)
-        torch.nn.init.zeros_(network.tail[2].bias)
+        torch.nn.init.zeros_(last.weight)
+        torch.nn.init.zeros_(last.bias)
         assert torch.equal(network(lq), lq)

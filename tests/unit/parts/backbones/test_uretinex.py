@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from harness.parts.backbones.uretinex import URetinex
 
 
 @pytest.mark.parametrize("options", [{"rounds": 0}, {"gamma": 0.0}, {"l_offset": -0.3}])
-def test_weights_must_stay_positive(options: dict[str, float]) -> None:
+def test_weights_must_stay_positive(options: dict[str, Any]) -> None:
     with pytest.raises(HarnessError, match="stay positive"):
         URetinex(**options)
 
