@@ -36,7 +36,7 @@ test-lowest: $(READY)  ## unit tests and whole runs in a second environment: the
 	$(LOWEST)/bin/python -m pytest -m "not slow" -n 2 --dist loadgroup \
 	  tests/unit tests/calibration tests/flow/test_ray_pool.py tests/flow/test_mlflow.py
 
-lint: $(READY)  ## style, types, import floors
+lint: $(READY)  ## style, types, import layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

@@ -22,6 +22,7 @@ from harness.parts.catalogue import REGISTRY
 from harness.planning.job import EvaluateWork, FeaturesWork, Job, ShardsWork, TrainWork, Work
 from harness.records import store
 from harness.records.model import RunRecord
+from tests.small_metrics import plain_metric
 
 TINY_NAFNET = PartRef(
     name="nafnet",
@@ -78,7 +79,8 @@ class SmallWorld:
     def evaluate_job(
         self, cell: Cell, *, metrics: tuple[str | SuiteMetric, ...] = ("psnr", "ssim"), **changes: Any
     ) -> Job:
-        return self.job(EvaluateWork(cell=cell, tests=(held_out(cell),), metrics=metrics), **changes)
+        asked = tuple(plain_metric(metric) if isinstance(metric, str) else metric for metric in metrics)
+        return self.job(EvaluateWork(cell=cell, tests=(held_out(cell),), metrics=asked), **changes)
 
     def write(self, job: Job) -> Path:
         """The job's file, where the driver puts it."""

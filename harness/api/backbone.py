@@ -32,12 +32,12 @@ class BackboneTraits(Traits):
     exports: bool = False
     """Whether `torch.export` takes the network, for images of one size."""
     licence: str = ""
-    """Of the code here; where the authors' weights are under another one, `bench weights list` says which."""
+    """Licence of the code in this package. The authors' weights may have another one: see `bench weights list`."""
     paper: str = ""
     verified: bool = False
-    """Held to sampled outputs of the authors' network by a golden in the tests."""
+    """Whether a test compares it with sampled outputs of the authors' network."""
     reimplemented: bool = False
-    """Written from the published description alone, with no official network to compare with; tables say so."""
+    """Whether it was written from the paper alone, without an official network to compare with; tables say so."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,7 +48,7 @@ class BackboneTraits(Traits):
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a backbone with its options can do: read by padding, tiling, assembly and contract tests."""
+    """What a backbone can do with its options. Padding, tiling, assembly and contract tests read it."""
 
     channels_in: int = 3
     channels_out: int = 3
@@ -58,11 +58,11 @@ class Capabilities:
     tile: int | None = None
     """Side of tiles for inference where whole images do not fit; None: whole images only.
 
-    Tiles are sound where a pixel depends on its surroundings alone. What looks at the whole image (global means,
-    attention over all positions or between channels) gives other results in tiles.
+    Tiles are correct only where a pixel depends on its surroundings alone. A network that looks at the whole image
+    (global means, attention over all positions or between channels) gives other results in tiles.
     """
     restorations: int = 1
-    """Restorations that one pass gives, all of which image losses look at (`restorations` in `outputs`)."""
+    """Restorations per forward pass. Image losses are summed over all of them (`restorations` in `outputs`)."""
     taps: tuple[str, ...] = ()
     """Module names whose outputs (B×C×h×w) a refiner or the `restoration` prior may read, deepest last."""
     decoder: tuple[str, ...] = ()
@@ -92,6 +92,6 @@ class WithOutputs(Protocol):
     def outputs(self, *given: Tensor | None) -> dict[str, Any]:
         """Called in training in place of `__call__`, with the same arguments.
 
-        `restored` is what `__call__` gives, `restorations` (if there) those over which image losses are summed, the
-        final one first, and whatever else the network's own losses read.
+        `restored` is what `__call__` gives. `restorations`, if present, holds all restorations over which image losses
+        are summed, the final one first. Other keys hold whatever the network's own losses read.
         """

@@ -1,4 +1,4 @@
-"""What travels between the loader, the model and the losses.
+"""The values that pass between the loader, the model and the losses.
 
 Shape letters: B batch, C channels, H height, W width, D prior width. Images are RGB floats in [0, 1] unless said.
 """
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Batch:
     """What the loader gives: float32 images, prior rows or None, sample keys.
 
-    The truth, or clean images of other scenes, are there as far as the losses read them (harness.api.loss.Reads).
+    The truth (`gt_BCHW`) and clean images of other scenes (`clean_BCHW`) are None unless a loss reads them
+    (harness.api.loss.Reads).
     """
 
     lq_BCHW: Tensor

@@ -22,7 +22,7 @@ class DatasetTraits(Traits):
 
 @dataclass(frozen=True)
 class SourceImage:
-    """One clean image of a data set: `key` unique in the split, `scene` shared by images that must not be parted."""
+    """One clean image of a data set: `key` is unique in the split, images of one `scene` must stay in one split."""
 
     key: str
     scene: str
@@ -33,7 +33,7 @@ class SourceImage:
 class Dataset(Protocol):
     """Named train and test splits. Its module imports no torch, so that planning can ask for the fingerprint.
 
-    Constructor: keyword-only options. Raises DataError with what to do when its files are missing or differ.
+    Constructor: keyword-only options. Raises DataError, with a hint what to do, when files are missing or differ.
     """
 
     traits: DatasetTraits

@@ -32,14 +32,14 @@ from harness.api.traits import Traits
 from harness.core.errors import Problem, SpecErrors, did_you_mean
 from harness.core.identity import digest
 from harness.core.registry import Registry
-from harness.core.source import Option, definitions, is_file, parse_module, source_path
+from harness.core.source import Option, is_file, parse_module, place_of, source_path
 
 T = TypeVar("T", bound=Traits)
 
 
 @dataclass(frozen=True)
 class Declaration(Generic[T]):
-    """A part's options, traits and first docstring line; `version` is its own, and of a plug-in its content's."""
+    """A part's options, traits and first docstring line. `version` is the part's; a plug-in's also holds a digest."""
 
     target: str
     options: Mapping[str, Option]
@@ -67,7 +67,7 @@ def declaration(registry: Registry, kind: Literal["metric"], name: str) -> Decla
 @overload
 def declaration(registry: Registry, kind: str, name: str) -> Declaration[Any]: ...
 def declaration(registry: Registry, kind: str, name: str) -> Declaration[Any]:
-    """What the part of a name declares; a task's options are those of its degradation that it offers.
+    """What the named part declares. A task's options are those of its degradation that the task offers.
 
     Raises UnknownName, and SpecErrors with everything that is wrong in the declaration.
     """
@@ -81,12 +81,10 @@ def _task_options(registry: Registry, task: Declaration[TaskTraits]) -> Mapping[
     behind = read_declaration("degradation", registry.get("degradation", traits.degradation).target).options
     unknown = [name for name in (*traits.options, *traits.settings) if name not in behind]
     if unknown:
-        module, _, cls = task.target.partition(":")
-        line = definitions(parse_module(module))[cls].lineno
+        file, line = place_of(task.target)
+        path = f"{task.target.partition(':')[2]}.traits"
         what = f"the degradation {traits.degradation} has no option {unknown[0]!r}"
-        raise SpecErrors(
-            [Problem(source_path(module), line, 1, f"{cls}.traits", what, did_you_mean(unknown[0], behind))]
-        )
+        raise SpecErrors([Problem(file, line, 1, path, what, did_you_mean(unknown[0], behind))])
     return {
         name: replace(behind[name], default=traits.settings.get(name, behind[name].default)) for name in traits.options
     }

@@ -1,4 +1,4 @@
-"""Degradations: from a clean image to the one that a network gets."""
+"""Degradations: they turn a clean image into the degraded one that a network gets."""
 
 from __future__ import annotations
 

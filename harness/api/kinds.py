@@ -31,7 +31,7 @@ KINDS: Mapping[str, type[Traits]] = {
 """The traits class of each kind."""
 
 VALUES = (When, Unless, FromOption, Conflict, Published, OwnFile, LossUse, StageUse, EvaluationProtocol)
-"""What traits are made of, beside plain literals."""
+"""The classes whose calls may stand in traits, besides plain literals."""
 
 ONLY_IN_TRAITS = frozenset({"VERSION", "name"}) | {item.name for traits in KINDS.values() for item in fields(traits)}
-"""Names that mean something in traits, and are refused beside them."""
+"""Names that belong in the traits; a part that sets one as another attribute is refused."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Reads = Literal["pair", "unpaired", "degraded"]
-"""What a loss reads beside the degraded images: their clean ones, clean images of other scenes, or nothing."""
+"""What a loss reads besides the degraded images: their clean ones, clean images of other scenes, or nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +20,11 @@ class LossTraits(Traits):
     """What a loss declares."""
 
     takes: Literal["images", "inputs"] = "images"
-    """What it is called with: (restored, truth), or all that there is (`LossInputs`)."""
+    """What it is called with: (restored, truth), or everything (`LossInputs`)."""
     reads: Reads = "pair"
-    """What it reads beside the degraded images. The loader gives nothing that no loss reads."""
+    """What it reads besides the degraded images. The loader leaves out what no loss reads."""
     reduction: Literal["mean", "sum"] | FromOption = "mean"
-    """Whether it averages over images or adds them up; of an option of that name where a suite chooses."""
+    """Whether it averages over images or sums; `FromOption` when an option lets the suite choose."""
     adversary: bool = False
     """Whether it has a network of its own that is trained beside the model (`Adversary`)."""
 
@@ -36,14 +36,14 @@ class LossTraits(Traits):
             raise ValueError("an adversary takes inputs")
 
     def sums(self, options: Mapping[str, Any]) -> bool:
-        """Whether the loss, with these options, adds over images."""
+        """Whether the loss, with these options, sums over images."""
         reduction = self.reduction
         return (options[reduction.option] if isinstance(reduction, FromOption) else reduction) == "sum"
 
 
 @dataclass(frozen=True)
 class LossInputs:
-    """What a loss may look at: one restoration of a batch, and what it was made of. Tensors are float32."""
+    """Everything that a loss may read: one restoration of a batch, and what it was made from. Tensors are float32."""
 
     restored_BCHW: Tensor
     """Î or Ī."""
@@ -57,7 +57,7 @@ class LossInputs:
     step: int
     """The optimizer step, from 1."""
     refined: bool
-    """Whether this is Ī: terms that concern F alone are then zero, as they are counted with Î."""
+    """Whether `restored_BCHW` is Ī. A term that concerns F alone is then zero: it was counted with Î."""
 
 
 class Loss(Protocol):
@@ -81,12 +81,12 @@ class InputsLoss(Protocol):
 class Adversary(InputsLoss, Protocol):
     """A loss with a network of its own, which is trained beside the model: Adam at `lr` and `betas`.
 
-    The call is the model's loss; the network's parameters get no gradient from it. `own_loss` is the network's, on the
-    same inputs without gradients. Its learning rate falls as the recipe's does.
+    A call gives the model's loss, from which the adversary's own parameters get no gradient. `own_loss` is the loss
+    that trains those parameters, on the same inputs without gradients. Its learning rate follows the recipe's schedule.
     """
 
     lr: float
     betas: tuple[float, float]
 
     def own_loss(self, inputs: LossInputs) -> Tensor:
-        """A scalar that the network's parameters minimise."""
+        """The scalar that the adversary's own parameters minimise."""

@@ -1,4 +1,4 @@
-"""Metrics: one number for a restored image."""
+"""Metrics: one number per restored image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class MetricTraits(Traits):
 
 
 class Metric(Protocol):
-    """One number for an image. Constructor: (protocol,) given by the harness, then keyword-only options."""
+    """One number per image. Constructor: (protocol,) given by the harness, then keyword-only options."""
 
     traits: MetricTraits
 

@@ -1,4 +1,4 @@
-"""Priors: frozen extractors G that give one vector per image, and the controls made of their vectors."""
+"""Priors: frozen extractors G that give one vector per image, and the controls made from their vectors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PriorTraits(Traits):
     """What a prior declares."""
 
     derived: bool = False
-    """Whether it is a control, made of another prior's rows or of nothing but keys (`DerivedPrior`)."""
+    """Whether it is a control, made from another prior's rows or from sample keys alone (`DerivedPrior`)."""
 
 
 class Prior(Protocol):
@@ -32,14 +32,15 @@ class Prior(Protocol):
     dim: int
 
     def encode(self, lq_BCHW: Tensor) -> Tensor:
-        """Degraded images, RGB (clamped to [0, 1] inside where the network wants it), to B×D float32, L2-normalised.
+        """Degraded RGB images to vectors, B×D float32, L2-normalised. Values may leave [0, 1]; clamp them here if
+        needed.
 
         Runs on the images' device. Row b depends on image b alone.
         """
 
 
 class DerivedPrior(Protocol):
-    """A control: vectors made from another prior's rows, or from nothing but keys.
+    """A control: vectors made from another prior's rows, or from sample keys alone.
 
     Constructor: keyword-only options; an option `of` annotated `PriorRef` names the prior whose rows it gets.
     """
@@ -55,5 +56,5 @@ class DerivedPrior(Protocol):
     ) -> np.ndarray:
         """Rows for N samples. `keys` names every sample (and orientation), `images` the source image of each.
 
-        Images of one scene are named alike, so that none passes for another image.
+        All images of one scene have the same name, so that a control never takes one for a different image.
         """

@@ -1,8 +1,9 @@
 """How restored images are scored, by name.
 
-The evaluation protocol is the largest source of irreproducible numbers in image restoration: MATLAB's luma reads
-1.32 dB higher than full-range luma, the two SSIMs on RGB differ by 0.02. So a protocol is a named, versioned value
-that is hashed into every evaluation. Change a meaning: raise its version. Never edit a protocol in place.
+The evaluation protocol is the largest source of irreproducible numbers in image restoration: PSNR on MATLAB's luma is
+1.32 dB higher than on full-range luma, and the two kinds of SSIM on RGB differ by 0.02.
+So a protocol is a named, versioned value
+that is hashed into every evaluation. When the meaning changes, raise the version; never edit a protocol in place.
 """
 
 from __future__ import annotations

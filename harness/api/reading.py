@@ -27,7 +27,7 @@ class Reader:
         self.literals = Literals(module, {cls.__name__: partial(_checked, cls) for cls in VALUES})
 
     def read(self, attribute: str) -> tuple[Mapping[str, Option], Traits, str] | None:
-        """(options, traits, summary); None, or something incomplete, after a mistake."""
+        """(options, traits, summary). Not to be used when `problems` holds anything."""
         defined = definitions(self.module)
         node = defined.get(attribute)
         if node is None:
@@ -50,24 +50,20 @@ class Reader:
     def _report(self, error: SourceError, path: str) -> None:
         self.problems.append(Problem(self.file, error.line, error.column, path, error.what, error.hint))
 
-    # --- options ------------------------------------------------------------------------------------------------
-
     def _options(self, cls: ast.ClassDef) -> Mapping[str, Option] | None:
-        made = constructor(cls)
+        init = constructor(cls)
         try:
-            if made is None and cls.bases and self.kind != "task":
+            if init is None and cls.bases and self.kind != "task":
                 bases = ", ".join(map(ast.unparse, cls.bases))
                 what = f"{cls.name} has no constructor of its own, so its options would be those of {bases}, unseen"
                 raise SourceError(cls, what, "write `def __init__(self, …)` with every option in it")
-            if made is not None and self.kind == "task":
+            if init is not None and self.kind == "task":
                 what = "a task is its traits alone: it has no constructor"
-                raise SourceError(made, what, "name the degradation's options in TaskTraits(options=…)")
-            return options(made) if made else {}
+                raise SourceError(init, what, "name the degradation's options in TaskTraits(options=…)")
+            return options(init) if init else {}
         except SourceError as error:
             self._report(error, cls.name)
             return None
-
-    # --- traits -------------------------------------------------------------------------------------------------
 
     def _traits(self, cls: ast.ClassDef) -> Traits | None:
         found = [node for name, node in assignments(cls.body) if name == "traits" and node.value is not None]
@@ -157,7 +153,7 @@ def _named_options(value: Any) -> Iterator[str]:
 
 @cache
 def _adapters(cls: type) -> dict[str, TypeAdapter[Any]]:
-    """For every field of a dataclass what checks its type."""
+    """The type checker of every field of a dataclass."""
     hints = get_type_hints(cls)
     return {item.name: TypeAdapter(hints[item.name]) for item in fields(cls)}
 
@@ -173,7 +169,7 @@ def _mistyped(cls: type, values: Mapping[str, Any]) -> Iterator[tuple[str, str, 
 
 
 def _said_in_python(error: ErrorDetails) -> tuple[str, str]:
-    """What is wrong and what to try, where Python's words are other ones than a suite's."""
+    """What is wrong and what to try, in the words of Python where a suite has other ones."""
     if error["type"] == "tuple_type":
         return f"expected a tuple, not {shown(error['input'])}", "write (a, b), or (a,) for one"
     return said(error)
@@ -181,12 +177,12 @@ def _said_in_python(error: ErrorDetails) -> tuple[str, str]:
 
 def _checked(cls: type, *arguments: Any, **keywords: Any) -> Any:
     """An instance whose fields have the types of their annotations. Raises ValueError or TypeError."""
-    made = cls(*arguments, **keywords)
-    for name, what, _ in _mistyped(cls, {item.name: getattr(made, item.name) for item in fields(made)}):
+    value = cls(*arguments, **keywords)
+    for name, what, _ in _mistyped(cls, {item.name: getattr(value, item.name) for item in fields(value)}):
         raise ValueError(f"{name}: {what}")
-    return made
+    return value
 
 
 def _cleaned(error: Exception) -> str:
-    """What a constructor complains about, without Python's name for it."""
+    """The message of a constructor's error, without the words that only Python programmers know."""
     return str(error).removeprefix("__init__() ").replace("required keyword-only argument", "required argument")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
 IDENTITY = "identity"
-"""Serialization context that leaves out what is no part of identity."""
+"""Serialization context that leaves out everything that is not part of the identity."""
 
 
 class Frozen(BaseModel):
@@ -19,7 +19,7 @@ class Frozen(BaseModel):
     )
 
     def identity(self, **dump: Any) -> dict[str, Any]:
-        """What identity hashes: the whole value, without the places of files. `dump`: as model_dump takes it."""
+        """The content that the identity hashes: the whole value without file paths. `dump`: keywords of model_dump."""
         return self.model_dump(mode="json", context=IDENTITY, **dump)
 
 
@@ -35,9 +35,9 @@ class PartRef(Frozen):
     options: dict[str, Any] = Field(default_factory=dict)
     digest: str | None = None
     derived_from: PartRef | None = Field(None, alias="of")
-    """The part that this one is made of: of a control the prior, of a task the degradation."""
+    """The part that this one is made from: a control's prior, or a task's degradation."""
     weights: str | None = None
-    """Published weights that a backbone starts with, by id (harness.weights.catalogue); `digest` is their file's."""
+    """Published weights that a backbone starts with, by id (harness.weights.catalogue); `digest` is that file's."""
     files: dict[str, str] = Field(default_factory=dict)
     """Absolute paths by option, for options that name a local file. Not in identity: `digest` has their content."""
 
@@ -71,4 +71,4 @@ FeaturePolicy = Literal["tile", "image", "live"]
 Augment = Literal["none", "flip", "dihedral"]
 
 ORIENTATIONS: dict[Augment, int] = {"none": 1, "flip": 2, "dihedral": 8}
-"""How many orientations of a tile training may see: as drawn; and mirrored left-right; all eight of the square."""
+"""How many orientations of a tile training may use: the original; also its mirror image; all eight of a square."""

@@ -20,7 +20,7 @@ class RefinerTraits(Traits):
     placements: tuple[Placement, ...] = ("image",)
     """Where it can sit; the first is where it sits when a suite says nothing."""
     edits: Literal["tap", "decoder"] = "tap"
-    """What it edits on `features`: the backbone's deepest tap, or all its decoder features."""
+    """What it edits with placement `features`: the backbone's deepest tap, or all its decoder features."""
     needs_prior: bool = True
     """Whether a prior's vectors guide it. One that brings its own knowledge needs none."""
     reads_truth: When | None = None
@@ -60,7 +60,7 @@ class TapEditor(Protocol):
     """A refiner that can sit on the deepest tap of the backbone."""
 
     def edit(self, features_BChw: Tensor, prior_BD: Tensor | None) -> Tensor:
-        """The map refined, in the same shape."""
+        """The refined map, same shape."""
 
 
 class DecoderEditor(Protocol):
@@ -69,7 +69,6 @@ class DecoderEditor(Protocol):
     def edits(
         self, lq_BCHW: Tensor, prior_BD: Tensor | None, truth_BCHW: Tensor | None
     ) -> tuple[Sequence[Callable[[Tensor], Tensor]], dict[str, Any]]:
-        """One function of a map for each decoder feature, and what its losses read.
-
-        The truth is None but in training of a refiner that reads it.
+        """One function per decoder feature, from the map to the edited map; and what the losses read, by name.
+        `truth_BCHW` is None except in training of a refiner that reads it.
         """

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 
 class Tracker(Protocol):
-    """Mirrors records elsewhere. Never the truth, never fatal."""
+    """Copies records to another place. The records stay the truth, and a failure of the copy never stops a run."""
 
     def behind(self, cell_ids: Sequence[str]) -> Sequence[str]:
-        """Those of the cells whose record is not mirrored as it is, as far as is known without asking anybody."""
+        """The cells whose present record is not mirrored, as far as is known without asking a server."""
 
     def sync(self, cell_ids: Sequence[str]) -> Mapping[str, str]:
         """Mirrors those records; gives the reason for each one that could not be. Idempotent."""

@@ -26,7 +26,7 @@ class EvaluationProtocol:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskTraits(Traits):
-    """What a task declares, which is all there is to it: a task's class has a docstring and these traits."""
+    """What a task declares. A task's class has a docstring and these traits, nothing else."""
 
     degradation: str
     """Name of the degradation that makes the inputs."""

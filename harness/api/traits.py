@@ -91,16 +91,21 @@ class OwnFile:
 
     option: str
     files: tuple[str, ...] = ()
-    """Of a folder: the files that must lie in it."""
+    """The files that must lie in it when it is a folder."""
 
 
 @dataclass(frozen=True)
 class LossUse:
-    """A loss that a part trains by: weight × loss, by name, with options where they are not the loss's defaults."""
+    """A loss that a part declares: weight × the named loss, with the options that differ from its defaults."""
 
     name: str
     weight: float = 1.0
     options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Of another type it is refused where the declaration is read, with its line.
+        if isinstance(self.weight, int | float) and not 0 < self.weight < float("inf"):
+            raise ValueError(f"the weight of a loss is a positive number, not {self.weight:g}")
 
 
 @dataclass(frozen=True)
@@ -108,11 +113,11 @@ class StageUse:
     """A stage of the training that a part asks for: a share of the steps in which some modules train."""
 
     share: float
-    """Of all optimizer steps, in (0, 1]. The shares of a part's stages add up to 1."""
+    """Share of all optimizer steps, in (0, 1]. The shares of a part's stages add up to 1."""
     trains: tuple[str, ...] = ()
     """Modules of the part that train, by attribute name; all that may train when empty."""
     losses: tuple[LossUse, ...] = ()
-    """What they train by; the recipe's losses when empty."""
+    """The losses of the stage; the recipe's when empty."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,12 +23,12 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class OfficialNames:
-    """How the authors' checkpoints call what a module calls otherwise."""
+    """The names in the authors' checkpoints that differ from the module's own."""
 
     parts: Mapping[str, str] = field(default_factory=dict)
     """Dotted parts of the authors' parameter names → the module's own; an empty text drops the part."""
     extras: frozenset[str] = frozenset()
-    """Entries of the authors' files that the module makes itself."""
+    """Entries of the authors' files that the module computes itself."""
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""A cell: one training identity, and the two-level identity of what is trained and what is evaluated on it."""
+"""A cell is one training. It has an id, and so has each evaluation of its checkpoint."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Variant(Frozen):
     losses: tuple[LossTerm, ...] = ()
     """What the refiner's training adds to the recipe's losses, on the final restoration."""
     stages: tuple[Stage, ...] = ()
-    """The refiner's own stages: they divide the last stage of the recipe, whose losses hold where they name none."""
+    """The refiner's own stages, which divide the last stage of the recipe. One without losses uses that stage's."""
 
     @model_serializer(mode="wrap")
     def _without_empty_stages(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
@@ -70,14 +70,14 @@ class Cell(Frozen):
         return digest(self.content(), 12)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Cell:
-        """A copy, which has an id of its own: pydantic would copy the cached one along."""
+        """A copy whose id is computed anew; pydantic would copy the cached id."""
         copied = super().model_copy(update=update, deep=deep)
         copied.__dict__.pop("id", None)
         return copied
 
     @property
     def ready_made(self) -> bool:
-        """Whether the cell is a backbone with published weights as it is, which nothing trains."""
+        """Whether the cell is a backbone with published weights that is not trained further."""
         return self.backbone is not None and self.backbone.weights is not None and self.variant.refiner is None
 
     @property
@@ -111,7 +111,7 @@ class Cell(Frozen):
         return PreparedSet(dataset=dataset, task=self.task, split=split)
 
     def train_features(self, samples: PreparedSet | None = None) -> FeatureSet | None:
-        """The cached prior rows of a train set (the last); None without a prior or with live features."""
+        """The cached prior rows of a train set (else the last stage's); None without a prior or with live features."""
         samples = samples or self.train_set
         if self.variant.prior is None or self.variant.features == "live":
             return None

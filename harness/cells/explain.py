@@ -56,7 +56,8 @@ def _fields(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
 def explain(left: Cell, right: Cell) -> list[Difference]:
     """The fields that differ, in the order of the cells' content. Empty for cells of the same id.
 
-    A required cell's field that differs exactly as the cell's own field does follows from it, and is left out. A part
+    A required cell often differs in the same field and in the same way as the cell itself; such a field is left out.
+    A part
     or a required cell that only one of the two has is named once, and not field by field.
     """
     a, b = flatten(left), flatten(right)

@@ -24,7 +24,7 @@ class LossTerm(Frozen):
 
 
 class Stage(Frozen):
-    """A part of the training. What it leaves out is the recipe's."""
+    """A part of the training. Fields that it leaves out are the recipe's."""
 
     steps: PositiveInt
     """Optimizer steps of this stage."""
@@ -37,7 +37,7 @@ class Stage(Frozen):
     """Modules that train, as `backbone.decomposition` or `refiner`; all when empty."""
     losses: tuple[LossTerm, ...] | None = None
     restart: bool = False
-    """Whether optimizer and learning rate begin anew, as for another training; else they go on."""
+    """Whether the optimizer and the learning rate start anew; otherwise they continue."""
 
 
 class Cycle(Frozen):
@@ -58,7 +58,8 @@ class PresetRef(Frozen):
 
 
 class Recipe(Frozen):
-    """How a cell is trained: all that changes the result. What does not (checkpoint interval, threads) is in `Run`.
+    """How a cell is trained: all that changes the result. Settings of the run itself (checkpoint interval, …) are in
+    `Run`.
 
     The defaults are those of the smoke suite: small enough for a CPU.
     """
@@ -81,7 +82,7 @@ class Recipe(Frozen):
     lr_min: float = Field(1e-6, ge=0)
     """Learning rate at the last step of the cosine."""
     betas: tuple[float, float] = (0.9, 0.99)
-    """Of sgd the first is its momentum."""
+    """With sgd the first one is the momentum."""
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["cosine", "constant", "step", "linear"] = "cosine"
     """How the rate falls from the peak: half a cosine (or several, `cycles`), not at all, in jumps, or straight."""
@@ -103,7 +104,7 @@ class Recipe(Frozen):
     """λ₁ of eq. 8 of the PTG-RM paper: total loss = L(initial) + λ₁·L(refined)."""
     losses: tuple[LossTerm, ...] = (LossTerm(part=PartRef(name="charbonnier", options={"eps": 1e-3})),)
     stages: tuple[Stage, ...] = ()
-    """Parts of the training one after the other, `steps` in all; one whole when empty."""
+    """Parts of the training, one after the other, which take `steps` together; a single one when empty."""
     preset: PresetRef | None = None
     """Where the fields come from. Not in identity: the same fields train the same cell."""
 
@@ -120,8 +121,8 @@ class Recipe(Frozen):
         return sum(part.steps * (part.batch or self.batch) for part in self.stages or (Stage(steps=self.steps),))
 
     @property
-    def of_refiner(self) -> Recipe:
-        """The recipe where only a refiner trains: stages without it are left out, their steps go to the last."""
+    def for_refiner(self) -> Recipe:
+        """The recipe for a refiner alone: stages that do not train it are left out, their steps go to the last."""
         kept = [stage for stage in self.stages if not stage.trains or "refiner" in stage.trains]
         if len(kept) in (0, len(self.stages)):
             return self
@@ -130,7 +131,7 @@ class Recipe(Frozen):
 
     @property
     def parts(self) -> tuple[Stage, ...]:
-        """The stages with everything filled in; one that spans the recipe when it names none."""
+        """The stages with all fields filled in; a single one when the recipe names none."""
         whole = {name: getattr(self, name) for name in ("patch", "batch", "micro_batch", "lr", "betas", "losses")}
         stages = self.stages or (Stage(steps=self.steps),)
         return tuple(

@@ -23,7 +23,7 @@ class Labels(Frozen):
 
 
 class Run(Frozen):
-    """How jobs run: what does not change results. The suite's `run:` section."""
+    """The suite's `run:` section: how jobs run. Nothing here changes results, but for the last bits (`cpus`)."""
 
     cpus: PositiveInt = 1
     """Threads of a train or evaluate job. Fixed for a suite, as the order of float sums depends on it."""
@@ -34,7 +34,7 @@ class Run(Frozen):
     log_every: PositiveInt = 20
     """Steps between lines of the loss curve."""
     samples: NonNegativeInt = 3
-    """Test images per data set that leave a strip of input | restored | truth."""
+    """Test images per data set for which a strip of input | restored | truth is saved."""
     retries: NonNegativeInt = 2
     """Further attempts after a lost worker."""
 
@@ -51,8 +51,14 @@ class SuiteMetric(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _from_name(cls, value: Any) -> Any:
-        """Suites of earlier releases store the name alone."""
-        return {"part": {"name": value}, "key": value, "label": value} if isinstance(value, str) else value
+        """Suites of earlier releases store the name alone, and so say nothing of the version."""
+        if isinstance(value, str):
+            return {"part": {"name": value, "version": ""}, "key": value, "label": value}
+        return value
+
+    def is_version(self, on_record: str | None) -> bool:
+        """Whether values on record are of this metric, by the version that they were computed with; None: no values."""
+        return on_record is not None and self.part.version in ("", on_record)
 
 
 class SuiteCell(Frozen):

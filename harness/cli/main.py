@@ -16,7 +16,7 @@ from harness.core.errors import HarnessError
 COMMANDS = {
     "run": ("harness.cli.run:run", "Run a suite: everything that is not done yet."),
     "plan": ("harness.cli.plan:plan", "Show the jobs of a suite: todo, done, stale, blocked, and why."),
-    "status": ("harness.cli.status:status", "Show what the cells of a suite or folder have come to."),
+    "status": ("harness.cli.status:status", "Show the state of every cell of a suite or folder."),
     "leaderboard": ("harness.cli.leaderboard:leaderboard", "Show the table of results."),
     "list": ("harness.cli.list_:list_", "List tasks, data sets, backbones, refiners, priors, metrics, suites."),
     "check": ("harness.cli.check:check", "Check a suite file; every mistake is reported."),

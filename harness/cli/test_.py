@@ -1,4 +1,4 @@
-"""`bench test`: runs what every part of its kind promises on the parts of a plug-in file."""
+"""`bench test`: tests the parts of a plug-in file against the promises of their kinds."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _tell(entry: Entry, registry: Registry, filled: Filled, path: Path, verbose:
     for name, (kind, value) in filled.references.items():
         arguments[name] = PartRef(name=str(value)) if kind == "PriorRef" else value
     catalogued, runner = import_module("harness.testing.catalogued"), import_module("harness.testing.run")
-    subject = catalogued.Subject(entry, registry, arguments, tuple(filled.files))
+    subject = catalogued.PartUnderTest(entry, registry, arguments, tuple(filled.files))
     verdict = runner.run_contract(catalogued.contract_for(subject), str(path))
     broken, total = verdict.broken, len(verdict.checks)
     came = f"{len(broken)} of {total} promises broken" if broken else f"all {total} promises kept"

@@ -48,7 +48,7 @@ class MissingWeights(HarnessError):
 
 
 class UnknownName(HarnessError):
-    """A name that no catalogue line has."""
+    """A name that is not in the catalogue."""
 
 
 @dataclass(frozen=True, order=True)

@@ -60,8 +60,8 @@ def _known_sha256(path: str, size: int, changed: int) -> str:
 def seed(*ingredients: str | int) -> int:
     """A 63-bit seed from named ingredients, e.g. seed("degrade", key) or seed("init", cell_id).
 
-    What shares its ingredients shares its randomness; the first ingredient names the purpose, so that two uses of
-    one number never meet by accident.
+    The same ingredients give the same seed. The first ingredient names the purpose, so that two purposes never get the
+    same seed by accident.
     """
     hashed = hashlib.blake2b(canonical_json(list(ingredients)).encode(), digest_size=8).digest()
     return int.from_bytes(hashed, "big") >> 1

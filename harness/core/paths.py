@@ -1,4 +1,4 @@
-"""Where things lie under the output and data folders, and how files appear whole or not at all."""
+"""Paths under the output and data folders, and atomic writes of files and folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.core.errors import HarnessError
 
 
 def storage_error(error: OSError, path: Path) -> HarnessError:
-    """The OSError of a write, said in the user's words."""
+    """The HarnessError that tells a user about the OSError of a write."""
     where = str(path)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         what, hint = "the disk is full", "free some space, then run the same command again"
@@ -68,7 +68,7 @@ def write_json(path: Path, value: Any) -> None:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Gives a temporary folder beside `path`; renames it to `path` when the block ends well, removes it otherwise.
 
-    If `path` has come to exist meanwhile (another run made the same content), that one is kept.
+    If `path` exists by then, because another run made the same content, that folder is kept.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:

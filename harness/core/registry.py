@@ -50,7 +50,7 @@ class Registry:
         return [entry.name for entry in self.entries(kind)]
 
     def get(self, kind: str, name: str) -> Entry:
-        """The line of a name. Raises UnknownName with the nearest known names."""
+        """The entry with that name. Raises UnknownName with the nearest known names."""
         try:
             return self._entries[kind, name]
         except KeyError:

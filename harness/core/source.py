@@ -1,7 +1,8 @@
 """Reading Python source without running it: options, literals and docstrings of a class, by `ast`.
 
-A suite must be checked, and its cells named, on a laptop without PyTorch. So what planning needs to know of a part
-stands in its source as literals. This file knows Python; harness.api.declaration knows what parts declare.
+A suite must be checked, and its cells named, on a laptop without PyTorch. So everything that planning needs to know
+about a part is written in its source as literals.
+This file knows Python; harness.api.declaration knows what parts declare.
 
 The module half of a target "module:Class" is a dotted name, or the path of a `.py` file (a plug-in).
 """
@@ -34,7 +35,7 @@ class Option:
 
 
 class SourceError(ValueError):
-    """What stands in a source file instead of what can be read; `line` and `column` say where."""
+    """A place in a source file that cannot be read as a declaration; `line` and `column` say where."""
 
     def __init__(self, node: ast.AST, what: str, hint: str = "") -> None:
         super().__init__(what)
@@ -70,8 +71,14 @@ def definitions(module: ast.Module) -> dict[str, ast.ClassDef | ast.FunctionDef]
     return {node.name: node for node in module.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
 
 
+def place_of(target: str) -> tuple[str, int]:
+    """(file, line) where "module:Class" is defined."""
+    module, _, name = target.partition(":")
+    return source_path(module), definitions(parse_module(module))[name].lineno
+
+
 def assignments(body: list[ast.stmt]) -> Iterator[tuple[str, ast.Assign | ast.AnnAssign]]:
-    """(name, statement) of every assignment to a plain name, and of every annotation of one."""
+    """(name, statement) of every assignment to a plain name, and of every annotated name."""
     for node in body:
         if isinstance(node, ast.Assign | ast.AnnAssign):
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
@@ -85,7 +92,7 @@ def constructor(cls: ast.ClassDef) -> ast.FunctionDef | None:
 
 
 def options(function: ast.FunctionDef) -> dict[str, Option]:
-    """The keyword-only parameters by name. Raises SourceError for a default that is no literal and for `**`."""
+    """The keyword-only parameters by name. Raises SourceError for a default that is not a literal and for `**`."""
     arguments = function.args
     if arguments.kwarg is not None:
         raise SourceError(arguments.kwarg, "options are named one by one, not taken as **", "name them after a *")
@@ -102,7 +109,7 @@ def _default(name: str, node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except ValueError as error:
-        what = f"the default of the option {name!r} is no literal: {ast.unparse(node)}"
+        what = f"the default of the option {name!r} is not a literal: {ast.unparse(node)}"
         raise SourceError(node, what, "numbers, texts, None, tuples of them") from error
 
 
@@ -117,7 +124,7 @@ class Literals:
         self._classes = classes
 
     def value(self, node: ast.expr, _depth: int = 0) -> Any:
-        """What the expression is. Raises SourceError, at the part of it that is no literal."""
+        """The value of the expression. Raises SourceError that points at the part that is not a literal."""
         if _depth > 40:
             raise SourceError(node, "this is nested too deeply")
 
@@ -136,7 +143,7 @@ class Literals:
         try:
             return ast.literal_eval(node)
         except ValueError as error:
-            what = f"{ast.unparse(node)} is no literal: it cannot be known without running the file"
+            what = f"{ast.unparse(node)} is not a literal: it cannot be known without running the file"
             raise SourceError(node, what, "write the value itself, or a constant of this file") from error
 
     def _call(self, node: ast.Call, inner: Callable[[ast.expr], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Mistakes in the words of a suite's author, pydantic's complaints among them: what is wrong, what to try."""
+"""Messages for mistakes in a suite, also for pydantic's errors: what is wrong and what to try."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.core.yaml import Path, resolve_scalar
 
 @dataclass(frozen=True)
 class Mistake:
-    """What is wrong, before it is known where in a file. `path` leads to it from the mapping that was checked."""
+    """A mistake whose place in the file is not yet known. `path` leads to it from the mapping that was checked."""
 
     path: Path
     what: str
@@ -61,7 +61,7 @@ def said(error: ErrorDetails, siblings: Collection[str] = ()) -> tuple[str, str]
 
 
 def said_together(errors: Sequence[ErrorDetails], siblings: Collection[str] = ()) -> tuple[str, str]:
-    """What several complaints about one value say, as each member of a union makes its own."""
+    """One message for several errors about one value; each member of a union gives an error of its own."""
     phrases = [said(error, siblings) for error in errors]
     whats = list(dict.fromkeys(what for what, _ in phrases))
     hint = next((hint for _, hint in phrases if hint), "")

@@ -58,10 +58,10 @@ class Place:
 
 
 @dataclass(slots=True)
-class Node:
+class YamlNode:
     """A value and its place. `keys` says where the keys of a mapping stand, `path` the way to it from the root."""
 
-    content: dict[str, Node] | list[Node] | Scalar
+    content: dict[str, YamlNode] | list[YamlNode] | Scalar
     place: Place
     keys: dict[str, Place] = field(default_factory=dict)
     path: Path = ()
@@ -76,12 +76,12 @@ class Node:
         return self.content
 
     @property
-    def mapping(self) -> dict[str, Node]:
+    def mapping(self) -> dict[str, YamlNode]:
         """The content of a node that is known to be a mapping."""
         assert isinstance(self.content, dict), self.place
         return self.content
 
-    def child(self, step: str | int) -> Node | None:
+    def child(self, step: str | int) -> YamlNode | None:
         """The item of a mapping or list, or None."""
         if isinstance(self.content, dict):
             return self.content.get(str(step))
@@ -89,7 +89,7 @@ class Node:
             return self.content[step]
         return None
 
-    def nearest(self, path: Path) -> Node:
+    def nearest(self, path: Path) -> YamlNode:
         """The node at a path, or the last one on the way to it that exists."""
         node = self
         for step in path:
@@ -111,7 +111,7 @@ def dotted(path: Path) -> str:
     return ".".join(map(str, path))
 
 
-def load(text: str, origin: Place) -> tuple[Node | None, list[Problem]]:
+def load(text: str, origin: Place) -> tuple[YamlNode | None, list[Problem]]:
     """Tree of a YAML text that starts at `origin`, and all its mistakes. None when nothing could be read.
 
     Mistakes of syntax end the reading; duplicate keys, tags, keys that are not text and misleading numbers do not.
@@ -120,21 +120,21 @@ def load(text: str, origin: Place) -> tuple[Node | None, list[Problem]]:
     return reader.read(), reader.problems
 
 
-def rooted(node: Node) -> Node:
+def rooted(node: YamlNode) -> YamlNode:
     """A copy in which every node knows its path. Raises ValueError when aliases make it larger than MAX_NODES."""
     count = 0
 
-    def copy(source: Node, path: Path) -> Node:
+    def copy(source: YamlNode, path: Path) -> YamlNode:
         nonlocal count
         count += 1
         if count > MAX_NODES:
             raise ValueError(f"more than {MAX_NODES:,} values")
         content = source.content
         if isinstance(content, dict):
-            return Node({k: copy(v, (*path, k)) for k, v in content.items()}, source.place, dict(source.keys), path)
+            return YamlNode({k: copy(v, (*path, k)) for k, v in content.items()}, source.place, dict(source.keys), path)
         if isinstance(content, list):
-            return Node([copy(item, (*path, i)) for i, item in enumerate(content)], source.place, {}, path)
-        return Node(content, source.place, {}, path)
+            return YamlNode([copy(item, (*path, i)) for i, item in enumerate(content)], source.place, {}, path)
+        return YamlNode(content, source.place, {}, path)
 
     return copy(node, ())
 
@@ -146,10 +146,10 @@ class _Reader:
         self.problems: list[Problem] = []
         self._text = text
         self._origin = origin
-        self._anchors: dict[str, Node] = {}
+        self._anchors: dict[str, YamlNode] = {}
         self._events: Iterator[Event] = iter(())
 
-    def read(self) -> Node | None:
+    def read(self) -> YamlNode | None:
         self._events = YAML(typ="safe", pure=True).parse(self._text)
         try:
             return self._document()
@@ -162,7 +162,7 @@ class _Reader:
             self.problems.append(self._origin.problem((), f"cannot be read as YAML: {what}"))
         return None
 
-    def _document(self) -> Node | None:
+    def _document(self) -> YamlNode | None:
         root = None
         for event in self._events:
             place = self._place(event)
@@ -201,7 +201,7 @@ class _Reader:
             assert isinstance(event, NodeEvent), event
             yield event
 
-    def _node(self, event: NodeEvent, path: Path) -> Node:
+    def _node(self, event: NodeEvent, path: Path) -> YamlNode:
         place = self._place(event)
         if len(path) > MAX_DEPTH:
             raise _TooDeep(place)
@@ -209,15 +209,15 @@ class _Reader:
             if event.anchor in self._anchors:
                 return self._anchors[event.anchor]
             self.problems.append(place.problem(path, f"*{event.anchor} refers to nothing that is complete before it"))
-            return Node(None, place)
+            return YamlNode(None, place)
         assert isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent), event
         if event.tag is not None:
             self.problems.append(place.problem(path, f"the tag {event.tag} has no meaning here", "remove it"))
         if isinstance(event, ScalarEvent):
-            node = Node(self._scalar(event, place, path), place)
+            node = YamlNode(self._scalar(event, place, path), place)
         elif isinstance(event, SequenceStartEvent):
             items = enumerate(self._until(SequenceEndEvent))
-            node = Node([self._node(item, (*path, index)) for index, item in items], place)
+            node = YamlNode([self._node(item, (*path, index)) for index, item in items], place)
         else:
             node = self._mapping(place, path)
         if event.anchor:
@@ -248,9 +248,9 @@ class _Reader:
             return 0.0
         return value
 
-    def _mapping(self, place: Place, path: Path) -> Node:
-        node = Node({}, place)
-        merged: list[tuple[Place, Node]] = []
+    def _mapping(self, place: Place, path: Path) -> YamlNode:
+        node = YamlNode({}, place)
+        merged: list[tuple[Place, YamlNode]] = []
         events = self._until(MappingEndEvent)
         for event in events:
             at = self._place(event)
@@ -272,7 +272,7 @@ class _Reader:
             self._merge(node, at, value, path)
         return node
 
-    def _merge(self, node: Node, at: Place, value: Node, path: Path) -> None:
+    def _merge(self, node: YamlNode, at: Place, value: YamlNode, path: Path) -> None:
         """`<<: *anchor`: keys that the mapping itself lacks."""
         for source in value.content if isinstance(value.content, list) else [value]:
             if not isinstance(source.content, dict):

@@ -25,14 +25,14 @@ _ESCAPED = re.compile(r"=([0-9A-F]{2})")
 def escape_key(key: str) -> str:
     """A key in letters, digits, `-`, `_` and `=`: every other byte of its UTF-8, and a leading `_`, as `=XX`.
 
-    Raises DataError for an empty key or one that is no valid Unicode.
+    Raises DataError for an empty key or one that is not valid Unicode.
     """
     if not key:
         raise DataError("a sample has an empty key")
     try:
         content = key.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"the key {key!r} is no valid Unicode", hint="rename the image") from error
+        raise DataError(f"the key {key!r} is not valid Unicode", hint="rename the image") from error
     plain = "".join(chr(byte) if _PLAIN.match(bytes([byte])) else f"={byte:02X}" for byte in content)
     return f"=5F{plain[1:]}" if plain.startswith("_") else plain
 
@@ -40,13 +40,13 @@ def escape_key(key: str) -> str:
 def unescape_key(name: str) -> str:
     """Inverse of `escape_key`. Raises DataError for a name that `escape_key` never gives."""
     if re.search(r"[^A-Za-z0-9_=-]", name):
-        raise DataError(f"{name!r} is no escaped key")
+        raise DataError(f"{name!r} is not an escaped key")
     try:
         key = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), name).encode("latin-1").decode()
     except UnicodeDecodeError as error:
-        raise DataError(f"{name!r} is no escaped key") from error
+        raise DataError(f"{name!r} is not an escaped key") from error
     if not key or escape_key(key) != name:
-        raise DataError(f"{name!r} is no escaped key")
+        raise DataError(f"{name!r} is not an escaped key")
     return key
 
 
@@ -68,5 +68,5 @@ def decode(content: bytes, codec: Codec) -> np.ndarray:
         return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
     if image is None:
-        raise ValueError("no PNG image")
+        raise ValueError("not a PNG image")
     return np.asarray(image)

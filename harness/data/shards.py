@@ -156,7 +156,7 @@ class RawSample:
 
 
 def to_float(image: np.ndarray) -> np.ndarray:
-    """Pixels as float32 with white at 1: uint8 divided by 255, floats as they are. The one place that scales."""
+    """Pixels as float32 with white at 1: uint8 divided by 255, floats as they are. No other code scales pixels."""
     if image.dtype == np.uint8:
         return image.astype(np.float32) / np.float32(255)
     assert image.dtype == np.float32, image.dtype
@@ -176,7 +176,7 @@ def read_shard(path: Path, manifest: Manifest) -> Generator[RawSample, None, Non
                 members = {name for name in found if not name.startswith("__")}
                 if members != {lq, gt, "json"}:
                     wrong = sorted(members ^ {lq, gt, "json"})
-                    raise _damaged(str(path), f"sample {key!r} is no pair: {', '.join(wrong)} missing or unknown")
+                    raise _damaged(str(path), f"sample {key!r} is not a pair: {', '.join(wrong)} missing or unknown")
                 yield RawSample(str(path), key, found[lq], found[gt])
     except FileNotFoundError as error:
         raise _damaged(str(path), "this shard is missing") from error

@@ -1,4 +1,4 @@
-"""Writer of the shards of a prepared set: takes pairs, gives tar files and an index. Same pairs, same bytes."""
+"""Writes the shards of a prepared set: pairs of images become tar files and an index. Same pairs, same bytes."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def build_metrics(
 ) -> dict[str, Metric]:
     """The metrics of a suite under a protocol, by the keys that records use.
 
-    Raises MissingWeights when the files of one are missing, UnknownName when there is no metric of a name.
+    Raises MissingWeights when the files of one are missing, UnknownName when a metric does not exist.
     """
     return {key: registry.load("metric", metric.name)(protocol, **metric.arguments) for key, metric in metrics.items()}
 

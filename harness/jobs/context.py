@@ -23,7 +23,7 @@ class Context:
     registry: Registry
 
     def record(self, cell_id: str) -> RunRecord | None:
-        """The cell's record; None also when it is damaged, as it is then made anew. A newer release's is refused."""
+        """The cell's record; None also when it is damaged, as it is then made anew. Refuses a newer release's."""
         try:
             return store.load(self.layout, cell_id)
         except NewerSchema:

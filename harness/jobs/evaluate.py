@@ -73,7 +73,7 @@ def run(job: Job, context: Context) -> None:
 
 
 def _known(record: RunRecord | None, layout: Layout) -> tuple[dict[str, EvaluationRecord], list[store.ImageRow]]:
-    """The evaluations on record, by id, and their rows; nothing when the rows are damaged: all is done again."""
+    """The evaluations on record, by id, and their rows; empty when the rows are damaged, so that all are done again."""
     if record is None or not record.evaluations:
         return {}, []
     try:
@@ -87,7 +87,7 @@ def _known(record: RunRecord | None, layout: Layout) -> tuple[dict[str, Evaluati
 def _missing(
     work: EvaluateWork, protocol: EvaluationProtocol, known: Mapping[str, EvaluationRecord], layout: Layout
 ) -> list[Evaluation]:
-    """Test sets that are not on record with every metric of the job as it is now; scored with all of its metrics."""
+    """The test sets without a present value of some metric of the job. All metrics are computed again on them."""
     metrics = {metric.key: metric.part for metric in work.metrics}
     missing = []
     for samples in work.tests:
@@ -187,5 +187,5 @@ def _save(
 
 
 def _merged(training: Provenance, now: Provenance) -> Provenance:
-    """Where the network was trained, with what evaluation read besides."""
+    """The provenance of the training, with the data and weights that the evaluation read added."""
     return training.model_copy(update={"data": training.data | now.data, "weights": training.weights | now.weights})

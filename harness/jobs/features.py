@@ -105,7 +105,7 @@ def _of_images(
     """For every shard of tiles the rows of the whole images that they were cut from, float32 [samples, D].
 
     A degraded image does not depend on the tiles it is cut to (harness.data.prepare), so the set of whole images holds
-    the very pixels that the tiles were cut from. It is prepared here when no other cell has asked for it.
+    the very pixels that the tiles were cut from. It is prepared here if it does not exist yet.
     """
     whole = features.samples.model_copy(update={"tile": None, "stride": None})
     images = prepare_set(whole, context.registry, context.layout.data)

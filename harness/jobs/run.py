@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 
 
 def run_job_file(path: str) -> JobOutcome:
-    """Does a job to its end and says how it ended. A failure is classified, logged and put on the cell's record.
+    """Runs a job and says how it ended. A failure is classified, logged and written to the cell's record.
 
-    Never raises, but for KeyboardInterrupt, which is noted first.
+    Raises nothing except KeyboardInterrupt, after it is noted.
     """
     began = time.perf_counter()
     try:
@@ -47,7 +47,7 @@ def run_job_file(path: str) -> JobOutcome:
 
 
 def read_job(path: Path) -> Job:
-    """A job file's content. Raises HarnessError when it cannot be read or is no job."""
+    """A job file's content. Raises HarnessError when it cannot be read or is not a job."""
     try:
         return Job.model_validate_json(path.read_bytes())
     except OSError as error:
@@ -58,7 +58,7 @@ def read_job(path: Path) -> Job:
 
 
 def do_job(job: Job, layout: Layout) -> None:
-    """Does the job's work in this process; failures come as they are."""
+    """Does the job's work in this process; exceptions are not caught."""
     settle_process(job.run)
     context = Context(layout, extend(REGISTRY, job.plugins))
     import_module(f"harness.jobs.{job.work.kind}").run(job, context)

@@ -76,7 +76,7 @@ def run(job: Job, context: Context) -> None:
 
 
 def _take_over(job: Job, cell: Cell, context: Context) -> None:
-    """Makes the cell of published weights: nothing is trained."""
+    """Makes the cell from published weights, without training."""
     assert cell.backbone is not None
     assert cell.backbone.weights is not None
     model = build_model(cell, context.registry, None)
@@ -141,7 +141,10 @@ def _loader(
 def _finish(
     job: Job, cell: Cell, model: RestorationModel, progress: Progress, inputs: Sequence[Inputs], context: Context
 ) -> None:
-    """Weights, then record, then the step folders go: a crash in between trains the last steps again, no more."""
+    """Writes the weights, then the record, then removes the step folders.
+
+    After a crash in between, no more than the last steps are trained again.
+    """
     layout, old = context.layout, context.record(cell.id)
     sha256 = save_weights(model, layout.final_weights(cell.id))
     backbone, added = model.parameter_counts()

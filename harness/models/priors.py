@@ -22,7 +22,7 @@ from harness.spec.options import refers_to
 def build_prior(ref: PartRef, registry: Registry, *, prior_source: Cell | None, layout: Layout) -> Prior | DerivedPrior:
     """The prior that a reference names, with the trained network of `prior_source` where it wants one.
 
-    Which of the two it is, its traits say (`PriorTraits.derived`).
+    Its traits say which of the two it is (`PriorTraits.derived`).
 
     Raises MissingWeights when its weights are not on this machine, DataError when the source cell's checkpoint is
     missing or damaged, HarnessError when the source is not the cell that the reference was resolved with, SpecErrors

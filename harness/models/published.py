@@ -29,12 +29,14 @@ class Imported:
 
 
 def take_in(file: Path, checkpoint: Checkpoint, *, name: str = "") -> Imported:
-    """Puts a published file into its place: as it is where a part reads it so, else converted to safetensors.
+    """Puts a published file into its place: unchanged if a part reads it so, else converted to safetensors.
 
-    A network's must fit the network that the checkpoint names, strictly. `name`: the file's published name, where its
-    own is another. Nothing is left behind when it raises: DataError (kind `weights`) for a file that is missing,
-    damaged, not the published one, unsafe to read or made for another network; HarnessError for options that the
-    network refuses, and (kind `storage`) when the place cannot be written.
+    Weights of a network must fit the network that the checkpoint names, strictly. `name`: the published name of the
+    file, if `file` has another one. Nothing is left behind when it raises.
+
+    Raises DataError (kind `weights`) for a file that is missing, damaged, not the published one, unsafe to read or made
+    for another network; HarnessError for options that the network refuses, and (kind `storage`) when the place cannot
+    be written.
     """
     found = file_digest(file, kind="weights")
     if wrong := checkpoint.digest_problem(found):
@@ -64,7 +66,7 @@ def take_in(file: Path, checkpoint: Checkpoint, *, name: str = "") -> Imported:
     try:
         write_json(checkpoint.origin, origin.content())
     except HarnessError:
-        checkpoint.path.unlink()  # which nobody could check
+        checkpoint.path.unlink()  # without its JSON it could not be verified
         raise
     remarks = []
     if published.others:

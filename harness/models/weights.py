@@ -80,7 +80,7 @@ def fill(
     """Copies a state dict into the module, as `load_weights` says."""
     own = module.state_dict()
     state = _as_own(module, state, own.keys())
-    # Files from before PyTorch 0.4.1 have no such counters, and the module's own will do.
+    # Files from before PyTorch 0.4.1 have no such counters; the module keeps its own.
     missing = sorted(key for key in own.keys() - state.keys() if not key.endswith(COUNTER))
     extra = sorted(state.keys() - own.keys())
     shapes = [
@@ -99,7 +99,7 @@ def fill(
 
 
 def _as_own(module: nn.Module, state: Mapping[str, Tensor], own: AbstractSet[str]) -> State:
-    """The state under the module's names: the reading, with fewest leading parts dropped, that has most of them."""
+    """The state under the module's names; as many leading parts are dropped as give the most of these names."""
     official = module.official if isinstance(module, Renamed) else OfficialNames()
     extras = official.extras - own
     readings = []

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from harness.cells.suite import SuiteCell, SuiteMetric
 from harness.core.paths import Layout
 from harness.core.registry import Registry
-from harness.planning.block import obstacles
+from harness.planning.blocked import obstacles
 from harness.planning.disk import Disk, read_disk
 from harness.planning.gaps import Gaps, joined, leave_out, metric_gaps
 from harness.planning.graph import JobGraph, build_graph
 from harness.planning.look import look
-from harness.planning.need import need
-from harness.planning.needs import lacking_metrics
+from harness.planning.missing import lacking_metrics
+from harness.planning.needed import need
 from harness.planning.verdict import Reason, Verdict, Why
 
 
@@ -23,7 +23,7 @@ class Assessment:
     """The jobs of some cells of a suite, and the verdict on each."""
 
     graph: JobGraph
-    """Its evaluations leave out what the gaps name."""
+    """Its evaluate jobs leave out what `gaps` names."""
     disk: Disk
     verdicts: Mapping[str, Verdict]
     """By job id."""
@@ -70,7 +70,7 @@ def assess(
 ) -> Assessment:
     """The verdicts on all jobs that some cells of a suite need.
 
-    An evaluation leaves out the metrics and test sets that something is missing for, and `gaps` names them. Work that
+    An evaluation leaves out the metrics and test sets that cannot be had on this machine; `gaps` names them. Work that
     nothing needs any more counts as done.
     """
     missing = lacking_metrics(metrics, registry)
@@ -96,7 +96,7 @@ class _Passes:
     obstacles: Mapping[str, Reason]
 
     def verdicts(self) -> dict[str, Verdict]:
-        """Those of the second pass, with the jobs that have an obstacle blocked."""
+        """The verdicts of the second pass, except that jobs with an obstacle are blocked."""
         return {
             job: Verdict("blocked", self.obstacles[job]) if verdict.runs and job in self.obstacles else verdict
             for job, verdict in self.needed.items()

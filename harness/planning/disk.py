@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.core.errors import DataError
 from harness.core.paths import Layout
-from harness.planning.graph import JobGraph, Node
+from harness.planning.graph import JobGraph, JobNode
 from harness.planning.job import FeaturesWork, ShardsWork
 from harness.planning.verdict import Reason, Why
 from harness.records import store
@@ -62,7 +62,7 @@ def read_kept(layout: Layout, cell_id: str) -> Kept:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class SetManifest:
     """The manifest of a prepared or feature set."""
 
     name: str
@@ -75,18 +75,18 @@ class Manifest:
     """As parsed; None when it is not JSON."""
 
 
-def read_manifest(folder: Path, data: Path) -> Manifest:
+def read_manifest(folder: Path, data: Path) -> SetManifest:
     """The manifest of a set's folder, which lies below the data folder."""
     name = folder.relative_to(data).as_posix()
     try:
         text = (folder / "manifest.json").read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        return Manifest(name, folder.is_dir())
+        return SetManifest(name, folder.is_dir())
     try:
         content = json.loads(text)
     except ValueError:
         content = None
-    return Manifest(name, True, hashlib.sha256(text).hexdigest(), content)
+    return SetManifest(name, True, hashlib.sha256(text).hexdigest(), content)
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,10 @@ class Disk:
     layout: Layout
     kept: Mapping[str, Kept]
     """By cell id."""
-    manifests: Mapping[str, Manifest]
+    manifests: Mapping[str, SetManifest]
     """By id of the job that makes the set."""
 
-    def of(self, node: Node) -> Kept:
+    def kept_by(self, node: JobNode) -> Kept:
         """What the cell of a train or evaluate job left."""
         assert node.cell_id is not None, node.id
         return self.kept[node.cell_id]
@@ -116,7 +116,7 @@ def read_disk(graph: JobGraph, layout: Layout) -> Disk:
     )
 
 
-def _folder(node: Node, data: Path) -> Path | None:
+def _folder(node: JobNode, data: Path) -> Path | None:
     """Where a shards or features job leaves its set."""
     if isinstance(node.work, ShardsWork):
         return node.work.samples.folder(data)

@@ -9,7 +9,7 @@ from typing import Literal
 from harness.cells.suite import SuiteMetric
 from harness.core.registry import Registry
 from harness.planning.disk import Disk
-from harness.planning.graph import HeldOut, JobGraph, Node, without
+from harness.planning.graph import HeldOut, JobGraph, JobNode, without
 from harness.planning.look import not_scored
 from harness.planning.verdict import Reason, Verdict
 
@@ -28,7 +28,7 @@ class Gap:
 
 
 Gaps = Mapping[str, Sequence[Gap]]
-"""By cell id; cells without any are not in it."""
+"""Gaps by cell id; cells without gaps are not in it."""
 
 
 def metric_gaps(
@@ -40,11 +40,11 @@ def metric_gaps(
 ) -> Gaps:
     """The metrics of `lost`, which cannot be computed here, as gaps of the cells that do not have them on record.
 
-    A forced cell loses what it has on record.
+    What a forced cell has on record does not count, because it is removed.
     """
     found = {}
     for cell_id, node in _evaluations(graph) if lost else ():
-        record = None if cell_id in forced else disk.of(node).record
+        record = None if cell_id in forced else disk.kept_by(node).record
         gaps = [
             Gap("metric", metric.key, reason)
             for metric, reason in lost
@@ -56,10 +56,10 @@ def metric_gaps(
 
 
 def leave_out(graph: JobGraph, found: Mapping[str, Verdict], obstacles: Mapping[str, Reason]) -> tuple[JobGraph, Gaps]:
-    """The graph without the test sets that cannot be prepared here, and which they are.
+    """The graph without the test sets that cannot be prepared here, and these sets as gaps.
 
-    Only evaluations that are to run by what is on disk (`found`, the first pass) leave out test sets. One that would
-    have to leave out all of them leaves out none, and is blocked.
+    Test sets are left out only of evaluations that are to be run according to the first pass (`found`). An evaluation
+    that would lose all its test sets keeps them, and is blocked.
     """
     gaps, smaller = {}, []
     for cell_id, node in _evaluations(graph):
@@ -71,16 +71,16 @@ def leave_out(graph: JobGraph, found: Mapping[str, Verdict], obstacles: Mapping[
 
 
 def joined(first: Gaps, second: Gaps) -> Gaps:
-    """Both, those of the first before those of the second."""
+    """The gaps of both, cell by cell."""
     return {cell_id: [*first.get(cell_id, ()), *second.get(cell_id, ())] for cell_id in [*first, *second]}
 
 
-def _evaluations(graph: JobGraph) -> Iterator[tuple[str, Node]]:
+def _evaluations(graph: JobGraph) -> Iterator[tuple[str, JobNode]]:
     """(cell id, evaluate job) of the cells that have one."""
     return ((jobs.id, graph.nodes[jobs.evaluate]) for jobs in graph.cells if jobs.evaluate is not None)
 
 
-def _lost(node: Node, obstacles: Mapping[str, Reason]) -> Iterator[tuple[HeldOut, Reason]]:
+def _lost(node: JobNode, obstacles: Mapping[str, Reason]) -> Iterator[tuple[HeldOut, Reason]]:
     """The test sets of an evaluation that cannot be prepared here, each with the first reason."""
     for test in node.tests:
         reason = next((obstacles[job] for job in test.jobs if job in obstacles), None)

@@ -26,7 +26,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Node:
+class JobNode:
     """A job before anything is known of its state."""
 
     id: str
@@ -56,18 +56,18 @@ class CellJobs:
 class JobGraph:
     """All jobs of a suite, by id. Every job stands after those that it depends on."""
 
-    nodes: Mapping[str, Node]
+    nodes: Mapping[str, JobNode]
     cells: tuple[CellJobs, ...]
     trains: Mapping[str, str]
     """Cell id → id of its train job. Also of cells that are not in the suite, but that others start from."""
     labels: Mapping[str, Labels]
     """Cell id → how tables call it, of the suite's cells."""
 
-    def backwards(self) -> Iterator[tuple[str, Node]]:
+    def backwards(self) -> Iterator[tuple[str, JobNode]]:
         """The jobs from the last to the first: every job comes after those that depend on it."""
         return reversed(tuple(self.nodes.items()))
 
-    def labels_of(self, node: Node) -> Labels | None:
+    def labels_of(self, node: JobNode) -> Labels | None:
         """How tables call a job's cell; None for shards, features and cells that are not in the suite."""
         return None if node.cell_id is None else self.labels.get(node.cell_id)
 
@@ -76,7 +76,7 @@ class JobGraph:
         node = self.nodes[job]
         return title_of(node.work, self.labels_of(node))
 
-    def with_nodes(self, nodes: Iterable[Node]) -> JobGraph:
+    def with_nodes(self, nodes: Iterable[JobNode]) -> JobGraph:
         """The graph with these nodes in place of those with the same ids."""
         return replace(self, nodes={**self.nodes, **{node.id: node for node in nodes}})
 
@@ -88,7 +88,7 @@ def build_graph(cells: Sequence[SuiteCell], metrics: Sequence[SuiteMetric]) -> J
     return JobGraph(builder.nodes, jobs, builder.trains, {each.id: each.suite_cell.labels for each in jobs})
 
 
-def without(node: Node, lost: Collection[HeldOut]) -> Node:
+def without(node: JobNode, lost: Collection[HeldOut]) -> JobNode:
     """An evaluate job that leaves out some test sets, and the jobs that prepare only those."""
     kept = tuple(test for test in node.tests if test not in lost)
     work = node.work.model_copy(update={"tests": tuple(test.samples for test in kept)})
@@ -102,10 +102,10 @@ class _Builder:
 
     def __init__(self, metrics: tuple[SuiteMetric, ...]) -> None:
         self.metrics = metrics
-        self.nodes: dict[str, Node] = {}
+        self.nodes: dict[str, JobNode] = {}
         self.trains: dict[str, str] = {}
         self._sets: dict[str, str] = {}
-        """JSON text of a prepared or feature set → id of its job. The text takes less time than the id."""
+        """JSON text of a prepared or feature set → id of its job. The text is computed faster than the id."""
 
     def cell(self, suite_cell: SuiteCell) -> CellJobs:
         cell = suite_cell.cell
@@ -120,7 +120,7 @@ class _Builder:
 
     def _add(self, work: Work, depends: Iterable[str], tests: tuple[HeldOut, ...] = ()) -> str:
         identity = job_id(work)
-        node = Node(identity, work, cell_id_of(work), tuple(dict.fromkeys(depends)), tests)
+        node = JobNode(identity, work, cell_id_of(work), tuple(dict.fromkeys(depends)), tests)
         self.nodes.setdefault(identity, node)
         return identity
 

@@ -1,4 +1,4 @@
-"""The first pass: the state of each job by what is on disk, whether anything needs it or not."""
+"""The first pass: the state of each job according to what is on disk, even of jobs that nothing needs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from harness.cells.cell import evaluation_id
 from harness.cells.suite import SuiteMetric
 from harness.core.errors import DataError
 from harness.core.registry import Registry
-from harness.planning.disk import Disk, Kept, Manifest
-from harness.planning.graph import CellJobs, HeldOut, JobGraph, Node
+from harness.planning.disk import Disk, Kept, SetManifest
+from harness.planning.graph import CellJobs, HeldOut, JobGraph, JobNode
 from harness.planning.job import EvaluateWork, FeaturesWork, ShardsWork, TrainWork
-from harness.planning.needs import one_line
+from harness.planning.missing import one_line
 from harness.planning.verdict import DONE, TODO, Reason, Verdict, Why, stale
 from harness.records import store
 from harness.records.model import EvaluationRecord, RunRecord
@@ -25,13 +25,13 @@ def look(graph: JobGraph, disk: Disk, registry: Registry, forced: Collection[str
     """The verdict on each job, by id: done, todo, stale, or blocked by a record that a newer release wrote.
 
     `forced`: ids of the cells that are made again. The record alone says whether a cell is trained; whether its
-    checkpoint is there matters only when something needs it (harness.planning.need).
+    checkpoint is there matters only when something needs it (harness.planning.needed).
     """
     found: dict[str, Verdict] = {}
     for job, node in graph.nodes.items():
         if node.cell_id is None:
             found[job] = _of_set(node, disk)
-        elif node.cell_id in forced and not disk.of(node).newer:
+        elif node.cell_id in forced and not disk.kept_by(node).newer:
             found[job] = FORCED
         elif isinstance(node.work, TrainWork):
             found[job] = _of_training(node, disk)
@@ -42,7 +42,7 @@ def look(graph: JobGraph, disk: Disk, registry: Registry, forced: Collection[str
 
 
 def outdated(jobs: CellJobs, graph: JobGraph, disk: Disk) -> Reason | None:
-    """Why what is on record of a cell must not be shown: it is damaged, or made of other data than there is now."""
+    """Why what is on record of a cell must not be shown: it is damaged, or made from other data than there is now."""
     kept = disk.kept[jobs.id]
     trained = DONE if jobs.train is None else _of_training(graph.nodes[jobs.train], disk)
     if trained.state == "stale":
@@ -51,7 +51,7 @@ def outdated(jobs: CellJobs, graph: JobGraph, disk: Disk) -> Reason | None:
     return kept.trouble or (None if kept.record is None else _changed_tests(kept.record, tests, disk))
 
 
-def _of_set(node: Node, disk: Disk) -> Verdict:
+def _of_set(node: JobNode, disk: Disk) -> Verdict:
     """Whether a set is there, by its manifest, and features are made of the samples as they are now."""
     manifest = disk.manifests[node.id]
     if isinstance(node.work, ShardsWork):
@@ -64,12 +64,12 @@ def _of_set(node: Node, disk: Disk) -> Verdict:
     return verdict
 
 
-def _folder(manifest: Manifest) -> str:
+def _folder(manifest: SetManifest) -> str:
     """A split's folder, as messages name it."""
     return manifest.name.rpartition("/")[2]
 
 
-def _described(manifest: Manifest, name: str, content: PreparedSet | FeatureSet) -> Verdict:
+def _described(manifest: SetManifest, name: str, content: PreparedSet | FeatureSet) -> Verdict:
     """Whether a manifest says that its folder holds that content."""
     if manifest.sha256 is None:
         return stale(Why.MANIFEST_MISSING) if manifest.exists else TODO
@@ -80,15 +80,15 @@ def _described(manifest: Manifest, name: str, content: PreparedSet | FeatureSet)
     return DONE
 
 
-def _changed(record: RunRecord, manifest: Manifest) -> bool:
+def _changed(record: RunRecord, manifest: SetManifest) -> bool:
     """Whether a prepared set is there and is not the one that the record was made from."""
     used = record.provenance.data.get(manifest.name)
     return used is not None and manifest.sha256 not in (None, used)
 
 
-def _of_training(node: Node, disk: Disk) -> Verdict:
+def _of_training(node: JobNode, disk: Disk) -> Verdict:
     """Whether a cell is trained, by its record."""
-    kept = disk.of(node)
+    kept = disk.kept_by(node)
     if kept.trouble is not None:
         return _troubled(kept)
     if kept.record is None or kept.record.training is None:
@@ -103,14 +103,14 @@ def _troubled(kept: Kept) -> Verdict:
     return Verdict("blocked" if kept.newer else "stale", kept.trouble)
 
 
-def _of_evaluation(node: Node, disk: Disk, registry: Registry, *, train: Verdict) -> Verdict:
+def _of_evaluation(node: JobNode, disk: Disk, registry: Registry, *, train: Verdict) -> Verdict:
     """Whether all the metrics of all the test sets are on record and the per-image table is sound.
 
     `train`: the verdict on the training of the cell.
     """
     if train.state == "stale":
         return stale(Why.TRAINED_AGAIN)
-    kept = disk.of(node)
+    kept = disk.kept_by(node)
     if kept.trouble is not None:
         return _troubled(kept)
     if kept.record is None:
@@ -124,8 +124,8 @@ def _of_evaluation(node: Node, disk: Disk, registry: Registry, *, train: Verdict
     return Verdict("todo", _why_not_scored(kept, node, lacking)) if lacking else DONE
 
 
-def _why_not_scored(kept: Kept, node: Node, lacking: Sequence[str]) -> Reason | None:
-    """Of a cell with a record that does not have all the scores."""
+def _why_not_scored(kept: Kept, node: JobNode, lacking: Sequence[str]) -> Reason | None:
+    """Why a cell with a record lacks scores: its failure, or what is missing; None before any evaluation."""
     assert kept.record is not None
     assert isinstance(node.work, EvaluateWork)
     trained = kept.record.training is not None or node.work.cell.backbone is None
@@ -148,7 +148,7 @@ def _changed_tests(record: RunRecord, tests: Iterable[HeldOut], disk: Disk) -> R
     return Reason(Why.TEST_IMAGES_CHANGED, ", ".join(changed)) if changed and record.evaluations else None
 
 
-def not_scored(record: RunRecord, node: Node, metrics: Sequence[SuiteMetric], registry: Registry) -> list[str]:
+def not_scored(record: RunRecord, node: JobNode, metrics: Sequence[SuiteMetric], registry: Registry) -> list[str]:
     """The test sets of an evaluate job, or the metrics of one, that are not on record."""
     assert isinstance(node.work, EvaluateWork)
     cell = node.work.cell
@@ -165,5 +165,5 @@ def _not_scored(dataset: str, on_record: EvaluationRecord | None, metrics: Seque
     """What is not on record of one test set; empty when all is."""
     if on_record is None:
         return dataset
-    lacking = [metric for metric in metrics if on_record.metrics.get(metric.key) != metric.part.version]
+    lacking = [metric for metric in metrics if not metric.is_version(on_record.metrics.get(metric.key))]
     return ", ".join(f"{metric.key} of {dataset}" for metric in lacking)

@@ -12,7 +12,7 @@ def unlocks(depends: Mapping[str, Collection[str]]) -> dict[str, int]:
     `depends` names the prerequisites of each job, and stands in an order in which those come first.
     """
     place = {job: index for index, job in enumerate(depends)}
-    waiting = dict.fromkeys(depends, 0)  # sets of places, as the bits of integers
+    waiting = dict.fromkeys(depends, 0)  # each value is a set of positions, as the bits of an integer
     for job in reversed(place):
         behind = waiting[job] | 1 << place[job]
         for needed in depends[job]:
@@ -23,8 +23,8 @@ def unlocks(depends: Mapping[str, Collection[str]]) -> dict[str, int]:
 def ordered(depends: Mapping[str, Collection[str]], seconds: Mapping[str, float]) -> list[str]:
     """All jobs, prerequisites first. Among those that could start, in this order:
 
-    jobs that end a cell, as they are short and their numbers are what one waits for; those that unlock the most;
-    the quicker ones (`seconds`, where known); those that stand first.
+    1. jobs that end a cell, because they are short and give the results; 2. those that unlock the most; 3. the quicker
+    ones (`seconds`, where known); 4. those that stand first in `depends`.
     """
     unlocked = unlocks(depends)
     rank = {

@@ -12,7 +12,7 @@ from harness.core.registry import Registry
 from harness.planning.assess import Assessment, assess
 from harness.planning.cost import Costs, wall_time
 from harness.planning.gaps import Gap
-from harness.planning.graph import CellJobs, JobGraph, Node
+from harness.planning.graph import CellJobs, JobGraph, JobNode
 from harness.planning.job import Job
 from harness.planning.order import ordered
 from harness.planning.verdict import Verdict, Why
@@ -65,7 +65,7 @@ class Plan:
 
     @property
     def blocked(self) -> bool:
-        """Whether anything that was asked for cannot be had here."""
+        """Whether anything that the suite asks for cannot be computed here."""
         return any(status.state == "blocked" or status.gaps for status in self.cells)
 
     @property
@@ -131,7 +131,7 @@ def _forced(suite: ResolvedSuite, force: Collection[str]) -> frozenset[str]:
 
 
 def _limited(statuses: Sequence[CellStatus], limit: int) -> list[CellStatus]:
-    """All cells but the listed ones that can run after the first `limit` of them."""
+    """All cells, but of the listed cells that can run only the first `limit`."""
     kept, running = [], 0
     for status in statuses:
         counts = status.suite_cell.listed and status.state not in ("done", "blocked")
@@ -183,7 +183,7 @@ def _jobs(suite: ResolvedSuite, layout: Layout, assessment: Assessment) -> tuple
         "plugins": suite.plugins,
     }
 
-    def planned(node: Node) -> PlannedJob:
+    def planned(node: JobNode) -> PlannedJob:
         verdict = assessment.verdicts[node.id]
         job = Job(work=node.work, depends=node.depends, labels=graph.labels_of(node), **shared)
         return PlannedJob(node.id, job, verdict.state, verdict.words, seconds.get(node.id), cells[node.id])
@@ -196,7 +196,7 @@ def _cells_of(graph: JobGraph) -> Mapping[str, tuple[str, ...]]:
     """The cells that need each job: its own, and those of the jobs that depend on it. In the suite's order."""
     place = {jobs.id: index for index, jobs in enumerate(graph.cells)}
     ids = list(place)
-    served = dict.fromkeys(graph.nodes, 0)  # sets of places, as the bits of integers
+    served = dict.fromkeys(graph.nodes, 0)  # each value is a set of positions, as the bits of an integer
     for job, node in graph.backwards():
         if node.cell_id in place:
             served[job] |= 1 << place[node.cell_id]
@@ -206,7 +206,7 @@ def _cells_of(graph: JobGraph) -> Mapping[str, tuple[str, ...]]:
 
 
 def _bits(number: int) -> list[int]:
-    """The places of the ones of a number, lowest first."""
+    """The positions of the bits of a number that are 1, lowest first."""
     places = []
     while number:
         lowest = number & -number

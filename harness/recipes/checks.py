@@ -10,7 +10,7 @@ from harness.core.wording import Mistake
 
 MIN_PATCH = 16
 MAX_PIXELS = 1 << 26
-"""Pixels of one forward pass that no device of today holds: batch and patch were probably swapped."""
+"""More pixels per forward pass than any device of today holds; batch and patch were probably swapped."""
 
 READ_BY = {
     "milestones": ("step",),
@@ -19,7 +19,7 @@ READ_BY = {
     "hold": ("cosine", "linear"),
     "lr_min": ("cosine", "linear"),
 }
-"""Schedules that look at a setting."""
+"""Setting → the schedules that use it."""
 
 
 def recipe_mistakes(recipe: Recipe) -> Iterator[Mistake]:
@@ -84,7 +84,7 @@ def _milestone_mistakes(recipe: Recipe) -> Iterator[Mistake]:
 
 
 def _settings_without_effect(recipe: Recipe) -> Iterator[Mistake]:
-    """Settings that the chosen schedule does not look at."""
+    """Settings that the chosen schedule does not use."""
     unusual = {name for name, field in Recipe.model_fields.items() if getattr(recipe, name) != field.default}
     for name, readers in READ_BY.items():
         if name in unusual and recipe.schedule not in readers:

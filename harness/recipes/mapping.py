@@ -77,7 +77,7 @@ Loss: TypeAlias = Annotated[LossMapping, NamedPart("loss")]
 
 
 class StageMapping(Stage):
-    """A part of the training, with losses by name. What it leaves out is the recipe's."""
+    """A part of the training, with losses by name. Fields that it leaves out are the recipe's."""
 
     model_config = ConfigDict(strict=True)
 
@@ -85,15 +85,15 @@ class StageMapping(Stage):
 
 
 class RecipeMapping(Recipe):
-    """How cells are trained. What is left out comes from the block, else from the suite's defaults, else from here."""
+    """How cells are trained. Fields left out come from the block, else from the suite's defaults, else from here."""
 
     model_config = ConfigDict(strict=True)
 
     losses: tuple[Loss, ...] = Field((), min_length=1)  # type: ignore[assignment]
-    """Terms of the training loss, which are summed; when left out the network's own, else charbonnier."""
+    """Terms of the training loss, which are summed. When left out: the network's own losses, or else charbonnier."""
     stages: tuple[StageMapping, ...] = ()
-    """Parts of the training one after the other, `steps` in all; one whole when left out."""
+    """Parts of the training, one after the other, which take `steps` together; a single one when left out."""
     preset: str | None = None  # type: ignore[assignment]
-    """A whole recipe by name, which the other keys change: official, proxy, or as `bench list recipes` shows it."""
+    """A whole recipe by name: official, proxy, or a name that `bench list recipes` shows. The other keys change it."""
     label: str | None = None
     """How tables tell this recipe from another one."""

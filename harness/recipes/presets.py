@@ -1,8 +1,8 @@
 """Official recipes and their CPU-sized proxies: one file per network, `networks/<network>.yaml`.
 
-A file holds the authors' recipes by task (or by any other name that a suite may ask for), each with its source and
-with the options of the network that it trains, and one proxy, which is of the same kind but fits a CPU. What is not
-known of a recipe, and what this harness does otherwise, stands in its `note`. Recipes count steps: epochs have been
+A file holds the authors' recipes, named by task or in another way, and one proxy: a recipe of the same kind that fits a
+CPU. Each recipe names its source and the options of the network that it trains. Its `note` says what is not known about
+it and what this harness does in another way. Recipes count steps: epochs have been
 converted with the size of the authors' training set. `version` is raised when a file's numbers change.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
-from harness.api.use import RecipeUse
+from harness.api.recipe_use import RecipeUse
 from harness.cells.cell import Cell
 from harness.cells.recipe import LossTerm, Recipe
 from harness.core.errors import HarnessError, UnknownName, did_you_mean
@@ -81,13 +81,13 @@ class Preset:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """All fields of the recipe that the preset decides: a whole recipe, but for how it is run."""
+        """The fields that the preset decides: a whole recipe except how it is run."""
         given = self.recipe.model_fields_set
         names = (name for name in Recipe.model_fields if name not in RUNNING or name in given)
         return {name: getattr(self.recipe, name) for name in names if name != "preset"}
 
     def over(self, spec: BackboneMapping) -> BackboneMapping:
-        """A suite's backbone with the preset's options below its own. Another network's options are not for it."""
+        """A suite's backbone, with the preset's options where the suite sets none; unchanged if of another network."""
         if spec.name != self.network or not self.backbone:
             return spec
         label = spec.label
@@ -98,10 +98,11 @@ class Preset:
 
 
 def find_preset(name: str, backbone: str | None, task: str | None) -> Preset:
-    """The preset that a suite means by a name, in a cell of a backbone and a task.
+    """The preset that a name means in a cell with this backbone and task.
 
-    `official` is the backbone's recipe for the task, `proxy` its small one, `restormer/derain` that one whatever the
-    cell is; each may end in a version, `/v1`, which it then must have. Raises UnknownName with what there is.
+    `official` is the backbone's recipe for the task, `proxy` its small one, and `restormer/derain` that recipe whatever
+    the cell is. A name may end in a version, `/v1`, which must then be the present one. Raises UnknownName with the
+    known names.
     """
     asked = _VERSION.match(name)
     stem = asked["name"] if asked else name
@@ -177,10 +178,10 @@ def _preset(network: str, name: str, file: _File, entry: _Entry) -> Preset:
 def fitted(preset: Preset, values: Mapping[str, Any], kept: AbstractSet[str]) -> dict[str, Any]:
     """A preset's fields after a suite has set others above them. `kept`: those that are still the preset's.
 
-    - The lengths among them (warm-up, hold, cycles, milestones, stages) keep their shares of other `steps`; what
-      shrinks to nothing is left out.
-    - Settings that another `schedule` does not look at are dropped.
-    - A field that stages may have of their own (patch, batch, …) and that is set above holds in every stage.
+    - When the suite changes `steps`, the lengths among them (warm-up, hold, cycles, milestones, stages) keep their
+      share; one that shrinks to nothing is left out.
+    - When the suite changes `schedule`, settings that the new one does not use are dropped.
+    - A field that stages may set themselves (patch, batch, …) holds in every stage when the suite sets it.
     """
     fit = {**values, **_fitted_lengths(preset.recipe, values, kept)}
     if "milestones" in kept and not fit["milestones"] and fit["schedule"] == "step":
@@ -195,7 +196,7 @@ def fitted(preset: Preset, values: Mapping[str, Any], kept: AbstractSet[str]) ->
 
 
 def _fitted_lengths(official: RecipeMapping, values: Mapping[str, Any], kept: AbstractSet[str]) -> dict[str, Any]:
-    """The lengths among `kept` at the same shares of other `steps`."""
+    """The lengths among `kept`, scaled to the new number of `steps`."""
     old, new = official.steps, values["steps"]
     fit = {name: values[name] * new // old for name in kept & {"warmup", "hold"}}
     if "cycles" in kept:

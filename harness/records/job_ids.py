@@ -15,6 +15,6 @@ def job_id_of(kind: JobKind, digest: str) -> str:
 def said_kind(job_id: str) -> str:
     """The kind that an id begins with, `job` without one.
 
-    For text about events of earlier releases, which hold nothing of a job but its id. Everything else asks the job.
+    Only for texts about events of earlier releases, which name a job by its id alone. All other code asks the job.
     """
     return job_id.partition("-")[0] or "job"

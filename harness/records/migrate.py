@@ -1,4 +1,4 @@
-"""Brings records of older schema versions up to the present one, and refuses those of newer ones."""
+"""Upgrades records of older schema versions, and refuses records of newer ones."""
 
 from __future__ import annotations
 

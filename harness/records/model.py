@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from harness.api.recipe_use import RecipeUse
 from harness.api.reference import Frozen
-from harness.api.use import RecipeUse
 from harness.core.errors import FailureClass
 
 SCHEMA_VERSION = 1
@@ -66,13 +66,13 @@ class Training(Frozen):
     seconds: float
     """Wall time in the training loop, over all attempts."""
     final_loss: float | None
-    """None where nothing was trained, as the weights are published ones."""
+    """None where nothing was trained because the weights are published ones."""
     backbone_parameters: int
     added_parameters: int
     """Parameters that the refiner adds."""
     checkpoint_sha256: str
     recipe: RecipeUse | None = None
-    """The preset that the recipe was made of, and what differed from it; None without one."""
+    """The preset that the recipe was made from, and what differed from it; None without one."""
 
 
 class EvaluationRecord(Frozen):

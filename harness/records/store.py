@@ -89,8 +89,8 @@ def note_attempt(
 ) -> None:
     """Adds an attempt to a cell's record, which is begun when there is none (or only a damaged one).
 
-    A failure marks the record failed, a success clears an earlier failure; results stay as they are. A cell whose
-    first attempt was interrupted is on record as failed with kind `interrupted`, as it has no result yet.
+    A failure marks the record failed, a success clears an earlier failure; results stay as they are. A cell whose first
+    attempt was interrupted has no result yet: its record says failed, with kind `interrupted`.
     """
     try:
         old = load(layout, cell_id)
@@ -197,7 +197,7 @@ def load_images(layout: Layout, cell_id: str) -> pyarrow.Table:
 
 
 def images_of(layout: Layout, record: RunRecord) -> pyarrow.Table:
-    """The same for a record at hand."""
+    """As `load_images`, for a record that is already loaded."""
     import pyarrow
     from pyarrow import parquet
 

@@ -34,7 +34,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Entry:
+class TableEntry:
     """One entry of a table: a row's score in a column."""
 
     score: Spread | None
@@ -93,7 +93,7 @@ def _means() -> pl.Expr:
     return pl.col("value").map_elements(image_mean, return_dtype=pl.Float64, skip_nulls=False)
 
 
-def entries(found: Measured) -> Mapping[tuple[RowKey, Column], Entry]:
+def entries(found: Measured) -> Mapping[tuple[RowKey, Column], TableEntry]:
     """The entries by row and column, for every column that a cell of the row is asked for."""
     seeds = (
         found.coverage.drop("images")
@@ -111,7 +111,7 @@ def entries(found: Measured) -> Mapping[tuple[RowKey, Column], Entry]:
         reasons=pl.col("reason").filter(pl.col("images").is_null()).drop_nulls().unique(maintain_order=True),
     )
     return {
-        (tuple(row[name] for name in ROW), Column(*(row[name] for name in COLUMN))): Entry(
+        (tuple(row[name] for name in ROW), Column(*(row[name] for name in COLUMN))): TableEntry(
             score=spread(row["means"]),
             images=row["images"] or 0,
             infinite=row["infinite"],

@@ -14,7 +14,7 @@ from harness.core.errors import UnknownName
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
-from harness.reports.aggregate import ROW, Entry, RowKey, entries
+from harness.reports.aggregate import ROW, RowKey, TableEntry, entries
 from harness.reports.query import Measured, query
 from harness.results.frames import Results
 from harness.results.schema import COLUMN
@@ -22,7 +22,7 @@ from harness.results.suites import stored_suites
 from harness.results.survey import Column
 
 DECIMALS = 4
-"""Of metrics that nothing more is known of."""
+"""Decimals of metrics whose part is gone."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Row:
     backbone: str
     variant: str
     added_parameters: int | None
-    entries: Mapping[Column, Entry]
+    entries: Mapping[Column, TableEntry]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def leaderboard(layout: Layout, suite: str | None = None, registry: Registry = R
 
 
 def board_of(suites: Sequence[ResolvedSuite], layout: Layout, registry: Registry = REGISTRY) -> Leaderboard:
-    """The table of some suites from the records below `layout`, wherever those came from."""
+    """The table of some suites, from the records below `layout`."""
     return build(query(Results(suites, layout, registry)))
 
 
@@ -104,7 +104,7 @@ def _styles(metrics: pl.DataFrame) -> dict[str, MetricStyle]:
 
 
 def _style(metric: Mapping[str, Any], *, named: bool) -> MetricStyle:
-    """By its label where it alone is `named` so, else by its name in capitals and its options."""
+    """Titled by its label if no other metric has it (`named`), else by its name in capitals and its options."""
     label, key, name = metric["label"], metric["metric"], metric["part"]
     title = label if named and label != key else key.replace(name, name.upper(), 1)
     unit = f" ({metric['unit']})" if metric["unit"] else ""
@@ -124,7 +124,7 @@ def _distinct(named: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _rows(
-    cells: pl.DataFrame, columns: Sequence[Column], numbers: Mapping[tuple[RowKey, Column], Entry]
+    cells: pl.DataFrame, columns: Sequence[Column], numbers: Mapping[tuple[RowKey, Column], TableEntry]
 ) -> tuple[Row, ...]:
     """The rows of one task, the input first, then backbone by backbone."""
     is_network, first_seen = pl.col("network").is_not_null(), pl.int_range(pl.len()).min().over("backbone")

@@ -1,4 +1,4 @@
-"""What one table is made of: the frames of the cells that suites list."""
+"""The data of one table: the frames of the cells that suites list."""
 
 from __future__ import annotations
 

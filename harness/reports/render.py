@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
-from harness.reports.aggregate import Entry, Spread
+from harness.reports.aggregate import Spread, TableEntry
 from harness.reports.leaderboard import Leaderboard, Row, Section
 from harness.results.survey import Column
 
@@ -31,7 +31,7 @@ def number(value: float, decimals: int, *, sign: bool = False) -> str:
     return f"{rounded:{'+' if sign else ''}.{decimals}f}"
 
 
-def entry(found: Entry | None, decimals: int) -> str:
+def entry(found: TableEntry | None, decimals: int) -> str:
     """An entry as text: `24.31 ± 0.05 (+0.52)`, with what must be said of it, or the word for its gap."""
     if found is None:
         return ""

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from harness.cells.cell import Cell
 from harness.core.identity import canonical_json, digest
-from harness.results.survey import Found
+from harness.results.survey import SurveyedCell
 
 
 def configuration(cell: Cell) -> str:
-    """Names a cell but for its seed and the seeds of the cells that it builds on, 12 hex digits."""
+    """Digest of a cell without its seed and the seeds of the cells that it builds on, 12 hex digits."""
     content = cell.content()
     content.pop("seed", None)
     text = canonical_json(content)
@@ -24,12 +24,12 @@ class Bases:
     nothing but the treatment (same task, train split, backbone, recipe and seed). Both are listed under one task label.
     """
 
-    def __init__(self, cells: Iterable[Found]) -> None:
+    def __init__(self, cells: Iterable[SurveyedCell]) -> None:
         plain = [each for each in cells if each.listed and _is_plain(each.cell)]
         self._by_id = {(_task(each), each.id): each.id for each in plain}
         self._by_content = {(_task(each), _but_for_treatment(each.cell)): each.id for each in plain}
 
-    def of(self, found: Found) -> str | None:
+    def base_of(self, found: SurveyedCell) -> str | None:
         """The id of a refined cell's base; None for a base, the input, and where no suite lists the base."""
         cell = found.cell
         if cell.backbone is None or _is_plain(cell):
@@ -43,7 +43,7 @@ def _is_plain(cell: Cell) -> bool:
     return cell.backbone is not None and cell.variant.refiner is None
 
 
-def _task(found: Found) -> str:
+def _task(found: SurveyedCell) -> str:
     return found.suite_cell.labels.task
 
 

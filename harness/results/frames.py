@@ -29,14 +29,14 @@ from harness.records.model import RunRecord
 from harness.results.comparison import Bases, configuration
 from harness.results.schema import CELLS, COLUMN, COVERAGE, CURVES, IMAGES, METRICS, NAMES, TREATMENT
 from harness.results.suites import registry_of, stored_suites
-from harness.results.survey import Found, Survey, merged, survey
+from harness.results.survey import Survey, SurveyedCell, merged, survey
 
 
 def open_results(folder: str | Path, data: str | Path | None = None) -> Results:
     """The results of all suites that were run into a folder.
 
-    `data`: the folder of prepared sets, by which outdated results are known; by default $PRIORBENCH_DATA, else `data`
-    in the folder. Raises UnknownName when no suite was run there, DataError when a stored suite cannot be read.
+    `data`: the folder of prepared sets, from which outdated results are recognised. Default: $PRIORBENCH_DATA, else
+    `data` in the folder. Raises UnknownName when no suite was run there, DataError when a stored suite cannot be read.
     """
     out = Path(folder).absolute()
     prepared = data or os.environ.get("PRIORBENCH_DATA") or out / "data"
@@ -47,9 +47,9 @@ def open_results(folder: str | Path, data: str | Path | None = None) -> Results:
 class Results:
     """Frames of what suites left in a folder.
 
-    Each suite is read once, when it is first asked for: open the folder again to see what has come since. `suite` of
-    every method: the name of one suite, in whose labels and columns the frame is then; by default all suites, where a
-    cell that is in several has one row and the labels of the first. Damaged, outdated and missing records are never
+    Each suite is read once, when it is first asked for; open the folder again to see later results. Every method takes
+    `suite`, the name of one suite, and then gives that suite's labels and columns. By default a frame holds all suites;
+    a cell of several suites has one row, with the labels of the first. Damaged, outdated and missing records are never
     errors: `cells` and `coverage` give the reason. Methods raise UnknownName for a suite that was not run here, and for
     a task whose plug-in file is gone.
     """
@@ -155,14 +155,14 @@ def _time(text: Any) -> datetime | None:
     return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _cell_row(found: Found, bases: Bases) -> dict[str, Any]:
+def _cell_row(found: SurveyedCell, bases: Bases) -> dict[str, Any]:
     cell = found.cell
     return {
         "cell": found.id,
         **found.suite_cell.labels.model_dump(),
         "seed": cell.seed,
         **_treatment(cell),
-        "base": bases.of(found),
+        "base": bases.base_of(found),
         "network": cell.backbone.name if cell.backbone else None,
         "configuration": configuration(cell),
         "task_digest": digest(cell.task.identity(), 8),

@@ -14,12 +14,12 @@ from harness.parts.plugins import extend
 
 
 def suite_files(layout: Layout) -> list[Path]:
-    """Their files, sorted by name; none when there is no such folder."""
+    """The files of the stored suites, sorted by name; none when there is no such folder."""
     return sorted(layout.suite("*").parent.glob("*.json"))
 
 
 def read_suite_file(path: Path) -> ResolvedSuite:
-    """One of them. Raises DataError when it cannot be read as a suite."""
+    """One stored suite. Raises DataError when it cannot be read as a suite."""
     try:
         return ResolvedSuite.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
@@ -28,7 +28,7 @@ def read_suite_file(path: Path) -> ResolvedSuite:
 
 
 def stored_suites(layout: Layout) -> list[ResolvedSuite]:
-    """All of them, sorted by name. Raises UnknownName when there is none, DataError when one cannot be read."""
+    """All stored suites, sorted by name. Raises UnknownName when there is none, DataError when one cannot be read."""
     paths = suite_files(layout)
     if not paths:
         raise UnknownName("no suite has been run here", where=str(layout.out), hint="bench run SUITE --out DIR")
@@ -38,7 +38,7 @@ def stored_suites(layout: Layout) -> list[ResolvedSuite]:
 def registry_of(suite: ResolvedSuite, registry: Registry) -> Registry:
     """The registry with the parts of a suite's plug-ins, whose files are read, not run.
 
-    A file that is gone or broken is passed over: results that are on record need the parts of few.
+    A file that is gone or broken is skipped, because few results on record need the parts of a plug-in.
     """
     for file in suite.plugins:
         try:

@@ -1,4 +1,4 @@
-"""What a folder holds of one suite: of every cell how far it is, its record, and the values that the suite asks for."""
+"""What a folder of results holds of one suite: states and records of its cells, and the values that it asks for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.planning.assess import assess
 from harness.planning.disk import Kept
 from harness.planning.graph import build_graph
 from harness.planning.look import outdated
-from harness.planning.needs import one_line
+from harness.planning.missing import one_line
 from harness.planning.plan import CellStatus, statuses
 from harness.planning.verdict import Reason
 from harness.records import store
@@ -38,7 +38,7 @@ class Column(NamedTuple):
 
     dataset: str
     dataset_digest: str
-    """Of the data set's reference: two data sets may share a name."""
+    """Digest of the data set's reference, because two data sets may share a name."""
     protocol: str
     """`<name>/v<version>`."""
     metric: str
@@ -46,7 +46,7 @@ class Column(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Found:
+class SurveyedCell:
     """What is known of one cell."""
 
     suite_cell: SuiteCell
@@ -55,7 +55,7 @@ class Found:
     said: str
     """What planning says of the state; may be empty."""
     record: RunRecord | None = None
-    """None when there is none, or none to be trusted."""
+    """None when there is none, or when it cannot be trusted."""
     asked: tuple[Column, ...] = ()
     reason: str = ""
     """Why columns are missing; empty when none is."""
@@ -84,7 +84,7 @@ class Found:
 class Survey:
     """Cells by id in the suite's order, and their values, a frame of the schema VALUES."""
 
-    cells: Mapping[str, Found]
+    cells: Mapping[str, SurveyedCell]
     values: pl.DataFrame
 
 
@@ -98,10 +98,10 @@ def survey(suite: ResolvedSuite, layout: Layout, registry: Registry) -> Survey:
     metrics = [metric.key for metric in suite.metrics]
     states = statuses(assessment)
     tables = _Tables(layout)
-    cells: list[Found] = []
+    cells: list[SurveyedCell] = []
     for jobs, status in zip(graph.cells, states, strict=True):
         asked = _asked(jobs.suite_cell, metrics, registry) if jobs.suite_cell.listed else {}
-        found = Found(jobs.suite_cell, (suite.name,), status.state, status.reason, asked=tuple(asked.values()))
+        found = SurveyedCell(jobs.suite_cell, (suite.name,), status.state, status.reason, asked=tuple(asked.values()))
         found = _with_record(found, assessment.disk.kept[found.id], outdated(jobs, graph, assessment.disk))
         cells.append(_with_values(found, tables, asked))
     values = tables.values()
@@ -114,19 +114,19 @@ def merged(surveys: Sequence[Survey]) -> Survey:
     """The cells of several suites, each once, with the labels that the first suite gives it and the columns of all."""
     if len(surveys) == 1:
         return surveys[0]
-    cells: dict[str, Found] = {}
+    cells: dict[str, SurveyedCell] = {}
     for each in surveys:
         for cell_id, found in each.cells.items():
             known = cells.get(cell_id)
             if known is not None and found.listed and not known.listed:
-                del cells[cell_id]  # its place is where it is listed first
+                del cells[cell_id]  # its position is where it is listed first
             cells[cell_id] = found if known is None else _joined(known, found)
     values = pl.concat([VALUES.to_frame(), *(each.values for each in surveys)])
     return Survey(cells, values.unique(["cell", *COLUMN, "image"], keep="last", maintain_order=True))
 
 
-def _joined(known: Found, other: Found) -> Found:
-    """One cell as two suites see it: it is done when it is for both."""
+def _joined(known: SurveyedCell, other: SurveyedCell) -> SurveyedCell:
+    """One cell as two suites see it: it is done when it is done for both."""
     undone = known if known.state != "done" else other
     return replace(
         known,
@@ -142,7 +142,7 @@ def _joined(known: Found, other: Found) -> Found:
 
 
 def _asked(suite_cell: SuiteCell, metrics: Sequence[str], registry: Registry) -> dict[tuple[str, str], Column]:
-    """The columns that a suite asks for of a cell, by (id of the evaluation, metric)."""
+    """The columns that a suite asks for in a cell, by (id of the evaluation, metric)."""
     cell = suite_cell.cell
     protocol = protocol_of(registry, cell.task)
     label = f"{protocol.name}/v{protocol.version}"
@@ -154,7 +154,7 @@ def _asked(suite_cell: SuiteCell, metrics: Sequence[str], registry: Registry) ->
     }
 
 
-def _with_record(found: Found, kept: Kept, stale: Reason | None) -> Found:
+def _with_record(found: SurveyedCell, kept: Kept, stale: Reason | None) -> SurveyedCell:
     """The cell with its record, and why values would be missing. `stale`: why the record must not be shown."""
     if stale or kept.record is None:
         return replace(found, reason=f"stale: {stale}" if stale else "")
@@ -162,7 +162,7 @@ def _with_record(found: Found, kept: Kept, stale: Reason | None) -> Found:
     return replace(found, record=kept.record, reason=reason)
 
 
-def _with_values(found: Found, tables: _Tables, asked: Mapping[tuple[str, str], Column]) -> Found:
+def _with_values(found: SurveyedCell, tables: _Tables, asked: Mapping[tuple[str, str], Column]) -> SurveyedCell:
     """Adds the values of the columns that the record vouches for to `tables`; the cell with the reason if it cannot."""
     if found.record is None:
         return found
@@ -203,8 +203,8 @@ class _Tables:
         return joined.rename({"key": "image"}).select(*VALUES)
 
 
-def _explained(found: Found, status: CellStatus, there: Collection[tuple[str, ...]]) -> Found:
-    """A cell that lacks something with what planning knows of it; a whole one without a reason."""
+def _explained(found: SurveyedCell, status: CellStatus, there: Collection[tuple[str, ...]]) -> SurveyedCell:
+    """Adds what planning knows to a cell that lacks something; removes the reason of a complete one."""
     if all((found.id, *column) in there for column in found.asked):
         return replace(found, reason="")
     if status.state == "blocked" and not status.gaps:

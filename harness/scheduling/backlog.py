@@ -12,7 +12,7 @@ from harness.planning.plan import PlannedJob
 class Backlog:
     """Bookkeeping of one run: every job that is to run is open until it is done or given up with a reason.
 
-    Jobs that the plan finds done count as done from the start; those that need a blocked one are given up.
+    Jobs that the plan finds done count as done from the start; jobs that need a blocked job are given up.
     """
 
     def __init__(self, planned: Sequence[PlannedJob]) -> None:

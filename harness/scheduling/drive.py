@@ -26,7 +26,7 @@ from harness.scheduling.resources import job_resources
 from harness.tracking.background import Background
 
 POLL = 0.5
-"""Seconds between looks at the executor while nothing ends."""
+"""Longest wait for the executor, in seconds, before running jobs are looked at again."""
 
 TRACKER_PATIENCE = 60.0
 """Seconds that a finished run waits for its tracker."""
@@ -206,7 +206,7 @@ class _Run:
 
 
 def _provenance(job: Job) -> Provenance:
-    """The driver's own, for a lost worker. Imported here, as it imports torch, which drivers do not need otherwise."""
+    """The driver's own provenance, in place of a lost worker's. Imported here, because it imports torch."""
     found: Provenance = import_module("harness.jobs.provenance").provenance(threads=job.run.cpus)
     return found
 

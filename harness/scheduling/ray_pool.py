@@ -37,7 +37,7 @@ Shape = tuple[float, float]
 """CPUs and GPUs of a worker."""
 
 WARM_AHEAD = 8
-"""Workers started before any job waits for them; more would only hold memory if the jobs need each other."""
+"""Number of workers started before a job waits for them. More would only hold memory when jobs depend on each other."""
 
 OBJECT_STORE = 100 * 2**20
 """Bytes of shared memory that Ray holds on a local cluster: jobs pass nothing through it but paths and outcomes."""
@@ -176,7 +176,7 @@ class RayPool:
                 continue
             waiting.append(ticket)
             if starting[shape]:
-                starting[shape] -= 1  # that one is on its way for this job
+                starting[shape] -= 1  # a worker that is starting will take this job
             elif shape not in self._full and self._make_room(shape, capacity):
                 self._slots.append(_start_worker(shape))
             else:
@@ -271,7 +271,9 @@ def _check_address(address: str) -> None:
     host, _, port = address.rpartition(":")
     hint = "start one with `launchers/ray_node.sh head`, or leave --address away"
     if not host or not port.isdigit():
-        raise HarnessError(f"{address!r} is no address of a Ray cluster", where="--address", hint="auto, or host:port")
+        raise HarnessError(
+            f"{address!r} is not the address of a Ray cluster", where="--address", hint="auto, or host:port"
+        )
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except OSError as error:

@@ -13,7 +13,7 @@ from harness.spec.layers import Recipes
 BASE = VariantDraft()
 _BASE = Variant()
 _NO_TRAINING = Recipe()
-"""Of base cells with published weights: no recipe has a part in them."""
+"""The recipe of base cells with published weights, which are not trained."""
 
 
 class Cells:
@@ -50,7 +50,7 @@ class Cells:
             base = self._base(task, train, backbone, base_recipe, seed)
             yield CellDraft(base, BASE, (), listed=False)
         if variant.regime == "frozen":
-            recipe = recipe.of_refiner
+            recipe = recipe.for_refiner
         needed = variant.prior.any_source if variant.prior else None
         if needed is not None:
             source = self._source(needed, train, layers, seed)
@@ -64,7 +64,9 @@ class Cells:
             regime=variant.regime,
             features=variant.features,
             losses=variant.losses,
-            stages=self._recipes.declared_stages(variant.stages, recipe.parts[-1].steps, "refiner"),
+            stages=self._recipes.declared_stages(
+                variant.stages, recipe.parts[-1].steps, ("refiner", variant.refiner.name)
+            ),
         )
         cell = Cell(
             task=task,
@@ -87,7 +89,7 @@ class Cells:
         return self._bases[key]
 
     def _source(self, draft: SourceDraft, train: PartRef, layers: Sequence[Layer], seed: int) -> Cell | None:
-        """The cell behind a prior; what the file leaves open is the consuming cell's."""
+        """The cell that trains a prior's network. What the file leaves open is taken from the consuming cell."""
         layers = [*layers, draft.recipe] if draft.recipe else layers
         backbone = self._recipes.backbone(*draft.network, layers, draft.task)
         recipe = self._recipes.combined(layers, backbone, draft.task)
@@ -97,7 +99,7 @@ class Cells:
         return self._base(draft.task, draft.dataset or train, backbone, recipe, own_seed)
 
     def _bind(self, draft: PriorDraft, source: Cell | None) -> PartRef:
-        """The prior's reference for one consuming cell: the source's id is the digest of what the prior holds."""
+        """The prior's reference for one consuming cell. The id of the source cell stands for the prior's content."""
         key = (id(draft), id(source))
         if key not in self._bound:
             update: dict[str, object] = (

@@ -1,4 +1,4 @@
-"""Settings of a variant that contradict each other, its refiner, its prior, the backbone or the recipe."""
+"""Settings of a variant that contradict each other, or its refiner, prior, backbone or recipe."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from harness.spec.schema import VariantMapping
 
 
 def variant_mistakes(variant: VariantMapping, traits: RefinerTraits | None) -> Iterator[Mistake]:
-    """A refiner without a prior or the other way round, and settings that do nothing, or that it cannot have.
+    """A refiner without a prior, a prior without a refiner, settings without effect, and settings that are not
+    possible.
 
-    `traits`: the refiner's; None without one.
+    `traits`: the refiner's; None without one, and for one that does not exist.
     """
-    if variant.refiner is None or traits is None:
+    if variant.refiner is None:
         yield from _without_refiner(variant)
-    else:
+    elif traits is not None:
         yield from _with_refiner(variant, variant.refiner.name, traits)
     if variant.base_recipe is not None and variant.regime == "joint":
         hint = "regime: from_base, or regime: frozen"
@@ -32,7 +33,7 @@ def variant_mistakes(variant: VariantMapping, traits: RefinerTraits | None) -> I
 
 
 def live_mistakes(variant: VariantMapping, prior: str, traits: PriorTraits) -> Iterator[Mistake]:
-    """A control is made of cached vectors and has none for an image as it comes."""
+    """A control is made from cached vectors, so it cannot encode images during training."""
     if variant.features == "live" and traits.derived:
         what = f"the prior {prior} is derived from cached vectors, and cannot see images as they come"
         yield Mistake(("features",), what, "features: tile or image")
@@ -66,7 +67,7 @@ def _with_refiner(variant: VariantMapping, name: str, traits: RefinerTraits) -> 
 
 
 def training_mistakes(variant: VariantDraft, recipe: Recipe, registry: Registry) -> Iterator[Mistake]:
-    """What a variant cannot have with a recipe: mixed images, tiles of sides that its refiner does not take."""
+    """Where a variant and a recipe contradict each other: mixed images, or tile sizes that the refiner refuses."""
     # Cached vectors of a prior belong to one sample each, and not to two that are mixed.
     if recipe.mixup and variant.prior and variant.features != "live":
         what = f"mixup mixes images, but the vectors of {variant.prior.ref.name} are cached for each image alone"
@@ -77,7 +78,7 @@ def training_mistakes(variant: VariantDraft, recipe: Recipe, registry: Registry)
     if variant.placement == "features" and traits.edits == "tap":  # it never sees images, only maps
         return
     multiple = traits.size_multiple
-    for stage in (recipe.of_refiner if variant.regime == "frozen" else recipe).parts:
+    for stage in (recipe.for_refiner if variant.regime == "frozen" else recipe).parts:
         if stage.patch is not None and stage.patch % multiple:
             what = f"the refiner {variant.refiner.name} takes sides that are multiples of {multiple}, and patch is"
             below = stage.patch - stage.patch % multiple
@@ -85,7 +86,7 @@ def training_mistakes(variant: VariantDraft, recipe: Recipe, registry: Registry)
 
 
 def backbone_mistakes(variant: VariantDraft, backbone: PartRef, registry: Registry) -> Iterator[Mistake]:
-    """What a variant cannot have with a backbone: weights to start from in joint training, features that it lacks."""
+    """Where a variant and a backbone contradict each other: weights in joint training, or features that it lacks."""
     if variant.refiner is None:
         return
     if backbone.weights and variant.regime == "joint":

@@ -1,4 +1,4 @@
-"""What stands between a suite file and its cells: names resolved, but not yet known for which cell."""
+"""The stage between a suite file and its cells: names are resolved, but the cells do not exist yet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class SourceDraft:
-    """The cell behind a prior before it is known for which cell: what is None is then taken from that one."""
+    """The cell that trains a prior's network, as the file says. Fields that are None come from the consuming cell."""
 
     task: PartRef
     backbone: PartRef
@@ -42,7 +42,7 @@ class SourceDraft:
 
 @dataclass(frozen=True, eq=False)
 class PriorDraft:
-    """A prior before it is known for which cell. `ref` lacks the digest of the source."""
+    """A prior, before its consuming cell is known. `ref` lacks the digest of the source."""
 
     ref: PartRef
     derived_from: PriorDraft | None = None
@@ -55,13 +55,13 @@ class PriorDraft:
 
     @property
     def any_source(self) -> SourceDraft | None:
-        """The cell that this prior or the one that it is made of needs."""
+        """The cell that this prior needs, or that the prior it is made from needs."""
         return self.source or (self.derived_from.any_source if self.derived_from else None)
 
 
 @dataclass(frozen=True, eq=False)
 class VariantDraft:
-    """A variant before it is known for which cell its prior is made."""
+    """A variant, before its cell is known."""
 
     refiner: PartRef | None = None
     prior: PriorDraft | None = None

@@ -54,7 +54,7 @@ def expand(suite: SuiteFile, registry: Registry) -> ResolvedSuite:
 
 
 def _with_inputs(drafts: Sequence[CellDraft]) -> Iterator[CellDraft]:
-    """Before the first listed cell of every task, the degraded input itself, tested wherever the task is."""
+    """Adds the degraded input before the first listed cell of every task; it is tested on all test sets of the task."""
     inputs: dict[int, CellDraft] = {}
     for draft in drafts:
         task = draft.cell.task
@@ -68,7 +68,7 @@ def _with_inputs(drafts: Sequence[CellDraft]) -> Iterator[CellDraft]:
 
 
 def _merged(drafts: Iterable[CellDraft]) -> list[CellDraft]:
-    """Each cell once, where it first stands, with the tests of all its places."""
+    """Each cell once, where it first occurs, with the tests of all its occurrences."""
     merged: dict[str, CellDraft] = {}
     for draft in drafts:
         known = merged.get(draft.cell.id)
@@ -171,7 +171,7 @@ class _Expansion:
     def _check_variant(
         self, variant: VariantDraft, recipe: Recipe | None, backbone: PartRef | None, path: Path
     ) -> None:
-        """What a variant cannot have with this recipe or this backbone."""
+        """Reports where a variant contradicts this recipe or this backbone."""
         registry = self.resolver.registry
         mistakes = [*training_mistakes(variant, recipe, registry)] if recipe else []
         mistakes += backbone_mistakes(variant, backbone, registry) if backbone else []
@@ -217,7 +217,7 @@ class _Expansion:
             placement=spec.placement if "placement" in spec.model_fields_set else usual,
             regime=spec.regime,
             features=spec.features,
-            losses=self.resolver.losses(traits.losses if traits else ()),
+            losses=self.resolver.losses(traits.losses, ("refiner", refiner.name)) if traits and refiner else (),
             stages=traits.stages if traits else (),
             base_recipe=base_recipe,
             label=spec.label,

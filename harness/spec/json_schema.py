@@ -53,9 +53,6 @@ def suite_json_schema(registry: Registry) -> Schema:
     return head | suite | {"$defs": dict(sorted(shapes.items()))}
 
 
-# --- models -----------------------------------------------------------------------------------------------------------
-
-
 def _shapes() -> dict[str, Schema]:
     """The schema of every model by name, with the docstrings that stand below fields as their descriptions."""
     _, described = models_json_schema([(model, "validation") for model in _MODELS], by_alias=False)
@@ -109,9 +106,6 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-# --- parts ------------------------------------------------------------------------------------------------------------
-
-
 def _kind(registry: Registry, kind: str, keys: dict[str, Schema]) -> dict[str, Schema]:
     """The definitions of one kind: a part of it by name or as a mapping; each known part's options; unknown parts.
 
@@ -162,7 +156,7 @@ def _option(option: Option, told: str | None) -> Schema:
 
 
 def _short(shape: Schema) -> Schema:
-    """A list of a fixed length whose items are all alike, as one schema of them and not one for each."""
+    """The schema of a list of fixed length, with the items' schema once when all items have the same one."""
     items = shape.get("prefixItems", [])
     if not items or any(item != items[0] for item in items):
         return shape
@@ -172,11 +166,11 @@ def _short(shape: Schema) -> Schema:
 _TOLD = re.compile(
     r"(?:^|(?<=[.;] )|(?<=Options: ))(?P<names>(?:`\w+`, )*`\w+`): (?P<text>.+?)(?:(?<![A-Z])[.;](?= [A-Z`])|[.;]?$)"
 )
-"""One or more names and what is said of them, up to the end of the sentence (not of an initial, as in "X. Chu")."""
+"""One or more names and their description, up to the end of the sentence (not of an initial, as in "X. Chu")."""
 
 
 def _told(target: str) -> dict[str, str]:
-    """What the docstring of "module:Class" says of its options, where it says it as `name`: text."""
+    """Option → its description, for options that the docstring of "module:Class" describes as `name`: text."""
     module, _, attribute = target.partition(":")
     doc = ast.get_docstring(definitions(parse_module(module))[attribute]) or ""
     told: dict[str, str] = {}

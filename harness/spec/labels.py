@@ -1,4 +1,4 @@
-"""How tables call cells: short names, made unique within the suite. Nothing of them is part of an identity."""
+"""Labels, by which tables call cells: short names, unique within the suite. No label is part of an identity."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def label_cells(drafts: list[CellDraft], registry: Registry, given: Mapping[int,
 
 
 def _unique(drafts: list[CellDraft], labels: list[Labels], given: Mapping[int, str]) -> list[Labels]:
-    """Where settings that differ got one label, says in the variant's label what differs."""
+    """Where different settings have the same label, appends to the variant's label what differs."""
     groups: dict[Labels, list[int]] = defaultdict(list)
     for index, label in enumerate(labels):
         groups[label].append(index)

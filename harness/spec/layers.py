@@ -1,9 +1,9 @@
 """Recipes laid over each other: the suite's defaults, the block's, the axis's, and what a required cell changes.
 
-A layer may name a preset (harness.recipes.presets), which is a whole recipe: its fields count as written in that layer,
-below the layer's own, and nothing of a preset that a lower layer names remains.
+A layer may name a preset (harness.recipes.presets), which is a whole recipe. The preset's fields lie just below the
+layer's own; a preset that a lower layer names then has no effect.
 
-What none of them says of losses and stages, the backbone declares (harness.api.backbone); else the defaults hold.
+Losses and stages that no layer sets are those that the backbone declares (harness.api.backbone), else the defaults.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from harness.spec.drafts import Layer
 from harness.spec.resolve import Resolver
 
 _NAMES = {"label", "preset"}
-"""Keys that are no fields of a recipe."""
+"""Keys that are not fields of a recipe."""
 
 Losses = tuple[LossTerm, ...]
 
@@ -55,7 +55,7 @@ class Recipes:
     def backbone(
         self, spec: BackboneMapping, path: Path, layers: Sequence[Layer], task: PartRef | None
     ) -> PartRef | None:
-        """A cell's backbone. Below the options that the suite gives lie those of the preset that its recipe names.
+        """A cell's backbone. Options that the suite leaves out are those of the preset that the recipe names.
 
         Published weights bring options of their own.
         """
@@ -98,7 +98,7 @@ class Recipes:
         return recipe
 
     def _label(self, layers: Sequence[Layer], naming: Layer | None, recipe: Recipe) -> str | None:
-        """The file's own label, which one below a preset is not; else the preset and what was changed of it."""
+        """The label that a layer gives, if no preset lies above it; else the preset's name and the changed fields."""
         above = layers[list(layers).index(naming) :] if naming else layers
         label = next((layer.recipe.label for layer in reversed(above) if layer.recipe.label), None)
         if label or naming is None or recipe.preset is None:
@@ -117,9 +117,11 @@ class Recipes:
             return None
         if not losses and backbone is not None:
             traits = declaration(self._resolver.registry, "backbone", backbone).traits
-            losses = self._resolver.losses(traits.losses)
+            losses = self._resolver.losses(traits.losses, ("backbone", backbone))
             if not stages:
-                stages = self.declared_stages(traits.stages, values.get("steps", Recipe().steps), "backbone")
+                stages = self.declared_stages(
+                    traits.stages, values.get("steps", Recipe().steps), ("backbone", backbone)
+                )
         if not losses and not (stages and all(stage.losses for stage in stages)):
             losses = self._resolver.losses(_DEFAULT)
         return Recipe(**values, losses=losses, stages=stages)
@@ -145,30 +147,33 @@ class Recipes:
         return tuple(terms) if len(terms) == len(given) else None
 
     def declared_stages(
-        self, stages: Sequence[StageUse], steps: int, owner: Literal["backbone", "refiner"]
+        self, stages: Sequence[StageUse], steps: int, owner: tuple[Literal["backbone", "refiner"], str]
     ) -> tuple[Stage, ...]:
-        """A part's own stages, each its share of the steps, the last one whatever is left.
+        """The stages that a part declares. Each gets its share of the steps, the last one all that are left.
 
-        A refiner trains in the last stage of a backbone. A backbone's stages begin anew, as trainings of their own; a
-        refiner's go on, with what the recipe trains by where they name no losses.
+        `owner`: kind and name of the part.
+
+        A refiner trains in the last stage of a backbone. Each stage of a backbone starts its optimizer anew; the stages
+        of a refiner continue it, and use the recipe's losses where they name none.
         """
-        made: list[Stage] = []
+        built: list[Stage] = []
+        kind = owner[0]
         for number, use in enumerate(stages, 1):
-            last, left = number == len(stages), steps - sum(stage.steps for stage in made)
+            last, left = number == len(stages), steps - sum(stage.steps for stage in built)
             if left < 1:  # fewer steps than stages: the later ones never come
                 break
-            trains = [f"{owner}.{module}" for module in use.trains]
-            if owner == "backbone" and last:
+            trains = [f"{kind}.{module}" for module in use.trains]
+            if kind == "backbone" and last:
                 trains.append("refiner")
-            made.append(
+            built.append(
                 Stage(
                     steps=left if last else min(left, max(1, round(use.share * steps))),
                     trains=tuple(trains),
-                    losses=self._resolver.losses(use.losses) or None,
-                    restart=owner == "backbone",
+                    losses=self._resolver.losses(use.losses, owner) or None,
+                    restart=kind == "backbone",
                 )
             )
-        return tuple(made)
+        return tuple(built)
 
 
 @dataclass(frozen=True)

@@ -147,4 +147,4 @@ def adapter_of(annotation: str) -> TypeAdapter[Any]:
     try:
         return TypeAdapter(eval(code, {"__builtins__": {}}, _NAMES))
     except (TypeError, pydantic.errors.PydanticUserError) as error:
-        raise AnnotationError(f"{annotation!r} is no type: {error}") from error
+        raise AnnotationError(f"{annotation!r} is not a type: {error}") from error

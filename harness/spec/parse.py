@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from harness.core.errors import Problem, SpecErrors
 from harness.core.wording import said, said_together
-from harness.core.yaml import Node, Path, rooted
+from harness.core.yaml import Path, YamlNode, rooted
 from harness.spec.schema import SuiteFile
 from harness.spec.sources import find_suite, override, read_tree
 
@@ -38,7 +38,7 @@ def load_suite(path_or_name: str, overrides: Sequence[str] = ()) -> SuiteFile:
     return suite
 
 
-def _validate(tree: Node, problems: list[Problem]) -> tuple[SuiteFile | None, tuple[Path, ...]]:
+def _validate(tree: YamlNode, problems: list[Problem]) -> tuple[SuiteFile | None, tuple[Path, ...]]:
     """Validates, and while there are mistakes cuts them out of the tree and tries again. Gives what was cut out, too.
 
     A mistake found in a later round counts only where nothing was cut out below it.
@@ -58,7 +58,7 @@ def _lies_above(path: Path, others: Sequence[Path]) -> bool:
     return any(other[: len(path)] == path for other in others)
 
 
-def _cut_out(tree: Node, paths: Sequence[Path], cut: list[Path]) -> bool:
+def _cut_out(tree: YamlNode, paths: Sequence[Path], cut: list[Path]) -> bool:
     """Removes what stands at the paths and notes in `cut` where that was. False when nothing is left to go on with."""
     for path in dict.fromkeys(paths):  # there may be two mistakes in one place: `betas: []` lacks both of its numbers
         if path:
@@ -66,7 +66,7 @@ def _cut_out(tree: Node, paths: Sequence[Path], cut: list[Path]) -> bool:
             cut.append((*parent.path, path[-1]) if isinstance(path[-1], str) else tree.nearest(path).path)
             _remove(parent, path[-1])
         elif "blocks" in tree.mapping:  # the suite's name is missing
-            tree.mapping.setdefault("suite", Node("unnamed", tree.place, path=("suite",)))
+            tree.mapping.setdefault("suite", YamlNode("unnamed", tree.place, path=("suite",)))
         else:
             return False
     return True
@@ -77,7 +77,7 @@ def _order(found: tuple[Path, Problem]) -> list[tuple[int, str]]:
     return [(step, "") if isinstance(step, int) else (0, step) for step in found[0]]
 
 
-def _remove(parent: Node, step: str | int) -> None:
+def _remove(parent: YamlNode, step: str | int) -> None:
     if isinstance(parent.content, dict):
         del parent.content[str(step)]
     else:
@@ -85,7 +85,7 @@ def _remove(parent: Node, step: str | int) -> None:
         del parent.content[int(step)]
 
 
-def _grouped(tree: Node, errors: list[ErrorDetails]) -> Iterator[tuple[Path, Problem]]:
+def _grouped(tree: YamlNode, errors: list[ErrorDetails]) -> Iterator[tuple[Path, Problem]]:
     """One problem per place, with the path to cut out. What only follows from a problem below it is left out."""
     by_path: dict[Path, list[ErrorDetails]] = {}
     for error in errors:
@@ -104,7 +104,7 @@ def _grouped(tree: Node, errors: list[ErrorDetails]) -> Iterator[tuple[Path, Pro
             yield path, tree.nearest(path).problem(*said_together(group))
 
 
-def _tree_path(tree: Node, error: ErrorDetails) -> Path:
+def _tree_path(tree: YamlNode, error: ErrorDetails) -> Path:
     """The way to the mistake in the tree: pydantic's, without the names of union members; a missing key's parent."""
     path: Path = ()
     node = tree

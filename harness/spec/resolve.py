@@ -18,6 +18,7 @@ from harness.cells.recipe import LossTerm
 from harness.core.errors import DataError, HarnessError, Problem, SpecErrors, UnknownName
 from harness.core.identity import canonical_json, known_sha256
 from harness.core.registry import Registry
+from harness.core.source import place_of
 from harness.core.wording import said
 from harness.core.yaml import Path
 from harness.recipes.mapping import BackboneMapping, PartMapping
@@ -48,7 +49,7 @@ class Resolver:
         self._splits: dict[str, Sequence[str]] = {}
 
     def report(self, path: Path, what: str, hint: str = "") -> None:
-        """Notes a mistake at a path of the models; the file's own path, with wrong items counted, is in its tree."""
+        """Notes a mistake at a path of the models. Messages show the file's path, which also counts wrong items."""
         self.problems.append(self.suite.problem(path, what, hint))
 
     def part(self, kind: str, spec: PartMapping, path: Path) -> PartRef | None:
@@ -64,7 +65,7 @@ class Resolver:
                 return None
             return self._made(kind, spec, declared, filled, path)
 
-        ref: PartRef | None = self._once(kind, spec, path, make, lambda made: made.identity())
+        ref: PartRef | None = self._once(kind, spec, path, make, lambda ref: ref.identity())
         return ref
 
     def backbone(self, spec: BackboneMapping, path: Path) -> PartRef | None:
@@ -81,7 +82,7 @@ class Resolver:
             ref = self.part("backbone", PartMapping.model_validate({"name": spec.name, **options}), path)
             return ref and ref.model_copy(update={"weights": weights, "digest": _sha256_of(str(checkpoint.path))})
 
-        ref: PartRef | None = self._once(f"backbone {weights}", spec, path, make, lambda made: made.identity())
+        ref: PartRef | None = self._once(f"backbone {weights}", spec, path, make, lambda ref: ref.identity())
         return ref
 
     def _checkpoint(self, weights: str, backbone: str, path: Path) -> Checkpoint | None:
@@ -107,13 +108,19 @@ class Resolver:
             return None
         return ref
 
-    def losses(self, declared: Sequence[LossUse]) -> tuple[LossTerm, ...]:
-        """Losses that a part declares. Mistakes in them are the part's."""
+    def losses(self, declared: Sequence[LossUse], owner: tuple[str, str] | None = None) -> tuple[LossTerm, ...]:
+        """Losses that a part declares. Mistakes in them are reported where `owner`, its (kind, name), is defined."""
         terms = []
+        before = len(self.problems)
         for use in declared:
             part = self.part("loss", PartMapping.model_validate({"name": use.name, **use.options}), ())
             if part is not None:
                 terms.append(LossTerm(part=part, weight=use.weight))
+        if owner is not None and len(self.problems) > before:
+            target = self.registry.get(*owner).target
+            path = f"{target.partition(':')[2]}.traits.losses"
+            for index, problem in enumerate(self.problems[before:], before):
+                self.problems[index] = Problem(*place_of(target), 1, path, problem.what, problem.hint)
         return tuple(terms)
 
     def prior(self, spec: PartMapping, path: Path) -> PriorDraft | None:
@@ -140,19 +147,19 @@ class Resolver:
             ref = self._made("prior", spec, declared, filled, path) if sound else None
             return PriorDraft(ref, behind, source) if ref else None
 
-        draft: PriorDraft | None = self._once("prior", spec, path, make, lambda made: made.content())
+        draft: PriorDraft | None = self._once("prior", spec, path, make, lambda draft: draft.content())
         return draft
 
     def _once(
         self, kind: str, spec: PartMapping, path: Path, make: Callable[[], Any], content: Callable[[Any], Any]
     ) -> Any:
-        """What was made for the same text in the same folder before, or what equals it; its label is noted for it."""
+        """Makes an object once per text and folder; equal objects are the same one. Notes its label."""
         key = kind + canonical_json([self._folder(path), spec.name, spec.options])
         if key not in self._known:
-            made = make()
-            if made is None:
+            built = make()
+            if built is None:
                 return None
-            self._known[key] = self._equal.setdefault(kind + canonical_json(content(made)), made)
+            self._known[key] = self._equal.setdefault(kind + canonical_json(content(built)), built)
         found = self._known[key]
         if spec.label is not None:
             self.labels.setdefault(id(found), spec.label)
@@ -218,7 +225,7 @@ class Resolver:
         return ref.model_copy(update={"digest": weights_digest(needed)}) if needed else ref
 
     def _task(self, ref: PartRef, traits: TaskTraits, path: Path) -> PartRef | None:
-        """A task with its degradation, whose options are the task's where the task has them."""
+        """A task with its degradation, which gets the options that the task sets."""
         settings = {"name": traits.degradation, **traits.settings, **ref.options}
         behind = self.part("degradation", PartMapping.model_validate(settings), path)
         return ref.model_copy(update={"derived_from": behind}) if behind else None

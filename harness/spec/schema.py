@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from harness.api.reference import FeaturePolicy, Placement, Regime
 from harness.cells.suite import Run
 from harness.core.errors import Problem
-from harness.core.yaml import Node, Path, Place
+from harness.core.yaml import Path, Place, YamlNode
 from harness.recipes.mapping import BackboneMapping, NamedPart, PartMapping, RecipeMapping, Strict
 
 AXES = ("task", "dataset", "backbone", "variant", "recipe")
@@ -43,9 +43,9 @@ class VariantMapping(Strict):
     refiner: Refiner | None = None
     prior: Prior | None = None
     placement: Placement = "image"
-    """Where the refiner sits: on the image, or on the backbone's features. Its own first choice when left out."""
+    """Where the refiner sits: on the image, or on the backbone's features. Default: the refiner's first placement."""
     regime: Regime = "joint"
-    """joint: both from scratch; from_base: both from the trained base cell on; frozen: only the refiner trains."""
+    """joint: both train from scratch; from_base: both from the trained base cell; frozen: only the refiner trains."""
     features: FeaturePolicy = "tile"
     """What the prior sees: the training tile, the whole source image, or the live batch."""
     base_recipe: RecipeMapping | None = None
@@ -69,7 +69,7 @@ class CellMapping(Strict):
     seed: NonNegativeInt | None = None
     """The consuming cell's when left out."""
     recipe: RecipeMapping | None = None
-    """Laid over the consuming cell's."""
+    """Laid over the consuming cell's recipe."""
 
 
 class Defaults(Strict):
@@ -99,7 +99,7 @@ class Axes(Strict):
 class Exclude(Strict):
     """Leaves out the combinations that match all the keys given.
 
-    A pattern is a name or label, a mapping of which every key must match, or a list of such, of which one must match.
+    A pattern is a name or label, a mapping (every key must match), or a list of patterns (one must match).
     """
 
     task: Any = None
@@ -133,16 +133,16 @@ class SuiteFile(Strict):
     metrics: tuple[Metric, ...] = Field((PartMapping(name="psnr"), PartMapping(name="ssim")), min_length=1)
     """By name, or with options. A metric gives one number per image; reports average them."""
     run: Run = Run()
-    """How jobs run: nothing here changes results."""
+    """How jobs run. Nothing here changes results, but for the last bits, which depend on `cpus`."""
     defaults: Defaults = Defaults()
     blocks: tuple[Block, ...] = Field(min_length=1)
 
-    _tree: Node = PrivateAttr(default_factory=lambda: Node({}, Place("(suite)")))
+    _tree: YamlNode = PrivateAttr(default_factory=lambda: YamlNode({}, Place("(suite)")))
     _problems: tuple[Problem, ...] = PrivateAttr(())
     _cut: tuple[Path, ...] = PrivateAttr(())
 
     @property
-    def tree(self) -> Node:
+    def tree(self) -> YamlNode:
         """The same content with its places, for messages. Its paths are those of the models."""
         return self._tree
 

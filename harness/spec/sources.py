@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.core import yaml
 from harness.core.errors import Problem, UnknownName, did_you_mean
-from harness.core.yaml import Node, Place, dotted
+from harness.core.yaml import Place, YamlNode, dotted
 
 ARGUMENT = "--set"
 """Stands for the file in the places of overrides; the line is the argument's number."""
@@ -40,19 +40,19 @@ def shipped_suites() -> list[Path]:
     return sorted(file for folder in folders or () for file in Path(folder).rglob("*.yaml"))
 
 
-def read_tree(path: Path) -> tuple[Node | None, list[Problem]]:
+def read_tree(path: Path) -> tuple[YamlNode | None, list[Problem]]:
     """The file with its includes merged in. `plugins` become absolute paths, `include` is gone."""
     return _read(path, path.absolute(), ())
 
 
-def _read(shown: Path, path: Path, above: tuple[Path, ...]) -> tuple[Node | None, list[Problem]]:
+def _read(shown: Path, path: Path, above: tuple[Path, ...]) -> tuple[YamlNode | None, list[Problem]]:
     """`shown`: how messages call the file; `above`: the files that include it."""
     tree, problems = _read_alone(shown, path)
     if tree is None:
         return None, problems
     included = tree.mapping.pop("include", None)
     tree.keys.pop("include", None)
-    below: Node | None = None
+    below: YamlNode | None = None
     for item in _texts(included, "include", problems):
         other, more = _read_included(item, shown, path, above)
         problems += more
@@ -61,7 +61,7 @@ def _read(shown: Path, path: Path, above: tuple[Path, ...]) -> tuple[Node | None
     return (merged(below, tree, ()) if below else tree), problems
 
 
-def _read_alone(shown: Path, path: Path) -> tuple[Node | None, list[Problem]]:
+def _read_alone(shown: Path, path: Path) -> tuple[YamlNode | None, list[Problem]]:
     """One file without what it includes; None when it holds no mapping."""
     origin = Place(str(shown))
     try:
@@ -78,7 +78,9 @@ def _read_alone(shown: Path, path: Path) -> tuple[Node | None, list[Problem]]:
     return tree, problems
 
 
-def _read_included(item: Node, shown: Path, path: Path, above: tuple[Path, ...]) -> tuple[Node | None, list[Problem]]:
+def _read_included(
+    item: YamlNode, shown: Path, path: Path, above: tuple[Path, ...]
+) -> tuple[YamlNode | None, list[Problem]]:
     """A file that another one, at `path`, includes by its name relative to itself."""
     name = str(item.content)
     target = path.parent / name
@@ -89,7 +91,7 @@ def _read_included(item: Node, shown: Path, path: Path, above: tuple[Path, ...])
     return _read(shown.parent / name, target, (*above, path))
 
 
-def _not_a_suite(tree: Node | None, origin: Place, problems: list[Problem]) -> bool:
+def _not_a_suite(tree: YamlNode | None, origin: Place, problems: list[Problem]) -> bool:
     """Whether there is nothing to go on with: no YAML, or no mapping, which is then a problem."""
     if tree is not None and isinstance(tree.content, dict):
         return False
@@ -99,7 +101,7 @@ def _not_a_suite(tree: Node | None, origin: Place, problems: list[Problem]) -> b
     return True
 
 
-def _texts(node: Node | None, key: str, problems: list[Problem]) -> list[Node]:
+def _texts(node: YamlNode | None, key: str, problems: list[Problem]) -> list[YamlNode]:
     """The items of a list of texts; anything else is a problem."""
     if node is None:
         return []
@@ -111,20 +113,20 @@ def _texts(node: Node | None, key: str, problems: list[Problem]) -> list[Node]:
     return [item for item in node.content if isinstance(item.content, str)]
 
 
-def _absolute_plugins(tree: Node, folder: Path, problems: list[Problem]) -> None:
+def _absolute_plugins(tree: YamlNode, folder: Path, problems: list[Problem]) -> None:
     """Plug-ins stand relative to the file that names them. Those that are missing are reported and left out."""
     plugins = tree.mapping.get("plugins")
     if plugins is None:
         return
-    found: list[Node] = []
+    found: list[YamlNode] = []
     for item in _texts(plugins, "plugins", problems):
         path = (folder / Path(str(item.content)).expanduser()).resolve()
         if path.suffix == ".py" and path.is_file():
-            found.append(Node(str(path), item.place))
+            found.append(YamlNode(str(path), item.place))
         else:
             what = "no such file" if path.suffix == ".py" else "a plug-in is a .py file"
             problems.append(item.place.problem(("plugins",), f"{what}: {item.content}", _near_file(path)))
-    tree.mapping["plugins"] = Node(list(found), plugins.place)
+    tree.mapping["plugins"] = YamlNode(list(found), plugins.place)
 
 
 def _near_file(path: Path) -> str:
@@ -133,22 +135,22 @@ def _near_file(path: Path) -> str:
     return did_you_mean(path.name, [item.name for item in path.parent.iterdir() if item.suffix == path.suffix])
 
 
-def merged(below: Node, above: Node, path: yaml.Path) -> Node:
+def merged(below: YamlNode, above: YamlNode, path: yaml.Path) -> YamlNode:
     """Two trees as one: mappings that hold settings are laid over each other, blocks follow each other.
 
     Everything else is replaced as a whole: a part never gets another part's options.
     """
     if path in _JOINED and isinstance(below.content, list) and isinstance(above.content, list):
-        return Node([*below.content, *above.content], above.place)
+        return YamlNode([*below.content, *above.content], above.place)
     if path not in _LAYERED or not isinstance(below.content, dict) or not isinstance(above.content, dict):
         return above
     content = dict(below.content)
     for key, item in above.content.items():
         content[key] = merged(content[key], item, (*path, key)) if key in content else item
-    return Node(content, above.place, {**below.keys, **above.keys})
+    return YamlNode(content, above.place, {**below.keys, **above.keys})
 
 
-def override(tree: Node, arguments: Sequence[str]) -> list[Problem]:
+def override(tree: YamlNode, arguments: Sequence[str]) -> list[Problem]:
     """Sets values in a tree from `a.b.0.c=value` arguments; the value is YAML. Gives what could not be set.
 
     Files to include cannot be set any more at this point; plug-ins are relative to the working directory.
@@ -167,12 +169,12 @@ def override(tree: Node, arguments: Sequence[str]) -> list[Problem]:
         path = tuple(int(step) if step.isdecimal() else step for step in target.strip().split("."))
         problems += mistakes
         if value is not None or not text.strip():
-            problems += _set(tree, path, value or Node(None, place), place)
+            problems += _set(tree, path, value or YamlNode(None, place), place)
     _absolute_plugins(tree, Path.cwd(), problems)
     return problems
 
 
-def _set(tree: Node, path: yaml.Path, value: Node, place: Place) -> list[Problem]:
+def _set(tree: YamlNode, path: yaml.Path, value: YamlNode, place: Place) -> list[Problem]:
     node = tree
     for depth, step in enumerate(path):
         if isinstance(node.content, list) and not (isinstance(step, int) and step < len(node.content)):
@@ -187,7 +189,7 @@ def _set(tree: Node, path: yaml.Path, value: Node, place: Place) -> list[Problem
             node = node.content[step]
         else:
             key = str(step)
-            node.content[key] = value if last else node.content.get(key) or Node({}, place)
+            node.content[key] = value if last else node.content.get(key) or YamlNode({}, place)
             node.keys[key] = place if last else node.keys.get(key, place)
             node = node.content[key]
     return []

@@ -94,7 +94,7 @@ def _multiplied(block: Block, axis: str, path: Path) -> Group:
 def _one(suite: SuiteFile, block: Block, axis: str, path: Path) -> Choice | None:
     """The value that the block itself gives for an axis, else the suite's default; None when neither does.
 
-    A recipe is no such value: it is laid below the axis and not in its place.
+    A recipe is different: the block's recipe is laid below those of the axis, and does not replace them.
     """
     for owner, at in ((block, path), (suite.defaults, ("defaults",))):
         value = getattr(owner, axis)
@@ -146,7 +146,7 @@ class _Rule:
             if not any(self._matches_axis(axis, choices) for choices in every):
                 contents = [_content(choices[axis].value) for choices in every if axis in choices]
                 if not contents:
-                    return f"{axis} is no axis of this block"
+                    return f"{axis} is not an axis of this block"
                 names = dict.fromkeys(content.get("label") or content.get("name") for content in contents)
                 given = "none of " + ", ".join(map(str, names)) if all(names) else f"no {axis} of this block"
                 return f"{axis} {_quoted(pattern)} matches {given}"

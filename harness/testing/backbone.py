@@ -27,7 +27,7 @@ SEED = 0
 
 
 class BackboneContract(PartContract):
-    """Images of the size that came in, for weights that a seed draws. Make the network small: a CPU runs the tests."""
+    """Restored images of the size of the input, with weights from a seed. Make it small: a CPU runs the tests."""
 
     kind = "backbone"
     half_tolerance: ClassVar[Mapping[str, float]] = {"bfloat16": 0.1, "float16": 0.02}
@@ -58,9 +58,9 @@ class BackboneContract(PartContract):
         return network
 
     def test_declares_what_it_can(self) -> None:
-        """Declares what it can with its options."""
+        """Declares its capabilities, which depend on its options."""
         network = self.fresh()
-        assert isinstance(network, nn.Module), f"{self.part.__name__} is no nn.Module"
+        assert isinstance(network, nn.Module), f"{self.part.__name__} is not an nn.Module"
         can = network.capabilities
         assert isinstance(can, Capabilities), f"`capabilities` is a {type(can).__name__}"
         assert can.size_multiple >= 1, f"size_multiple = {can.size_multiple}"

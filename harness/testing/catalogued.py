@@ -23,7 +23,7 @@ COPIED = 256 << 20
 
 
 @dataclass(frozen=True)
-class Subject:
+class PartUnderTest:
     """A part, the options to test it with, and the names that it may refer to."""
 
     entry: Entry
@@ -44,12 +44,12 @@ class Subject:
         return [entry for entry in self.registry.entries() if is_file(file) and entry.target.startswith(f"{file}:")]
 
 
-def contract_for(subject: Subject) -> type:
+def contract_for(subject: PartUnderTest) -> type:
     """The contract class of the part's kind whose `make` gives the part with its options.
 
     Imports torch for the kinds that need it.
     """
-    made = {
+    makers = {
         "dataset": _dataset,
         "degradation": _degradation,
         "task": _task,
@@ -59,7 +59,7 @@ def contract_for(subject: Subject) -> type:
         "refiner": _refiner,
         "loss": _loss,
     }
-    return made[subject.entry.kind](subject)
+    return makers[subject.entry.kind](subject)
 
 
 def _base(kind: str, name: str) -> Any:
@@ -70,7 +70,7 @@ def _case(base: Any, **methods: Any) -> type:
     return type("Case", (base,), methods)
 
 
-def _dataset(subject: Subject) -> type:
+def _dataset(subject: PartUnderTest) -> type:
     def moved(case: Any, folder: Path) -> Any:
         given = {name: Path(subject.options[name]) for name in subject.files if subject.options.get(name) is not None}
         if not given or sum(map(_size, given.values())) > COPIED:
@@ -81,21 +81,21 @@ def _dataset(subject: Subject) -> type:
     return _case(_base("dataset", "DatasetContract"), make=lambda case: subject.cls(**subject.options), moved=moved)
 
 
-def _degradation(subject: Subject) -> type:
+def _degradation(subject: PartUnderTest) -> type:
     return _case(_base("degradation", "DegradationContract"), make=lambda case: subject.cls(**subject.options))
 
 
-def _task(subject: Subject) -> type:
+def _task(subject: PartUnderTest) -> type:
     return _case(_base("task", "TaskContract"), make=lambda case: subject.cls, registry=subject.registry)
 
 
-def _metric(subject: Subject) -> type:
+def _metric(subject: PartUnderTest) -> type:
     return _case(
         _base("metric", "MetricContract"), make=lambda case, protocol: subject.cls(protocol, **subject.options)
     )
 
 
-def _prior(subject: Subject) -> type:
+def _prior(subject: PartUnderTest) -> type:
     declared = declaration(subject.registry, "prior", subject.entry.name)
     needs_network = any(refers_to(option) == "CellRef" for option in declared.options.values())
 
@@ -105,11 +105,11 @@ def _prior(subject: Subject) -> type:
     return _case(_base("prior", "DerivedPriorContract" if declared.traits.derived else "PriorContract"), make=make)
 
 
-def _backbone(subject: Subject) -> type:
+def _backbone(subject: PartUnderTest) -> type:
     return _case(_base("backbone", "BackboneContract"), make=lambda case: subject.cls(**subject.options))
 
 
-def _refiner(subject: Subject) -> type:
+def _refiner(subject: PartUnderTest) -> type:
     contract = _base("refiner", "RefinerContract")
     traits: RefinerTraits = declaration(subject.registry, "refiner", subject.entry.name).traits
     own = contract.tap_channels if traits.edits == "tap" else contract.decoder_channels
@@ -123,7 +123,7 @@ def _refiner(subject: Subject) -> type:
     return _case(contract, make=make)
 
 
-def _loss(subject: Subject) -> type:
+def _loss(subject: PartUnderTest) -> type:
     return _case(
         _base("loss", "LossContract"),
         make=lambda case: subject.cls(**subject.options),
@@ -132,7 +132,7 @@ def _loss(subject: Subject) -> type:
     )
 
 
-def _outputs(subject: Subject, lq_BCHW: Tensor) -> Mapping[str, Any]:
+def _outputs(subject: PartUnderTest, lq_BCHW: Tensor) -> Mapping[str, Any]:
     """What a network of the same file gives beside its restoration, if it names the loss as its own."""
     for entry in subject.neighbours:
         if entry.kind not in ("backbone", "refiner"):

@@ -84,7 +84,7 @@ def evaluated(module: nn.Module) -> Iterator[nn.Module]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Inside, torch's generator of the CPU stands at the seed; its state comes back at the end."""
+    """Inside the block, torch's CPU generator starts at the seed; its state is restored at the end."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield

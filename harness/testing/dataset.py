@@ -75,14 +75,14 @@ class DatasetContract(PartContract):
             pairs = list(dataset.keys(split))
             assert pairs, f"the split {split} has no images"
             for pair in pairs:
-                assert len(pair) == 2, f"{split}: {pair!r} is no (key, scene)"
-                assert all(isinstance(text, str) and text for text in pair), f"{split}: {pair!r} is no pair of texts"
+                assert len(pair) == 2, f"{split}: {pair!r} is not a (key, scene) pair"
+                assert all(isinstance(text, str) and text for text in pair), f"{split}: {pair!r} is not a pair of texts"
             keys = [key for key, _ in pairs]
             twice = sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else []
             assert not twice, f"{split}: these keys stand twice: {', '.join(twice[:5])}"
 
     def test_order_is_fixed(self) -> None:
-        """Lists its images in the same order whenever it is asked."""
+        """Lists its images in the same order every time."""
         dataset, other = self.make(), self.make()
         for split in dataset.splits():
             first = list(dataset.keys(split))
@@ -114,14 +114,14 @@ class DatasetContract(PartContract):
                 assert sound, f"{key}: {told(pixels)}"
 
     def test_images_stay_the_same(self) -> None:
-        """Gives the same pixels whenever it is asked."""
+        """Gives the same pixels every time."""
         dataset, other = self.make(), self.make()
         for split in dataset.splits():
             for one, two in islice(zip(dataset.images(split), other.images(split), strict=True), 2):
                 assert np.array_equal(one.pixels, two.pixels), f"{split}: {one.key} differs when it is read again"
 
     def test_fingerprint_is_stable(self) -> None:
-        """Has a fingerprint that stays, whatever was read before."""
+        """Has a fingerprint that does not change, whatever was read before."""
         dataset = self.make()
         first = dataset.fingerprint()
         assert isinstance(first, str), f"a fingerprint is a text, not {first!r}"
@@ -143,7 +143,7 @@ class DatasetContract(PartContract):
         assert found == first, "a copy of the files has another one: leave paths and times out of it"
 
     def test_planning_can_ask_without_torch(self) -> None:
-        """Imports no torch with its module, and says the same in another process."""
+        """Does not import torch with its module, and gives the same answers in another process."""
         dataset = self.make()
         sent = _pickled(dataset)
         command = [sys.executable, "-c", PROCESS, inspect.getfile(self.part), self.part.__module__, *sys.path]

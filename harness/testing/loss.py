@@ -29,14 +29,14 @@ NOISE = (0.02, 0.1, 0.3)
 
 
 class LossContract(PartContract):
-    """A scalar that the restored image, or what the network makes beside it, can be trained by."""
+    """A scalar that trains a network, through the restored image or through its other outputs."""
 
     kind = "loss"
     options: ClassVar[Mapping[str, Any]] = {}
     """The options that `make` sets and on which the traits depend, such as `reduction`."""
     sides: ClassVar[tuple[int, int]] = (64, 48)
     step: ClassVar[int] = 1200
-    """The optimizer step, for losses that are there at every n-th step alone."""
+    """The optimizer step, for losses that act only at every n-th step."""
 
     def make(self) -> Any:
         """A fresh loss, an nn.Module (harness.api.loss)."""
@@ -72,7 +72,7 @@ class LossContract(PartContract):
         )
 
     def value(self, loss: Any, inputs: LossInputs) -> Tensor:
-        """The loss's value, with all that is drawn at a seed."""
+        """The loss's value, with random draws at a fixed seed."""
         with _seeded():
             takes_images = self.part.traits.takes == "images"
             result: Tensor = loss(inputs.restored_BCHW, inputs.gt_BCHW) if takes_images else loss(inputs)
@@ -110,15 +110,15 @@ class LossContract(PartContract):
                 first = loss.own_loss(_detached(self.inputs()))
             with _seeded():
                 same = first == loss.own_loss(_detached(other))
-        assert not same, f"reads={reads!r}, and other such images change nothing: the loader gives them for nothing"
+        assert not same, f"reads={reads!r}, and other such images change nothing: the loader loads them in vain"
 
     def test_gradient_reaches_the_restoration(self) -> None:
         """Has a finite gradient to the restored image, or to what the network made beside it."""
         inputs = self.inputs()
-        made = [tensor for tensor in _tensors(inputs.outputs) if tensor.requires_grad]
+        outputs = [tensor for tensor in _tensors(inputs.outputs) if tensor.requires_grad]
         value = self.value(self.fresh(), inputs)
         assert value.requires_grad, "the result has no gradient: it may have been computed without, or made anew"
-        found = torch.autograd.grad(value, [inputs.restored_BCHW, *made], allow_unused=True)
+        found = torch.autograd.grad(value, [inputs.restored_BCHW, *outputs], allow_unused=True)
         reached = [gradient for gradient in found if gradient is not None]
         assert all(gradient.isfinite().all() for gradient in reached), "some gradients are not finite"
         assert any(gradient.any() for gradient in reached), "the gradient is zero everywhere"
@@ -167,7 +167,7 @@ class LossContract(PartContract):
         assert first == again, f"{first.item()!r}, and again {again.item()!r}"
 
     def test_leaves_its_inputs_alone(self) -> None:
-        """Leaves all that it looks at as it was."""
+        """Leaves its inputs unchanged."""
         inputs, before = self.inputs(), self.inputs()
         self.value(self.fresh(), inputs)
         for name in ("restored_BCHW", "lq_BCHW", "gt_BCHW", "clean_BCHW"):
@@ -208,7 +208,7 @@ class LossContract(PartContract):
 
         lost = set(checks.without_gradient(loss, own))
         trained = [name for name, parameter in loss.named_parameters() if parameter.requires_grad]
-        # Single parameters may go without: what cancels out, or what images of another size use.
+        # Single parameters may have no gradient: those that cancel out, or that images of another size use.
         reached = {name.partition(".")[0] for name in trained if name not in lost}
         idle = sorted({name.partition(".")[0] for name in trained} - reached)
         assert not idle, f"own_loss gives no gradient to {', '.join(idle)}"
@@ -222,7 +222,7 @@ class LossContract(PartContract):
         moved = [name for name, parameter in loss.named_parameters() if parameter.grad is not None]
         assert not moved, f"the loss of the model gives a gradient to {', '.join(moved[:5])}"
         trained = [name for name, parameter in loss.named_parameters() if parameter.requires_grad]
-        assert trained, "after a call of the loss nothing of it trains"
+        assert trained, "after a call of the loss none of its parameters trains"
 
 
 def _seeded() -> AbstractContextManager[None]:
@@ -230,7 +230,7 @@ def _seeded() -> AbstractContextManager[None]:
 
 
 def _leaf(tensor: Tensor) -> Tensor:
-    """A tensor of its own, that asks for a gradient if it can have one."""
+    """A copy that requires a gradient, if its type allows one."""
     return tensor.detach().clone().requires_grad_(tensor.is_floating_point())
 
 

@@ -22,7 +22,7 @@ NOISE = (4.0, 16.0, 64.0)
 
 
 class MetricContract(PartContract):
-    """One float for a restored image, under any protocol."""
+    """One float per restored image, under any protocol."""
 
     kind = "metric"
     sides: ClassVar[tuple[tuple[int, int], ...]] = ((64, 48), (65, 71))

@@ -20,7 +20,7 @@ from harness.api.kinds import KINDS
 
 
 class PartContract:
-    """The promises of a declaration: it can be read without running the part, and running code uses the same."""
+    """The promises of a declaration: it can be read without running the part, and running code uses the same one."""
 
     kind: ClassVar[str]
 
@@ -40,7 +40,7 @@ class PartContract:
         return read_declaration(self.kind, f"{inspect.getfile(self.part)}:{self.part.__name__}")
 
     def test_declares_its_traits(self) -> None:
-        """Declares traits of its kind, of its own."""
+        """Declares its own traits, of the class of its kind."""
         part, wanted = self.part, KINDS[self.kind]
         assert "traits" in vars(part), f"{part.__name__} itself has no `traits`"
         found = part.traits

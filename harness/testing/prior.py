@@ -41,7 +41,7 @@ class _Contract(PartContract):
 
 
 class PriorContract(_Contract):
-    """For extractors: one unit vector per image, fixed, and of that image alone."""
+    """For extractors: one unit vector per image, always the same, from that image alone."""
 
     sides = (64, 80)
 

@@ -50,7 +50,7 @@ class Given:
 
 
 class RefinerContract(PartContract):
-    """Refined images and maps of the size that came in, on every placement that the traits name."""
+    """Refined images and maps of the size of the input, on every placement that the traits name."""
 
     kind = "refiner"
     prior_dims: tuple[int, ...] = (1, PRIOR_DIM, 512)
@@ -114,7 +114,7 @@ class RefinerContract(PartContract):
 
     def test_declares_what_it_is(self) -> None:
         refiner = self.make(PRIOR_DIM)
-        assert isinstance(refiner, nn.Module), f"{self.part.__name__} is no nn.Module"
+        assert isinstance(refiner, nn.Module), f"{self.part.__name__} is not an nn.Module"
         assert isinstance(refiner.traits, RefinerTraits), "say traits = RefinerTraits(…)"
         for name in (name for stage in refiner.traits.stages for name in stage.trains):
             assert isinstance(refiner.get_submodule(name), nn.Module), f"no module {name!r} to train"
@@ -141,8 +141,8 @@ class RefinerContract(PartContract):
 
     def _check_sizes(self, refiner: nn.Module, given: Given) -> None:
         with checks.evaluated(refiner):
-            made = refined(refiner, given)
-        for x, before in zip(made, given.maps, strict=True):
+            result = refined(refiner, given)
+        for x, before in zip(result, given.maps, strict=True):
             assert x.shape == before.shape, f"on {given.placement} {checks.told(before)} becomes {checks.told(x)}"
             assert x.isfinite().all(), f"some values are not finite on {given.placement}"
 
@@ -165,19 +165,19 @@ class RefinerContract(PartContract):
                 assert x.grad.any(), f"the gradient is zero everywhere on {given.placement}"
 
     def test_uses_the_prior(self) -> None:
-        """Uses the prior's vector, or, if it needs none, does without."""
+        """Uses the prior's vector, or ignores it if it needs none."""
         for refiner, given in self.each():
             with checks.evaluated(refiner):
-                made = refined(refiner, given)
+                result = refined(refiner, given)
                 if given.prior_BD is None:
                     other = refined(refiner, given.with_prior(checks.unit_rows(BATCH, PRIOR_DIM)))
-                    assert all(map(torch.equal, made, other)), "a prior vector that it does not need changes something"
+                    assert all(map(torch.equal, result, other)), "a prior vector that it does not need has an effect"
                 else:
                     other = refined(refiner, given.with_prior(-given.prior_BD))
-                    assert all(map(_differ, made, other)), "another prior vector changes nothing"
+                    assert all(map(_differ, result, other)), "another prior vector changes nothing"
 
     def test_edits_depend_on_the_knowledge_that_it_brings(self) -> None:
-        """Edits decoder features by the degraded image where no prior leads it."""
+        """Lets the degraded image decide its edits of decoder features, if no prior guides it."""
         traits = self.traits
         if "features" not in traits.placements or traits.edits == "tap" or traits.needs_prior:
             return
@@ -233,8 +233,8 @@ class RefinerContract(PartContract):
             with checks.evaluated(refiner):
                 expected = refined(refiner, given)
                 with torch.autocast("cpu", torch.bfloat16):
-                    made = refined(refiner, given)
-            for x, y in zip(made, expected, strict=True):
+                    result = refined(refiner, given)
+            for x, y in zip(result, expected, strict=True):
                 checks.assert_close(x, y, f"bfloat16 autocast on {placement}", tolerance=self.bf16_tolerance)
 
 

@@ -31,7 +31,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ContractResult:
     """What came of all the promises of one part."""
 
     checks: tuple[Check, ...]
@@ -42,14 +42,14 @@ class Verdict:
         return [check for check in self.checks if not check.kept]
 
 
-def run_contract(contract: type, file: str = "") -> Verdict:
+def run_contract(contract: type, file: str = "") -> ContractResult:
     """Calls every test of a contract class. `file`: the part's, whose lines messages name."""
     began = time.monotonic()
     names = [name for name in dir(contract) if name.startswith(MARK)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         checks = tuple(_check(contract, name, file) for name in names)
-    return Verdict(checks, time.monotonic() - began)
+    return ContractResult(checks, time.monotonic() - began)
 
 
 def _check(contract: type, name: str, file: str) -> Check:

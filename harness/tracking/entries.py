@@ -65,7 +65,7 @@ def curve(events: list[dict[str, Any]]) -> list[Point]:
 
 
 def curve_digest(points: list[Point]) -> str:
-    """Identity of a loss curve, whenever it was drawn; empty for no curve."""
+    """Digest of a loss curve, without its times; empty when there is none."""
     loss = [[point.step, point.value] for point in points if point.name == "loss"]
     return digest(loss) if loss else ""
 

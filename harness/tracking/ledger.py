@@ -1,7 +1,6 @@
 """What has been mirrored where: `<out>/tracking.json`, so that a finished suite can be repeated without a server.
 
-`{uri: {suite: {cell id: SHA-256 of the record that was mirrored}}}`. Losing the file costs a look at the
-server, no more.
+`{uri: {suite: {cell id: SHA-256 of the record that was mirrored}}}`. If the file is lost, the server is asked instead.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from harness.core.paths import Layout, write_json
 
 
 class Ledger:
-    """The ledger of one output folder, for one server and suite. Unreadable: as if nothing had been mirrored."""
+    """The ledger of one output folder, for one server and suite. An unreadable file counts as an empty one."""
 
     def __init__(self, layout: Layout, uri: str, suite: str) -> None:
         self._path = layout.out / "tracking.json"

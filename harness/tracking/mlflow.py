@@ -59,7 +59,7 @@ def _translated(uri: str) -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
 
     for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what goes wrong is said once, by us
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # errors are reported once, by this module
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
@@ -85,7 +85,7 @@ class _Server:
         return str(found.experiment_id) if found else None
 
     def _find_runs(self) -> dict[str, Any]:
-        """Runs of the suite by cell id, the parent under "". Of accidental twins, the oldest."""
+        """Runs of the suite by cell id, the parent under "". When a cell has two runs by accident, the oldest."""
         runs: dict[str, Any] = {}
         token = None
         while self.experiment is not None:

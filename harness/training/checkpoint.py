@@ -36,7 +36,7 @@ _FOLDER = re.compile(r"step-(\d{8})")
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundCheckpoint:
     """A checkpoint whose files are whole, and the damaged newer ones that were passed over."""
 
     step: int
@@ -61,7 +61,7 @@ def write_checkpoint(root: Path, step: int, model: nn.Module, state: dict[str, A
         shutil.rmtree(old)
 
 
-def find_checkpoint(root: Path) -> Found | None:
+def find_checkpoint(root: Path) -> FoundCheckpoint | None:
     """The newest whole checkpoint; None when there is none at all. Damaged newer ones are deleted.
 
     Raises HarnessError (kind `checkpoint`) when there are some and all are damaged: training anew over them is the
@@ -76,7 +76,7 @@ def find_checkpoint(root: Path) -> Found | None:
             continue
         for other, _ in damaged:
             shutil.rmtree(other)
-        return Found(step, state, folder, tuple(reason for _, reason in damaged))
+        return FoundCheckpoint(step, state, folder, tuple(reason for _, reason in damaged))
     if damaged:
         raise HarnessError(
             "every training checkpoint is damaged (" + "; ".join(reason for _, reason in damaged) + ")",
@@ -87,7 +87,7 @@ def find_checkpoint(root: Path) -> Found | None:
     return None
 
 
-def load_model(found: Found, model: nn.Module) -> None:
+def load_model(found: FoundCheckpoint, model: nn.Module) -> None:
     """Puts a checkpoint's parameters into a model of the same cell."""
     load_weights(model, found.folder / "model.safetensors")
 

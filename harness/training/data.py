@@ -4,7 +4,7 @@ Order and orientation depend on the prepared set and the seed alone: not on the 
 machine. So every variant of a backbone sees the same samples in the same order, and a stream that starts again at a
 position goes on with the very sample that would have come next.
 
-What no loss reads is not decoded: without a loss on pairs no clean image of a degraded one is ever looked at.
+Images that no loss reads are not decoded: without a loss that reads pairs, the clean image of a degraded one never is.
 """
 
 from __future__ import annotations
@@ -27,23 +27,24 @@ from harness.data.shards import RawSample, ShardSet, to_float
 from harness.training.prefetch import Prefetch
 
 SHUFFLE_SAMPLES = 4096
-"""Most samples that wait, undecoded, in the shuffle buffer."""
+"""Largest number of samples, undecoded, in the shuffle buffer."""
 SHUFFLE_BYTES = 256 * 2**20
-"""Most memory that they may take."""
+"""Largest size of the shuffle buffer in memory."""
 
 
 class TrainLoader:
     """Batches without end. A batch may hold the end of one epoch and the start of the next.
 
-    The *global stream* is every sample of epoch 0 in that epoch's order, then epoch 1, …; an optimizer step takes the
-    next `batch` samples of it, rank r the r-th part of `world` equal ones. `position` counts the samples of the global
+    The *global stream* is every sample of epoch 0 in that epoch's order, then epoch 1, …; an optimizer step takes its
+    next `batch` samples, divided into `world` equal parts; rank r takes part r.
+    `position` counts the samples of the global
     stream up to the end of the last batch given; a loader made with that position goes on from there.
 
-    `reads`: what the losses read. With "unpaired" every other scene gives degraded images and the rest clean ones, in a
-    stream of their own, so that no scene is seen in both forms.
+    `reads`: what the losses read. With "unpaired" every other scene gives degraded images and the rest give clean ones,
+    in a stream of their own; no scene is seen in both forms.
 
-    Raises HarnessError when `batch` is no multiple of `world` or the set holds whole images, DataError when a shard is
-    damaged, the features were made from another set, or one scene is all there is for unpaired images.
+    Raises HarnessError when `batch` is not a multiple of `world` or the set holds whole images, DataError when a shard
+    is damaged, the features were made from another set, or unpaired images would have to come from a single scene.
     """
 
     def __init__(

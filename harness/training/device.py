@@ -1,4 +1,4 @@
-"""The Accelerator of one job in a worker that lives for many."""
+"""The Accelerator of one job. A worker runs many jobs, one after the other."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from harness.core.errors import HarnessError
 def start_accelerator(precision: Literal["fp32", "bf16", "fp16"], *, gpus: int | Literal["auto"]) -> Accelerator:
     """Device, precision and ranks of this job. `gpus` 0 keeps it on the CPU, `auto` takes a GPU when there is one.
 
-    Accelerate keeps its state in process-wide singletons that refuse another precision, so what the job before in this
-    worker left is cleared first. The process group, where a launcher has begun one, is kept.
+    Accelerate keeps its state in process-wide singletons that refuse another precision, so the state that the previous
+    job of this worker left is cleared first. The process group, where a launcher has begun one, is kept.
     Raises HarnessError when the device cannot do the precision.
     """
     AcceleratorState._reset_state(reset_partial_state=True)
@@ -26,7 +26,7 @@ def start_accelerator(precision: Literal["fp32", "bf16", "fp16"], *, gpus: int |
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # the step accumulates by itself
     )
     if precision != "fp32" and not accelerator.native_amp:
-        # Accelerate would go on in float32 without a word.
+        # Accelerate would silently go on in float32.
         raise HarnessError(
             f"{accelerator.device.type} cannot train in {precision}", hint="set recipe.precision to fp32 or bf16"
         )

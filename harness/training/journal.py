@@ -1,4 +1,4 @@
-"""What a job says while it runs: lines of the cell's events.jsonl, and the loss curve among them."""
+"""The events of a running job: lines of the cell's events.jsonl, among them the loss curve."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Journal:
             append_event(self.layout, self.cell_id, line | fields)
 
     def rewind(self, step: int) -> None:
-        """Drops what this job said after `step`: a resumed training says it again."""
+        """Drops this job's events after `step`; a resumed training writes them again."""
         if self.writes:
             events = read_events(self.layout, self.cell_id)
             kept = [line for line in events if line.get("job") != self.job_id or line.get("step", 0) <= step]

@@ -26,7 +26,7 @@ from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.models.assemble import RestorationModel
 from harness.training.checkpoint import (
-    Found,
+    FoundCheckpoint,
     find_checkpoint,
     load_model,
     random_state,
@@ -49,13 +49,13 @@ class Progress:
 
     step: int = 0
     position: int = 0
-    """In the sample stream of the recipe's stage that `step` lies in; every such stage has a stream of its own."""
+    """Position in the sample stream of the recipe's present stage; each stage of the recipe has its own stream."""
     seconds: float = 0.0
     final_loss: float = math.nan
     processes: int = 1
-    """Over which every batch is spread."""
+    """Number of processes, over which every batch is divided."""
     pending: tuple[float, int] = (0.0, 0)
-    """This rank's loss, summed over the steps that no line of the loss curve has yet, and their number."""
+    """This rank's loss, summed over the steps since the last line of the loss curve, and the number of these steps."""
 
 
 def train(
@@ -118,7 +118,7 @@ def train(
 
 
 def _check_weights(model: nn.Module, step: int) -> None:
-    """A finite loss may still have infinite gradients, so the weights to be saved are looked at themselves."""
+    """A finite loss may still have infinite gradients, so the weights are checked before they are saved."""
     if not all(bool(torch.isfinite(value).all()) for value in model.state_dict().values()):
         raise not_finite("a weight", step)
 
@@ -141,7 +141,7 @@ def _save(
     accelerator.wait_for_everyone()
 
 
-def _newest(cell: Cell, layout: Layout, journal: Journal) -> Found | None:
+def _newest(cell: Cell, layout: Layout, journal: Journal) -> FoundCheckpoint | None:
     """The newest whole checkpoint, with the journal rewound to it."""
     found = find_checkpoint(layout.checkpoints(cell.id))
     step = found.step if found else 0
@@ -152,7 +152,7 @@ def _newest(cell: Cell, layout: Layout, journal: Journal) -> Found | None:
     return found
 
 
-def _progress(found: Found, accelerator: Accelerator) -> Progress:
+def _progress(found: FoundCheckpoint, accelerator: Accelerator) -> Progress:
     """Where a checkpoint left off, with this rank's generators put back."""
     state = found.state
     progress = Progress(found.step, state["position"], state["seconds"], state["final_loss"])

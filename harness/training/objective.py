@@ -42,7 +42,7 @@ class Term:
     options: Mapping[str, Any] = field(default_factory=dict)
     """All options of the loss, defaults filled in."""
     added: bool = False
-    """Whether a refiner adds it to the recipe's: it then looks at the final restoration alone."""
+    """Whether a refiner adds it to the recipe's losses. It then reads the final restoration alone."""
 
     @property
     def traits(self) -> LossTraits:
@@ -61,7 +61,7 @@ class Term:
         return total
 
     def scale(self, share: float, ranks: int) -> float:
-        """What undoes the parts that a batch comes in.
+        """A factor by which neither micro-batches nor processes change the gradient.
 
         A loss that averages over images is weighted by their `share`; one that sums is multiplied by the `ranks` over
         which gradients are averaged.
@@ -88,7 +88,7 @@ class Objective:
     def __call__(self, restored: Restored, images: Images, *, step: int, share: float, ranks: int) -> Tensor:
         """What this part of a batch adds to the loss, in float32 also under mixed precision.
 
-        `share`: its images, of those of the rank's batch; `ranks`: over how many processes gradients are averaged.
+        `share`: this part's share of the rank's images; `ranks`: number of processes over which gradients are averaged.
         Neither micro-batches nor the number of processes changes the gradient (`Term.scale`).
         """
         total = images.lq_BCHW.new_zeros(())
@@ -106,7 +106,7 @@ class Objective:
                 self.adversaries.backward(cast(Adversary, term.loss), inputs, scale)
 
     def _seen(self, restored: Restored, images: Images, step: int) -> Sequence[tuple[float, LossInputs, Term]]:
-        """Every term with what it looks at and its factor in the sum."""
+        """Every term with its factor in the sum and its inputs."""
         outputs = _each(restored.outputs, lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
 
         def inputs(image_BCHW: Tensor, refined: bool) -> LossInputs:
@@ -131,12 +131,12 @@ class Objective:
 class Adversaries:
     """The losses with networks of their own, each with its optimizer.
 
-    Their parameters get gradients in `backward` alone. What a loss has frozen stays so.
+    Their parameters get gradients in `backward` alone. Parameters that a loss has frozen stay frozen.
     """
 
     losses: Sequence[Adversary]
     parameters: list[list[nn.Parameter]] = field(init=False)
-    """Those of each loss that train."""
+    """The trainable parameters of each loss."""
     optimizers: list[Adam] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -174,7 +174,7 @@ class Adversaries:
         return [{"loss": _module(loss).state_dict(), "optimizer": own.state_dict()} for loss, own in pairs]
 
     def load(self, states: Sequence[dict[str, Any]]) -> None:
-        """Puts them back where `state` found them."""
+        """Restores what `state` gave."""
         for loss, optimizer, state in zip(self.losses, self.optimizers, states, strict=True):
             _module(loss).load_state_dict(state["loss"])
             optimizer.load_state_dict(state["optimizer"])
@@ -188,7 +188,7 @@ def build_objective(
     *,
     added: Sequence[LossTerm] | None = None,
 ) -> Objective:
-    """The losses of a stage on a device. Raises MissingWeights when one of them has none.
+    """The losses of a stage on a device. Raises MissingWeights when a file of weights is missing.
 
     `added`: losses on the final restoration alone; those that the cell's refiner adds when None.
     Fresh weights of an adversary depend on the cell alone, so that all processes begin with the same.

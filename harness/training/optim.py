@@ -31,10 +31,10 @@ def build_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> Optim
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Learning rate of optimizer step `step`, counted from 1 to recipe.steps.
 
-    Linear warm-up that reaches the peak at step `warmup`, then what `schedule` says. A fall that ends at a floor is
-    at the peak in its first step and at the floor in its last one. A stage may have a peak of its own, and where one
-    restarts all of this begins anew and ends at the next restart. A function of the step alone, so that a resumed
-    run needs no scheduler state.
+    Linear warm-up that reaches the peak at step `warmup`, then what `schedule` says. A decay is at the peak in its
+    first step and at `lr_min` in its last one. A stage may have its own peak. A stage that restarts begins a new
+    schedule, which ends at the next restart. The rate depends on the step alone, so a resumed run needs no scheduler
+    state.
     """
     recipe, step = _since_restart(recipe, step)
     if step <= recipe.warmup:

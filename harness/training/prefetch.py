@@ -28,7 +28,7 @@ class _Ended:
 class Prefetch(Generic[T]):
     """Iterates what `make()` gives, up to `depth` items ahead, in the same order.
 
-    An exception of the iterator is raised to the consumer in its place. Closing the iteration, or dropping it, ends
+    An exception in the iterator reaches the consumer at the same position. Closing the iteration, or dropping it, ends
     the thread and closes the iterator.
     """
 

@@ -1,4 +1,4 @@
-"""The stages of a training: which steps, which parameters, which losses, and what goes on from one to the next."""
+"""The stages of a training: their steps, parameters and losses, and what one stage takes over from the one before."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Span:
     """A stage in its place: optimizer steps first + 1 to last."""
 
     number: int
-    """Of the recipe's stage, whose training data it sees."""
+    """Index of the recipe's stage whose training data it sees."""
     stage: Stage
-    """With everything filled in."""
+    """The stage with all fields filled in."""
     added: tuple[LossTerm, ...]
     """Losses on the final restoration alone, beside the stage's own."""
     first: int
@@ -37,7 +37,7 @@ class Span:
     aimed: int
     """The step after which its losses began."""
     recipe: Recipe
-    """The whole one."""
+    """The recipe of the whole training."""
     optimised: tuple[str, ...] = ()
     """The modules that train in any stage of the same optimizer; all when empty."""
 
@@ -53,7 +53,7 @@ class Span:
         return self.stage.lr
 
     def learning_rate(self, step: int) -> float:
-        """Of a step of the whole training."""
+        """The learning rate of a step, counted over the whole training."""
         return learning_rate(self.recipe, step)
 
 
@@ -88,7 +88,7 @@ def _trained_from(began: int, found: Sequence[Span]) -> tuple[str, ...]:
 def _divided(part: Stage, own: Stage, added: tuple[LossTerm, ...]) -> tuple[Stage, tuple[LossTerm, ...]]:
     """One of a refiner's stages as a piece of the recipe's stage, and the losses on the final restoration in it.
 
-    Losses of its own stand in place of all others; it is the refiner that they train.
+    Losses of its own replace all others, because they train the refiner.
     """
     changes: dict[str, object] = {"steps": own.steps, "trains": own.trains or part.trains, "restart": own.restart}
     if own.losses is None:
@@ -128,9 +128,9 @@ class Part:
         registry: Registry,
         accelerator: Accelerator,
     ) -> Part:
-        """A stage's part. What does not begin anew in it is taken over from the stage before.
+        """The part for a stage. Whatever the stage does not start anew is taken from the stage before.
 
-        Leaves those parameters trainable that the stage trains, of those that may train at all (`trainable`).
+        Afterwards the parameters that the stage trains are trainable, as far as they are in `trainable`.
         """
         if before is None or span.began == span.first:
             choose_trained(model, trainable, span.optimised)
@@ -147,7 +147,7 @@ class Part:
         return cls(span, wrapped, optimizer, stepped, objective)
 
     def load(self, state: dict[str, Any], step: int, accelerator: Accelerator) -> None:
-        """Goes on from a checkpoint of that step; what begins after it begins fresh."""
+        """Goes on from a checkpoint of that step. An optimizer or loss that begins after it keeps its fresh state."""
         if step > self.span.began:
             self.optimizer.load_state_dict(state["optimizer"])
         if step > self.span.aimed:
@@ -158,7 +158,7 @@ class Part:
     def stepper(
         self, cell: Cell, accelerator: Accelerator, encode_live: EncodeLive | None, *, gives_truth: bool
     ) -> Stepper:
-        """What takes the steps of the stage."""
+        """The callable that takes the optimizer steps of this stage."""
         return Stepper(
             accelerator,
             self.wrapped,

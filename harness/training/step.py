@@ -55,7 +55,8 @@ class Stepper:
         if self.clip_grad is not None:
             accelerator.clip_grad_norm_(self.model.parameters(), self.clip_grad)
         self.optimizer.step()
-        self.model.zero_grad(set_to_none=True)  # the wrapped optimizer's inspects its own signature every time
+        # Not the wrapped optimizer's zero_grad, which inspects its own signature at every call.
+        self.model.zero_grad(set_to_none=True)
         self.objective.adversaries.step(accelerator, rate)
         return total
 
@@ -78,10 +79,10 @@ class Stepper:
 
 
 def mixed(batch: Batch, alpha: float) -> Batch:
-    """Every other batch, by chance: each sample mixed with another one by one weight from Beta(α, α).
+    """Mixup with probability ½: each sample is mixed with another one, with one weight per batch from Beta(α, α).
 
-    As the authors of Restormer and MIRNet-v2 use mixup (arXiv 1710.09412). Prior rows are left out of a mixed batch, as
-    they are of images that are no longer there: the policy `live` encodes the mixed ones.
+    As the authors of Restormer and MIRNet-v2 use it (arXiv 1710.09412). A mixed batch has no cached prior rows, because
+    they belong to the unmixed images; the policy `live` encodes the mixed ones.
     """
     if torch.rand(()) < 0.5:
         return batch

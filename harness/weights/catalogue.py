@@ -1,7 +1,8 @@
 """Published weights that are known by name, read from `catalogue.yaml` beside this file. Torch-free.
 
-They lie in one folder (harness.weights.folder): a network's under its id, converted to safetensors, with a small JSON
-that says where it came from; what other parts read as published, where they look for it. `bench weights` manages them.
+Weights of networks lie in one folder (harness.weights.folder) under their id, converted to safetensors, each beside a
+small JSON file that says where it came from. Files that other parts read as published lie where those parts look for
+them. `bench weights` manages all of them.
 """
 
 from __future__ import annotations
@@ -59,12 +60,12 @@ class Checkpoint:
 
     @property
     def published(self) -> str:
-        """What to look for on its page."""
+        """The name to look for on its page."""
         return self.file or (self.url or "").rpartition("/")[2]
 
     @property
     def by_hand(self) -> str:
-        """How to get it in another way than by `bench weights fetch`."""
+        """How to get it without `bench weights fetch`."""
         download = f"download {self.url} elsewhere" if self.url else f"open {self.page}, download {self.published}"
         return f"{download}, then: bench weights import FILE --as {self.id}"
 
@@ -89,7 +90,7 @@ class Origin:
     entry: str
     """The keys that led to the weights inside the published file."""
     sha256: str
-    """Of the converted file."""
+    """SHA-256 of the converted file."""
     imported: str
     """UTC, ISO 8601."""
 
@@ -106,12 +107,12 @@ def _read(file: Path) -> tuple[Checkpoint, ...]:
 
 
 def known() -> tuple[Checkpoint, ...]:
-    """All checkpoints of the registry file, in its order."""
+    """All checkpoints of `catalogue.yaml`, in its order."""
     return _read(FILE)
 
 
 def own() -> list[Checkpoint]:
-    """A user's own networks in the folder of weights, which the registry file does not name."""
+    """Weights of a user's own networks in the folder of weights, which `catalogue.yaml` does not name."""
     names = {checkpoint.id for checkpoint in known()}
     found = []
     for file in sorted(weights_folder().rglob("*.safetensors")):
@@ -122,7 +123,7 @@ def own() -> list[Checkpoint]:
 
 
 def find(name: str) -> Checkpoint:
-    """The checkpoint of an id. Raises UnknownName with the nearest known ones."""
+    """The checkpoint with this id. Raises UnknownName with the nearest known ones."""
     published = {checkpoint.id: checkpoint for checkpoint in known()}
     if name in published:
         return published[name]

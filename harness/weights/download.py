@@ -1,4 +1,4 @@
-"""One file from the network: whole and the right one, or not there at all."""
+"""Downloads one file, which appears only when it is complete and the right one."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ def download(
 ) -> str:
     """Fetches a file to `path`, which appears when it is complete and `problem` finds nothing in its SHA-256.
 
-    `progress` hears the bytes that came and how many are to come, where the server tells. Gives the digest.
-    Raises MissingWeights when it cannot be had: no network, no such address, a page in its place, a connection that
+    `progress` gets the number of bytes received and of all bytes, None where the server does not say. Returns the
+    SHA-256. Raises MissingWeights when the file cannot be downloaded:
+    no network, no such address, a page in its place, a connection that
     breaks off; DataError (kind `weights`) for a file with another digest; HarnessError (kind `storage`) when it cannot
     be written.
     """
@@ -42,8 +43,8 @@ def download(
         except (URLError, OSError, http.client.HTTPException) as error:
             if isinstance(error, OSError) and error.filename:  # a file of ours, not the network
                 raise
-            reason = getattr(error, "reason", None) or error
-            why = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+            reason = error.reason if isinstance(error, URLError) else error
+            why = (reason.strerror if isinstance(reason, OSError) else "") or str(reason) or type(reason).__name__
             raise MissingWeights(f"cannot be reached ({why})", where=url) from error
         if wrong := problem(found):
             raise DataError(wrong, where=url, kind="weights")

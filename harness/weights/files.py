@@ -19,7 +19,7 @@ from harness.weights.catalogue import Checkpoint, find
 def published_file(checkpoint: Checkpoint) -> WeightFile:
     """Where a published checkpoint lies, or would lie, on this machine."""
     fetch = f"bench weights fetch {checkpoint.id}"
-    # A converted file's bytes are ours: the published digest is not theirs.
+    # Conversion changes the bytes, so the published digest does not hold for a converted file.
     known = (checkpoint.sha256, checkpoint.sha256_prefix) if checkpoint.place else (None, "")
     return WeightFile(checkpoint.id, str(checkpoint.path), fetch, *known)
 
@@ -56,10 +56,10 @@ def said_missing(missing: Sequence[WeightFile]) -> tuple[str, str]:
 
 
 def ready_files(traits: Traits, options: Mapping[str, Any], part: str) -> tuple[Path, ...]:
-    """The paths of the files that a part needs, all of them here and with the digests that are known.
+    """The paths of the files that a part needs, after a check that all are on this machine and have the known digests.
 
-    Raises as `needed_files`, MissingWeights with the command that gets them, DataError (kind `weights`) for a file that
-    is another one.
+    Raises as `needed_files`, MissingWeights with the command that gets them, DataError (kind `weights`) for a file with
+    another digest.
     """
     files = needed_files(traits, options, part)
     if missing := missing_files(files):
@@ -71,7 +71,7 @@ def ready_files(traits: Traits, options: Mapping[str, Any], part: str) -> tuple[
 
 
 def weights_digest(files: Sequence[WeightFile]) -> str | None:
-    """Digest of weight files: the known or the found SHA-256, of several their digest; None when one is missing."""
+    """Digest of weight files: the SHA-256 of one file, a digest over those of several; None when one is missing."""
     found = [file.sha256 or _found(file.path) for file in files]
     if not found or None in found:
         return None
@@ -111,7 +111,7 @@ def _own_files(source: OwnFile, given: str | None) -> list[WeightFile]:
 
 
 def _told(traits: Traits, options: Mapping[str, Any]) -> str:
-    """The options that decide which file it is, as a message says them."""
+    """The options that decide which file is needed, as text for a message."""
     names = dict.fromkeys(
         condition.option for source in traits.weights if isinstance(source, Published) for condition in source.when
     )

@@ -140,16 +140,16 @@ def test_a_set_in_the_wrong_folder_is_refused(opened: ShardSet, tmp_path: Path) 
 @pytest.mark.parametrize("drop", [".lq.npy", ".gt.npy", ".json"])
 def test_an_orphan_is_an_error_even_when_digests_agree(drop: str, opened: ShardSet) -> None:
     rewrite(opened, 0, drop=drop)
-    with pytest.raises(DataError, match=rf"sample 'a\.1-y00000-x00000' is no pair: {drop[1:]}"):
+    with pytest.raises(DataError, match=rf"sample 'a\.1-y00000-x00000' is not a pair: {drop[1:]}"):
         list(reopen(opened).samples())
     loader = TrainLoader(reopen(opened), None, batch=27, seed=0, augment="none")
-    with pytest.raises(DataError, match="is no pair"):
+    with pytest.raises(DataError, match="is not a pair"):
         list(islice(loader, 2))
 
 
 def test_a_sample_that_the_index_does_not_have_is_an_error(opened: ShardSet) -> None:
     rewrite(opened, 2, add="stranger.lq.npy")
-    with pytest.raises(DataError, match=r"000002\.tar: sample 'stranger' is no pair"):
+    with pytest.raises(DataError, match=r"000002\.tar: sample 'stranger' is not a pair"):
         list(reopen(opened).samples())
 
 

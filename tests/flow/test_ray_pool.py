@@ -218,7 +218,7 @@ def test_stop_ends_the_workers_at_once_and_leaves_ray(pool, shared, bench):
 
 
 @pytest.mark.parametrize(
-    ("address", "words"), [("127.0.0.1:1", "no Ray cluster answers"), ("somewhere", "no address of a Ray cluster")]
+    ("address", "words"), [("127.0.0.1:1", "no Ray cluster answers"), ("somewhere", "not the address of a Ray cluster")]
 )
 def test_an_address_where_nobody_is_is_said_at_once(address, words):
     with pytest.raises(HarnessError, match=words):

@@ -71,7 +71,7 @@ def test_every_folder_of_the_harness_stands_on_a_floor() -> None:
     folders = {file.parent.name for file in (ROOT / "harness").glob("*/__init__.py")}
     assert folders <= set(on_floors)
     assert set(on_floors) - folders <= optional
-    table = read("CONTRIBUTING.md").partition("## The house")[2].partition("\n## ")[0]
+    table = read("CONTRIBUTING.md").partition("## Layout")[2].partition("\n## ")[0]
     shown = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in table.splitlines() if line.startswith("| `")]
     assert [sorted(floor) for floor in shown] == [sorted(floor) for floor in floors]
     forbidden = next(each for each in PROJECT["tool"]["importlinter"]["contracts"] if "torch" in str(each))

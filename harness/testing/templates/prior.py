@@ -26,7 +26,7 @@ class MyPart:
 
     @torch.no_grad()
     def encode(self, lq_BCHW: Tensor) -> Tensor:
-        """Degraded RGB images, mostly in [0, 1], to B×dim float32 rows of length 1; each of its own image alone."""
+        """Degraded RGB images, mostly in [0, 1], to B×dim float32 rows of length 1. Row b depends on image b alone."""
         colour_BC = lq_BCHW.clamp(0, 1).mean(dim=(2, 3)) ** self.power
         return F.normalize(colour_BC, dim=1)
 

@@ -11,9 +11,9 @@ class MyPart:
     Say here what the options mean.
     """
 
-    # A task is nothing but its traits. The degradation is one of `bench list degradations`, or of this file. `options`
-    # are those of its options that a suite may set, `settings` are values that differ from its own defaults. The
-    # protocol says how images are scored: rgb_uint8, rgb_uint8_ssim3d, rgb_float, y_uint8, or one of your own.
+    # A task consists of its traits alone. The degradation is one of `bench list degradations`, or of this file.
+    # `options` are those of its options that a suite may set, `settings` are values that differ from its own defaults.
+    # The protocol says how images are scored: rgb_uint8, rgb_uint8_ssim3d, rgb_float, y_uint8, or one of your own.
     traits = TaskTraits(
         degradation="gaussian_noise", options=("sigma",), settings={"sigma": 50.0}, protocol="rgb_uint8"
     )

@@ -97,7 +97,7 @@ def test_everything_that_can_be_declared_is_read(source) -> None:
          "VERSION is not read here: a part says it in its traits", "traits = PriorTraits(version=…)"),
         ("prior", "VERSION = 3 + 4\nclass P:\n    traits = PriorTraits()", 11, "VERSION is not read here", ""),
         ("prior", "class P:\n    VERSION = 7\n    traits = PriorTraits()", 12, "VERSION is not read here", ""),
-        ("prior", "class P:\n    traits = PriorTraits(version=6 + 1)", 12, "6 + 1 is no literal", ""),
+        ("prior", "class P:\n    traits = PriorTraits(version=6 + 1)", 12, "6 + 1 is not a literal", ""),
         ("prior", "class P:\n    traits = PriorTraits(version='7')", 12, "expected a whole number, not '7'", "write 7"),
         ("prior", "class P:\n    traits = PriorTraits(version=0)", 12,
          "version is a whole number from 1 on, not 0", ""),
@@ -121,7 +121,7 @@ def test_everything_that_can_be_declared_is_read(source) -> None:
         ("refiner", "class P:\n    traits = RefinerTraits(losses=(LossUse('l1', 'much'),))", 12,
          "LossUse: weight: expected a number, not 'much'", ""),
         ("refiner", "class P:\n    traits = RefinerTraits(losses=(made('l1'),))", 12, "made cannot be called here", ""),
-        ("refiner", "class P:\n    traits = RefinerTraits(placements=ELSEWHERE)", 12, "ELSEWHERE is no literal", ""),
+        ("refiner", "class P:\n    traits = RefinerTraits(placements=ELSEWHERE)", 12, "ELSEWHERE is not a literal", ""),
         ("backbone", "class P:\n    traits = BackboneTraits(stages=(StageUse(0.5),))", 12,
          "add up to 1, not to 0.5", ""),
         # conditions on options that are not there
@@ -134,7 +134,7 @@ def test_everything_that_can_be_declared_is_read(source) -> None:
         ("prior", "class P:\n    traits = PriorTraits()\n    def __init__(self, *, x=1): ...", 13,
          "the option 'x' has no annotation", ""),
         ("prior", "class P:\n    traits = PriorTraits()\n    def __init__(self, *, x: int = f()): ...", 13,
-         "the default of the option 'x' is no literal: f()", ""),
+         "the default of the option 'x' is not a literal: f()", ""),
         ("task", "class P:\n    traits = TaskTraits(degradation='rain', protocol='rgb_uint8')\n"
          "    def __init__(self): ...", 13, "a task is its traits alone", ""),
         ("task", "class P:\n    traits = TaskTraits(protocol='rgb_uint8')", 12, "missing 1 required argument", ""),

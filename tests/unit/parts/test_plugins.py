@@ -65,7 +65,7 @@ def test_a_plug_in_is_named_without_being_run(tmp_path: Path) -> None:
          "prior 'nss' is named twice", "rename one of them"),
         ("class A:\n  traits = PriorTraits()\n  def __init__(self, *, x: int = f()): ...\n"
          "CATALOGUE = [('prior', 'a', 'A')]", 3,
-         "is no literal", None),
+         "is not a literal", None),
     ],
 )  # fmt: skip
 def test_mistakes_have_their_line(tmp_path: Path, text: str, line: int | None, what: str, hint: str | None) -> None:

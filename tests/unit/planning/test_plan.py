@@ -234,6 +234,14 @@ def test_a_metric_whose_version_was_raised_evaluates_again(layout):
     assert "ssim of photos" in planned.cells[0].reason
 
 
+def test_a_stored_suite_that_names_its_metrics_alone_takes_the_version_on_record():
+    metric = SuiteMetric.model_validate("psnr")
+    assert (metric.key, metric.label, metric.part.name) == ("psnr", "psnr", "psnr")
+    assert metric.is_version("1+0123456789abcdef")
+    assert not metric.is_version(None)
+    assert not SuiteMetric(part=PartRef(name="psnr", version="2"), key="psnr", label="psnr").is_version("1")
+
+
 def test_a_trained_cell_is_only_evaluated(layout):
     finish_all(layout, listed(cell()))
     made.finish(layout, cell())

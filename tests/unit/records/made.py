@@ -20,6 +20,7 @@ from harness.core.paths import Layout, write_json
 from harness.parts.catalogue import REGISTRY
 from harness.records import store
 from harness.records.model import Attempt, EvaluationRecord, Failure, Provenance, RunRecord, Training
+from tests.small_metrics import plain_metric
 
 Values = Mapping[str, Mapping[str, float]]
 """Metric → image → value."""
@@ -69,7 +70,7 @@ def listed(
 
 
 def suite(*cells: SuiteCell, metrics: Sequence[str] = ("psnr", "ssim"), name: str = "made") -> ResolvedSuite:
-    return ResolvedSuite(name=name, cells=cells, metrics=tuple(metrics))
+    return ResolvedSuite(name=name, cells=cells, metrics=tuple(map(plain_metric, metrics)))
 
 
 def protocol(content: Cell) -> EvaluationProtocol:

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from harness.cells.cell import Cell
-from harness.reports.aggregate import Entry, Spread, differences, entries, image_mean, spread
+from harness.reports.aggregate import Spread, TableEntry, differences, entries, image_mean, spread
 from harness.reports.query import Measured
 from harness.results.schema import CELLS, COVERAGE, IMAGES, METRICS
 from harness.results.survey import Column
@@ -53,7 +53,7 @@ def measured(cells: Sequence[Result], bases: Sequence[Result | None]) -> Measure
     )
 
 
-def summarise(cells: Sequence[Result], bases: Sequence[Result | None]) -> Entry | None:
+def summarise(cells: Sequence[Result], bases: Sequence[Result | None]) -> TableEntry | None:
     """The entry of a row of cells."""
     found = entries(measured(cells, bases))
     return found.get((("t", "t", "b", "refined", "refined"), PSNR))

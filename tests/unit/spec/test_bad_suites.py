@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import Problem, SpecErrors
-from harness.parts.plugins import open_suite
+from harness.parts.plugins import extend, open_suite
 
 NAFNET = "{name: nafnet, width: 8, enc_blk_nums: [1], middle_blk_num: 1, dec_blk_nums: [1]}"
 
@@ -92,3 +92,20 @@ def test_tiles_are_compared_where_the_refiner_sees_them(tmp_path: Path, variant:
         f"blocks: [{{task: low_light, backbone: {NAFNET}, variant: {variant}, recipe: {recipe}}}]\n"
     )
     assert open_suite(str(file))[0].cells
+
+
+def test_a_part_that_names_an_unknown_loss_is_reported_where_it_is_defined(world) -> None:
+    (world.folder / "lossy.py").write_text(
+        "from harness.api.refiner import RefinerTraits\n"
+        "from harness.api.traits import LossUse, StageUse\n\n\n"
+        "class Lossy:\n"
+        "    traits = RefinerTraits(needs_prior=False, losses=(LossUse('l2'),),\n"
+        "                           stages=(StageUse(1.0, losses=(LossUse('l1', 2.0, {'epz': 1.0}),)),))\n\n"
+        "CATALOGUE = (('refiner', 'lossy', 'Lossy'),)\n"
+    )
+    world.registry = extend(world.registry, [str(world.folder / "lossy.py")])
+    problems = world.block_problems("- {variant: {refiner: lossy}}")
+    assert {(Path(problem.file).name, problem.line, problem.path) for problem in problems} == {
+        ("lossy.py", 5, "Lossy.traits.losses")
+    }
+    assert {problem.what for problem in problems} == {"no loss is called 'l2'", "loss l1 has no option 'epz'"}

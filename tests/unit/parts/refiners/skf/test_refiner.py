@@ -16,7 +16,7 @@ from harness.core.errors import MissingWeights
 from harness.parts.catalogue import REGISTRY
 from harness.parts.refiners.skf.refiner import SKF
 from harness.planning.job import EvaluateWork, TrainWork, Work
-from harness.planning.needs import lacks
+from harness.planning.missing import lacks
 from harness.weights.files import needed_files
 from tests import tiny_hrnet
 

@@ -10,7 +10,7 @@ from harness.cells.recipe import LossTerm, Recipe
 from harness.cells.suite import SuiteMetric
 from harness.parts.catalogue import REGISTRY
 from harness.planning.job import EvaluateWork, FeaturesWork, ShardsWork, TrainWork
-from harness.planning.needs import lack, lacking_metrics, lacks, needs
+from harness.planning.missing import lack, lacking_metrics, lacks, needs
 from tests.unit.records.made import cell, photos, refined
 
 CLIP = PartRef(name="clip", options={"model": "ViT-B-32-quickgelu", "pretrained": "openai"})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.core.registry import Registry
-from harness.planning.graph import JobGraph, Node
-from harness.planning.needs import lacks
+from harness.planning.graph import JobGraph, JobNode
+from harness.planning.missing import lacks
 from harness.planning.verdict import Reason, Verdict, Why
 
 
@@ -29,8 +29,8 @@ def obstacles(
     return found
 
 
-def _before(node: Node, graph: JobGraph, found: Mapping[str, Reason]) -> Reason | None:
-    """The obstacle of the first job that it depends on and that has one, and the title of the job that it is of."""
+def _before(node: JobNode, graph: JobGraph, found: Mapping[str, Reason]) -> Reason | None:
+    """ "Waits for …": the first obstacle among the jobs that it depends on; None when none has one."""
     for job in node.depends:
         reason = found.get(job)
         if reason is not None:

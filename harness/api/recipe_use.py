@@ -1,4 +1,4 @@
-"""How an official recipe was used: what a record says of it beside the numbers."""
+"""How a run used an official recipe, as its record says."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from harness.planning.disk import Disk
-from harness.planning.graph import JobGraph, Node
+from harness.planning.graph import JobGraph, JobNode
 from harness.planning.verdict import Reason, Verdict, Why, stale
 
 NOT_NEEDED = Verdict("done", Reason(Why.NOT_NEEDED))
@@ -14,8 +14,8 @@ NOT_NEEDED = Verdict("done", Reason(Why.NOT_NEEDED))
 def need(graph: JobGraph, found: Mapping[str, Verdict], disk: Disk, forced: Collection[str]) -> dict[str, Verdict]:
     """The verdicts of the first pass, changed in two ways.
 
-    Jobs that nothing needs count as done. Needed are the last job of each cell, forced trainings, and everything that
-    a needed job depends on if it is to be run. A trained cell whose checkpoint is gone is stale if another job needs
+    Jobs that nothing needs count as done. A job is needed if it is the last job of a cell or a forced training, or if a
+    needed job that is to be run depends on it. A trained cell whose checkpoint is gone is stale if another job needs
     it, and so is its evaluation.
 
     One pass from the last job to the first is enough, because every job stands after those that it depends on. The
@@ -48,5 +48,5 @@ def _ends(graph: JobGraph, forced: Collection[str]) -> set[str]:
     return {job for job in ends if job is not None}
 
 
-def _lost_its_checkpoint(node: Node, verdict: Verdict, disk: Disk) -> bool:
-    return node.kind == "train" and verdict.state == "done" and not disk.of(node).trained
+def _lost_its_checkpoint(node: JobNode, verdict: Verdict, disk: Disk) -> bool:
+    return node.kind == "train" and verdict.state == "done" and not disk.kept_by(node).trained
