@@ -27,12 +27,12 @@ from harness.api.metric import MetricTraits
 from harness.api.prior import PriorTraits
 from harness.api.reading import Reader
 from harness.api.refiner import RefinerTraits
-from harness.api.task import TaskTraits
+from harness.api.task import PROTOCOLS, TaskTraits
 from harness.api.traits import Traits
 from harness.core.errors import Problem, SpecErrors, did_you_mean
 from harness.core.identity import digest
 from harness.core.registry import Registry
-from harness.core.source import Option, is_file, parse_module, place_of, source_path
+from harness.core.source import Option, assignments, definitions, is_file, parse_module, source_path
 
 T = TypeVar("T", bound=Traits)
 
@@ -78,16 +78,34 @@ def declaration(registry: Registry, kind: str, name: str) -> Declaration[Any]:
 def _task_options(registry: Registry, task: Declaration[TaskTraits]) -> Mapping[str, Option]:
     """The options of the degradation that a task offers, with the task's own values as defaults."""
     traits = task.traits
+    _check_protocol(task)
     behind = read_declaration("degradation", registry.get("degradation", traits.degradation).target).options
     unknown = [name for name in (*traits.options, *traits.settings) if name not in behind]
     if unknown:
-        file, line = place_of(task.target)
-        path = f"{task.target.partition(':')[2]}.traits"
         what = f"the degradation {traits.degradation} has no option {unknown[0]!r}"
-        raise SpecErrors([Problem(file, line, 1, path, what, did_you_mean(unknown[0], behind))])
+        raise _at_traits(task, what, did_you_mean(unknown[0], behind))
     return {
         name: replace(behind[name], default=traits.settings.get(name, behind[name].default)) for name in traits.options
     }
+
+
+def _check_protocol(task: Declaration[TaskTraits]) -> None:
+    """Raises SpecErrors for the name of a protocol that does not exist, or that means another one."""
+    protocol = task.traits.protocol
+    if isinstance(protocol, str):
+        if protocol not in PROTOCOLS:
+            raise _at_traits(task, f"no protocol is called {protocol!r}", did_you_mean(protocol, PROTOCOLS))
+    elif PROTOCOLS.get(protocol.name, protocol) != protocol:
+        what = f"{protocol.name} is the name of a built-in protocol, which scores in another way"
+        raise _at_traits(task, what, "give your own protocol a name of its own")
+
+
+def _at_traits(part: Declaration[Any], what: str, hint: str) -> SpecErrors:
+    """A mistake at the line of a part's traits."""
+    module, _, attribute = part.target.partition(":")
+    cls = definitions(parse_module(module))[attribute]
+    line = next((node.lineno for name, node in assignments(cls.body) if name == "traits"), cls.lineno)
+    return SpecErrors([Problem(source_path(module), line, 1, f"{attribute}.traits", what, hint)])
 
 
 @cache
@@ -98,11 +116,20 @@ def read_declaration(kind: str, target: str) -> Declaration[Any]:
     SyntaxError when the module cannot be read.
     """
     module_name, _, attribute = target.partition(":")
-    module = parse_module(module_name)
-    reader = Reader(kind, KINDS[kind], source_path(module_name), module)
+    try:
+        return _read(kind, target)
+    except RecursionError as error:
+        what = "this file is nested too deeply to be read"
+        raise SpecErrors([Problem(source_path(module_name), 1, 1, attribute, what)]) from error
+
+
+def _read(kind: str, target: str) -> Declaration[Any]:
+    module_name, _, attribute = target.partition(":")
+    module, plugin = parse_module(module_name), is_file(module_name)
+    reader = Reader(kind, KINDS[kind], source_path(module_name), module, plugin)
     found = reader.read(attribute)
     if reader.problems or found is None:
         raise SpecErrors(reader.problems)
     given, traits, summary = found
-    version = str(traits.version) + (f"+{digest(ast.dump(module))}" if is_file(module_name) else "")
+    version = str(traits.version) + (f"+{digest(ast.dump(module))}" if plugin else "")
     return Declaration(target, given, traits, version, summary)

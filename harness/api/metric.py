@@ -18,7 +18,12 @@ class MetricTraits(Traits):
     higher_is_better: bool
     unit: str = ""
     decimals: int = 4
-    """Digits after the point in tables."""
+    """Digits after the point in tables, from 0 to 12."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.decimals <= 12:
+            raise ValueError(f"decimals is a whole number from 0 to 12, not {self.decimals}")
 
 
 class Metric(Protocol):

@@ -6,12 +6,16 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from functools import cache, partial
+from inspect import signature
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.api.kinds import ONLY_IN_TRAITS, VALUES
+from harness.api.options import AnnotationError, holds_file, option_mistake
+from harness.api.plain import Plainness
+from harness.api.task import TaskTraits
 from harness.api.traits import Conflict, FromOption, OwnFile, Published, Traits, When
 from harness.core.errors import Problem, did_you_mean
 from harness.core.source import Literals, Option, SourceError, assignments, called, constructor, definitions, options
@@ -19,10 +23,13 @@ from harness.core.wording import said, shown
 
 
 class Reader:
-    """Reads a class as a part of a kind, whose traits are of the class `traits`; gathers the mistakes."""
+    """Reads a class as a part of a kind, whose traits are of the class `traits`; gathers the mistakes.
 
-    def __init__(self, kind: str, traits: type[Traits], file: str, module: ast.Module) -> None:
-        self.kind, self.traits, self.file, self.module = kind, traits, file, module
+    A plug-in is read more strictly, since no test holds it to what Python sees.
+    """
+
+    def __init__(self, kind: str, traits: type[Traits], file: str, module: ast.Module, plugin: bool) -> None:
+        self.kind, self.traits, self.file, self.module, self.plugin = kind, traits, file, module, plugin
         self.problems: list[Problem] = []
         self.literals = Literals(module, {cls.__name__: partial(_checked, cls) for cls in VALUES})
 
@@ -38,6 +45,10 @@ class Reader:
             hint = f"class {attribute}: with traits = {self.traits.__name__}(…)"
             self._report(SourceError(node, f"a {self.kind} is a class, and {attribute} is a function", hint), attribute)
             return None
+        if self.plugin:
+            classes = {cls.__name__: cls for cls in (self.traits, *VALUES)}
+            for error in Plainness(self.module, classes).mistakes(node):
+                self._report(error, attribute)
         given = self._options(node)
         traits = self._traits(node)
         self._check_beside(node)
@@ -60,10 +71,20 @@ class Reader:
             if init is not None and self.kind == "task":
                 what = "a task is its traits alone: it has no constructor"
                 raise SourceError(init, what, "name the degradation's options in TaskTraits(options=…)")
-            return options(init) if init else {}
+            given = options(init) if init else {}
         except SourceError as error:
             self._report(error, cls.name)
             return None
+        if init is not None and self.plugin:
+            self._check_options(cls.name, init, given)
+        return given
+
+    def _check_options(self, path: str, init: ast.FunctionDef, given: Mapping[str, Option]) -> None:
+        """Refuses options that a suite could not set."""
+        for argument in init.args.kwonlyargs:
+            mistake = option_mistake(self.kind, given[argument.arg])
+            if mistake is not None:
+                self._report(SourceError(argument, *mistake), path)
 
     def _traits(self, cls: ast.ClassDef) -> Traits | None:
         found = [node for name, node in assignments(cls.body) if name == "traits" and node.value is not None]
@@ -77,9 +98,8 @@ class Reader:
         assert call is not None
         try:
             if not isinstance(call, ast.Call) or called(call) != wanted:
-                raise SourceError(
-                    call, f"a {self.kind} declares {wanted}, not {ast.unparse(call)[:60]}", f"traits = {wanted}(…)"
-                )
+                hint = f"traits = {wanted}(…) of {self.traits.__module__}, under its own name"
+                raise SourceError(call, f"a {self.kind} declares {wanted}, not {ast.unparse(call)[:60]}", hint)
             if call.args:
                 raise SourceError(call.args[0], f"{wanted} takes keywords", f"{wanted}(version=1, …)")
         except SourceError as error:
@@ -132,11 +152,24 @@ class Reader:
                 )
 
     def _check_conditions(self, cls: ast.ClassDef, traits: Traits, given: Mapping[str, Option]) -> None:
-        """Refuses conditions on options that the part does not have."""
+        """Refuses conditions on options that the part does not have, and files in options that hold no path."""
+        known = traits.options if isinstance(traits, TaskTraits) else tuple(given)
+        path = f"{cls.name}.traits"
         for option in _named_options(traits):
-            if option not in given:
+            if option not in known:
                 what = f"the traits speak of the option {option!r}, which {cls.name} does not have"
-                self._report(SourceError(cls, what, did_you_mean(option, given)), f"{cls.name}.traits")
+                self._report(SourceError(cls, what, did_you_mean(option, known)), path)
+        for source in traits.weights:
+            if isinstance(source, OwnFile) and source.option in given and not _is_file(given[source.option]):
+                what = f"the traits call the option {source.option!r} a file, and its annotation does not"
+                self._report(SourceError(cls, what, f"{source.option}: LocalFile | None = None"), path)
+
+
+def _is_file(option: Option) -> bool:
+    try:
+        return holds_file(option)
+    except AnnotationError:  # has been reported
+        return True
 
 
 def _named_options(value: Any) -> Iterator[str]:
@@ -147,6 +180,8 @@ def _named_options(value: Any) -> Iterator[str]:
         for item in value:
             yield from _named_options(item)
     elif isinstance(value, Traits | Conflict | Published):
+        if isinstance(value, Conflict):
+            yield from value.options
         for item in fields(value):
             yield from _named_options(getattr(value, item.name))
 
@@ -177,10 +212,10 @@ def _said_in_python(error: ErrorDetails) -> tuple[str, str]:
 
 def _checked(cls: type, *arguments: Any, **keywords: Any) -> Any:
     """An instance whose fields have the types of their annotations. Raises ValueError or TypeError."""
-    value = cls(*arguments, **keywords)
-    for name, what, _ in _mistyped(cls, {item.name: getattr(value, item.name) for item in fields(value)}):
+    given = signature(cls).bind(*arguments, **keywords)
+    for name, what, _ in _mistyped(cls, given.arguments):
         raise ValueError(f"{name}: {what}")
-    return value
+    return cls(*given.args, **given.kwargs)
 
 
 def _cleaned(error: Exception) -> str:

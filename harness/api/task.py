@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -23,6 +24,30 @@ class EvaluationProtocol:
     ssim: Literal["rgb2d", "rgb3d", "y"] = "rgb2d"
     """`rgb2d`: mean of three 2-D maps; `rgb3d`: one volumetric filter over the channels; `y`: luma only."""
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
+            raise ValueError(f"the name of a protocol has letters, digits, _ and -, not {self.name!r}")
+        if self.version < 1:
+            raise ValueError(f"version is a whole number from 1 on, not {self.version}")
+        if self.border < 0:
+            raise ValueError(f"border is a number of pixels from 0 on, not {self.border}")
+
+
+RGB_UINT8 = EvaluationProtocol("rgb_uint8", 1, colour="rgb", rounding="uint8", ssim="rgb2d")
+"""8-bit RGB, SSIM as the mean of the three channels' maps: low light, denoising, blur."""
+
+RGB_UINT8_SSIM3D = EvaluationProtocol("rgb_uint8_ssim3d", 1, colour="rgb", rounding="uint8", ssim="rgb3d")
+"""8-bit RGB with the volumetric SSIM of NAFNet's tables and of MATLAB's ssim on H×W×3."""
+
+RGB_FLOAT = EvaluationProtocol("rgb_float", 1, colour="rgb", rounding="none", ssim="rgb2d")
+"""RGB clipped but not rounded: SIDD and DPDD."""
+
+Y_UINT8 = EvaluationProtocol("y_uint8", 1, colour="y", rounding="uint8", ssim="y")
+"""Luma as MATLAB's rgb2ycbcr makes it of 8-bit images (limited range, rounded): deraining."""
+
+PROTOCOLS = {protocol.name: protocol for protocol in (RGB_UINT8, RGB_UINT8_SSIM3D, RGB_FLOAT, Y_UINT8)}
+"""The protocols that a task may name."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskTraits(Traits):
@@ -31,11 +56,16 @@ class TaskTraits(Traits):
     degradation: str
     """Name of the degradation that makes the inputs."""
     protocol: str | EvaluationProtocol
-    """The name of a protocol (harness.api.protocols), or one of your own."""
+    """The name of a protocol (`PROTOCOLS`), or one of your own under a name of its own."""
     options: tuple[str, ...] = ()
     """The degradation's options that a suite may set at the task. The others keep their values."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Values of the degradation's options that differ from its defaults in this task."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights:
+            raise ValueError("a task needs no weights: name them at the part that loads them")
 
 
 class Task(Protocol):

@@ -13,8 +13,10 @@ Everything here is immutable and free of torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from string import Formatter
 from typing import Any
 
 
@@ -28,6 +30,10 @@ class When:
     option: str
     value: Any
     """The value, or a tuple of values of which one must be there."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.value, list | set | dict):
+            raise ValueError("several values are a tuple: (a, b)")
 
     def holds(self, options: Mapping[str, Any]) -> bool:
         """Whether it holds. `options`: those of the part, defaults filled in; one that is not there is None."""
@@ -63,11 +69,36 @@ class Conflict:
     """Options that contradict each other; `bench check` refuses them.
 
     `what` and `hint` may name options in braces: `{model!r}` becomes the value that the suite gives.
+    Nothing but a name, and `!r` for quotes, stands in them; braces themselves are doubled.
     """
 
     when: tuple[Condition, ...]
     what: str
     hint: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.when:
+            raise ValueError("when is empty, so it would hold for every suite")
+        _ = self.options
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options that its texts name. Raises ValueError for a text with something else in braces."""
+        return (*_named_in(self.what), *_named_in(self.hint))
+
+    def told(self, options: Mapping[str, Any]) -> tuple[str, str]:
+        """(what, hint) with the values of the options; one that is not there is None."""
+        given = defaultdict(lambda: None, options)
+        return self.what.format_map(given), self.hint.format_map(given)
+
+
+def _named_in(text: str) -> Iterator[str]:
+    for _, name, layout, conversion in Formatter().parse(text):
+        if name is None:
+            continue
+        if not name.isidentifier() or layout or conversion not in (None, "r"):
+            raise ValueError(f"only the name of an option stands in braces, as {{x}} or {{x!r}}: {text!r}")
+        yield name
 
 
 @dataclass(frozen=True)
@@ -86,7 +117,7 @@ class Published:
 class OwnFile:
     """A file or folder of the user's own, whose path is the value of an option; nothing is needed when that is None.
 
-    The option is annotated `LocalFile`.
+    The option is annotated `LocalFile`, or `LocalFile | None`.
     """
 
     option: str
@@ -103,8 +134,7 @@ class LossUse:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # Of another type it is refused where the declaration is read, with its line.
-        if isinstance(self.weight, int | float) and not 0 < self.weight < float("inf"):
+        if not 0 < self.weight < float("inf"):
             raise ValueError(f"the weight of a loss is a positive number, not {self.weight:g}")
 
 
@@ -138,6 +168,9 @@ class Traits:
 
 def check_stages(stages: tuple[StageUse, ...]) -> None:
     """Raises ValueError unless the shares are positive and add up to 1."""
+    for stage in stages:
+        if not stage.share > 0:
+            raise ValueError(f"the share of a stage is a positive number, not {stage.share:g}")
     total = sum(stage.share for stage in stages)
-    if stages and (min(stage.share for stage in stages) <= 0 or abs(total - 1) > 1e-9):
-        raise ValueError(f"the shares of the stages are positive and add up to 1, not to {total:g}")
+    if stages and not abs(total - 1) <= 1e-9:
+        raise ValueError(f"the shares of the stages add up to 1, not to {total:g}")

@@ -39,6 +39,11 @@ class Run(Frozen):
     """Further attempts after a lost worker."""
 
 
+def metric_title(label: str, key: str, name: str) -> str:
+    """The label that a suite gives to a metric, else its name in capitals, with its options: `PSNR(border=4)`."""
+    return label if label != key else key.replace(name, name.upper(), 1)
+
+
 class SuiteMetric(Frozen):
     """A metric that a suite asks for."""
 
@@ -55,6 +60,11 @@ class SuiteMetric(Frozen):
         if isinstance(value, str):
             return {"part": {"name": value, "version": ""}, "key": value, "label": value}
         return value
+
+    @property
+    def title(self) -> str:
+        """What a table writes above its column."""
+        return metric_title(self.label, self.key, self.part.name)
 
     def is_version(self, on_record: str | None) -> bool:
         """Whether values on record are of this metric, by the version that they were computed with; None: no values."""

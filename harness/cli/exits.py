@@ -13,9 +13,13 @@ BLOCKED = 3
 INTERRUPTED = 130
 
 
+class WrongArgument(HarnessError):
+    """An argument of a command that cannot be right."""
+
+
 def code_for(error: HarnessError) -> int:
     """The exit code of a command that an error ends."""
-    return WRONG if isinstance(error, SpecErrors | UnknownName) else FAILED
+    return WRONG if isinstance(error, SpecErrors | UnknownName | WrongArgument) else FAILED
 
 
 def code_of_run(*, failed: bool, blocked: bool) -> int:

@@ -55,7 +55,7 @@ def explain(
         table.add_column(heading, overflow="fold")
     for difference in found:
         table.add_row(difference.field, difference.left, difference.right)
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)
     return exits.DONE
 
 

@@ -14,7 +14,7 @@ from harness.cli.subject import Subject, SubjectArgument, find_subject
 from harness.core.paths import Layout
 from harness.parts.catalogue import REGISTRY
 from harness.reports.leaderboard import Leaderboard, board_of
-from harness.reports.render import render
+from harness.reports.render import FORMATS, render
 
 
 class Source(StrEnum):
@@ -24,13 +24,8 @@ class Source(StrEnum):
     mlflow = "mlflow"
 
 
-class Form(StrEnum):
-    """How the table is written."""
-
-    table = "table"
-    md = "md"
-    csv = "csv"
-
+Form = StrEnum("Form", {name: name for name in FORMATS})  # type: ignore[misc]
+"""How the table is written."""
 
 SourceOption = Annotated[Source, typer.Option("--source", help="The records on disk, or MLflow's copy of them.")]
 FormOption = Annotated[Form, typer.Option("--format", help="For reading, for Markdown, or for programs.")]
@@ -40,7 +35,7 @@ def leaderboard(
     subject: SubjectArgument,
     out: OutOption = None,
     source: SourceOption = Source.records,
-    form: FormOption = Form.table,
+    form: FormOption = Form("table"),
     set_: SetOption = None,
 ) -> None:
     """Show the results of a suite, or of all suites that were run in a folder. Missing ones are shown with reasons."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import typer
@@ -18,7 +19,10 @@ COMMANDS = {
     "plan": ("harness.cli.plan:plan", "Show the jobs of a suite: todo, done, stale, blocked, and why."),
     "status": ("harness.cli.status:status", "Show the state of every cell of a suite or folder."),
     "leaderboard": ("harness.cli.leaderboard:leaderboard", "Show the table of results."),
-    "list": ("harness.cli.list_:list_", "List tasks, data sets, backbones, refiners, priors, metrics, suites."),
+    "list": (
+        "harness.cli.list_:list_",
+        "List what a suite can name: parts of every kind with their options, recipes, suites.",
+    ),
     "check": ("harness.cli.check:check", "Check a suite file; every mistake is reported."),
     "new": ("harness.cli.new:new", "Write a small working part of your own, of any kind, to start from."),
     "test": ("harness.cli.test_:run_contracts", "Test the parts of a plug-in file against what their kinds promise."),
@@ -113,6 +117,9 @@ def bench(
 
 def main() -> None:
     """Entry point. Always raises SystemExit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names and messages may hold what no encoding has
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     arguments = ["--debug"] * debug + [argument for argument in arguments if argument != "--debug"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.api.running import JobOutcome
 from harness.core.paths import Layout
+from harness.core.text import first_line
 from harness.planning.job import Job
 from harness.planning.plan import Plan
 from harness.records.state import activity
@@ -121,15 +122,15 @@ class _BoardDisplay:
         if outcome.failure is None:
             self.say(f"{place} {job.title} · {outcome.seconds:.1f} s")
         else:
-            self.say(f"{place} FAILED ({outcome.failure}) {job.title} · {outcome.message}")
+            self.say(f"{place} FAILED ({outcome.failure}) {job.title} · {first_line(outcome.message)}")
 
     def retrying(self, job: Job, outcome: JobOutcome, retry: int) -> None:
         with self.board.lock:
             self.board.running.pop(job.id, None)
-        self.say(f"worker lost, retry {retry} of {job.run.retries}: {job.title} · {outcome.message}")
+        self.say(f"worker lost, retry {retry} of {job.run.retries}: {job.title} · {first_line(outcome.message)}")
 
     def warn(self, message: str) -> None:
-        self.say(f"warning: {message}")
+        self.say(f"warning: {first_line(message)}")
 
     def end(self) -> None: ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend, open_suite
-from harness.results.suites import stored_suites
+from harness.results.suites import read_suites
 
 SubjectArgument = Annotated[str, typer.Argument(metavar="SUITE|DIR", help="A suite, or a folder of results.")]
 
@@ -36,7 +37,10 @@ def read_suite(name: str, out: Path | None, overrides: Sequence[str] | None) -> 
 
 def find_subject(name: str, out: Path | None = None, overrides: Sequence[str] | None = None) -> Subject:
     """A folder of results if that is what `name` is, else a suite."""
-    if (Path(name) / "suites").is_dir() and out is None and not overrides:
+    if os.path.isdir(Path(name) / "suites") and out is None and not overrides:
         layout = layout_for("", Path(name))
-        return Subject(layout, [(suite, extend(REGISTRY, suite.plugins)) for suite in stored_suites(layout)])
+        stored = read_suites(layout)
+        for problem in stored.problems:
+            typer.echo(f"warning: {problem}", err=True)
+        return Subject(layout, [(suite, extend(REGISTRY, suite.plugins)) for suite in stored.suites])
     return read_suite(name, out, overrides)

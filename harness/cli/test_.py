@@ -12,6 +12,7 @@ import typer
 from harness.api.declaration import declaration
 from harness.api.reference import PartRef
 from harness.cli import exits
+from harness.cli.common import plugin_path
 from harness.core.errors import Problem, SpecErrors, did_you_mean
 from harness.core.registry import Entry, Registry
 from harness.core.source import Option
@@ -37,7 +38,7 @@ def run_contracts(file: FileArgument, set_: OptionsOption = None, verbose: Verbo
 
     Exit codes: 0 all is as promised, 1 something is not, 2 the file or the options are wrong, 3 weights are missing.
     """
-    path = file.absolute()
+    path = plugin_path(file)
     registry = extend(REGISTRY, [str(path)])
     entries = [entry for entry in registry.entries() if entry.target.startswith(f"{path}:")]
     if not entries:
@@ -62,6 +63,10 @@ def _tell(entry: Entry, registry: Registry, filled: Filled, path: Path, verbose:
     subject = catalogued.PartUnderTest(entry, registry, arguments, tuple(filled.files))
     verdict = runner.run_contract(catalogued.contract_for(subject), str(path))
     broken, total = verdict.broken, len(verdict.checks)
+    if verdict.unmade:
+        typer.echo(f"{title} · cannot be made:\n  seen:     {indent(verdict.unmade, ' ' * 12).strip()}")
+        typer.echo(indent(broken[0].trace, "    ") if verbose else "", nl=verbose)
+        return exits.FAILED
     came = f"{len(broken)} of {total} promises broken" if broken else f"all {total} promises kept"
     typer.echo(f"{title} · {came} ({verdict.seconds:.1f} s)")
     for seen in dict.fromkeys(check.seen for check in broken):

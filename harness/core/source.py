@@ -10,6 +10,7 @@ The module half of a target "module:Class" is a dotted name, or the path of a `.
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,9 @@ REQUIRED: Any = object()
 """Stands for the default of an option that the suite must give."""
 
 CONSTRUCTORS = ("__init__", "__new__")
+
+NOT_LITERAL = (ValueError, TypeError, SyntaxError, MemoryError)
+"""What `ast.literal_eval` raises for something that is no literal. Too deep a nesting is for whoever reads the file."""
 
 _CONTAINERS: dict[type[ast.expr], Callable[[Iterable[Any]], Any]] = {ast.Tuple: tuple, ast.List: list, ast.Set: set}
 
@@ -61,9 +65,34 @@ def source_path(module: str) -> str:
 
 @cache
 def parse_module(module: str) -> ast.Module:
-    """Syntax tree of a module or plug-in file. Raises ModuleNotFoundError, OSError, SyntaxError or ValueError."""
+    """Syntax tree of a module or plug-in file. Raises ModuleNotFoundError, OSError, SyntaxError or ValueError.
+
+    A plug-in file is compiled as well: Python refuses some text only then.
+    """
     path = source_path(module)
-    return ast.parse(Path(path).read_text(encoding="utf-8"), filename=path)
+    content = Path(path).read_bytes()  # in bytes, Python finds the encoding by itself
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(content, filename=path)
+            if is_file(module):
+                compile(tree, path, "exec", dont_inherit=True)
+                _check_constants(tree, path)
+    except (RecursionError, MemoryError) as error:
+        raise SyntaxError("the file is nested too deeply", (path, 1, 1, None)) from error
+    return tree
+
+
+def _check_constants(tree: ast.Module, path: str) -> None:
+    """Raises SyntaxError for texts and numbers that Python can hold and no file or terminal can show."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant):
+            try:
+                str(node.value).encode()
+            except ValueError as error:
+                text = isinstance(error, UnicodeEncodeError)
+                what = "this text holds half of a surrogate pair" if text else "this number has too many digits"
+                raise SyntaxError(what, (path, node.lineno, node.col_offset + 1, None)) from error
 
 
 def definitions(module: ast.Module) -> dict[str, ast.ClassDef | ast.FunctionDef]:
@@ -92,10 +121,11 @@ def constructor(cls: ast.ClassDef) -> ast.FunctionDef | None:
 
 
 def options(function: ast.FunctionDef) -> dict[str, Option]:
-    """The keyword-only parameters by name. Raises SourceError for a default that is not a literal and for `**`."""
+    """The keyword-only parameters by name. Raises SourceError for a default that is not a literal, `*args`, `**`."""
     arguments = function.args
-    if arguments.kwarg is not None:
-        raise SourceError(arguments.kwarg, "options are named one by one, not taken as **", "name them after a *")
+    for taken, stars in ((arguments.vararg, "*"), (arguments.kwarg, "**")):
+        if taken is not None:
+            raise SourceError(taken, f"options are named one by one, not taken as {stars}", "name them after a bare *")
     found = {}
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         if argument.annotation is None:
@@ -108,7 +138,7 @@ def options(function: ast.FunctionDef) -> dict[str, Option]:
 def _default(name: str, node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
-    except ValueError as error:
+    except NOT_LITERAL as error:
         what = f"the default of the option {name!r} is not a literal: {ast.unparse(node)}"
         raise SourceError(node, what, "numbers, texts, None, tuples of them") from error
 
@@ -131,18 +161,15 @@ class Literals:
         def inner(item: ast.expr) -> Any:
             return self.value(item, _depth + 1)
 
-        if isinstance(node, ast.Tuple | ast.List | ast.Set):
-            return _CONTAINERS[type(node)](map(inner, node.elts))
-        if isinstance(node, ast.Dict) and all(key is not None for key in node.keys):
-            pairs = zip(node.keys, node.values, strict=True)
-            return {inner(key): inner(value) for key, value in pairs if key is not None}
+        if isinstance(node, ast.Tuple | ast.List | ast.Set | ast.Dict):
+            return _container(node, inner)
         if isinstance(node, ast.Name) and node.id in self._constants:
             return inner(self._constants[node.id])
         if isinstance(node, ast.Call) and not any(isinstance(item, ast.Starred) for item in node.args):
             return self._call(node, inner)
         try:
             return ast.literal_eval(node)
-        except ValueError as error:
+        except NOT_LITERAL as error:
             what = f"{ast.unparse(node)} is not a literal: it cannot be known without running the file"
             raise SourceError(node, what, "write the value itself, or a constant of this file") from error
 
@@ -156,6 +183,18 @@ class Literals:
             return self._classes[name](*arguments, **keywords)
         except (TypeError, ValueError) as error:
             raise SourceError(node, f"{name}: {error}") from error
+
+
+def _container(node: ast.Tuple | ast.List | ast.Set | ast.Dict, inner: Callable[[ast.expr], Any]) -> Any:
+    try:
+        if not isinstance(node, ast.Dict):
+            return _CONTAINERS[type(node)](map(inner, node.elts))
+        pairs = [(key, value) for key, value in zip(node.keys, node.values, strict=True) if key is not None]
+        if len(pairs) < len(node.keys):
+            raise SourceError(node, "what is taken from ** cannot be read", "write the items one by one")
+        return {inner(key): inner(value) for key, value in pairs}
+    except TypeError as error:
+        raise SourceError(node, "a list, dict or set cannot be a key or in a set", "write a tuple") from error
 
 
 def called(node: ast.Call) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from harness.api.dataset import Dataset, SourceImage
 from harness.api.degradation import Degradation
+from harness.api.loading import load_part
 from harness.api.reference import PartRef
 from harness.api.sets import PreparedSet
 from harness.core.errors import DataError, did_you_mean
@@ -94,7 +95,7 @@ def cut(image: SourceImage, lq: np.ndarray, samples: PreparedSet) -> Iterator[Pa
 def _write(samples: PreparedSet, registry: Registry, data: Path, shard_samples: int) -> None:
     dataset = _dataset(samples, registry)
     source = _source(samples)
-    degradation: Degradation = registry.load("degradation", source.name)(**source.arguments)
+    degradation: Degradation = load_part(registry, "degradation", source.name)(**source.arguments)
     quantised = degradation.traits.quantised
     if samples.split != "train":
         audit_once(dataset, samples.split, samples.dataset, data)
@@ -132,7 +133,7 @@ def _write(samples: PreparedSet, registry: Registry, data: Path, shard_samples: 
 
 def _dataset(samples: PreparedSet, registry: Registry) -> Dataset:
     ref = samples.dataset
-    dataset: Dataset = registry.load("dataset", ref.name)(**ref.arguments)
+    dataset: Dataset = load_part(registry, "dataset", ref.name)(**ref.arguments)
     where = f"data set {ref.name}"
     if samples.split not in dataset.splits():
         hint = did_you_mean(samples.split, dataset.splits())

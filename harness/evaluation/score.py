@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from harness.api.loading import load_part
 from harness.api.metric import Metric
 from harness.api.reference import PartRef
 from harness.api.task import EvaluationProtocol
@@ -20,7 +21,9 @@ def build_metrics(
 
     Raises MissingWeights when the files of one are missing, UnknownName when a metric does not exist.
     """
-    return {key: registry.load("metric", metric.name)(protocol, **metric.arguments) for key, metric in metrics.items()}
+    return {
+        key: load_part(registry, "metric", metric.name)(protocol, **metric.arguments) for key, metric in metrics.items()
+    }
 
 
 def apply_protocol(image_HWC: np.ndarray, protocol: EvaluationProtocol) -> np.ndarray:

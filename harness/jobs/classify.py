@@ -31,7 +31,11 @@ def classify(error: BaseException) -> FailureClass:
 
 
 def message(error: BaseException) -> str:
-    """One line or a few for people: the error's text, with its class for those that are not meant for users."""
-    if isinstance(error, HarnessError):
-        return str(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """One line or a few for people: the error's text, with its class for those that are not meant for users.
+
+    Valid Unicode, whatever a part raised: records and logs are UTF-8.
+    """
+    text = str(error)
+    if not isinstance(error, HarnessError):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text.encode(errors="backslashreplace").decode()

@@ -29,6 +29,9 @@ from harness.records.model import Attempt, Failure
 
 log = logging.getLogger(__name__)
 
+FAILURES = (Exception, SystemExit, GeneratorExit)
+"""What ends a job and not its worker: anything that a part may raise. Ctrl-C alone is the user's."""
+
 
 def run_job_file(path: str) -> JobOutcome:
     """Runs a job and says how it ended. A failure is classified, logged and written to the cell's record.
@@ -41,7 +44,7 @@ def run_job_file(path: str) -> JobOutcome:
         layout = Layout(Path(job.out), Path(job.data))
         with _logging_to(layout.job_log(job.id)):
             outcome = _run_noted(job, layout)
-    except Exception as error:  # noqa: BLE001 - the last line of defence of a warm worker
+    except FAILURES as error:
         outcome = JobOutcome(Path(path).stem, classify(error), message(error))
     return JobOutcome(outcome.job_id, outcome.failure, outcome.message, outcome.log, time.perf_counter() - began)
 
@@ -88,7 +91,7 @@ def _run_noted(job: Job, layout: Layout) -> JobOutcome:
     except KeyboardInterrupt as error:
         _note(job, layout, started, error)
         raise
-    except Exception as error:
+    except FAILURES as error:
         log.exception("failed: %s", classify(error))
         _note(job, layout, started, error)
         return JobOutcome(job.id, classify(error), message(error), where)
@@ -147,7 +150,7 @@ def _logging_to(path: Path) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, encoding="utf-8")
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise storage_error(error, path) from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from harness.api.backbone import Backbone, Capabilities, WithOutputs
 from harness.api.batch import Restored
 from harness.api.declaration import declaration
+from harness.api.loading import load_part
 from harness.api.reference import PartRef
 from harness.api.refiner import DecoderEditor, Refiner, RefinerTraits, TapEditor
 from harness.cells.cell import Cell
@@ -142,7 +143,7 @@ def build_model(cell: Cell, registry: Registry, prior_dim: int | None) -> Restor
     ref, placement = cell.variant.refiner, cell.variant.placement
     if ref is None:
         return RestorationModel(backbone)
-    kind = registry.load("refiner", ref.name)
+    kind = load_part(registry, "refiner", ref.name)
     traits: RefinerTraits = kind.traits
     if placement not in traits.placements:
         what = f"{kind.__name__} cannot be placed on {placement!r}"
@@ -215,7 +216,7 @@ def _channels(backbone: nn.Module, taps: Sequence[str]) -> tuple[int, ...]:
 
 
 def _maker(registry: Registry, kind: str, part: PartRef, *given: Any) -> Callable[[], nn.Module]:
-    return lambda: registry.load(kind, part.name)(*given, **part.arguments)
+    return lambda: load_part(registry, kind, part.name)(*given, **part.arguments)
 
 
 def _seeded(number: int, make: Callable[[], T]) -> T:

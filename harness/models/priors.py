@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.api.declaration import declaration
+from harness.api.loading import load_part
 from harness.api.prior import DerivedPrior, Prior
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
@@ -38,7 +39,7 @@ def build_prior(ref: PartRef, registry: Registry, *, prior_source: Cell | None, 
             source = _source(ref, prior_source)
             options[option.name] = source.id
             given.append(_network(source, registry, layout))
-    prior = registry.load("prior", ref.name)(*given, **options)
+    prior = load_part(registry, "prior", ref.name)(*given, **options)
     if isinstance(prior, nn.Module):
         prior.eval().requires_grad_(False)
     return cast("Prior | DerivedPrior", prior)

@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.api.declaration import read_declaration
 from harness.api.kinds import KINDS
 from harness.cells.suite import ResolvedSuite
+from harness.core.bindings import bound_again, bound_in_module, plain
 from harness.core.errors import HarnessError, Problem, SpecErrors, did_you_mean
 from harness.core.registry import Entry, Registry
 from harness.core.source import definitions, parse_module
@@ -21,6 +22,7 @@ from harness.parts.catalogue import REGISTRY
 from harness.spec.expand import expand
 from harness.spec.parse import load_suite
 
+_NO_PARTS = "this plug-in names no parts"
 _EXAMPLE = 'CATALOGUE = (("prior", "my_prior", "MyPrior"),)'
 
 
@@ -61,43 +63,43 @@ def _entries(file: str, problems: list[Problem]) -> Iterator[tuple[int, Entry]]:
     try:
         module = parse_module(file)
     except SyntaxError as error:
-        problems.append(_problem(file, error.lineno or 1, "", f"not Python: {error.msg}", "", error.offset or 1))
+        problems.append(
+            _problem(file, error.lineno or 1, "", f"not Python: {error.msg}", "", max(1, error.offset or 1))
+        )
         return
     except (OSError, ValueError) as error:
         problems.append(_problem(file, 1, "", f"cannot be read: {error}"))
         return
-    catalogue = next((value for node in module.body if (value := _assigned(node, "CATALOGUE"))), None)
-    if catalogue is None:
-        problems.append(_problem(file, 1, "CATALOGUE", "this plug-in names no parts", _EXAMPLE))
-        return
-    lines = catalogue.elts if isinstance(catalogue, ast.Tuple | ast.List) else [catalogue]
-    for node in lines:
+    for node in _lines(file, module, problems):
         entry = _entry(file, node, problems)
         if entry is not None:
             yield node.lineno, entry
 
 
-def _assigned(node: ast.stmt, name: str) -> ast.expr | None:
-    """What a statement assigns to a name, if it does."""
-    if isinstance(node, ast.Assign):
-        targets = node.targets
-    elif isinstance(node, ast.AnnAssign):
-        targets = [node.target]
-    else:
-        return None
-    return node.value if any(isinstance(target, ast.Name) and target.id == name for target in targets) else None
+def _lines(file: str, module: ast.Module, problems: list[Problem]) -> list[ast.expr]:
+    """The lines of the catalogue as they stand in the file; none when it cannot be read."""
+    statement = plain(module.body, "CATALOGUE")
+    bindings = bound_in_module(module)
+    again = list(bound_again(bindings, "CATALOGUE", statement)) if "CATALOGUE" in bindings else []
+    for error in again:
+        problems.append(_problem(file, error.line, "CATALOGUE", error.what, error.hint, error.column))
+    if statement is None or statement.value is None:
+        if not again:
+            problems.append(_problem(file, 1, "CATALOGUE", _NO_PARTS, _EXAMPLE))
+        return []
+    lines = statement.value.elts if isinstance(statement.value, ast.Tuple | ast.List) else [statement.value]
+    if not lines:
+        problems.append(_problem(file, statement.lineno, "CATALOGUE", _NO_PARTS, _EXAMPLE))
+    return [] if again else lines
 
 
 def _entry(file: str, node: ast.expr, problems: list[Problem]) -> Entry | None:
-    try:
-        kind, name, attribute = ast.literal_eval(node)
-        sound = all(isinstance(text, str) and text for text in (kind, name, attribute))
-    except (ValueError, TypeError):
-        sound = False
-    if not sound:
+    texts = _texts(node)
+    if len(texts) != 3 or not all(texts):
         what = "a line is three texts: kind, name in suites, class"
         problems.append(_problem(file, node.lineno, "CATALOGUE", what, _EXAMPLE, node.col_offset + 1))
         return None
+    kind, name, attribute = texts
     target = f"{file}:{attribute}"
     if kind not in KINDS:
         problems.append(_problem(file, node.lineno, name, f"there is no kind {kind!r}", did_you_mean(kind, KINDS)))
@@ -112,6 +114,13 @@ def _entry(file: str, node: ast.expr, problems: list[Problem]) -> Entry | None:
     except SpecErrors as error:
         problems.extend(error.problems)
     return None
+
+
+def _texts(node: ast.expr) -> list[str]:
+    """The texts of a tuple; an empty one for each item that is no text."""
+    items = node.elts if isinstance(node, ast.Tuple) else []
+    values = [item.value if isinstance(item, ast.Constant) else "" for item in items]
+    return [value if isinstance(value, str) else "" for value in values]
 
 
 def _problem(file: str, line: int, path: str, what: str, hint: str = "", column: int = 1) -> Problem:

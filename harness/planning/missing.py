@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.api.declaration import declaration
+from harness.api.loading import load_part
 from harness.api.reference import PartRef
 from harness.api.weights import WeightFile
 from harness.cells.cell import Cell
@@ -100,7 +101,7 @@ def _missing(title: str, files: Sequence[WeightFile]) -> Reason | None:
 
 
 def _changed_images(part: PartRef, registry: Registry) -> Reason | None:
-    found = registry.load("dataset", part.name)(**part.arguments).fingerprint()
+    found = load_part(registry, "dataset", part.name)(**part.arguments).fingerprint()
     if part.digest in (None, found):
         return None
     what = f"the images changed since the suite was read ({part.digest} then, {found} now)"

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from harness.cells.suite import ResolvedSuite
+from harness.cells.suite import ResolvedSuite, metric_title
 from harness.core.errors import UnknownName
 from harness.core.paths import Layout
 from harness.core.registry import Registry
@@ -106,7 +106,7 @@ def _styles(metrics: pl.DataFrame) -> dict[str, MetricStyle]:
 def _style(metric: Mapping[str, Any], *, named: bool) -> MetricStyle:
     """Titled by its label if no other metric has it (`named`), else by its name in capitals and its options."""
     label, key, name = metric["label"], metric["metric"], metric["part"]
-    title = label if named and label != key else key.replace(name, name.upper(), 1)
+    title = metric_title(label if named else key, key, name)
     unit = f" ({metric['unit']})" if metric["unit"] else ""
     direction = {True: " ↑", False: " ↓"}.get(metric["higher_is_better"], "")
     return MetricStyle(f"{title}{unit}{direction}", DECIMALS if metric["decimals"] is None else metric["decimals"])

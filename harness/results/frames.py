@@ -19,7 +19,7 @@ import polars as pl
 from harness.api.declaration import declaration
 from harness.cells.cell import Cell
 from harness.cells.suite import ResolvedSuite, SuiteMetric
-from harness.core.errors import UnknownName, did_you_mean
+from harness.core.errors import HarnessError, UnknownName, did_you_mean
 from harness.core.identity import digest
 from harness.core.paths import Layout
 from harness.core.registry import Registry
@@ -28,7 +28,7 @@ from harness.records import store
 from harness.records.model import RunRecord
 from harness.results.comparison import Bases, configuration
 from harness.results.schema import CELLS, COLUMN, COVERAGE, CURVES, IMAGES, METRICS, NAMES, TREATMENT
-from harness.results.suites import registry_of, stored_suites
+from harness.results.suites import read_suites, registry_of
 from harness.results.survey import Survey, SurveyedCell, merged, survey
 
 
@@ -36,12 +36,17 @@ def open_results(folder: str | Path, data: str | Path | None = None) -> Results:
     """The results of all suites that were run into a folder.
 
     `data`: the folder of prepared sets, from which outdated results are recognised. Default: $PRIORBENCH_DATA, else
-    `data` in the folder. Raises UnknownName when no suite was run there, DataError when a stored suite cannot be read.
+    `data` in the folder. A stored suite that cannot be read is left out; `Results.problems` says why. Raises
+    UnknownName when no suite was run there, DataError when none can be read, HarnessError for what is not a path.
     """
+    for given in (folder,) if data is None else (folder, data):
+        if not isinstance(given, str | os.PathLike):
+            raise HarnessError(f"a folder is a path, not {given!r}", hint='open_results("results/smoke")')
     out = Path(folder).absolute()
     prepared = data or os.environ.get("PRIORBENCH_DATA") or out / "data"
     layout = Layout(out, Path(prepared).absolute())
-    return Results(stored_suites(layout), layout)
+    stored = read_suites(layout)
+    return Results(stored.suites, layout, problems=stored.problems)
 
 
 class Results:
@@ -54,7 +59,16 @@ class Results:
     a task whose plug-in file is gone.
     """
 
-    def __init__(self, suites: Sequence[ResolvedSuite], layout: Layout, registry: Registry = REGISTRY) -> None:
+    def __init__(
+        self,
+        suites: Sequence[ResolvedSuite],
+        layout: Layout,
+        registry: Registry = REGISTRY,
+        *,
+        problems: Sequence[str] = (),
+    ) -> None:
+        self.problems = tuple(problems)
+        """A line on each stored suite that was left out, because it cannot be read."""
         self._suites = {suite.name: suite for suite in suites}
         self._layout, self._registry = layout, registry
         self._surveys: dict[str | None, Survey] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -27,12 +28,34 @@ def read_suite_file(path: Path) -> ResolvedSuite:
         raise DataError(f"cannot be read as a suite: {what}", where=str(path), hint="bench run SUITE again") from error
 
 
-def stored_suites(layout: Layout) -> list[ResolvedSuite]:
-    """All stored suites, sorted by name. Raises UnknownName when there is none, DataError when one cannot be read."""
+@dataclass(frozen=True)
+class StoredSuites:
+    """The suites of a folder that can be read, sorted by name, and a line on each of the others."""
+
+    suites: tuple[ResolvedSuite, ...]
+    problems: tuple[str, ...]
+
+
+def read_suites(layout: Layout) -> StoredSuites:
+    """All stored suites. Raises UnknownName when there is none, DataError when none can be read."""
     paths = suite_files(layout)
     if not paths:
         raise UnknownName("no suite has been run here", where=str(layout.out), hint="bench run SUITE --out DIR")
-    return [read_suite_file(path) for path in paths]
+    suites: list[ResolvedSuite] = []
+    errors: list[DataError] = []
+    for path in paths:
+        try:
+            suites.append(read_suite_file(path))
+        except DataError as error:
+            errors.append(error)
+    if not suites:
+        raise errors[0]
+    return StoredSuites(tuple(suites), tuple(f"{error.where}: {error.what}, left out" for error in errors))
+
+
+def stored_suites(layout: Layout) -> list[ResolvedSuite]:
+    """The stored suites that can be read, sorted by name. Raises what `read_suites` does."""
+    return list(read_suites(layout).suites)
 
 
 def registry_of(suite: ResolvedSuite, registry: Registry) -> Registry:

@@ -13,6 +13,7 @@ from harness.cells.recipe import Recipe
 from harness.cells.suite import ResolvedSuite, SuiteCell, SuiteMetric
 from harness.core.errors import SpecErrors
 from harness.core.registry import Registry
+from harness.core.wording import short
 from harness.core.yaml import Path
 from harness.recipes.mapping import BackboneMapping, PartMapping, RecipeMapping
 from harness.spec.cells import BASE, Cells
@@ -98,15 +99,23 @@ class _Expansion:
     def metrics(self) -> tuple[SuiteMetric, ...]:
         """The metrics of the suite, each once."""
         found: dict[str, SuiteMetric] = {}
+        titles: set[str] = set()
         for index, spec in enumerate(self.suite.metrics):
             part = self.resolver.part("metric", spec, ("metrics", index))
             if part is None:
                 continue
             options = declaration(self.resolver.registry, "metric", part.name).options
             key = call(part.name, unusual_options(options, part))
+            metric = SuiteMetric(part=part, key=key, label=spec.label or key)
             if key in found:
-                self.resolver.report(("metrics", index), f"the metric {key!r} is given twice", "remove one")
-            found.setdefault(key, SuiteMetric(part=part, key=key, label=spec.label or key))
+                written = call(spec.name, [f"{name}={short(value)}" for name, value in spec.options.items()])
+                hint = "remove one" if written == key else f"remove one: it is the same as {key!r}"
+                self.resolver.report(("metrics", index), f"the metric {written!r} is given twice", hint)
+            elif metric.title in titles:
+                what = f"two metrics are called {metric.title!r} in tables"
+                self.resolver.report(("metrics", index), what, "give one of them another label")
+            found.setdefault(key, metric)
+            titles.add(metric.title)
         return tuple(found.values())
 
     def block(self, index: int) -> Iterator[CellDraft]:

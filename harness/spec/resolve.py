@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.api.dataset import Dataset
 from harness.api.declaration import Declaration, declaration
+from harness.api.loading import load_part
 from harness.api.reference import PartRef
 from harness.api.task import TaskTraits
 from harness.api.traits import LossUse
@@ -213,11 +214,11 @@ class Resolver:
         ref = PartRef(name=spec.name, version=declared.version, options=filled.values, files=files)
         given = {option: _arguments(value) for option, value in ref.arguments.items()}
         try:
+            needed = needed_files(declared.traits, given, f"{kind} {spec.name}")
             if kind == "task":
                 return self._task(ref, declared.traits, path)
             if kind == "dataset":
-                return self._dataset(ref, self.registry.load(kind, spec.name)(**given))
-            needed = needed_files(declared.traits, given, f"{kind} {spec.name}")
+                return self._dataset(ref, load_part(self.registry, kind, spec.name)(**given))
         except LOAD_ERRORS as error:
             what, hint = (error.what, error.hint) if isinstance(error, HarnessError) else (str(error), "")
             self.report(path, f"the {kind} {spec.name} cannot be made: {what}", hint)

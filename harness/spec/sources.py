@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from harness.core import yaml
 from harness.core.errors import Problem, UnknownName, did_you_mean
+from harness.core.text import shortened, shown_name
 from harness.core.yaml import Place, YamlNode, dotted
 
 ARGUMENT = "--set"
@@ -23,14 +25,16 @@ def find_suite(name: str) -> Path:
     Raises UnknownName with the nearest names when there is none.
     """
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     shipped = {file.stem: file for file in shipped_suites()}
     if name in shipped:
         return shipped[name]
-    what = "this is a folder, not a suite file" if path.is_dir() else "no such suite file, and no suite of that name"
+    what = (
+        "this is a folder, not a suite file" if os.path.isdir(path) else "no such suite file, and no suite of that name"
+    )
     near = did_you_mean(path.stem, shipped)
-    raise UnknownName(what, where=name, hint=near or "bench list suites")
+    raise UnknownName(what, where=shown_name(name), hint=near or "bench list suites")
 
 
 def shipped_suites() -> list[Path]:
@@ -84,10 +88,10 @@ def _read_included(
     """A file that another one, at `path`, includes by its name relative to itself."""
     name = str(item.content)
     target = path.parent / name
+    if not os.path.isfile(target):
+        return None, [item.place.problem(("include",), _why_no_file(target, name), _near_file(target))]
     if target.resolve() in (known.resolve() for known in (*above, path)):
         return None, [item.place.problem(("include",), f"{name} includes itself")]
-    if not target.is_file():
-        return None, [item.place.problem(("include",), f"no such file: {name}", _near_file(target))]
     return _read(shown.parent / name, target, (*above, path))
 
 
@@ -120,19 +124,34 @@ def _absolute_plugins(tree: YamlNode, folder: Path, problems: list[Problem]) -> 
         return
     found: list[YamlNode] = []
     for item in _texts(plugins, "plugins", problems):
-        path = (folder / Path(str(item.content)).expanduser()).resolve()
-        if path.suffix == ".py" and path.is_file():
-            found.append(YamlNode(str(path), item.place))
+        name = str(item.content)
+        path = folder / os.path.expanduser(name)
+        if os.path.isfile(path) and path.resolve().suffix == ".py":
+            found.append(YamlNode(str(path.resolve()), item.place))
         else:
-            what = "no such file" if path.suffix == ".py" else "a plug-in is a .py file"
-            problems.append(item.place.problem(("plugins",), f"{what}: {item.content}", _near_file(path)))
+            is_missing = path.suffix == ".py" and not os.path.isfile(path)
+            what = _why_no_file(path, name) if is_missing else f"a plug-in is a .py file: {shown_name(name)}"
+            problems.append(item.place.problem(("plugins",), what, _near_file(path)))
     tree.mapping["plugins"] = YamlNode(list(found), plugins.place)
 
 
+def _why_no_file(path: Path, name: str) -> str:
+    """Why a path of this name is not a file. `os.path` answers for what cannot be a path, too; pathlib raises."""
+    what = "this is a folder, not a file" if os.path.isdir(path) else "no such file"
+    if os.path.islink(path):
+        what = "this link leads to no file"
+    return f"{what}: {shown_name(name)}"
+
+
 def _near_file(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f"there is no folder {path.parent.name!r}"
-    return did_you_mean(path.name, [item.name for item in path.parent.iterdir() if item.suffix == path.suffix])
+    """A hint for a path that is not the file that it should be: the files beside it whose names are near."""
+    if not os.path.isdir(path.parent):
+        return f"there is no folder {shortened(path.parent.name, 80)!r}"
+    try:
+        beside = [item.name for item in path.parent.iterdir() if item.suffix == path.suffix and item.is_file()]
+    except OSError:
+        beside = []
+    return did_you_mean(path.name, beside) or f"it is looked for in {shown_name(str(path.parent), 200)}"
 
 
 def merged(below: YamlNode, above: YamlNode, path: yaml.Path) -> YamlNode:

@@ -7,13 +7,21 @@ exception is what was seen instead.
 from __future__ import annotations
 
 import linecache
+import os
 import time
 import traceback
 import warnings
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from types import TracebackType
 
+from harness.core.text import shortened
+
 MARK = "test_"
+MAKES_ONLY = "test_declares_its_traits"
+"""The check of every kind that needs the part and nothing that it does."""
+LONGEST = 400
+"""Characters of an exception's message that are shown; a traceback's entries have five times as many."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,8 @@ class Check:
     seen: str = ""
     """Empty when it is kept."""
     trace: str = ""
+    makes_only: bool = False
+    """Whether it makes the part, and asks nothing of what it does."""
 
     @property
     def kept(self) -> bool:
@@ -41,6 +51,13 @@ class ContractResult:
     def broken(self) -> list[Check]:
         return [check for check in self.checks if not check.kept]
 
+    @property
+    def unmade(self) -> str:
+        """Why the part cannot be made: the check that only makes it sees what all others see. Empty if it can."""
+        broken = self.broken
+        seen = {check.seen for check in broken}
+        return seen.pop() if len(seen) == 1 < len(broken) and any(check.makes_only for check in broken) else ""
+
 
 def run_contract(contract: type, file: str = "") -> ContractResult:
     """Calls every test of a contract class. `file`: the part's, whose lines messages name."""
@@ -55,12 +72,16 @@ def run_contract(contract: type, file: str = "") -> ContractResult:
 def _check(contract: type, name: str, file: str) -> Check:
     test = getattr(contract, name)
     promise = _promise(name, test.__doc__)
-    try:
-        test(contract())
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - a part may raise anything, SystemExit too, and the rest goes on
-        return Check(promise, _seen(error, file), "".join(traceback.format_exception(error)))
+    # What a part prints would hide the verdicts, and it may close what it prints to: a stream for each check.
+    with open(os.devnull, "w", encoding="utf-8", errors="replace") as nowhere:
+        try:
+            with redirect_stdout(nowhere), redirect_stderr(nowhere):
+                test(contract())
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a part may raise anything, SystemExit too, and the rest goes on
+            trace = "".join(shortened(entry, 5 * LONGEST) for entry in traceback.format_exception(error))
+            return Check(promise, _seen(error, file), trace, makes_only=name == MAKES_ONLY)
     return Check(promise)
 
 
@@ -72,7 +93,7 @@ def _promise(name: str, documentation: str | None) -> str:
 
 def _seen(error: BaseException, file: str) -> str:
     """What an exception says, and the line of the part's file where it arose."""
-    message = str(error).strip()
+    message = _message(error)
     frames = list(_frames(error.__traceback__))
     if isinstance(error, AssertionError):
         if message and frames and frames[-1][0] != file:
@@ -83,6 +104,13 @@ def _seen(error: BaseException, file: str) -> str:
         message = f"{type(error).__name__}: {message or 'no message'}"
     own = [line for name, line in frames if name == file]
     return f"{message} (line {own[-1]})" if own else message
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return shortened(str(error).strip(), LONGEST)
+    except Exception as failure:  # noqa: BLE001 - `__str__` is the part's own code, too
+        return f"its message cannot be read ({type(failure).__name__})"
 
 
 def _frames(trace: TracebackType | None) -> list[tuple[str, int]]:

@@ -17,6 +17,7 @@ from torch.optim import Adam
 
 from harness.api.batch import Restored
 from harness.api.declaration import declaration
+from harness.api.loading import load_part
 from harness.api.loss import Adversary, InputsLoss, Loss, LossInputs, LossTraits, Reads
 from harness.cells.cell import Cell
 from harness.cells.recipe import LossTerm, Stage
@@ -203,7 +204,7 @@ def build_objective(
 
 
 def _build(term: LossTerm, added: bool, registry: Registry, device: torch.device) -> Term:
-    loss = registry.load("loss", term.part.name)(**term.part.arguments).to(device)
+    loss = load_part(registry, "loss", term.part.name)(**term.part.arguments).to(device)
     defaults = {name: option.default for name, option in declaration(registry, "loss", term.part.name).options.items()}
     return Term(term.weight, loss, defaults | term.part.arguments, added)
 

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from harness.cells.cell import Cell
 from harness.cells.recipe import LossTerm, Recipe, Stage
+from harness.core.errors import HarnessError, did_you_mean
 from harness.core.registry import Registry
 from harness.training.objective import Objective, build_objective
 from harness.training.optim import build_optimizer, learning_rate
@@ -99,11 +100,25 @@ def _divided(part: Stage, own: Stage, added: tuple[LossTerm, ...]) -> tuple[Stag
 def choose_trained(model: nn.Module, trainable: Collection[str], modules: Collection[str]) -> None:
     """Lets the parameters of some modules train, of all when none is named.
 
-    `trainable`: parameters that may train at all; what the regime or the network froze stays frozen.
+    `trainable`: parameters that may train at all; what the regime or the network froze stays frozen. Raises
+    HarnessError for a module that has no parameters.
     """
+    names = [name for name, _ in model.named_parameters()]
+    for module in modules:
+        _check_module(module, names)
     prefixes = tuple(f"{module}." for module in modules)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in trainable and (not prefixes or name.startswith(prefixes)))
+
+
+def _check_module(module: str, names: Sequence[str]) -> None:
+    """Raises HarnessError for a module that F or R does not have. Stages may name R where a cell has none."""
+    root = module.partition(".")[0]
+    inside = [name for name in names if name.startswith(f"{root}.")]
+    if inside and not any(name.startswith(f"{module}.") for name in inside):
+        known = {name.rpartition(".")[0] for name in inside}
+        what = f"a stage trains {module!r}, which is not a module with parameters"
+        raise HarnessError(what, hint=did_you_mean(module, known))
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.api.traits import OwnFile, Published, Traits, all_hold
 from harness.api.weights import WeightFile
-from harness.core.errors import DataError, HarnessError, MissingWeights
+from harness.core.errors import DataError, HarnessError, MissingWeights, UnknownName
 from harness.core.identity import digest, known_sha256
 from harness.weights.catalogue import Checkpoint, find
 
@@ -28,21 +28,29 @@ def needed_files(traits: Traits, options: Mapping[str, Any], part: str) -> tuple
     """The files that a part needs with these options, in the order of its traits; none when it needs none.
 
     `options`: with defaults filled in; one that is not there is None. `part` names it in messages, e.g. "prior clip".
-    Raises HarnessError for options that contradict each other and when no file is known for them, UnknownName for ids
-    that are in no catalogue.
+    Raises HarnessError for options that contradict each other and when no published file is known for them,
+    UnknownName for ids that are in no catalogue.
     """
     for conflict in traits.conflicts:
         if all_hold(conflict.when, options):
-            raise HarnessError(conflict.what.format(**options), where=part, hint=conflict.hint.format(**options))
+            what, hint = conflict.told(options)
+            raise HarnessError(what, where=part, hint=hint)
     files: list[WeightFile] = []
     for source in traits.weights:
         if isinstance(source, OwnFile):
             files += _own_files(source, options.get(source.option))
         elif all_hold(source.when, options):
-            files.append(published_file(find(source.id)))
-    if traits.weights and not files:
+            files.append(published_file(_found_for(part, source.id)))
+    if not files and any(isinstance(source, Published) for source in traits.weights):
         raise HarnessError(f"no file is known for {_told(traits, options)}", where=part, hint=_known(traits))
     return tuple(files)
+
+
+def _found_for(part: str, checkpoint_id: str) -> Checkpoint:
+    try:
+        return find(checkpoint_id)
+    except UnknownName as error:
+        raise UnknownName(error.what, where=part, hint=error.hint) from None
 
 
 def missing_files(files: Sequence[WeightFile]) -> list[WeightFile]:

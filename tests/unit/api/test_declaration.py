@@ -12,6 +12,7 @@ from harness.api.prior import PriorTraits
 from harness.api.traits import Conflict, FromOption, LossUse, OwnFile, Published, StageUse, Unless, When
 from harness.core.errors import SpecErrors
 from harness.core.registry import Entry, Registry
+from harness.parts.catalogue import REGISTRY
 
 IMPORTS = """\
 from typing import ClassVar, Final
@@ -20,7 +21,7 @@ from harness.api.loss import LossTraits
 from harness.api.metric import MetricTraits
 from harness.api.prior import PriorTraits
 from harness.api.refiner import RefinerTraits
-from harness.api.task import TaskTraits
+from harness.api.task import EvaluationProtocol, TaskTraits
 from harness.api.traits import Conflict, LossUse, OwnFile, Published, StageUse, When
 LINES = 10
 """
@@ -64,7 +65,7 @@ def test_everything_that_can_be_declared_is_read(source) -> None:
                 conflicts=(Conflict((When("semantics", "both"),), "no {semantics}"),),
             )
 
-            def __init__(self, channels, *, semantics: str = "input", file: str | None = None) -> None: ...
+            def __init__(self, channels, *, semantics: str = "input", file: LocalFile | None = None) -> None: ...
         """)
     found = read_declaration("refiner", f"{file}:Refine")
     traits = found.traits
@@ -146,6 +147,22 @@ def test_what_cannot_be_read_is_refused(source, kind: str, text: str, line: int,
     assert any(hint in tried for at, _, tried in found if at == line), found
 
 
+def test_truth_can_be_read_unless_an_option_says_otherwise(source) -> None:
+    file = source("""
+        from harness.api.traits import Unless
+
+        class P:
+            traits = RefinerTraits(reads_truth=Unless("mode", "input"))
+            def __init__(self, channels, *, mode: str = "input") -> None: ...
+        """)
+    assert read_declaration("refiner", f"{file}:P").traits.reads_truth.holds({"mode": "truth"})
+
+
+def test_conflicts_tell_the_values_of_options() -> None:
+    conflict = Conflict((When("x", 1),), "{{no}} {x!r}", "not {y}")
+    assert conflict.told({"x": "a"}) == ("{no} 'a'", "not None")
+
+
 def test_several_mistakes_come_together(source) -> None:
     file = source("""
         VERSION: Final = 7
@@ -178,6 +195,32 @@ def test_a_task_offers_its_degradations_options_with_its_own_defaults(source) ->
     assert options["sigma"].annotation == "float"
     with pytest.raises(SpecErrors, match=r"the degradation noise has no option 'sgima' · try: did you mean 'sigma'\?"):
         declaration(registry, "task", "wrong")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "what", "hint"),
+    [
+        ("'rgb_uint'", "no protocol is called 'rgb_uint'", "'rgb_uint8'"),
+        ("EvaluationProtocol('rgb_uint8', 1, border=4)", "rgb_uint8 is the name of a built-in protocol", "its own"),
+    ],
+)
+def test_a_tasks_protocol_is_known_or_has_a_name_of_its_own(source, protocol: str, what: str, hint: str) -> None:
+    file = source(f"class P:\n    'A task.'\n    traits = TaskTraits(degradation='rain', protocol={protocol})")
+    with pytest.raises(SpecErrors) as caught:
+        declaration(REGISTRY.extended([Entry("task", "p", f"{file}:P")]), "task", "p")
+    [problem] = caught.value.problems
+    assert (problem.file, problem.line) == (file, 13)
+    assert what in problem.what
+    assert hint in problem.hint
+
+
+def test_conflicts_of_a_task_speak_of_the_options_that_it_offers(source) -> None:
+    file = source("""
+        class P:
+            traits = TaskTraits(degradation="rain", protocol="y_uint8", options=("length",),
+                                conflicts=(Conflict((When("length", 3),), "no {length}"),))
+        """)
+    assert read_declaration("task", f"{file}:P").traits.conflicts[0].options == ("length",)
 
 
 def test_conditions_hold_for_values_and_for_options_that_are_left_out() -> None:

@@ -127,6 +127,7 @@ def test_list_shows_every_part_with_options_and_defaults() -> None:
 def test_list_of_one_kind_and_of_a_plugin(tmp_path: Path) -> None:
     plugin = tmp_path / "plugin.py"
     plugin.write_text(
+        "from harness.api.prior import PriorTraits\n"
         'class Mine:\n  """Zeros."""\n  traits = PriorTraits(derived=True)\n'
         "  def __init__(self, *, of: PriorRef, on: bool = True, n: tuple[int, ...] = (1, 2), "
         'x: str | None = None): ...\nCATALOGUE = [("prior", "mine", "Mine")]\n'

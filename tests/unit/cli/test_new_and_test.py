@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -59,6 +60,13 @@ def liar(tmp_path: Path) -> Path:
     return file
 
 
+def bench_alone(*words: object) -> subprocess.CompletedProcess[str]:
+    """`bench <words>` in a process of its own, whose output is strict UTF-8."""
+    command = [sys.executable, "-c", "from harness.cli import main\nmain.main()", *map(str, words)]
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=strict)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_template_keeps_all_promises(tmp_path: Path, kind: str) -> None:
     file = tmp_path / f"soft_{kind}.py"
@@ -80,18 +88,71 @@ def test_new_refuses_what_would_be_lost_or_taken(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("precious")
     again = bench("new", "metric", file)
-    assert again.exit_code == exits.FAILED
+    assert again.exit_code == exits.WRONG
     assert "this file exists already" in again.output
     assert file.read_text() == "precious"
     taken = bench("new", "metric", tmp_path / "psnr.py")
-    assert taken.exit_code == exits.FAILED
+    assert taken.exit_code == exits.WRONG
     assert "there is a metric called 'psnr' already" in taken.output
     assert "'My-Metric' cannot be the name of a part" in bench("new", "metric", tmp_path / "My-Metric.py").output
     unknown = bench("new", "metrik", tmp_path / "new.py")
     assert unknown.exit_code == exits.WRONG
     assert "did you mean 'metric'?" in unknown.output
-    assert bench("new", "metric", tmp_path / "none" / "new.py").exit_code == exits.FAILED
+    nowhere = bench("new", "metric", tmp_path / "none" / "new.py")
+    assert nowhere.exit_code == exits.WRONG
+    assert f"there is no such folder\n  try: mkdir -p {tmp_path / 'none'}" in nowhere.output
     assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
+
+
+@pytest.mark.parametrize("name", ["true", "null", "12", "0x1f", "1e3", "class", "n" * 65])
+def test_new_refuses_names_that_suites_or_python_read_otherwise(tmp_path: Path, name: str) -> None:
+    for refused in (
+        bench("new", "metric", tmp_path / f"{name}.py"),
+        bench("new", "metric", tmp_path / "x.py", "--name", name),
+    ):
+        assert refused.exit_code == exits.WRONG
+        assert "cannot be the name of a part\n  try: --name my_metric" in refused.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_new_writes_python_files_alone(tmp_path: Path) -> None:
+    result = bench("new", "metric", tmp_path / "mine")
+    assert result.exit_code == exits.WRONG
+    assert f"a part is written to a .py file\n  try: bench new metric {tmp_path / 'mine'}.py" in result.output
+
+
+@pytest.mark.parametrize("command", [["test"], ["list", "metrics", "--plugin"]])
+def test_what_is_no_plugin_file_is_refused(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "folder.py").mkdir()
+    (tmp_path / "part.txt").write_text(LIAR)
+    for file, what in (
+        (tmp_path / "part.txt", "a plug-in is a .py file"),
+        (Path("/dev/null"), "a plug-in is a .py file"),
+        (tmp_path / "folder.py", "this is not a file"),
+        (tmp_path / "none.py", "there is no such file"),
+        (tmp_path / f"{'n' * 300}.py", "there is no such file"),
+    ):
+        result = bench(*command, file)
+        assert result.exit_code == exits.WRONG
+        assert f"{what}\n  try: bench new KIND FILE.py writes one" in result.output
+
+
+def test_docstrings_are_listed_as_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "odd.py"
+    file.write_text(LIAR.replace("Mean squared error.", "In [/nope] and [red] :smile:."))
+    result = bench("list", "losses", "--plugin", file)
+    assert result.exit_code == 0
+    words = " ".join(result.output.replace("│", " ").split())
+    assert all(word in words for word in ("[/nope]", "[red]", ":smile:"))
+
+
+def test_half_characters_do_not_stop_the_output(tmp_path: Path) -> None:
+    file = tmp_path / "odd.py"
+    file.write_text(LIAR.replace('"the truth is black"', '"the truth is " + chr(0xD800)'))
+    done = bench_alone("test", file)
+    assert done.returncode == exits.FAILED
+    assert "ValueError: the truth is \\ud800 (line " in done.stdout
+    assert done.stderr == ""
 
 
 def test_new_takes_a_name(tmp_path: Path) -> None:
@@ -244,3 +305,44 @@ def test_a_file_that_cannot_run_is_said_once(tmp_path: Path) -> None:
     result = bench("test", file)
     assert result.exit_code == exits.FAILED
     assert result.output.count("seen:     ModuleNotFoundError: No module named 'no_such_package' (line 4)") == 2
+
+
+def test_a_part_that_cannot_be_made_is_said_once(tmp_path: Path) -> None:
+    file = tmp_path / "unmade.py"
+    body = "        super().__init__()\n\n    def forward"
+    assert body in LIAR
+    file.write_text(LIAR.replace(body, "        raise RuntimeError('no luck')\n\n    def forward"))
+    result = bench("test", file)
+    assert result.exit_code == exits.FAILED
+    *_, title, seen = result.output.splitlines()
+    assert title == "loss squares · cannot be made:"
+    assert seen.startswith("  seen:     RuntimeError: no luck (line ")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_part_of_any_kind_that_cannot_be_imported_is_said_once(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / f"soft_{kind}.py"
+    assert bench("new", kind, file).exit_code == 0
+    file.write_text(f"{file.read_text()}\nraise RuntimeError('no luck')\n")
+    lines = bench("test", file).output.splitlines()
+    assert lines[0] == f"{kind} soft_{kind} · cannot be made:"
+    assert [line[:30] for line in lines[1:]] == ["  seen:     RuntimeError: no l"]
+
+
+@pytest.mark.parametrize(
+    "deed",
+    ["print('babble ' * 1000)", "sys.stdout = sys.stderr = None", "sys.stdout.close(); sys.stderr.close()"],
+)
+def test_what_a_part_does_to_the_output_hides_no_verdict(tmp_path: Path, deed: str) -> None:
+    file = tmp_path / "loud.py"
+    loud = LIAR.replace("import numpy", "import sys\n\nimport numpy").replace(
+        "        if truth.max", f"        {deed}\n        if truth.max"
+    )
+    file.write_text(loud)
+    done = bench_alone("test", file)
+    assert done.returncode == exits.FAILED
+    assert done.stdout.startswith("metric upside · 3 of 9 promises broken")
+    assert "ValueError: the truth is black" in done.stdout
+    assert "babble" not in done.stdout
+    assert "loss squares · all " in done.stdout
+    assert done.stderr == ""

@@ -7,6 +7,7 @@ import io
 
 import pytest
 
+from harness.cli import exits
 from harness.records import store
 from harness.scheduling.lock import run_lock
 from tests.unit.cli.results import Results, bench
@@ -140,3 +141,15 @@ def test_a_folder_without_results_is_told_apart_from_a_suite(results, tmp_path):
     done = bench("leaderboard", tmp_path / "empty")
     assert done.exit_code == 2
     assert "no suite has been run here" in done.output
+
+
+@pytest.mark.parametrize("command", ["status", "leaderboard"])
+def test_a_broken_suite_in_the_folder_is_a_warning(results, command):
+    results.finish(0, 1)
+    before = bench(command, results.out)
+    (results.out / "suites" / "bad.json").write_text("{")
+    after = bench(command, results.out)
+    assert after.exit_code == before.exit_code
+    assert after.stdout == before.stdout
+    assert after.stderr.startswith(f"warning: {results.out / 'suites' / 'bad.json'}: cannot be read as a suite: ")
+    assert bench(command, "n" * 300).exit_code == exits.WRONG

@@ -114,3 +114,14 @@ def test_in_a_terminal_the_board_stands_below_the_lines(layout, monkeypatch):
     shown = screen.getvalue()
     assert all(line in shown for line in LINES)
     assert "0/2 jobs done · 0 running · 2 waiting" in shown
+
+
+def test_a_message_of_many_lines_is_one_line(layout, capsys):
+    progress, job = LineDisplay(layout), train(0, layout.out)
+    progress.finished(job, JobOutcome(job.id, failure="bug", message=f"\n{'x' * 500}\nsecond"))
+    progress.retrying(job, JobOutcome(job.id, failure="worker_lost", message="lost\nsecond"), 1)
+    progress.warn("behind\nsecond")
+    failed, lost, warning = capsys.readouterr().out.splitlines()
+    assert failed.endswith(f" · {'x' * 199}…")
+    assert lost.endswith(" · lost")
+    assert warning == "warning: behind"

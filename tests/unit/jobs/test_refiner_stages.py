@@ -164,3 +164,12 @@ def test_a_killed_training_goes_on_with_the_same_numbers(
     ours, theirs = (load_file(each.layout.final_weights(two.id)) for each in (world, whole))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert world.curve(two) == whole.curve(two)
+
+
+def test_a_stage_that_names_a_missing_module_says_so(world: SmallWorld, staged: tuple[Cell, Cell, str]) -> None:
+    two, _, plugin = staged
+    stages = (two.variant.stages[0].model_copy(update={"trains": ("refiner.gess",)}), two.variant.stages[1])
+    cell = two.model_copy(update={"variant": two.variant.model_copy(update={"stages": stages})})
+    with pytest.raises(HarnessError, match=r"a stage trains 'refiner\.gess'") as caught:
+        run(world, cell, plugin)
+    assert "refiner.guess" in caught.value.hint

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from harness.core.errors import DataError, HarnessError
 from harness.models.assemble import RestorationModel, build_model, start_from_base
 from harness.models.weights import save_weights
 from harness.parts.catalogue import REGISTRY
-from harness.parts.refiners.ptg_rm.refiner import PTGRM
 
 NAFNET = PartRef(
     name="nafnet", options={"width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1], "tlc": None}
@@ -169,10 +167,9 @@ def test_features_placement_with_a_frozen_backbone_teaches_the_refiner_alone(
     assert changed == {"refiner"}
 
 
-def test_a_refiner_for_images_only_is_refused_on_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PTGRM, "traits", replace(PTGRM.traits, placements=("image",)))
-    with pytest.raises(HarnessError, match=r"PTGRM cannot be placed on 'features'(.|\n)*supported: image"):
-        build(refined(placement="features"))
+def test_a_refiner_for_images_only_is_refused_on_features() -> None:
+    with pytest.raises(HarnessError, match=r"SMG cannot be placed on 'features'(.|\n)*supported: image"):
+        build(cell(refiner=PartRef(name="smg"), placement="features"))
 
 
 def test_refiner_without_prior_is_refused() -> None:

@@ -54,31 +54,58 @@ def test_a_plug_in_is_named_without_being_run(tmp_path: Path) -> None:
     [
         ("x = (", 1, "not Python: '(' was never closed", ""),
         ("x = 1", 1, "this plug-in names no parts", 'CATALOGUE = (("prior", "my_prior", "MyPrior"),)'),
-        ("CATALOGUE = ()\nCATALOGUE = 1", None, "", ""),
+        ("CATALOGUE = [('prior', 'a', 'A')]\nCATALOGUE = 1", 2, "CATALOGUE is bound or changed here", None),
+        ("CATALOGUE = ()", 1, "this plug-in names no parts", None),
+        ("CATALOGUE = ('abc',)", 1, "a line is three texts", None),
+        ("CATALOGUE = (['prior', 'a', 'A'],)", 1, "a line is three texts", None),
+        ("CATALOGUE = (('prior', 'a', ''),)", 1, "a line is three texts", None),
+        ("CATALOGUE = (('prior', 'a', f()),)", 1, "a line is three texts", None),
+        ("CATALOGUE = [('prior', 'a', 'A')]\nCATALOGUE += [('prior', 'b', 'A')]", 2, "CATALOGUE is bound", None),
+        ("CATALOGUE = [('prior', 'a', 'A')]\nCATALOGUE.append(('prior', 'b', 'A'))", 2, "CATALOGUE is bound", None),
+        ("x = 1\nif x:\n    CATALOGUE = (('prior', 'a', 'A'),)", 3, "CATALOGUE is bound",
+         "bind CATALOGUE once, in a statement of its own outside of if, for and try"),
+        ("x = 1\n\nf(x=2, x=3)", 3, "not Python: keyword argument repeated: x", None),
+        ("x = 0x" + "f" * 5000, 1, "not Python: this number has too many digits", None),
+        ("x = 1\nreturn", 2, "not Python: 'return' outside function", None),
+        ("x = (\n  '\\ud800',)", 2, "not Python: this text holds half of a surrogate pair", None),
+        ("x = " + "(" * 250 + ")" * 250, 1, "not Python: too many nested parentheses", None),
+        ("x = " + "-" * 50_000 + "1", 1, "not Python: the file is nested too deeply", None),
         ("class A: ...\nCATALOGUE = (\n  ('prior', 'a'),\n)", 3,
          "a line is three texts: kind, name in suites, class", None),
         ("CATALOGUE = open('x')", 1, "a line is three texts: kind, name in suites, class", None),
         ("class A: ...\nCATALOGUE = [('priro', 'a', 'A')]", 2, "there is no kind 'priro'", "did you mean 'prior'?"),
         ("class Aa: ...\nCATALOGUE = [('prior', 'a', 'Ab')]", 2,
          "this file defines no class 'Ab'", "known: Aa"),
-        ("class A: traits = PriorTraits()\nCATALOGUE = [('prior', 'nss', 'A')]", 2,
+        ("from harness.api.prior import PriorTraits\nclass A: traits = PriorTraits()\n"
+         "CATALOGUE = [('prior', 'nss', 'A')]", 3,
          "prior 'nss' is named twice", "rename one of them"),
-        ("class A:\n  traits = PriorTraits()\n  def __init__(self, *, x: int = f()): ...\n"
-         "CATALOGUE = [('prior', 'a', 'A')]", 3,
+        ("from harness.api.prior import PriorTraits\nclass A:\n  traits = PriorTraits()\n"
+         "  def __init__(self, *, x: int = f()): ...\nCATALOGUE = [('prior', 'a', 'A')]", 4,
          "is not a literal", None),
     ],
 )  # fmt: skip
-def test_mistakes_have_their_line(tmp_path: Path, text: str, line: int | None, what: str, hint: str | None) -> None:
+def test_mistakes_have_their_line(tmp_path: Path, text: str, line: int, what: str, hint: str | None) -> None:
     file = write(tmp_path, text)
-    if line is None:
-        assert extend(REGISTRY, [file]).entries() == REGISTRY.entries()
-        return
     with pytest.raises(SpecErrors) as caught:
         extend(REGISTRY, [file])
     [problem] = caught.value.problems
     assert (problem.file, problem.line) == (file, line)
     assert what in problem.what
     assert hint is None or problem.hint == hint
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
+def test_files_are_read_in_the_encoding_that_python_finds(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "plug_in.py"
+    cookie = "# coding: latin-1\n" if encoding == "latin-1" else ""
+    path.write_bytes((cookie + PLUGIN.replace("zeros", "zéros")).encode(encoding))
+    assert extend(REGISTRY, [str(path)]).get("prior", "mine").summary == "Nothing but zéros."
+
+
+def test_what_python_nests_deeper_than_a_reader_can_is_a_mistake(tmp_path: Path) -> None:
+    file = write(tmp_path, PLUGIN + "\nx = " + "1 + " * 1500 + "1\n")
+    with pytest.raises(SpecErrors, match="nested too deeply"):
+        extend(REGISTRY, [file])
 
 
 def test_all_mistakes_of_all_files_come_together(tmp_path: Path) -> None:
@@ -113,3 +140,32 @@ def test_mistakes_of_a_suite_and_its_plug_ins_come_together(tmp_path: Path) -> N
     with pytest.raises(SpecErrors) as caught:
         open_suite(write(tmp_path, SUITE + "sweets: 3\n", "suite.yaml"))
     assert [(Path(p.file).name, p.line) for p in caught.value.problems] == [("plug_in.py", 1), ("suite.yaml", 6)]
+
+
+TASK = """
+from harness.api.task import TaskTraits
+from harness.api.traits import Conflict, When
+
+
+class Rainy:
+    '''Long streaks.'''
+
+    traits = TaskTraits(
+        degradation="rain",
+        protocol="y_uint8",
+        options=("length",),
+        conflicts=(Conflict((When("length", 3),), "{length} is too short", "more"),),
+    )
+
+
+CATALOGUE = (("task", "rainy", "Rainy"),)
+"""
+
+
+def test_a_suite_is_held_to_the_conflicts_of_its_task(tmp_path: Path) -> None:
+    write(tmp_path, TASK)
+    task = "{name: rainy, length: 3}"
+    suite = SUITE.replace("low_light", task).replace(", variant: {refiner: ptg_rm, prior: mine}", "")
+    with pytest.raises(SpecErrors, match="3 is too short · try: more"):
+        open_suite(write(tmp_path, suite, "suite.yaml"))
+    assert open_suite(write(tmp_path, suite.replace("length: 3", "length: 9"), "suite.yaml"))[0].cells

@@ -16,9 +16,12 @@ from harness.cells.recipe import Recipe
 from harness.cells.suite import Labels
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout, write_text
+from harness.reports.formats import comma_separated, markdown, table
+from harness.reports.formats.comma_separated import CSV_DECIMALS
 from harness.reports.leaderboard import board_of, build, leaderboard
 from harness.reports.query import query
-from harness.reports.render import CSV_DECIMALS, entry, markdown, number, render, to_csv
+from harness.reports.render import render
+from harness.reports.text import entry, number
 from harness.results.frames import Results
 from harness.results.suites import stored_suites
 from tests.unit.records.made import cell, degraded, fail, finish, listed, refined, suite, task, values
@@ -39,7 +42,7 @@ def full(layout, metrics=("psnr", "ssim")):
 
 
 def lines(board):
-    return list(csv.DictReader(io.StringIO(to_csv(board))))
+    return list(csv.DictReader(io.StringIO(comma_separated.write(board))))
 
 
 def test_rows_columns_and_numbers(layout):
@@ -71,12 +74,12 @@ def test_rows_columns_and_numbers(layout):
 
 def test_the_csv_does_not_depend_on_where_and_in_which_order_results_were_written(layout, tmp_path):
     resolved = full(layout)
-    first = to_csv(board_of([resolved], layout))
+    first = comma_separated.write(board_of([resolved], layout))
     elsewhere = Layout(tmp_path / "elsewhere", tmp_path / "other data")
     shutil.copytree(layout.out, elsewhere.out)
     content = values([21.0, 23.0], [0.5, 0.7])
     finish(elsewhere, cell(1), {metric: dict(reversed(list(by.items()))) for metric, by in content.items()})
-    assert to_csv(board_of([resolved], elsewhere)) == first
+    assert comma_separated.write(board_of([resolved], elsewhere)) == first
     assert "\r" not in first
     assert first.endswith("\n")
 
@@ -104,7 +107,7 @@ def test_gaps_say_why(layout):
     assert base["note"] == "failed before (nan): the loss is NaN at step 7; not run yet; not evaluated yet"
     assert blocked["note"].startswith("blocked: waits for features clip")
     assert todo["note"] == "not run yet"
-    text = render(board, "table", 200)
+    text = table.write(board, 200)
     assert "20.00 [1 of 4 seeds]" in text
     assert "— blocked" in text
     assert "low_light NAFNet base: failed before (nan): the loss is NaN at step 7" in text
@@ -117,7 +120,7 @@ def test_a_metric_without_weights_is_a_gap_of_its_column_alone(layout):
     assert row["photos.lpips@rgb_uint8/v1.mean"] == ""
     assert row["note"].startswith("blocked: metric lpips needs")
     later = cell(1)
-    text = render(board_of([suite(listed(later), metrics=("psnr", "lpips"))], layout), "table", 200)
+    text = table.write(board_of([suite(listed(later), metrics=("psnr", "lpips"))], layout), 200)
     assert "— not run yet" in text
     assert "— blocked" in text
 
@@ -142,7 +145,7 @@ def test_infinite_values_are_kept_out_and_said(layout):
     base, nss = lines(board)
     assert (base[f"{PSNR}.mean"], base[f"{PSNR}.infinite"]) == ("25.000000", "1")
     assert (nss[f"{PSNR}.mean"], nss[f"{PSNR}.infinite"]) == ("", "2")
-    text = render(board, "table", 200)
+    text = table.write(board, 200)
     assert "25.00 [1 × ∞ left out]" in text
     assert "all ∞" in text
 
@@ -218,13 +221,21 @@ def test_two_suites_in_one_folder_make_one_table(layout):
         leaderboard(layout, "three")
 
 
+def test_a_broken_suite_in_the_folder_does_not_stop_the_table(layout):
+    resolved = full(layout)
+    write_text(layout.suite(resolved.name), resolved.model_dump_json())
+    whole = render(leaderboard(layout), "csv")
+    write_text(layout.suite("bad"), "{")
+    assert render(leaderboard(layout), "csv") == whole
+
+
 def test_a_folder_without_suites_says_so(layout):
     with pytest.raises(HarnessError, match="no suite has been run here"):
         leaderboard(layout)
 
 
 def test_the_table_shows_every_number_with_its_metrics_decimals(layout):
-    text = render(board_of([full(layout)], layout), "table", 200)
+    text = table.write(board_of([full(layout)], layout), 200)
     assert "low_light · rgb_uint8/v1" in text
     assert "photos PSNR (dB) ↑" in text
     assert "photos SSIM ↑" in text
@@ -235,14 +246,14 @@ def test_the_table_shows_every_number_with_its_metrics_decimals(layout):
 
 def test_narrow_tables_fold_and_lose_nothing(layout):
     board = board_of([full(layout)], layout)
-    whole, narrow = render(board, "table", 200), render(board, "table", 48)
+    whole, narrow = table.write(board, 200), table.write(board, 48)
     assert max(map(len, narrow.splitlines())) <= 48
     assert sorted(filter(str.isdigit, narrow)) == sorted(filter(str.isdigit, whole))
 
 
 def test_markdown_is_a_table_per_task(layout):
     board = board_of([full(layout)], layout)
-    text = markdown(board)
+    text = markdown.write(board)
     assert text.splitlines()[:5] == [
         "### low_light · rgb_uint8/v1",
         "",
@@ -256,7 +267,7 @@ def test_markdown_is_a_table_per_task(layout):
 def test_pipes_in_names_do_not_break_markdown(layout):
     finish(layout, cell(), values([20.0]))
     board = board_of([suite(listed(cell(), "a|b"), metrics=["psnr"])], layout)
-    assert "| NAFNet | a\\|b |" in markdown(board)
+    assert "| NAFNet | a\\|b |" in markdown.write(board)
 
 
 @pytest.mark.parametrize(
@@ -286,6 +297,6 @@ def test_build_takes_rows_from_anywhere(layout):
     """A source other than the disk gives loaded rows and gets the identical table."""
     resolved = full(layout)
     results = query(Results([resolved], layout))
-    assert to_csv(build(results)) == to_csv(board_of([resolved], layout))
+    assert comma_separated.write(build(results)) == comma_separated.write(board_of([resolved], layout))
     better = replace(results, images=results.images.with_columns(pl.col("value") + 1.0))
     assert lines(build(better))[0][f"{PSNR}.mean"] == f"{12.0:.{CSV_DECIMALS}f}"

@@ -15,7 +15,7 @@ import pytest
 
 from harness.api.reference import PartRef
 from harness.cells.suite import ResolvedSuite
-from harness.core.errors import DataError, UnknownName
+from harness.core.errors import DataError, HarnessError, UnknownName
 from harness.core.paths import Layout, write_text
 from harness.records.store import append_event
 from harness.results import schema
@@ -248,6 +248,21 @@ def test_folders_without_suites_and_with_a_broken_one(layout):
     write_text(layout.suite("broken"), json.dumps({"name": 3}))
     with pytest.raises(DataError, match="cannot be read as a suite: 3 fields are wrong"):
         open_results(str(layout.out))
+
+
+def test_a_broken_suite_beside_others_is_left_out_with_the_reason(layout):
+    full(layout)
+    write_text(layout.suite("bad"), '{"name": 3}')
+    results = open_results(layout.out)
+    assert results.suites == ("made",)
+    assert results.images().height > 0
+    assert results.problems == (f"{layout.suite('bad')}: cannot be read as a suite: 3 fields are wrong, left out",)
+
+
+@pytest.mark.parametrize("given", [(5,), (None,), ("results", 5)])
+def test_only_paths_are_folders(given):
+    with pytest.raises(HarnessError, match="a folder is a path, not"):
+        open_results(*given)
 
 
 def test_values_are_taken_over_from_arrow_without_a_copy():

@@ -300,6 +300,35 @@ def test_metrics_are_known_and_unique(world) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("metrics", "column", "what"),
+    [
+        ("psnr, {name: ssim, label: PSNR}", 17, "two metrics are called 'PSNR' in tables"),
+        ("{name: psnr, label: A}, {name: ssim, label: A}", 35, "two metrics are called 'A' in tables"),
+        ("psnr, {name: psnr, label: B}", 17, "the metric 'psnr' is given twice"),
+        ("scaled, {name: scaled, by: 1}", 19, "the metric 'scaled(by=1)' is given twice"),
+    ],
+)
+def test_metrics_differ_and_have_columns_of_their_own(world, metrics: str, column: int, what: str) -> None:
+    file = world.write(
+        """
+        from harness.api.metric import MetricTraits
+        class Scaled:
+            traits = MetricTraits(higher_is_better=True)
+            def __init__(self, protocol, *, by: int = 1): ...
+        CATALOGUE = (("metric", "scaled", "Scaled"),)
+        """,
+        "scaled.py",
+    )
+    world.registry = extend(world.registry, [str(file)])
+    [problem] = world.problems(f"""
+        suite: s
+        metrics: [{metrics}]
+        blocks: [{{task: denoise, dataset: pictures, backbone: net}}]
+        """)
+    assert (problem.line, problem.column, problem.what) == (2, column, what)
+
+
 def test_mistakes_of_shape_and_of_meaning_come_together_in_the_order_of_lines(world) -> None:
     problems = world.problems("""
         suite: s

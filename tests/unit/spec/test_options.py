@@ -86,3 +86,15 @@ def test_annotations_that_are_no_types_are_refused_and_never_run(annotation: str
             adapter_of(annotation)
     except SyntaxError:
         assert annotation == "list["
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    ["5", "int()", "'list['", "Annotated[int]", "Annotated[str, Field(pattern='(')]", "Ge(2)", "int[3]", "-1",
+     "Field(x=", "Literal[()]", "list[" * 300 + "int" + "]" * 300],
+)  # fmt: skip
+def test_what_is_wrong_with_an_annotation_is_one_short_sentence(annotation: str) -> None:
+    with pytest.raises(AnnotationError) as caught:
+        adapter_of(annotation)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 120

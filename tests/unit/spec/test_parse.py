@@ -233,6 +233,36 @@ def test_plugins_stand_relative_to_the_file_that_names_them(world) -> None:
     assert "there is no folder 'no'" in lines[2]
 
 
+@pytest.mark.parametrize(
+    ("key", "name", "what"),
+    [
+        ("plugins", "loop.py", "this link leads to no file: loop.py"),
+        ("plugins", '"a\\0.py"', "no such file: 'a\\x00.py'"),
+        ("plugins", f"{'n' * 300}.py", f"no such file: {'n' * 79}…"),
+        ("plugins", "dir.py", "this is a folder, not a file: dir.py"),
+        ("plugins", "~nobody_of_that_name/p.py", "no such file: ~nobody_of_that_name/p.py"),
+        ("plugins", f"{'n' * 300}/p.py", f"no such file: {'n' * 79}…"),
+        ("include", "loop.py", "this link leads to no file: loop.py"),
+        ("include", '"a\\0.yaml"', "no such file: 'a\\x00.yaml'"),
+        ("include", "n" * 300, f"no such file: {'n' * 79}…"),
+    ],
+)
+def test_what_cannot_be_a_path_is_one_problem_with_its_place(world, key: str, name: str, what: str) -> None:
+    (world.folder / "loop.py").symlink_to("loop.py")
+    (world.folder / "dir.py").mkdir()
+    [line] = wrong(world.write(f"suite: s\n{key}: [{name}]\nblocks: [{{task: t}}]"))
+    assert line.startswith(f"suite.yaml:2:{len(key) + 4} · {key} · {what} · try: ")
+    assert "dir.py'?" not in line
+
+
+def test_a_suite_name_that_no_file_can_have() -> None:
+    with pytest.raises(UnknownName, match="no suite of that name") as error:
+        load_suite("n" * 300)
+    assert len(error.value.where) == 80
+    with pytest.raises(UnknownName, match="no suite of that name"):
+        load_suite("a\0b")
+
+
 # --- overrides ----------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from harness.testing.run import run_contract
+from harness.testing.run import LONGEST, run_contract
 
 SILENT = """
 class Contract:
@@ -59,3 +59,37 @@ def test_an_assertion_without_a_message_is_quoted(tmp_path: Path, monkeypatch: p
     monkeypatch.syspath_prepend(str(tmp_path))
     (check,) = run_contract(import_module("silent_contract").Contract).checks
     assert (check.promise, check.seen) == ("Two is three", "this does not hold: two == 3")
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+class Odd:
+    def test_long(self) -> None:
+        raise ValueError("x" * 1_000_000)
+
+    def test_unspeakable(self) -> None:
+        raise Unspeakable
+
+
+class Unmade:
+    def __init__(self) -> None:
+        raise RuntimeError("no luck")
+
+    def test_declares_its_traits(self) -> None: ...
+
+    def test_two(self) -> None: ...
+
+
+def test_messages_that_are_endless_or_cannot_be_read() -> None:
+    long, unspeakable = run_contract(Odd).checks
+    assert long.seen == f"ValueError: {'x' * (LONGEST - 1)}…"
+    assert len(long.trace) < 10_000
+    assert unspeakable.seen == "Unspeakable: its message cannot be read (ValueError)"
+
+
+def test_what_all_checks_see_is_why_a_part_cannot_be_made() -> None:
+    assert run_contract(Unmade).unmade == "RuntimeError: no luck"
+    assert run_contract(Odd).unmade == run_contract(Contract).unmade == ""

@@ -1,0 +1,50 @@
+"""CSV for programs: every number with its spread, seeds and images."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from harness.reports.aggregate import Spread
+from harness.reports.leaderboard import Leaderboard, Row
+from harness.reports.text import number
+from harness.results.survey import Column
+
+CSV_DECIMALS = 6
+FIELDS = ("mean", "spread", "seeds", "seeds_wanted", "images", "infinite", "delta", "delta_spread", "delta_seeds")
+
+
+def write(board: Leaderboard) -> str:
+    """One line per task, backbone and variant; nine columns (FIELDS) per data set, metric and protocol.
+
+    Lines end in LF. Column names are `<data set>.<metric>@<protocol>.<field>`; what a task does not have is empty.
+    """
+    columns = list(dict.fromkeys(column for section in board.sections for column in section.columns))
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    names = [f"{board.dataset(column)}.{column.metric}@{column.protocol}" for column in columns]
+    numbers = [f"{name}.{field}" for name in names for field in FIELDS]
+    writer.writerow(["task", "backbone", "variant", "added_parameters", *numbers, "note"])
+    for section in board.sections:
+        for row in section.rows:
+            fields = [field for column in columns for field in _fields(row, column)]
+            added = "" if row.added_parameters is None else str(row.added_parameters)
+            reasons = dict.fromkeys(found.reason for found in row.entries.values() if found.reason)
+            writer.writerow([section.task, row.backbone, row.variant, added, *fields, "; ".join(reasons)])
+    return stream.getvalue()
+
+
+def _fields(row: Row, column: Column) -> list[str]:
+    found = row.entries.get(column)
+    if found is None:
+        return [""] * len(FIELDS)
+    counts = [str(count) for count in (found.seeds, found.wanted, found.images, found.infinite)]
+    delta_seeds = str(found.delta.count) if found.delta else ""
+    return [*_exact(found.score), *counts, *_exact(found.delta), delta_seeds]
+
+
+def _exact(value: Spread | None) -> list[str]:
+    if value is None:
+        return ["", ""]
+    deviation = "" if value.deviation is None else number(value.deviation, CSV_DECIMALS)
+    return [number(value.mean, CSV_DECIMALS), deviation]
