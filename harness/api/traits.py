@@ -173,4 +173,4 @@ def check_stages(stages: tuple[StageUse, ...]) -> None:
             raise ValueError(f"the share of a stage is a positive number, not {stage.share:g}")
     total = sum(stage.share for stage in stages)
     if stages and not abs(total - 1) <= 1e-9:
-        raise ValueError(f"the shares of the stages add up to 1, not to {total:g}")
+        raise ValueError(f"the shares of the stages must add up to 1; these add up to {total:g}")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from harness.cells.cell import Cell
@@ -17,6 +16,7 @@ from harness.cells.explain import explain as differences
 from harness.cells.suite import ResolvedSuite
 from harness.cli import exits
 from harness.cli.common import SetOption
+from harness.cli.tables import show
 from harness.core.errors import DataError, UnknownName, did_you_mean
 from harness.core.paths import Layout
 from harness.parts.plugins import open_suite
@@ -55,7 +55,7 @@ def explain(
         table.add_column(heading, overflow="fold")
     for difference in found:
         table.add_row(difference.field, difference.left, difference.right)
-    Console(markup=False, emoji=False).print(table)
+    show(table)
     return exits.DONE
 
 

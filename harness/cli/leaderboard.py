@@ -28,7 +28,7 @@ Form = StrEnum("Form", {name: name for name in FORMATS})  # type: ignore[misc]
 """How the table is written."""
 
 SourceOption = Annotated[Source, typer.Option("--source", help="The records on disk, or MLflow's copy of them.")]
-FormOption = Annotated[Form, typer.Option("--format", help="For reading, for Markdown, or for programs.")]
+FormOption = Annotated[Form, typer.Option("--format", help="How the table is written.")]
 
 
 def leaderboard(

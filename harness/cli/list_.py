@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from harness.api.backbone import BackboneTraits
@@ -15,6 +14,7 @@ from harness.api.declaration import declaration
 from harness.api.kinds import KINDS
 from harness.cli import exits
 from harness.cli.common import plugin_path
+from harness.cli.tables import show
 from harness.core.errors import HarnessError, UnknownName, did_you_mean
 from harness.core.registry import Entry, Registry
 from harness.core.source import REQUIRED, Option
@@ -56,10 +56,9 @@ def list_(what: WhatArgument = None, plugin: PluginOption = None) -> int:
     if what is not None and what not in known:
         raise UnknownName(f"there is no list of {what!r}", hint=did_you_mean(what, known))
     registry = extend(REGISTRY, [str(plugin_path(file)) for file in plugin or ()])
-    console = Console(markup=False, emoji=False)
     tables = {"recipes": recipes_table, "suites": suites_table}
     for name in known if what is None else [what]:
-        console.print(tables[name]() if name in tables else parts_table(registry, name))
+        show(tables[name]() if name in tables else parts_table(registry, name))
     return exits.DONE
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 COLOURS = {"done": "green", "failed": "red", "blocked": "yellow", "stale": "magenta", "running": "cyan"}
 
@@ -20,6 +24,10 @@ def print_table(titles: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
 
+ENDLESS = 1000
+"""Columns where the text does not go to a terminal."""
+
+
 def _print_coloured(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -32,3 +40,13 @@ def _print_coloured(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Non
     for state, *others in rows:
         table.add_row(Text(state, style=COLOURS.get(state, "")), *map(Text, others))
     Console(highlight=False, markup=False).print(table)
+
+
+def show(table: Table) -> None:
+    """Prints a table whose texts may hold anything; nothing is cut off, and nothing is folded outside a terminal."""
+    from rich.console import Console
+
+    for column in table.columns:
+        column.overflow = "fold"
+    width = None if sys.stdout.isatty() else ENDLESS
+    Console(markup=False, emoji=False, highlight=False, width=width).print(table)

@@ -80,8 +80,7 @@ class BackboneContract(PartContract):
         assert not (traits.verified and traits.reimplemented), "held to the authors' network, or without one"
         assert traits.licence, "say the licence of the network's code"
         assert traits.paper, "say where the network was published"
-        for name in (name for stage in traits.stages for name in stage.trains):
-            assert isinstance(network.get_submodule(name), nn.Module), f"no module {name!r} to train"
+        checks.assert_stages_name_modules(network, traits.stages)
 
     def test_keeps_the_size(self) -> None:
         network = self.stirred()

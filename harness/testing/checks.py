@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.backbone import Capabilities
+from harness.api.traits import StageUse
+from harness.core.errors import did_you_mean
 
 
 def images(batch: int, channels: int, height: int, width: int, *, seed: int = 0) -> Tensor:
@@ -107,3 +109,12 @@ def total(outputs: Any) -> Tensor:
         return outputs.square().mean()
     items = outputs.values() if isinstance(outputs, Mapping) else outputs
     return torch.stack([total(item) for item in items]).sum()
+
+
+def assert_stages_name_modules(network: nn.Module, stages: Iterable[StageUse]) -> None:
+    """Every stage of a part trains modules that it has, and that have parameters."""
+    known = {name.rpartition(".")[0] for name, _ in network.named_parameters()}
+    for module in (module for stage in stages for module in stage.trains):
+        inside = any(name == module or name.startswith(f"{module}.") for name in known)
+        hint = did_you_mean(module, known - {""})
+        assert inside, f"a stage trains {module!r}, which is not a module with parameters; {hint}"

@@ -116,8 +116,7 @@ class RefinerContract(PartContract):
         refiner = self.make(PRIOR_DIM)
         assert isinstance(refiner, nn.Module), f"{self.part.__name__} is not an nn.Module"
         assert isinstance(refiner.traits, RefinerTraits), "say traits = RefinerTraits(…)"
-        for name in (name for stage in refiner.traits.stages for name in stage.trains):
-            assert isinstance(refiner.get_submodule(name), nn.Module), f"no module {name!r} to train"
+        checks.assert_stages_name_modules(refiner, refiner.traits.stages)
 
     def test_keeps_the_size_for_any_prior_width(self) -> None:
         for placement in self.traits.placements:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -89,5 +90,14 @@ def means(images: pyarrow.Table) -> dict[str, float]:
     A mean that is not finite (PSNR of an identical image) is left out, as MLflow would show a made-up number.
     """
     grouped = images.group_by(["metric", "dataset"]).aggregate([("value", "mean")]).to_pylist()
-    found = {f"{row['metric']}.{row['dataset']}": row["value_mean"] for row in grouped}
+    found = {mlflow_name(f"{row['metric']}.{row['dataset']}"): row["value_mean"] for row in grouped}
     return {name: value for name, value in sorted(found.items()) if math.isfinite(value)}
+
+
+def mlflow_name(text: str) -> str:
+    """A metric's name in the letters that MLflow takes: `psnr(border=4).photos` becomes `psnr border:4.photos`."""
+    return _FORBIDDEN.sub("_", text.translate(_READABLE))
+
+
+_READABLE = str.maketrans({"(": " ", "=": ":", ")": "", ",": "", "[": "", "]": ""})
+_FORBIDDEN = re.compile(r"[^A-Za-z0-9_. :/-]")

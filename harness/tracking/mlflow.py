@@ -45,6 +45,10 @@ class Unreachable(HarnessError):
     """The server is down, the database locked, or the artifact store cannot be written."""
 
 
+class Refused(DataError):
+    """The server is there and does not take what it was given."""
+
+
 def default_uri(layout: Layout) -> str:
     """MLFLOW_TRACKING_URI, else a database in the output folder."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{layout.out.absolute() / 'mlflow.db'}"
@@ -52,7 +56,7 @@ def default_uri(layout: Layout) -> str:
 
 @contextmanager
 def _translated(uri: str) -> Iterator[None]:
-    """Imports MLflow, set up; gives the errors of MLflow and its stores as Unreachable, in one line."""
+    """Imports MLflow, set up; gives the errors of MLflow and its stores as Unreachable or Refused, in one line."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     from mlflow.exceptions import MlflowException
@@ -64,6 +68,8 @@ def _translated(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        if isinstance(error, MlflowException) and error.error_code == "INVALID_PARAMETER_VALUE":
+            raise Refused(f"MLflow does not take it: {first}", where=uri, hint="rename what it names") from error
         raise Unreachable(
             f"MLflow does not answer: {first}", where=uri, hint="bench track sync, once it is back", kind="storage"
         ) from error
@@ -214,9 +220,10 @@ class MLflowTracker:
                     try:
                         record = load(self._layout, cell_id)
                         if record is not None:
-                            server.mirror(cell_id, sha, record)
+                            with _translated(self.uri):
+                                server.mirror(cell_id, sha, record)
                             mirrored[cell_id] = sha
-                    except DataError as error:
+                    except DataError as error:  # of this record alone
                         reasons[cell_id] = str(error)
         except Unreachable as error:
             self._server = None  # opened afresh next time: what it knew of the runs may be wrong

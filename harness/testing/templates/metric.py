@@ -14,7 +14,7 @@ class MyPart:
     Option `border`: pixels of every side that are not counted.
     """
 
-    # Tables use these to mark the best value and to print. Raise `version` whenever the numbers change.
+    # Tables use these to show the direction and to print. Raise `version` whenever the numbers change.
     traits = MetricTraits(higher_is_better=False, unit="", decimals=3)
 
     def __init__(self, protocol: EvaluationProtocol, *, border: int = 0) -> None:

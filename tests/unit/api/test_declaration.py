@@ -124,7 +124,7 @@ def test_everything_that_can_be_declared_is_read(source) -> None:
         ("refiner", "class P:\n    traits = RefinerTraits(losses=(made('l1'),))", 12, "made cannot be called here", ""),
         ("refiner", "class P:\n    traits = RefinerTraits(placements=ELSEWHERE)", 12, "ELSEWHERE is not a literal", ""),
         ("backbone", "class P:\n    traits = BackboneTraits(stages=(StageUse(0.5),))", 12,
-         "add up to 1, not to 0.5", ""),
+         "must add up to 1; these add up to 0.5", ""),
         # conditions on options that are not there
         ("refiner", "class P:\n    traits = RefinerTraits(reads_truth=When('semantic', 'truth'))\n"
          "    def __init__(self, *, semantics: str = 'input'): ...", 11,
