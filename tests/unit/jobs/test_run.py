@@ -86,7 +86,7 @@ def test_threads_and_determinism_are_those_of_the_job() -> None:
         ("MemoryError()", "memory", "MemoryError"),
         ("OSError(28, 'No space left on device')", "storage", "No space left"),
         ("SystemExit(0)", "bug", "SystemExit: 0"),
-        (r"ValueError('\ud800')", "bug", r"ValueError: \ud800"),
+        ("ValueError(chr(0xD800))", "bug", r"ValueError: \ud800"),
     ],
 )
 def test_failures_are_classified_logged_and_put_on_record(world: SmallWorld, tmp_path, error, kind, said) -> None:
