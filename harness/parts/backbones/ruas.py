@@ -103,7 +103,7 @@ class IlluminationEstimation(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cell = Cell(3, ILLUMINATION_CELL)
+        self.cell = SearchedCell(3, ILLUMINATION_CELL)
 
     def forward(self, guess_BCHW: Tensor) -> Tensor:
         return self.cell(guess_BCHW).sigmoid().clamp(0.001, 1)
@@ -115,7 +115,7 @@ class Denoiser(nn.Module):
     def __init__(self, channels: int, cells: int) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, channels, 3, padding=1)
-        self.nrms = nn.ModuleList(Cell(channels, NOISE_CELL) for _ in range(cells))
+        self.nrms = nn.ModuleList(SearchedCell(channels, NOISE_CELL) for _ in range(cells))
         self.activate = nn.Sequential(nn.Conv2d(channels, 3, 3, padding=1))
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ class Denoiser(nn.Module):
         return image_BCHW - self.activate(features)
 
 
-class Cell(nn.Module):
+class SearchedCell(nn.Module):
     """The searched cell, a distillation block: at each of three steps one branch is kept, another goes on."""
 
     def __init__(self, channels: int, operations: tuple[str, ...]) -> None:

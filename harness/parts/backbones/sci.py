@@ -23,7 +23,7 @@ CALIBRATION_CHANNELS = 16
 CALIBRATION_REPEATS = 3
 
 
-class Stage(NamedTuple):
+class Brightening(NamedTuple):
     """What one stage of the cascade takes and makes, each B×3×H×W."""
 
     input_BCHW: Tensor
@@ -92,7 +92,7 @@ class SCI(nn.Module):
         illumination = self.enhance(image_BCHW)
         return illumination, _lit(image_BCHW, illumination)
 
-    def stages(self, image_BCHW: Tensor) -> list[Stage]:
+    def stages(self, image_BCHW: Tensor) -> list[Brightening]:
         """The training cascade. Raises HarnessError for a network without one."""
         if self.stage is None or self.calibrate is None:
             raise HarnessError("this sci has no training cascade", hint="set its option `stage`, to the authors' 3")
@@ -102,7 +102,7 @@ class SCI(nn.Module):
             illumination = self.enhance(current)
             enhanced = _lit(image_BCHW, illumination)  # Always the image itself, not the stage's input.
             correction = self.calibrate(enhanced)
-            stages.append(Stage(current, illumination, enhanced, correction))
+            stages.append(Brightening(current, illumination, enhanced, correction))
             current = image_BCHW + correction
         return stages
 
