@@ -86,7 +86,6 @@ def test_threads_and_determinism_are_those_of_the_job() -> None:
         ("MemoryError()", "memory", "MemoryError"),
         ("OSError(28, 'No space left on device')", "storage", "No space left"),
         ("SystemExit(0)", "bug", "SystemExit: 0"),
-        ("ValueError(chr(0xD800))", "bug", r"ValueError: \ud800"),
     ],
 )
 def test_failures_are_classified_logged_and_put_on_record(world: SmallWorld, tmp_path, error, kind, said) -> None:
@@ -182,6 +181,10 @@ def test_as_a_module(world: SmallWorld) -> None:
 )
 def test_classes(error: BaseException, kind: str) -> None:
     assert classify(error) == kind
+
+
+def test_messages_are_valid_text_whatever_a_part_raises() -> None:
+    assert message(ValueError(chr(0xD800))) == r"ValueError: \ud800"
 
 
 def test_messages_keep_the_hint_and_name_the_class_of_bugs() -> None:
