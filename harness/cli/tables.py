@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from harness.core.text import ENDLESS
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -22,10 +24,6 @@ def print_table(titles: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
-
-
-ENDLESS = 1000
-"""Columns where the text does not go to a terminal."""
 
 
 def _print_coloured(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

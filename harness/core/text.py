@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+ENDLESS = 1000
+"""Width of tables, in characters, where the text does not go to a terminal: nothing is folded."""
+
 
 def shortened(text: str, longest: int) -> str:
     """The text, cut to `longest` characters; a cut one ends in an ellipsis."""

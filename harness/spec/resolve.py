@@ -17,7 +17,7 @@ from harness.api.task import TaskTraits
 from harness.api.traits import LossUse
 from harness.cells.recipe import LossTerm
 from harness.core.errors import DataError, HarnessError, Problem, SpecErrors, UnknownName
-from harness.core.identity import canonical_json, known_sha256
+from harness.core.identity import canonical_json
 from harness.core.registry import Registry
 from harness.core.source import place_of
 from harness.core.wording import said
@@ -27,7 +27,7 @@ from harness.spec.drafts import Layer, PriorDraft, SourceDraft
 from harness.spec.options import Filled, fill
 from harness.spec.schema import CellMapping, Prior, SuiteFile
 from harness.weights.catalogue import Checkpoint, find, known, own
-from harness.weights.files import needed_files, weights_digest
+from harness.weights.files import found_sha256, needed_files, weights_digest
 
 PRIOR: TypeAdapter[PartMapping] = TypeAdapter(Prior)
 CELL: TypeAdapter[CellMapping] = TypeAdapter(CellMapping)
@@ -81,7 +81,7 @@ class Resolver:
                 return None
             options = json.loads(canonical_json(checkpoint.options)) | spec.options
             ref = self.part("backbone", PartMapping.model_validate({"name": spec.name, **options}), path)
-            return ref and ref.model_copy(update={"weights": weights, "digest": _sha256_of(str(checkpoint.path))})
+            return ref and ref.model_copy(update={"weights": weights, "digest": found_sha256(str(checkpoint.path))})
 
         ref: PartRef | None = self._once(f"backbone {weights}", spec, path, make, lambda ref: ref.identity())
         return ref
@@ -252,10 +252,3 @@ class Resolver:
 def _arguments(value: Any) -> Any:
     """JSON's lists as the tuples that a part's annotation means."""
     return tuple(map(_arguments, value)) if isinstance(value, list) else value
-
-
-def _sha256_of(path: str) -> str | None:
-    try:
-        return known_sha256(path)
-    except OSError:
-        return None

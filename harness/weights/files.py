@@ -80,13 +80,14 @@ def ready_files(traits: Traits, options: Mapping[str, Any], part: str) -> tuple[
 
 def weights_digest(files: Sequence[WeightFile]) -> str | None:
     """Digest of weight files: the SHA-256 of one file, a digest over those of several; None when one is missing."""
-    found = [file.sha256 or _found(file.path) for file in files]
+    found = [file.sha256 or found_sha256(file.path) for file in files]
     if not found or None in found:
         return None
     return found[0] if len(found) == 1 else digest(found, 64)
 
 
-def _found(path: str) -> str | None:
+def found_sha256(path: str) -> str | None:
+    """SHA-256 of a file; None when there is none that can be read."""
     try:
         return known_sha256(path)
     except OSError:

@@ -12,11 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.core.text import ENDLESS
 from harness.reports.leaderboard import Leaderboard
 from harness.reports.text import LEGEND, cells, header, notes, title
-
-ENDLESS = 1000
-"""Columns where the text does not go to a terminal."""
 
 
 def write(board: Leaderboard, width: int | None = None) -> str:

@@ -2,50 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from textwrap import dedent
-
 import pytest
 
 from harness.api.declaration import read_declaration
 from harness.api.prior import PriorTraits
-from harness.core.errors import SpecErrors
 from harness.core.registry import Entry
 from harness.core.source import source_path
 from harness.parts.catalogue import REGISTRY
-
-IMPORTS = """\
-from typing import ClassVar, Final
-from harness.api.backbone import BackboneTraits
-from harness.api.loss import LossTraits
-from harness.api.metric import MetricTraits
-from harness.api.prior import PriorTraits
-from harness.api.refiner import RefinerTraits
-from harness.api.task import EvaluationProtocol, TaskTraits
-from harness.api.traits import Conflict, LossUse, OwnFile, Published, StageUse, When
-LINES = 10
-"""
-"""Ten lines: what follows begins at line 11."""
-
-
-@pytest.fixture
-def source(tmp_path: Path):
-    def write(text: str) -> str:
-        path = tmp_path / "part.py"
-        assert not path.exists(), "a module is read once"
-        path.write_text(IMPORTS + "\n" + dedent(text))
-        return str(path)
-
-    return write
-
-
-def mistakes(kind: str, target: str) -> list[tuple[int, str, str]]:
-    """(line, what, hint) of every problem with a declaration."""
-    with pytest.raises(SpecErrors) as caught:
-        read_declaration(kind, target)
-    assert all(problem.file == target.partition(":")[0] for problem in caught.value.problems)
-    return [(problem.line, problem.what, problem.hint) for problem in caught.value.problems]
-
+from tests.unit.api.sources import mistakes
 
 P = "class P:\n    traits = PriorTraits()\n"
 AGAIN = "is bound or changed here, so what it is cannot be known without running the file"
