@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
@@ -23,12 +23,36 @@ class Frozen(BaseModel):
         return self.model_dump(mode="json", context=IDENTITY, **dump)
 
 
-class PartRef(Frozen):
+class Hashed(Frozen):
+    """Base of the values that an identity is made of."""
+
+    unhashed: ClassVar[tuple[str, ...]] = ()
+    """Fields that no identity depends on."""
+    hashed_when_set: ClassVar[tuple[str, ...]] = ()
+    """Fields that identities leave out at their defaults: they came later, and the ids of older results stay."""
+
+    @model_serializer(mode="wrap")
+    def _for_identity(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        if info.context == IDENTITY:
+            fields = type(self).model_fields
+            for name in self.unhashed:
+                content.pop(name, None)
+            for name in self.hashed_when_set:
+                if getattr(self, name) == fields[name].get_default(call_default_factory=True):
+                    content.pop(fields[name].serialization_alias or name, None)
+        return content
+
+
+class PartRef(Hashed):
     """A part by name, with every option filled.
 
     `version` is the part's own (harness.api.declaration). `digest` names the content behind it: a data set's images, a
     prior's weights, or the id of the cell that trains them.
     """
+
+    unhashed = ("files",)
+    hashed_when_set = ("weights",)
 
     name: str
     version: str = "1"
@@ -45,15 +69,6 @@ class PartRef(Frozen):
     def arguments(self) -> dict[str, Any]:
         """All options, as the part's constructor takes them."""
         return {**self.options, **self.files}
-
-    @model_serializer(mode="wrap")
-    def _without_places(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        content: dict[str, Any] = handler(self)
-        if info.context == IDENTITY:
-            content.pop("files", None)
-            if self.weights is None:
-                content.pop("weights", None)
-        return content
 
 
 PriorRef = Any

@@ -7,17 +7,17 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import SerializationInfo, SerializerFunctionWrapHandler, model_serializer
-
-from harness.api.reference import IDENTITY, Augment, FeaturePolicy, Frozen, PartRef, Placement, Regime
+from harness.api.reference import Augment, FeaturePolicy, Hashed, PartRef, Placement, Regime
 from harness.api.sets import FeatureSet, PreparedSet
 from harness.api.task import EvaluationProtocol
 from harness.cells.recipe import LossTerm, Recipe, Stage
 from harness.core.identity import digest
 
 
-class Variant(Frozen):
+class Variant(Hashed):
     """How the backbone is treated: `base` (no refiner), or a refiner with a prior, a placement and a regime."""
+
+    hashed_when_set = ("stages",)
 
     refiner: PartRef | None = None
     prior: PartRef | None = None
@@ -30,15 +30,8 @@ class Variant(Frozen):
     stages: tuple[Stage, ...] = ()
     """The refiner's own stages, which divide the last stage of the recipe. One without losses uses that stage's."""
 
-    @model_serializer(mode="wrap")
-    def _without_empty_stages(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        content: dict[str, Any] = handler(self)
-        if not self.stages and info.context == IDENTITY:
-            content.pop("stages", None)
-        return content
 
-
-class Cell(Frozen):
+class Cell(Hashed):
     """One training identity. Test splits are not in it: adding a test set evaluates, it does not retrain.
 
     A cell without a backbone is the `input`: the degraded image itself, which every table shows.

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import (
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    SerializationInfo,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
+from pydantic import Field, PositiveFloat, PositiveInt
 
-from harness.api.reference import IDENTITY, Augment, Frozen, PartRef
+from harness.api.reference import Augment, Frozen, Hashed, PartRef
 
 
-class LossTerm(Frozen):
+class LossTerm(Hashed):
     """One term of the training loss: weight × loss(restored, truth)."""
 
     part: PartRef
     weight: PositiveFloat = 1.0
 
 
-class Stage(Frozen):
+class Stage(Hashed):
     """A part of the training. Fields that it leaves out are the recipe's."""
 
     steps: PositiveInt
@@ -57,12 +50,14 @@ class PresetRef(Frozen):
     """Fields of the recipe."""
 
 
-class Recipe(Frozen):
+class Recipe(Hashed):
     """How a cell is trained: all that changes the result. Settings of the run itself (checkpoint interval, …) are in
     `Run`.
 
     The defaults are those of the smoke suite: small enough for a CPU.
     """
+
+    unhashed = ("preset",)
 
     steps: PositiveInt = 300
     """Optimizer steps."""
@@ -107,13 +102,6 @@ class Recipe(Frozen):
     """Parts of the training, one after the other, which take `steps` together; a single one when empty."""
     preset: PresetRef | None = None
     """Where the fields come from. Not in identity: the same fields train the same cell."""
-
-    @model_serializer(mode="wrap")
-    def _without_origin(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        content: dict[str, Any] = handler(self)
-        if info.context == IDENTITY:
-            content.pop("preset", None)
-        return content
 
     @property
     def images(self) -> int:
