@@ -13,7 +13,8 @@ import pytest
 
 from harness.api.reference import PartRef
 from harness.api.sets import FeatureSet, PreparedSet
-from harness.cells.cell import Cell, Variant
+from harness.api.task import EvaluationProtocol
+from harness.cells.cell import RULES, Cell, Variant
 from harness.cells.recipe import Recipe
 from harness.cells.suite import Labels, Run, SuiteMetric
 from harness.core.paths import Layout, write_text
@@ -35,7 +36,7 @@ RUN = Run(checkpoint_every=4, log_every=3, samples=1, gpus=0)
 
 def denoising() -> PartRef:
     """Gaussian denoising, resolved as a suite would."""
-    options = {"sigma": 25.0}
+    options = {"sigma": 25.0, "quantise": "none"}
     return PartRef(
         name="gaussian_denoise", options=options, derived_from=PartRef(name="gaussian_noise", options=options)
     )
@@ -49,7 +50,7 @@ def photos() -> PartRef:
 def small_cell(**changes: Any) -> Cell:
     """A base NAFNet cell of 12 steps; `changes` replace fields."""
     fields: dict[str, Any] = {"task": denoising(), "train": photos(), "backbone": TINY_NAFNET, "recipe": RECIPE}
-    return Cell(**(fields | changes))
+    return Cell(**({"rules": RULES} | fields | changes))
 
 
 def refined_cell(prior: PartRef = RANDOM, **changes: Any) -> Cell:
@@ -77,10 +78,17 @@ class SmallWorld:
         return self.job(TrainWork(cell=cell), **changes)
 
     def evaluate_job(
-        self, cell: Cell, *, metrics: tuple[str | SuiteMetric, ...] = ("psnr", "ssim"), **changes: Any
+        self,
+        cell: Cell,
+        *,
+        metrics: tuple[str | SuiteMetric, ...] = ("psnr", "ssim"),
+        tests: tuple[PreparedSet, ...] = (),
+        protocols: tuple[EvaluationProtocol, ...] = (),
+        **changes: Any,
     ) -> Job:
         asked = tuple(plain_metric(metric) if isinstance(metric, str) else metric for metric in metrics)
-        return self.job(EvaluateWork(cell=cell, tests=(held_out(cell),), metrics=asked), **changes)
+        work = EvaluateWork(cell=cell, tests=tests or (held_out(cell),), metrics=asked, protocols=protocols)
+        return self.job(work, **changes)
 
     def write(self, job: Job) -> Path:
         """The job's file, where the driver puts it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from harness.api.traits import LossUse, StageUse, Traits, check_stages
+from harness.api.traits import LossUse, StageUse, Traits, When, check_stages
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,12 +25,20 @@ class BackboneTraits(Traits):
     """Whether it has decoder features that a refiner may edit (`Capabilities.decoder`)."""
     outputs: bool = False
     """Whether it gives its losses more than its result (`WithOutputs`)."""
+    reads_truth: When | None = None
+    """When it sees the clean images in training (`WithTruth`); never when None."""
+    reads_truth_at_test: When | None = None
+    """When it sees the clean images in test, and so in training too: never a fair result, so tables mark its rows."""
     half: tuple[Literal["bfloat16", "float16"], ...] = ()
     """Number formats under which autocast gives nearly what float32 gives."""
     compiles: bool = False
     """Whether `torch.compile` takes the network as one graph."""
     exports: bool = False
     """Whether `torch.export` takes the network, for images of one size."""
+    from_task: tuple[str, ...] = ()
+    """Options that the task has as well, as the noise level `sigma`: where a suite leaves one out its value is the
+    task's, and another value than the task's is refused. On a task without the option they are like all others, and
+    so is None, which says that the network is not told."""
     licence: str = ""
     """Licence of the code in this package. The authors' weights may have another one: see `bench weights list`."""
     paper: str = ""
@@ -84,6 +92,13 @@ class Backbone(Protocol):
 
     def __call__(self, lq_BCHW: Tensor) -> Tensor:
         """Degraded batch to the initial restoration Î, same size, not clamped."""
+
+
+class WithTruth(Protocol):
+    """A network F that reads the truth, in training alone or in test as well."""
+
+    def __call__(self, lq_BCHW: Tensor, truth_BCHW: Tensor | None = None) -> Tensor:
+        """`truth_BCHW`: None where there is none, as when costs are measured. `outputs` takes it likewise."""
 
 
 class WithOutputs(Protocol):

@@ -28,7 +28,7 @@ from harness.api.prior import PriorTraits
 from harness.api.reading import Reader
 from harness.api.refiner import RefinerTraits
 from harness.api.task import PROTOCOLS, TaskTraits
-from harness.api.traits import Traits
+from harness.api.traits import Condition, Traits
 from harness.core.errors import Problem, SpecErrors, did_you_mean
 from harness.core.identity import digest
 from harness.core.registry import Registry
@@ -46,6 +46,11 @@ class Declaration(Generic[T]):
     traits: T
     version: str
     summary: str = ""
+
+    def holds(self, condition: Condition | None, given: Mapping[str, Any]) -> bool:
+        """Whether a condition of its traits holds with these options, defaults filled in; None never does."""
+        defaults = {name: option.default for name, option in self.options.items()}
+        return condition is not None and condition.holds(defaults | dict(given))
 
 
 @overload
@@ -79,7 +84,9 @@ def _task_options(registry: Registry, task: Declaration[TaskTraits]) -> Mapping[
     """The options of the degradation that a task offers, with the task's own values as defaults."""
     traits = task.traits
     _check_protocol(task)
-    behind = read_declaration("degradation", registry.get("degradation", traits.degradation).target).options
+    degradation = read_declaration("degradation", registry.get("degradation", traits.degradation).target)
+    _check_draw(task, degradation.traits)
+    behind = degradation.options
     unknown = [name for name in (*traits.options, *traits.settings) if name not in behind]
     if unknown:
         what = f"the degradation {traits.degradation} has no option {unknown[0]!r}"
@@ -98,6 +105,15 @@ def _check_protocol(task: Declaration[TaskTraits]) -> None:
     elif PROTOCOLS.get(protocol.name, protocol) != protocol:
         what = f"{protocol.name} is the name of a built-in protocol, which scores in another way"
         raise _at_traits(task, what, "give your own protocol a name of its own")
+
+
+def _check_draw(task: Declaration[TaskTraits], degradation: DegradationTraits) -> None:
+    """Raises SpecErrors for a protocol whose test images the degradation cannot make."""
+    named = task.traits.protocol
+    protocol = PROTOCOLS[named] if isinstance(named, str) else named
+    if protocol.draw not in degradation.draws:
+        what = f"the degradation {task.traits.degradation} cannot draw its random numbers as {protocol.name} says"
+        raise _at_traits(task, what, f"draw is one of {', '.join(degradation.draws)}")
 
 
 def _at_traits(part: Declaration[Any], what: str, hint: str) -> SpecErrors:

@@ -44,7 +44,7 @@ _NO_TYPE = (*NOT_LITERAL, RecursionError, AssertionError, ArithmeticError, Attri
 
 RESERVED = frozenset({"name", "label"})
 """Keys of every part in a suite."""
-RESERVED_OF = {"backbone": RESERVED | {"weights"}, "loss": RESERVED | {"weight"}}
+RESERVED_OF = {"backbone": RESERVED | {"weights"}, "loss": RESERVED | {"weight", "refined_weight"}}
 """Keys of the kinds that have further ones."""
 
 

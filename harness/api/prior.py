@@ -1,16 +1,19 @@
-"""Priors: frozen extractors G that give one vector per image, and the controls made from their vectors."""
+"""Priors: frozen extractors G that give one vector or map per image, and the controls made from their vectors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from harness.api.traits import Traits
+from harness.api.traits import Condition, Traits
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+
+PriorDim: TypeAlias = int | tuple[int, int, int]
+"""Numbers D of a prior's vectors; or D, rows and columns of its maps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +22,9 @@ class PriorTraits(Traits):
 
     derived: bool = False
     """Whether it is a control, made from another prior's rows or from sample keys alone (`DerivedPrior`)."""
+    maps: Condition | None = None
+    """When it gives a map in place of a vector (`MapPrior`); never when None. A control made from another prior's rows
+    gives what that prior gives."""
 
 
 class Prior(Protocol):
@@ -37,6 +43,16 @@ class Prior(Protocol):
 
         Runs on the images' device. Row b depends on image b alone.
         """
+
+
+class MapPrior(Prior, Protocol):
+    """A prior whose rows are maps, B×D×h×w flattened to B×`dim`; each row has length 1 as a whole.
+
+    A map spans the whole image: its first row and column of positions is at the top left.
+    """
+
+    shape: tuple[int, int, int]
+    """D, rows h and columns w; `dim` is their product."""
 
 
 class DerivedPrior(Protocol):

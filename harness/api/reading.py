@@ -12,11 +12,12 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from harness.api.backbone import BackboneTraits
 from harness.api.kinds import ONLY_IN_TRAITS, VALUES
 from harness.api.options import AnnotationError, holds_file, option_mistake
 from harness.api.plain import Plainness
 from harness.api.task import TaskTraits
-from harness.api.traits import Conflict, FromOption, OwnFile, Published, Traits, When
+from harness.api.traits import Above, Conflict, FromOption, OwnFile, Published, Traits, When
 from harness.core.errors import Problem, did_you_mean
 from harness.core.source import Literals, Option, SourceError, assignments, called, constructor, definitions, options
 from harness.core.wording import said, shown
@@ -155,7 +156,8 @@ class Reader:
         """Refuses conditions on options that the part does not have, and files in options that hold no path."""
         known = traits.options if isinstance(traits, TaskTraits) else tuple(given)
         path = f"{cls.name}.traits"
-        for option in _named_options(traits):
+        shared = traits.from_task if isinstance(traits, BackboneTraits) else ()
+        for option in (*_named_options(traits), *shared):
             if option not in known:
                 what = f"the traits speak of the option {option!r}, which {cls.name} does not have"
                 self._report(SourceError(cls, what, did_you_mean(option, known)), path)
@@ -176,6 +178,8 @@ def _named_options(value: Any) -> Iterator[str]:
     """The options that conditions inside traits name."""
     if isinstance(value, When | FromOption | OwnFile):
         yield value.option
+        if isinstance(value, Above):
+            yield value.value.option
     elif isinstance(value, tuple):
         for item in value:
             yield from _named_options(item)

@@ -83,7 +83,15 @@ LocalFile = str
 Placement = Literal["image", "features"]
 Regime = Literal["joint", "from_base", "frozen"]
 FeaturePolicy = Literal["tile", "image", "live"]
-Augment = Literal["none", "flip", "dihedral"]
+Augment = Literal["none", "flip", "flips", "dihedral"]
 
-ORIENTATIONS: dict[Augment, int] = {"none": 1, "flip": 2, "dihedral": 8}
-"""How many orientations of a tile training may use: the original; also its mirror image; all eight of a square."""
+ORIENTATIONS: dict[Augment, tuple[int, ...]] = {
+    "none": (0,),
+    "flip": (0, 1),
+    "flips": (0, 1, 4, 5),
+    "dihedral": (0, 1, 2, 3, 4, 5, 6, 7),
+}
+"""The orientations of a tile (harness.data.orientation) that training may use.
+
+The original; also its mirror image; both flips and half a turn, which is both together; all eight of a square.
+"""

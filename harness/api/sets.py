@@ -5,21 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from harness.api.reference import ORIENTATIONS, Augment, Frozen, PartRef
+from harness.api.degradation import Draw
+from harness.api.reference import ORIENTATIONS, Augment, Frozen, Hashed, PartRef
 from harness.core.identity import digest
 
 
-class PreparedSet(Frozen):
+class PreparedSet(Hashed):
     """One split of a data set, degraded for one task and written as shards.
 
     `tile` is the side of the square train tiles in pixels and `stride` the step between them; whole images when None.
+    `draw` says where the degradation's random numbers come from; it is not `named` for test sets of some protocols.
     """
+
+    hashed_when_set = ("draw",)
 
     dataset: PartRef
     task: PartRef
     split: str
     tile: int | None = None
     stride: int | None = None
+    draw: Draw = "named"
 
     @property
     def name(self) -> str:
@@ -47,7 +52,7 @@ class FeatureSet(Frozen):
 
     @property
     def orientations(self) -> int:
-        return ORIENTATIONS[self.augment]
+        return len(ORIENTATIONS[self.augment])
 
     @property
     def digest(self) -> str:

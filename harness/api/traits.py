@@ -49,19 +49,31 @@ class Unless(When):
         return not super().holds(options)
 
 
-Condition = When | Unless
-
-
-def all_hold(conditions: tuple[Condition, ...], options: Mapping[str, Any]) -> bool:
-    """Whether all conditions hold; true for none."""
-    return all(condition.holds(options) for condition in conditions)
-
-
 @dataclass(frozen=True)
 class FromOption:
     """Stands for the value that a suite gives to the part's option of this name."""
 
     option: str
+
+
+@dataclass(frozen=True)
+class Above(When):
+    """A comparison of two options: `Above("low", FromOption("high"))` holds when `low` is more than `high`."""
+
+    value: FromOption
+
+    def holds(self, options: Mapping[str, Any]) -> bool:
+        """Whether it holds; never when one of the options is None."""
+        one, other = options.get(self.option), options.get(self.value.option)
+        return one is not None and other is not None and bool(one > other)
+
+
+Condition = When | Unless | Above
+
+
+def all_hold(conditions: tuple[Condition, ...], options: Mapping[str, Any]) -> bool:
+    """Whether all conditions hold; true for none."""
+    return all(condition.holds(options) for condition in conditions)
 
 
 @dataclass(frozen=True)
@@ -132,10 +144,16 @@ class LossUse:
     name: str
     weight: float = 1.0
     options: dict[str, Any] = field(default_factory=dict)
+    refined_weight: float | None = None
+    """In place of `weight` on a refiner's restoration. Zero on either side leaves the loss out there."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.weight < float("inf"):
-            raise ValueError(f"the weight of a loss is a positive number, not {self.weight:g}")
+        weights = (self.weight,) if self.refined_weight is None else (self.weight, self.refined_weight)
+        for weight in weights:
+            if not 0 <= weight < float("inf"):
+                raise ValueError(f"the weight of a loss is a positive number, not {weight:g}")
+        if not any(weights):
+            raise ValueError(f"the loss {self.name} weighs nothing")
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Literal
 
+from pydantic import PositiveInt
+
+from harness.api.degradation import Draw
 from harness.api.reference import Augment, FeaturePolicy, Hashed, PartRef, Placement, Regime
 from harness.api.sets import FeatureSet, PreparedSet
 from harness.api.task import EvaluationProtocol
 from harness.cells.recipe import LossTerm, Recipe, Stage
 from harness.core.identity import digest
 
+RULES = 2
+"""The present rules by which this harness trains. 1: every cell drew weights of its own. 2: cells of one seed share the
+start of what they have in common, and the random numbers of every step.
+"""
+
 
 class Variant(Hashed):
-    """How the backbone is treated: `base` (no refiner), or a refiner with a prior, a placement and a regime."""
+    """How the backbone is treated: `base` (no refiner), or a refiner with a prior, a placement and a regime.
+
+    Without a refiner, the regime `from_base` is `base_continued`: the trained base, trained for as many steps again.
+    """
 
     hashed_when_set = ("stages",)
 
@@ -37,6 +47,8 @@ class Cell(Hashed):
     A cell without a backbone is the `input`: the degraded image itself, which every table shows.
     """
 
+    hashed_when_set = ("rules",)
+
     task: PartRef
     train: PartRef
     backbone: PartRef | None
@@ -45,6 +57,8 @@ class Cell(Hashed):
     seed: int = 0
     base: Cell | None = None
     """The base cell whose checkpoint the regimes `from_base` and `frozen` start from."""
+    rules: PositiveInt = 1
+    """The rules of training (`RULES`) that the cell was planned under. Earlier releases did not write them down."""
     prior_source: Cell | None = None
     """The cell that trains the network behind the prior (prior `restoration`)."""
 
@@ -69,9 +83,14 @@ class Cell(Hashed):
         return copied
 
     @property
+    def is_base(self) -> bool:
+        """Whether the cell is its backbone alone, neither refined nor continued."""
+        return self.backbone is not None and self.variant.refiner is None and self.base is None
+
+    @property
     def ready_made(self) -> bool:
         """Whether the cell is a backbone with published weights that is not trained further."""
-        return self.backbone is not None and self.backbone.weights is not None and self.variant.refiner is None
+        return self.is_base and self.backbone is not None and self.backbone.weights is not None
 
     @property
     def requires(self) -> tuple[Cell, ...]:
@@ -96,12 +115,13 @@ class Cell(Hashed):
         """The tiles of every stage."""
         stride = self.recipe.stride
         return tuple(
-            PreparedSet(dataset=self.train, task=self.task, split="train", tile=part.patch, stride=stride or part.patch)
-            for part in self.recipe.parts
+            PreparedSet(dataset=self.train, task=self.task, split="train", tile=tile, stride=stride or tile)
+            for tile in self.recipe.stored_tiles
         )
 
-    def test_set(self, dataset: PartRef, split: str = "test") -> PreparedSet:
-        return PreparedSet(dataset=dataset, task=self.task, split=split)
+    def test_set(self, dataset: PartRef, split: str = "test", draw: Draw = "named") -> PreparedSet:
+        """Whole images, with the random numbers that a protocol asks for (`draw`)."""
+        return PreparedSet(dataset=dataset, task=self.task, split=split, draw=draw)
 
     def train_features(self, samples: PreparedSet | None = None) -> FeatureSet | None:
         """The cached prior rows of a train set (else the last stage's); None without a prior or with live features."""
@@ -128,4 +148,4 @@ class Cell(Hashed):
 
 def evaluation_id(cell: Cell, samples: PreparedSet, protocol: EvaluationProtocol) -> str:
     """Identity of one cell's checkpoint on one test split under one protocol, 12 hex digits."""
-    return digest({"cell": cell.id, "samples": samples.identity(), "protocol": asdict(protocol)}, 12)
+    return digest({"cell": cell.id, "samples": samples.identity(), "protocol": protocol.identity()}, 12)

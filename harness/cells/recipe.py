@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from harness.api.reference import Augment, Frozen, Hashed, PartRef
 
@@ -12,12 +22,19 @@ from harness.api.reference import Augment, Frozen, Hashed, PartRef
 class LossTerm(Hashed):
     """One term of the training loss: weight × loss(restored, truth)."""
 
+    hashed_when_set = ("refined_weight",)
+
     part: PartRef
-    weight: PositiveFloat = 1.0
+    weight: float = Field(1.0, ge=0)
+    """Zero with a `refined_weight`: the term is of the final restoration alone."""
+    refined_weight: float | None = Field(None, ge=0)
+    """In place of `weight` on a refiner's restoration Ī; λ₁ multiplies it as well. Null: the same weight."""
 
 
 class Stage(Hashed):
     """A part of the training. Fields that it leaves out are the recipe's."""
+
+    hashed_when_set = ("milestones", "gamma")
 
     steps: PositiveInt
     """Optimizer steps of this stage."""
@@ -31,6 +48,10 @@ class Stage(Hashed):
     losses: tuple[LossTerm, ...] | None = None
     restart: bool = False
     """Whether the optimizer and the learning rate start anew; otherwise they continue."""
+    milestones: tuple[PositiveInt, ...] | None = None
+    """Schedule `step`, in a stage that restarts: its own milestones, counted from its first step; [] for none."""
+    gamma: PositiveFloat | None = None
+    """The factor at its own milestones; the recipe's when left out."""
 
 
 class Cycle(Frozen):
@@ -38,6 +59,84 @@ class Cycle(Frozen):
 
     steps: PositiveInt
     lr_min: float = Field(ge=0)
+
+
+Chance = Annotated[float, Field(gt=0, le=1)]
+"""A probability that is not 0."""
+
+
+class Mixup(Frozen):
+    """Samples of a batch are mixed: λ·one + (1 - λ)·another, inputs and truths alike (arXiv 1710.09412).
+
+    A bare number α stands for `{alpha: α}`, which mixes as Restormer's `Mixing_Augment` with `use_identity` does.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    alpha: PositiveFloat
+    """λ comes from Beta(α, α)."""
+    chance: Chance = 0.5
+    """Probability that a batch is mixed; 1 for every batch."""
+    per: Literal["batch", "sample"] = "batch"
+    """What has a λ of its own."""
+    after: NonNegativeInt = 0
+    """Steps before the first mixed batch, counted over the whole training."""
+    groups: PositiveInt = 1
+    """Equal groups of successive samples, each mixed as a batch of its own, as each GPU of the authors mixes its share.
+
+    It holds however many processes there are; more processes than groups make a group each.
+    """
+
+    @model_serializer(mode="wrap")
+    def _as_alpha(self, handler: SerializerFunctionWrapHandler) -> Any:
+        """A bare α where nothing else is set, as older suites and results have it."""
+        content = handler(self)
+        return self.alpha if self == Mixup(alpha=self.alpha) else content
+
+
+def _mixup(value: Any) -> Any:
+    return {"alpha": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class Grain(Frozen):
+    """Gaussian noise is added to the input of some samples, which is then clipped to [0, 1]."""
+
+    model_config = ConfigDict(strict=True)
+
+    chance: Chance
+    """Probability for each sample."""
+    sigma: PositiveFloat
+    """Standard deviation, of images in [0, 1]; the largest one, with `least`."""
+    least: PositiveFloat | None = None
+    """The standard deviation is uniform in [`least`, `sigma`]; always `sigma` when null."""
+    truth: bool = False
+    """Whether the truth gets the very same noise."""
+
+
+class Scale(Frozen):
+    """Some samples are made smaller, by averaging over areas, before their tile is cut at random.
+
+    Tiles on disk are larger by 1 / `least`, so that a tile can be cut from the smallest of them.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    chance: Chance
+    """Probability for each sample; the others keep their size."""
+    least: float = Field(gt=0, lt=1)
+    """The factor is uniform in [`least`, 1]."""
+
+
+class Darken(Frozen):
+    """The network sees the input of some samples darker than it is; losses see it as it is."""
+
+    model_config = ConfigDict(strict=True)
+
+    chance: Chance
+    """Probability for each sample."""
+    least: float = Field(2.0, ge=1)
+    """The smallest divisor. It is uniform in `least`, `least` + 0.01, …, `most`."""
+    most: float = Field(4.0, ge=1)
 
 
 class PresetRef(Frozen):
@@ -58,6 +157,7 @@ class Recipe(Hashed):
     """
 
     unhashed = ("preset",)
+    hashed_when_set = ("grain", "grey", "scale", "darken", "ema", "rates")
 
     steps: PositiveInt = 300
     """Optimizer steps."""
@@ -68,10 +168,19 @@ class Recipe(Hashed):
     stride: PositiveInt | None = None
     """Step between tiles when the train split is cut; the patch itself when null."""
     augment: Augment = "dihedral"
-    """Orientations of a tile that training draws from: none, flip (2), dihedral (8)."""
-    mixup: PositiveFloat | None = None
-    """α of the Beta distribution by which samples of every other batch are mixed; null: no mixing."""
-    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    """Orientations of a tile that training draws from: none, flip (2, left-right), flips (4), dihedral (8)."""
+    mixup: Annotated[Mixup, BeforeValidator(_mixup, json_schema_input_type=PositiveFloat | Mixup)] | None = None
+    """How samples are mixed; a number is the α of Beta(α, α), by which every other batch is, by chance; null: not."""
+    grain: Grain | None = None
+    """Noise on the input, or on input and truth alike."""
+    grey: Chance | None = None
+    """Probability that a sample, input and truth, is made grey."""
+    scale: Scale | None = None
+    """Samples at several sizes."""
+    darken: Darken | None = None
+    """Inputs of several brightnesses."""
+    optimizer: Literal["adam", "adamw", "radam", "sgd"] = "adamw"
+    """`radam` decays weights apart from the gradient, as adamw does."""
     lr: PositiveFloat = 1e-3
     """Peak learning rate."""
     lr_min: float = Field(1e-6, ge=0)
@@ -90,6 +199,10 @@ class Recipe(Hashed):
     milestones: tuple[PositiveInt, ...] = ()
     """Schedule `step`: steps after which the rate is multiplied by `gamma`."""
     gamma: PositiveFloat = 0.5
+    rates: dict[str, PositiveFloat] | None = None
+    """Module, as `backbone.denoise_net` → factor of the learning rate of its parameters."""
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay of the exponential moving average of the weights, which is evaluated in their place; null: no average."""
     clip_grad: PositiveFloat | None = None
     """Largest norm of the gradient; null: not clipped."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -107,6 +220,17 @@ class Recipe(Hashed):
     def images(self) -> int:
         """Training tiles seen over all steps. Neither accumulation nor the number of processes changes it."""
         return sum(part.steps * (part.batch or self.batch) for part in self.stages or (Stage(steps=self.steps),))
+
+    @property
+    def alters_inputs(self) -> tuple[str, ...]:
+        """The fields by which the network sees other images than those that were prepared."""
+        return tuple(name for name in ("mixup", "grain", "grey", "scale", "darken") if getattr(self, name) is not None)
+
+    @property
+    def stored_tiles(self) -> tuple[int, ...]:
+        """Side of the prepared tiles of every stage: with `scale`, tiles of `patch` pixels are cut from larger ones."""
+        sides = [stage.patch or self.patch for stage in self.stages or (Stage(steps=self.steps),)]
+        return tuple(side if self.scale is None else math.ceil(side / self.scale.least) for side in sides)
 
     @property
     def for_refiner(self) -> Recipe:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from harness.api.reference import Frozen, PartRef
+from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell
 
 
@@ -23,10 +24,10 @@ class Labels(Frozen):
 
 
 class Run(Frozen):
-    """The suite's `run:` section: how jobs run. Nothing here changes results, but for the last bits (`cpus`)."""
+    """The suite's `run:` section: how jobs run. Nothing here changes results but `cpus`."""
 
     cpus: PositiveInt = 1
-    """Threads of a train or evaluate job. Fixed for a suite, as the order of float sums depends on it."""
+    """Threads of a train or evaluate job. Fixed for a suite: the order of float sums, and so the weights, depend on it."""
     gpus: NonNegativeInt | Literal["auto"] = "auto"
     """GPUs of a train job; auto: one when the executor has any."""
     checkpoint_every: PositiveInt = 200
@@ -93,6 +94,8 @@ class ResolvedSuite(Frozen):
     description: str = ""
     cells: tuple[SuiteCell, ...]
     metrics: tuple[SuiteMetric, ...]
+    protocols: tuple[EvaluationProtocol, ...] = ()
+    """How restored images are scored, in the order of the tables; every task's own protocol when empty."""
     run: Run = Run()
     plugins: tuple[str, ...] = ()
     """Absolute paths of plug-in files."""

@@ -11,7 +11,10 @@ from rich.table import Table
 
 from harness.api.backbone import BackboneTraits
 from harness.api.declaration import declaration
+from harness.api.degradation import DegradationTraits
 from harness.api.kinds import KINDS
+from harness.api.protocols import known_protocols
+from harness.api.task import TaskTraits
 from harness.cli import exits
 from harness.cli.common import plugin_path
 from harness.cli.tables import show
@@ -39,7 +42,7 @@ LISTS = {
 }
 """The word on the command line and the kind in the catalogue."""
 
-TABLES = ("recipes", "suites")
+TABLES = ("protocols", "recipes", "suites")
 """Lists whose entries are not parts."""
 
 WhatArgument = Annotated[
@@ -56,7 +59,7 @@ def list_(what: WhatArgument = None, plugin: PluginOption = None) -> int:
     if what is not None and what not in known:
         raise UnknownName(f"there is no list of {what!r}", hint=did_you_mean(what, known))
     registry = extend(REGISTRY, [str(plugin_path(file)) for file in plugin or ()])
-    tables = {"recipes": recipes_table, "suites": suites_table}
+    tables = {"protocols": lambda: protocols_table(registry), "recipes": recipes_table, "suites": suites_table}
     for name in known if what is None else [what]:
         show(tables[name]() if name in tables else parts_table(registry, name))
     return exits.DONE
@@ -66,8 +69,19 @@ def parts_table(registry: Registry, title: str) -> Table:
     """One row per part: name, what it is, `option=default`; an option that a suite must give ends in `=`."""
     table = Table("name", "what it is", "options", title=title, title_justify="left", expand=False)
     for entry in registry.entries(LISTS[title]):
-        table.add_row(entry.name, entry.summary, "\n".join(_said_of(registry, entry)))
+        mark = " (synthetic)" if _is_synthetic(registry, entry) else ""
+        table.add_row(entry.name, f"{entry.summary}{mark}", "\n".join(_said_of(registry, entry)))
     return table
+
+
+def _is_synthetic(registry: Registry, entry: Entry) -> bool:
+    """Whether a degradation, or that of a task, imitates what real photographs have."""
+    if entry.kind not in ("task", "degradation"):
+        return False
+    traits = declaration(registry, entry.kind, entry.name).traits
+    if isinstance(traits, TaskTraits):
+        traits = declaration(registry, "degradation", traits.degradation).traits
+    return isinstance(traits, DegradationTraits) and traits.synthetic
 
 
 def _said_of(registry: Registry, entry: Entry) -> list[str]:
@@ -78,6 +92,9 @@ def _said_of(registry: Registry, entry: Entry) -> list[str]:
     lines = [_option(option) for option in found.options.values()]
     if isinstance(found.traits, BackboneTraits) and found.traits.reimplemented:
         lines.append("(reimplemented: no official code to compare with)")
+    if isinstance(found.traits, BackboneTraits) and found.traits.reads_truth_at_test is not None:
+        when = found.traits.reads_truth_at_test
+        lines.append(f"({when.option}: {when.value} reads the truth in test, and tables mark it)")
     if found.traits.weights:
         lines.append("(needs weights: see bench doctor)")
     return lines
@@ -94,6 +111,16 @@ def _default(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return f"[{', '.join(map(_default, value))}]" if isinstance(value, tuple) else str(value)
+
+
+def protocols_table(registry: Registry) -> Table:
+    """The protocols that a suite can name, with those that plug-in tasks bring along."""
+    columns = ("name", "version", "colour", "rounding", "border", "SSIM", "test noise", "mean over")
+    table = Table(*columns, title="protocols", title_justify="left")
+    for protocol in known_protocols(registry).values():
+        how = (protocol.colour, protocol.rounding, str(protocol.border), protocol.ssim, protocol.draw, protocol.mean)
+        table.add_row(protocol.name, str(protocol.version), *how)
+    return table
 
 
 def recipes_table() -> Table:
@@ -129,7 +156,8 @@ def _schedule(recipe: RecipeMapping) -> str:
 
 
 def _term(term: LossMapping) -> str:
-    return term.name if term.weight == 1 else f"{term.weight:g} {term.name}"
+    own = term.name if term.weight == 1 else f"{term.weight:g} {term.name}"
+    return own if term.refined_weight is None else f"{own} (refined: {term.refined_weight:g})"
 
 
 def suites_table() -> Table:

@@ -36,6 +36,15 @@ OptionsOption = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="NAME=VALUE", help="An option of that backbone. May be repeated."),
 ]
+EntryOption = Annotated[
+    str,
+    typer.Option(
+        "--entry",
+        metavar="KEYS",
+        help="Which weights of the file, by the keys that lead to them, such as params_ema or state_dict.net. "
+        "Default: those that fit, averaged ones first.",
+    ),
+]
 
 
 @weights.callback()
@@ -72,14 +81,17 @@ def verify(
     as_: Annotated[
         str | None, typer.Option("--as", metavar="ID", help="The id of the weights that FILE should have.")
     ] = None,
+    entry: EntryOption = "",
 ) -> None:
     """Check digests, names and shapes; say what differs."""
     if as_ is not None:
         if not subjects or len(subjects) != 1:
             raise UnknownName("--as says what one file should be", hint="bench weights verify FILE --as ID")
         file = Path(subjects[0])
-        _each([find(as_)], lambda checkpoint: f"{file}: ok: {_tensors().check(file, checkpoint)}")
+        _each([find(as_)], lambda checkpoint: f"{file}: ok: {_tensors().check(file, checkpoint, entry=entry)}")
         return
+    if entry:
+        raise UnknownName("--entry says where in one file the weights are", hint="bench weights verify FILE --as ID")
     here = [item for item in [*known(), *own()] if state(item) == "here"]
     chosen = [_checkpoint(subject) for subject in subjects] if subjects else here
     if not chosen:
@@ -88,7 +100,13 @@ def verify(
 
 
 @weights.command("import")
-def import_(file: FileArgument, as_: AsOption, backbone: BackboneOption = None, option: OptionsOption = None) -> None:
+def import_(
+    file: FileArgument,
+    as_: AsOption,
+    backbone: BackboneOption = None,
+    option: OptionsOption = None,
+    entry: EntryOption = "",
+) -> None:
     """Import a file of weights, if it fits its network and is safe to read."""
     if backbone is None:
         if option:
@@ -96,7 +114,7 @@ def import_(file: FileArgument, as_: AsOption, backbone: BackboneOption = None, 
         checkpoint = find(as_)
     else:
         checkpoint = named(f"backbone {backbone}", _options(backbone, option or ()), as_)
-    typer.echo(_taken_in(file, checkpoint))
+    typer.echo(_taken_in(file, checkpoint, entry))
 
 
 def _each(checkpoints: Sequence[Checkpoint], act: Callable[[Checkpoint], str]) -> None:
@@ -135,8 +153,8 @@ def _fetch(checkpoint: Checkpoint) -> str:
         raise type(error)(error.what, where=error.where, hint=hint, kind=error.kind) from error
 
 
-def _taken_in(file: Path, checkpoint: Checkpoint) -> str:
-    imported = _tensors().take_in(file, checkpoint)
+def _taken_in(file: Path, checkpoint: Checkpoint, entry: str = "") -> str:
+    imported = _tensors().take_in(file, checkpoint, entry=entry)
     return "\n".join([f"{checkpoint.id}: is here: {_short(imported.path)}", *(f"  {r}" for r in imported.remarks)])
 
 

@@ -96,6 +96,8 @@ def short(value: Any) -> str:
     """An option's value as labels show it, on one line."""
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(short, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{short(item)}" for key, item in value.items()) + "}"
     if isinstance(value, float):
         return f"{value:g}"
     return canonical_json(value) if value is None or isinstance(value, bool) else str(value)

@@ -1,13 +1,15 @@
 """Cached prior vectors on disk: one safetensors file beside each shard, and a manifest.
 
-Row `position × orientations + orientation` of a file is the vector of the sample at `position` in the shard, in one of
-its orientations (harness.data.orientation). N samples, D numbers per vector.
+Row `position × orientations + place` of a file is the vector of the sample at `position` in the shard, in one of its
+orientations: that at `place` among those of the augmentation (harness.api.reference.ORIENTATIONS). N samples, D numbers
+per vector. A map is one row, too, flattened; the manifest then holds its shape.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from harness.api.prior import PriorDim
 from harness.api.sets import FeatureSet
 from harness.core.errors import DataError
 from harness.core.identity import canonical_json, file_sha256
@@ -34,19 +37,28 @@ class FeatureRows:
         self.manifest_sha256 = manifest_sha256
         self.samples_manifest_sha256: str = manifest["samples_manifest_sha256"]
         self.dim: int = manifest["dim"]
+        self.shape: tuple[int, int, int] | None = tuple(manifest["shape"]) if "shape" in manifest else None
         self.orientations: int = manifest["orientations"]
         self._files: list[Any] = [_open(folder / shard["file"]) for shard in manifest["shards"]]
         self._counts: list[int] = [shard["samples"] for shard in manifest["shards"]]
+
+    @property
+    def prior_dim(self) -> PriorDim:
+        """What a refiner is made for: the numbers of a vector, or the shape of a map."""
+        return self.shape or self.dim
 
     def __len__(self) -> int:
         """N × orientations."""
         return sum(self._counts) * self.orientations
 
-    def row(self, shard: int, position: int, orientation: int = 0) -> np.ndarray:
-        """The float32 vector [D] of a sample. `orientation` does not matter in a set that has one per sample."""
+    def row(self, shard: int, position: int, place: int = 0) -> np.ndarray:
+        """The float32 vector [D] of a sample in one of its orientations, by place among those of the augmentation.
+
+        The place does not matter in a set that has one row per sample.
+        """
         if not 0 <= position < self._counts[shard]:
             raise IndexError(f"shard {shard} has {self._counts[shard]} samples, not one at {position}")
-        index = position * self.orientations + (orientation if self.orientations > 1 else 0)
+        index = position * self.orientations + (place if self.orientations > 1 else 0)
         row: np.ndarray = self._files[shard][index]
         return row
 
@@ -62,12 +74,14 @@ def write_features(
     *,
     samples_manifest_sha256: str,
     weights: Mapping[str, str] | None = None,
+    shape: tuple[int, int, int] | None = None,
 ) -> None:
     """Writes a feature set. The folder appears whole or not at all; an existing one is kept.
 
     `shards`: the rows [samples·orientations, D] of each shard, float32, in order; only one shard is held at a time.
-    `weights`: digests of the prior's files of weights, or of the checkpoint of its cell. Raises DataError for rows
-    that are not finite or that differ in width, so that no training ever reads them.
+    `weights`: digests of the prior's files of weights, or of the checkpoint of its cell. `shape`: D, rows and columns
+    where rows are maps. Raises DataError for rows that are not finite or that differ in width, so that no training
+    ever reads them.
     """
     entries: list[dict[str, Any]] = []
     dim: int | None = None
@@ -88,10 +102,13 @@ def write_features(
             )
         if dim is None:
             raise DataError("no shards to encode", where=str(features.samples.folder(data)))
+        if shape is not None and prod(shape) != dim:
+            raise DataError(f"rows of {dim} numbers for maps of {shape}", where=f"prior {features.prior.name}")
         manifest = {
             "format": FORMAT,
             "features": features.identity(),
             "dim": dim,
+            **({"shape": list(shape)} if shape else {}),
             "orientations": features.orientations,
             "samples": sum(entry["samples"] for entry in entries),
             "samples_manifest_sha256": samples_manifest_sha256,
@@ -122,6 +139,7 @@ def open_features(features: FeatureSet, data: Path, *, verify: bool = True) -> F
         current = manifest["format"] == FORMAT and manifest["orientations"] == features.orientations
         rows_of = {file: samples * features.orientations for file, samples, _ in shards}
         dim = int(manifest["dim"])
+        current = current and ("shape" not in manifest or prod(manifest["shape"]) == dim)
         _ = manifest["samples_manifest_sha256"] + ""
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"the manifest is damaged ({type(error).__name__})", where=str(path), hint=_REMAKE) from error

@@ -2,7 +2,8 @@
 
 The random numbers of an image depend on `seed("degrade", task, degradation, data set, split, key)` alone: not on
 options, so that two noise levels share their noise pattern; not on tile geometry, so that overlapping tiles agree and
-every patch size sees the same degraded image; and not on the process or the order of work.
+every patch size sees the same degraded image; and not on the process or the order of work. Those of a test set with
+another `draw` (harness.api.degradation) are the same for every image.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from harness.api.dataset import Dataset, SourceImage
-from harness.api.degradation import Degradation
+from harness.api.degradation import Degradation, DrawnLikeTheField
 from harness.api.loading import load_part
 from harness.api.reference import PartRef
 from harness.api.sets import PreparedSet
@@ -63,13 +65,22 @@ def prepare_set(
 
 def degrade(image: SourceImage, degradation: Degradation, samples: PreparedSet) -> np.ndarray:
     """The degraded image: H×W×3 uint8 when the degradation is quantised, else float32, unclipped."""
-    source, task = _source(samples), samples.task
-    ingredients = (task.name, source.name, samples.dataset.name, samples.split, image.key)
-    random = np.random.default_rng(seed("degrade", *ingredients))
-    degraded = degradation(to_float(image.pixels), random)
+    degraded = _drawn(image, degradation, samples)
     if degradation.traits.quantised:
         return np.asarray(np.rint(np.clip(degraded, 0.0, 1.0) * 255.0), dtype=np.uint8)
     return np.asarray(degraded, dtype=np.float32)
+
+
+def _drawn(image: SourceImage, degradation: Degradation, samples: PreparedSet) -> np.ndarray:
+    """What the degradation makes of an image, with the random numbers of the set's `draw`."""
+    source, task = _source(samples), samples.task
+    if samples.draw == "named":
+        ingredients = (task.name, source.name, samples.dataset.name, samples.split, image.key)
+        return degradation(to_float(image.pixels), np.random.default_rng(seed("degrade", *ingredients)))
+    if samples.draw not in degradation.traits.draws:
+        raise DataError(f"its random numbers cannot be drawn as {samples.draw!r}", where=f"degradation {source.name}")
+    legacy = cast(DrawnLikeTheField, degradation)
+    return legacy.with_legacy(to_float(image.pixels), np.random.RandomState(0))
 
 
 def cut(image: SourceImage, lq: np.ndarray, samples: PreparedSet) -> Iterator[Pair]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from harness.api.protocols import protocol_of
+from harness.api.protocols import protocols_of
 from harness.api.reference import PartRef
+from harness.api.sets import PreparedSet
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell, evaluation_id
 from harness.core.errors import DataError, HarnessError
@@ -30,20 +32,28 @@ from harness.records import store
 from harness.records.model import EvaluationRecord, Provenance, RunRecord
 from harness.training.journal import Journal
 
-Restore = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
-"""H×W×3 degraded image and its prior vector to the restored image."""
+Restore = Callable[[np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
+"""H×W×3 degraded image, its prior vector and the truth, for networks that read it in test, to the restored image."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One test set that has to be scored."""
+    """One protocol under which a test set has to be scored."""
 
     id: str
-    inputs: Inputs
+    protocol: EvaluationProtocol
     metrics: Mapping[str, PartRef]
     """By key."""
     on_record: Mapping[str, str]
     """Key → version of what was scored before. Metrics that are not among `metrics` stay."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One test set whose images are restored once, and scored under every protocol that lacks values."""
+
+    inputs: Inputs
+    evaluations: tuple[Evaluation, ...]
 
 
 def run(job: Job, context: Context) -> None:
@@ -55,19 +65,21 @@ def run(job: Job, context: Context) -> None:
     work, layout = job.work, context.layout
     assert isinstance(work, EvaluateWork), work.kind
     cell, record = work.cell, context.record(work.cell.id)
-    protocol = protocol_of(context.registry, cell.task)
+    protocols = work.protocols or protocols_of(context.registry, cell.task, ())
     evaluations, rows = _known(record, layout)
-    todo = _missing(work, protocol, evaluations, layout)
+    todo = _missing(work, protocols, evaluations, layout)
     if not todo and record is not None and record.status == "done":
         return
     journal = Journal(layout, cell.id, job.id, job.kind)
     journal.write("start")
     restore_image = _restorer(job, cell, todo, record, context)
-    for evaluation in todo:
+    for each in todo:
         began = time.perf_counter()
-        rows = [row for row in rows if row[0] != evaluation.id or row[3] not in evaluation.metrics]
-        rows += _score_set(job, cell, evaluation, protocol, restore_image, context)
-        evaluations[evaluation.id] = _described(evaluation, protocol, time.perf_counter() - began)
+        again = {(evaluation.id, metric) for evaluation in each.evaluations for metric in evaluation.metrics}
+        rows = [row for row in rows if (row.evaluation, row.metric) not in again]
+        rows += _score_set(job, cell, each, restore_image, context)
+        seconds = time.perf_counter() - began
+        evaluations |= {evaluation.id: _described(each.inputs, evaluation, seconds) for evaluation in each.evaluations}
     _save(job, cell, record, evaluations, rows, todo, layout)
     journal.write("end")
 
@@ -80,77 +92,86 @@ def _known(record: RunRecord | None, layout: Layout) -> tuple[dict[str, Evaluati
         table = store.load_images(layout, record.cell_id)
     except DataError:
         return {}, []
-    rows: list[store.ImageRow] = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    rows = list(map(store.ImageRow, *(column.to_pylist() for column in table.columns)))
     return {evaluation.id: evaluation for evaluation in record.evaluations}, rows
 
 
 def _missing(
-    work: EvaluateWork, protocol: EvaluationProtocol, known: Mapping[str, EvaluationRecord], layout: Layout
-) -> list[Evaluation]:
-    """The test sets without a present value of some metric of the job. All metrics are computed again on them."""
+    work: EvaluateWork,
+    protocols: Sequence[EvaluationProtocol],
+    known: Mapping[str, EvaluationRecord],
+    layout: Layout,
+) -> list[Pass]:
+    """The test sets and protocols without a present value of some metric of the job.
+
+    All metrics are computed again on them.
+    """
     metrics = {metric.key: metric.part for metric in work.metrics}
-    missing = []
-    for samples in work.tests:
+    missing: dict[Path, tuple[PreparedSet, list[Evaluation]]] = {}
+    for samples, protocol in work.evaluations(protocols):
         name = evaluation_id(work.cell, samples, protocol)
         on_record = known[name].metrics if name in known else {}
         if any(on_record.get(key) != part.version for key, part in metrics.items()):
-            inputs = open_inputs(samples, work.cell.test_features(samples), layout.data)
-            missing.append(Evaluation(name, inputs, metrics, on_record))
-    return missing
+            lacking = missing.setdefault(samples.folder(layout.data), (samples, []))[1]
+            lacking.append(Evaluation(name, protocol, metrics, on_record))
+    return [
+        Pass(open_inputs(samples, work.cell.test_features(samples), layout.data), tuple(lacking))
+        for samples, lacking in missing.values()
+    ]
 
 
-def _restorer(job: Job, cell: Cell, todo: Sequence[Evaluation], record: RunRecord | None, context: Context) -> Restore:
+def _restorer(job: Job, cell: Cell, todo: Sequence[Pass], record: RunRecord | None, context: Context) -> Restore:
     """The trained network as a function of an image; for the cell `input`, the identity."""
     if cell.backbone is None or not todo:
-        return lambda lq, prior: lq
+        return lambda lq, prior, truth: lq
     if record is None or record.training is None:
         raise HarnessError("this cell is not trained", where=f"cell {cell.id}", hint="bench run …", kind="checkpoint")
     features = todo[0].inputs.features
     device = torch.device("cuda" if job.run.gpus != 0 and torch.cuda.is_available() else "cpu")
-    model = build_model(cell, context.registry, features.dim if features else None)
+    model = build_model(cell, context.registry, features.prior_dim if features else None)
     final = context.layout.final_weights(cell.id)
     load_weights(model, final, sha256=record.training.checkpoint_sha256)
     model.to(device).eval()
-    return lambda lq, prior: restore(model, lq, prior, device)
+    return lambda lq, prior, truth: restore(model, lq, prior, device, truth)
 
 
-def _score_set(
-    job: Job,
-    cell: Cell,
-    evaluation: Evaluation,
-    protocol: EvaluationProtocol,
-    restore_image: Restore,
-    context: Context,
-) -> list[store.ImageRow]:
-    """One row per image and metric; strips of the first images are written on the way."""
-    inputs, dataset = evaluation.inputs, evaluation.inputs.samples.dataset.name
-    metrics = build_metrics(evaluation.metrics, protocol, context.registry)
+def _score_set(job: Job, cell: Cell, each: Pass, restore_image: Restore, context: Context) -> list[store.ImageRow]:
+    """One row per image, protocol and metric; strips of the first images are written on the way."""
+    inputs, dataset = each.inputs, each.inputs.samples.dataset.name
+    metrics = {
+        evaluation.id: build_metrics(evaluation.metrics, evaluation.protocol, context.registry)
+        for evaluation in each.evaluations
+    }
     rows: list[store.ImageRow] = []
     for number, (place, sample) in enumerate(zip(inputs.shards.rows, inputs.shards.samples(), strict=True)):
         lq, truth = to_float(sample.lq), to_float(sample.gt)
         prior = inputs.features.row(place.shard, place.position, 0) if inputs.features else None
-        restored = restore_image(lq, prior)
-        try:
-            values = score(restored, truth, metrics, protocol)
-        except DataError as error:
-            raise DataError(error.what, where=f"image {sample.key} of {dataset}", kind=error.kind) from error
-        rows += [(evaluation.id, dataset, sample.key, key, value) for key, value in values.items()]
+        restored = restore_image(lq, prior, truth)
+        for evaluation in each.evaluations:
+            try:
+                values = score(restored, truth, metrics[evaluation.id], evaluation.protocol)
+            except DataError as error:
+                raise DataError(error.what, where=f"image {sample.key} of {dataset}", kind=error.kind) from error
+            named = (evaluation.id, dataset, sample.key)
+            rows += [store.ImageRow(*named, key, value, place.scene) for key, value in values.items()]
         if number < job.run.samples and cell.backbone is not None:
-            name = f"{dataset}.{escape_key(sample.key)}.png"
+            drawn = "" if inputs.samples.draw == "named" else f".{inputs.samples.draw}"
+            name = f"{dataset}{drawn}.{escape_key(sample.key)}.png"
             write_strip(context.layout.samples(cell.id) / name, (lq, restored, truth))
     return rows
 
 
-def _described(evaluation: Evaluation, protocol: EvaluationProtocol, seconds: float) -> EvaluationRecord:
-    samples = evaluation.inputs.samples
+def _described(inputs: Inputs, evaluation: Evaluation, seconds: float) -> EvaluationRecord:
+    samples = inputs.samples
     return EvaluationRecord(
         id=evaluation.id,
         dataset=samples.dataset.name,
         split=samples.split,
-        protocol=f"{protocol.name}/v{protocol.version}",
+        protocol=evaluation.protocol.label,
         metrics={**evaluation.on_record, **{key: part.version for key, part in evaluation.metrics.items()}},
-        images=len(evaluation.inputs.shards),
+        images=len(inputs.shards),
         seconds=seconds,
+        mean=evaluation.protocol.mean,
     )
 
 
@@ -160,15 +181,15 @@ def _save(
     record: RunRecord | None,
     evaluations: dict[str, EvaluationRecord],
     rows: Sequence[store.ImageRow],
-    todo: Sequence[Evaluation],
+    todo: Sequence[Pass],
     layout: Layout,
 ) -> None:
     """Rows first, then the record that holds their digest."""
     data: dict[str, str] = {}
     weights: dict[str, str] = {}
-    for evaluation in todo:
-        data |= evaluation.inputs.data
-        weights |= evaluation.inputs.weights
+    for each in todo:
+        data |= each.inputs.data
+        weights |= each.inputs.weights
     now = provenance(threads=job.run.cpus, data=data, weights=weights)
     sha256 = store.save_images(layout, cell.id, rows)
     changes: dict[str, object] = {

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import cast
 
 import numpy as np
 import torch
 
-from harness.api.prior import DerivedPrior, Prior
+from harness.api.prior import DerivedPrior, MapPrior, Prior
+from harness.api.reference import ORIENTATIONS
 from harness.api.sets import FeatureSet
 from harness.core.errors import DataError
 from harness.core.identity import file_sha256
@@ -19,7 +20,7 @@ from harness.data.orientation import orient
 from harness.data.prepare import prepare_set
 from harness.data.shards import ShardSet, open_set, to_float
 from harness.jobs.context import Context
-from harness.models.priors import build_prior, encode_exact
+from harness.models.priors import build_prior, encode_exact, gives_maps
 from harness.planning.job import FeaturesWork, Job
 
 BATCH_PIXELS = 1 << 20
@@ -42,15 +43,18 @@ def run(job: Job, context: Context) -> None:
     prior = build_prior(features.prior, context.registry, prior_source=work.prior_source, layout=context.layout)
     weights = _weights(work, context)
     device = torch.device("cuda" if torch.cuda.is_available() and job.run.gpus != 0 else "cpu")
+    parents = [open_features(parent, data) for parent in features.parents]
+    shape = None
+    if gives_maps(features.prior, context.registry):
+        shape = parents[0].shape if parents else cast(MapPrior, prior).shape
     if prior.traits.derived:
-        parents = [open_features(parent, data) for parent in features.parents]
         weights |= {name: sha256 for parent in parents for name, sha256 in parent.manifest["weights"].items()}
         rows = _derived(cast(DerivedPrior, prior), features, shards, parents)
     elif features.policy == "image" and features.samples.tile is not None:
         rows = _of_images(cast(Prior, prior), features, shards, context, device)
     else:
-        rows = _encoded(cast(Prior, prior), shards, features.orientations, device)
-    write_features(features, data, rows, samples_manifest_sha256=shards.manifest_sha256, weights=weights)
+        rows = _encoded(cast(Prior, prior), shards, ORIENTATIONS[features.augment], device)
+    write_features(features, data, rows, samples_manifest_sha256=shards.manifest_sha256, weights=weights, shape=shape)
 
 
 def _is_current(features: FeatureSet, shards: ShardSet, context: Context) -> bool:
@@ -68,12 +72,12 @@ def _weights(work: FeaturesWork, context: Context) -> dict[str, str]:
     return {ref.name: ref.digest} if ref.digest else {}
 
 
-def _encoded(prior: Prior, shards: ShardSet, orientations: int, device: torch.device) -> Iterator[np.ndarray]:
+def _encoded(prior: Prior, shards: ShardSet, orientations: Sequence[int], device: torch.device) -> Iterator[np.ndarray]:
     """For every shard its rows, float32 [samples·orientations, D]."""
-    images = (orient(to_float(sample.lq), number) for sample in shards.samples() for number in range(orientations))
+    images = (orient(to_float(sample.lq), number) for sample in shards.samples() for number in orientations)
     rows = (row for batch in _batches(images) for row in _encode(prior, batch, device))
     for count in _counts(shards):
-        yield np.stack([next(rows) for _ in range(count * orientations)])
+        yield np.stack([next(rows) for _ in range(count * len(orientations))])
 
 
 def _encode(prior: Prior, images: list[np.ndarray], device: torch.device) -> np.ndarray:
@@ -109,7 +113,7 @@ def _of_images(
     """
     whole = features.samples.model_copy(update={"tile": None, "stride": None})
     images = prepare_set(whole, context.registry, context.layout.data)
-    vectors = np.concatenate(list(_encoded(prior, images, 1, device)))
+    vectors = np.concatenate(list(_encoded(prior, images, (0,), device)))
     place = {row.image: index for index, row in enumerate(images.rows)}
     rows = iter(shards.rows)
     for count in _counts(shards):

@@ -13,7 +13,7 @@ from torch import nn
 
 from harness.api.loss import Reads
 from harness.api.prior import Prior
-from harness.cells.cell import Cell
+from harness.cells.cell import RULES, Cell
 from harness.core.errors import HarnessError
 from harness.core.identity import file_sha256
 from harness.core.paths import Layout
@@ -21,7 +21,7 @@ from harness.jobs.context import Context
 from harness.jobs.inputs import Inputs, open_inputs
 from harness.jobs.provenance import provenance
 from harness.models.assemble import RestorationModel, build_model, start_from_base
-from harness.models.priors import build_prior, encode_exact
+from harness.models.priors import build_prior, dim_of, encode_exact
 from harness.models.weights import load_weights, save_weights
 from harness.planning.job import Job, TrainWork
 from harness.recipes.presets import recipe_use
@@ -44,6 +44,9 @@ def run(job: Job, context: Context) -> None:
     """
     assert isinstance(job.work, TrainWork), job.work.kind
     cell, layout = job.work.cell, context.layout
+    if cell.rules != RULES:
+        what = "this cell was planned by an earlier release, which drew weights and random numbers in another way"
+        raise HarnessError(what, where=f"cell {cell.id}", hint="plan it again: bench run SUITE")
     if _is_trained(cell, context):
         log.info("cell %s is trained already", cell.id)
         return
@@ -107,8 +110,10 @@ def _live_prior(cell: Cell, context: Context, device: torch.device) -> Prior | N
 
 def _build(cell: Cell, context: Context, inputs: Inputs, prior: Prior | None) -> RestorationModel:
     """The cell's network, from its base cell's weights in the regimes that start there."""
-    width = prior.dim if prior else inputs.features.dim if inputs.features else None
-    model = build_model(cell, context.registry, width)
+    dim = inputs.features.prior_dim if inputs.features else None
+    if prior is not None and cell.variant.prior is not None:
+        dim = dim_of(prior, cell.variant.prior, context.registry)
+    model = build_model(cell, context.registry, dim)
     if cell.variant.regime != "joint":
         start_from_base(model, _base_checkpoint(cell, context.layout))
     return model

@@ -5,31 +5,30 @@ Shape letters: B batch, C channels, H height, W width, D prior width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from math import lcm
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from harness.api.backbone import Backbone, Capabilities, WithOutputs
+from harness.api.backbone import Backbone, BackboneTraits, Capabilities, WithOutputs
 from harness.api.batch import Restored
 from harness.api.declaration import declaration
 from harness.api.loading import load_part
+from harness.api.prior import PriorDim
 from harness.api.reference import PartRef
 from harness.api.refiner import DecoderEditor, Refiner, RefinerTraits, TapEditor
 from harness.cells.cell import Cell
 from harness.core.errors import HarnessError
-from harness.core.identity import seed
 from harness.core.registry import Registry
 from harness.models.freeze import freeze
+from harness.models.fresh import fresh_backbone, fresh_module
 from harness.models.weights import fill, read_state
 from harness.parts.shared.taps import edited, tapped
-
-T = TypeVar("T")
 
 BACKBONE = "backbone."
 """Prefix of the backbone's entries in a model's state dict."""
@@ -43,7 +42,10 @@ class RestorationModel(nn.Module):
 
     With `frozen`, F takes no part in training: no gradients, and evaluation mode even after `train()`. With `taps`, R
     edits those modules' outputs inside F, so that F's result is the refined restoration, and the only one.
-    `reads_truth`: whether training has to give the truth to `forward`, for R.
+    `reads_truth`: whether training has to give the truth to `forward`, for R; `shows_truth`: when F has to see it,
+    which makes `reads_truth` true as well, and with "test" `reads_truth_at_test`. `passes`: how often F runs with R's
+    edits of its decoder (harness.api.refiner.DecoderEditor). `prior_shape`: D, rows and columns of a prior's maps,
+    which R gets flattened; None where it gets vectors.
     """
 
     def __init__(
@@ -54,13 +56,21 @@ class RestorationModel(nn.Module):
         frozen: bool = False,
         taps: Sequence[str] = (),
         reads_truth: bool = False,
+        shows_truth: Collection[Literal["training", "test"]] = (),
+        passes: int = 1,
+        prior_shape: tuple[int, int, int] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = freeze(backbone) if frozen else backbone
         self.refiner = refiner
         self.frozen = frozen
         self.taps = tuple(taps)
-        self.reads_truth = reads_truth
+        self.reads_truth = reads_truth or bool(shows_truth)
+        self.reads_truth_at_test = "test" in shows_truth
+        self._backbone_learns_truth = bool(shows_truth)
+        self._refiner_reads_truth = reads_truth
+        self.prior_shape = prior_shape
+        self.passes = passes
         self._backbone_traits = cast(Backbone, backbone).traits
         self._refiner_traits = RefinerTraits() if refiner is None else cast(Refiner, refiner).traits
 
@@ -90,29 +100,28 @@ class RestorationModel(nn.Module):
     def forward(self, lq_BCHW: Tensor, prior_BD: Tensor | None = None, truth_BCHW: Tensor | None = None) -> Restored:
         """Degraded images, sides multiples of `size_multiple`, and their prior vectors where the refiner needs them.
 
-        `truth_BCHW`: for a refiner that reads it in training. What the networks give beside restorations is in
-        `outputs`: F's and R's own in training only. Raises HarnessError when the refiner lacks its prior vectors.
+        `truth_BCHW`: for networks that read it. What the networks give beside restorations is in `outputs`: F's and R's
+        own in training only. Raises HarnessError when the refiner lacks its prior vectors.
         """
         refiner = self.refiner
         if refiner is not None and prior_BD is None and self._refiner_traits.needs_prior:
             raise HarnessError(f"{type(refiner).__name__} needs the images' prior vectors")
         if refiner is not None and self.taps:
-            edits, known = self._edits(refiner, lq_BCHW, prior_BD, truth_BCHW)
-            with ExitStack() as stack:
-                for tap, edit in zip(self.taps, edits, strict=True):
-                    stack.enter_context(edited(self.backbone, tap, edit))
-                # A frozen F still carries gradients from its result to R inside it.
-                restored_BCHW, outputs = self._restored(lq_BCHW)
-            return Restored(restored_BCHW, outputs=outputs | known)
+            return self._edited(refiner, lq_BCHW, prior_BD, truth_BCHW)
         with torch.no_grad() if self.frozen else nullcontext():
-            initial_BCHW, outputs = self._restored(lq_BCHW)
+            initial_BCHW, outputs = self._restored(lq_BCHW, truth_BCHW)
         if refiner is None:
             return Restored(initial_BCHW, outputs=outputs)
         refined_BCHW, more = self._run(refiner, self._refiner_traits.outputs, lq_BCHW, initial_BCHW, prior_BD)
         return Restored(initial_BCHW, refined_BCHW, outputs | more)
 
-    def _restored(self, lq_BCHW: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        return self._run(self.backbone, self._backbone_traits.outputs, lq_BCHW)
+    def _restored(self, lq_BCHW: Tensor, truth_BCHW: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
+        return self._run(self.backbone, self._backbone_traits.outputs, lq_BCHW, *self._shown(truth_BCHW))
+
+    def _shown(self, truth_BCHW: Tensor | None) -> tuple[Tensor | None, ...]:
+        """The truth, if F sees it now. A frozen F sees in training what it sees in test."""
+        learns = self._backbone_learns_truth and self.backbone.training
+        return (truth_BCHW,) if learns or self.reads_truth_at_test else ()
 
     def _run(self, network: nn.Module, has_outputs: bool, *given: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
         """A network's restoration, and in training what else it gives its losses."""
@@ -121,51 +130,102 @@ class RestorationModel(nn.Module):
         outputs = dict(cast(WithOutputs, network).outputs(*given))
         return outputs.pop("restored"), outputs
 
-    def _edits(
+    def _edited(
         self, refiner: nn.Module, lq_BCHW: Tensor, prior_BD: Tensor | None, truth_BCHW: Tensor | None
+    ) -> Restored:
+        """F's restoration with R's edits inside it, of the last pass."""
+        before_BCHW: Tensor | None = None
+        told_BCHW = truth_BCHW if self._refiner_reads_truth and self.training else None
+        for _ in range(self.passes - 1 if told_BCHW is None else 0):
+            with torch.no_grad():
+                edits, _known = self._edits(refiner, lq_BCHW, prior_BD, None, before_BCHW)
+                with self._inside(edits):
+                    before_BCHW = self.backbone(lq_BCHW, *self._shown(truth_BCHW))
+        edits, known = self._edits(refiner, lq_BCHW, prior_BD, told_BCHW, before_BCHW)
+        with self._inside(edits):
+            # A frozen F still carries gradients from its result to R inside it.
+            restored_BCHW, outputs = self._restored(lq_BCHW, truth_BCHW)
+        return Restored(restored_BCHW, outputs=outputs | known)
+
+    def _inside(self, edits: Sequence[Callable[[Tensor], Tensor]]) -> ExitStack:
+        """A context in which F's taps are edited."""
+        with ExitStack() as stack:
+            for tap, edit in zip(self.taps, edits, strict=True):
+                stack.enter_context(edited(self.backbone, tap, edit))
+            return stack.pop_all()
+
+    def _edits(
+        self,
+        refiner: nn.Module,
+        lq_BCHW: Tensor,
+        prior_BD: Tensor | None,
+        truth_BCHW: Tensor | None,
+        before_BCHW: Tensor | None,
     ) -> tuple[Sequence[Callable[[Tensor], Tensor]], dict[str, Any]]:
-        """What the refiner does to each tap, and what its losses read."""
+        """What the refiner does to each tap, and what its losses read. `before_BCHW`: the result of the pass before."""
         if self._refiner_traits.edits == "decoder":
-            return cast(DecoderEditor, refiner).edits(lq_BCHW, prior_BD, truth_BCHW)
+            later = () if before_BCHW is None else (before_BCHW,)
+            return cast(DecoderEditor, refiner).edits(lq_BCHW, prior_BD, truth_BCHW, *later)
         editor = cast(TapEditor, refiner)
         return [lambda features: editor.edit(features, prior_BD)], {}
 
 
-def build_model(cell: Cell, registry: Registry, prior_dim: int | None) -> RestorationModel:
-    """The cell's network with fresh weights; `prior_dim` is the width D of its prior's vectors.
+def build_model(cell: Cell, registry: Registry, prior_dim: PriorDim | None) -> RestorationModel:
+    """The cell's network with fresh weights; `prior_dim` is the width D of its prior's vectors, or its maps' shape.
 
-    Weights depend on the cell alone, and the process's random state is left as it was. The regimes `from_base` and
-    `frozen` still need `start_from_base`. Raises HarnessError for what cannot be put together.
+    What cells have in common starts from the same weights (harness.models.fresh). The process's random state is left as
+    it was. The regimes `from_base` and `frozen` still need `start_from_base`. Raises HarnessError for what cannot be
+    put together.
     """
     if cell.backbone is None:
         raise HarnessError(f"cell {cell.id} is the degraded input: it has no network")
-    backbone = _seeded(seed("init", cell.id), _maker(registry, "backbone", cell.backbone))
+    backbone = fresh_backbone(cell.backbone, cell.seed, _maker(registry, "backbone", cell.backbone))
+    shows_truth = _shows_truth(cell.backbone, registry)
     ref, placement = cell.variant.refiner, cell.variant.placement
     if ref is None:
-        return RestorationModel(backbone)
+        return RestorationModel(backbone, shows_truth=shows_truth)
     kind = load_part(registry, "refiner", ref.name)
     traits: RefinerTraits = kind.traits
     if placement not in traits.placements:
         what = f"{kind.__name__} cannot be placed on {placement!r}"
         raise HarnessError(what, hint="supported: " + ", ".join(traits.placements))
-    given: list[Any] = []
-    if traits.needs_prior:
-        if prior_dim is None:
-            raise HarnessError(f"refiner {ref.name!r} needs a prior", hint="give the variant a `prior`")
-        given.append(prior_dim)
+    given: list[Any] = [_dim(prior_dim, traits, ref, registry)] if traits.needs_prior else []
     taps: tuple[str, ...] = ()
     if placement == "features":
         taps = _taps(backbone, traits)
         channels = _channels(backbone, taps)
         given.append(channels if traits.edits == "decoder" else channels[-1])
-    refiner = _seeded(seed("init", cell.id, "refiner"), _maker(registry, "refiner", ref, *given))
+    refiner = fresh_module("refiner", ref, cell.seed, _maker(registry, "refiner", ref, *given))
     return RestorationModel(
         backbone,
         refiner,
         frozen=cell.variant.regime == "frozen",
         taps=taps,
-        reads_truth=_reads_truth(traits, ref, registry),
+        reads_truth=traits.reads_truth is not None and traits.reads_truth.holds(_options(ref, registry)),
+        shows_truth=shows_truth,
+        passes=_passes(traits, ref, registry),
+        prior_shape=prior_dim if isinstance(prior_dim, tuple) else None,
     )
+
+
+def _shows_truth(ref: PartRef, registry: Registry) -> tuple[Literal["training", "test"], ...]:
+    """When F, with these options, sees the clean images."""
+    traits: BackboneTraits = load_part(registry, "backbone", ref.name).traits
+    options = declaration(registry, "backbone", ref.name).options
+    given = {name: option.default for name, option in options.items()} | ref.arguments
+    if traits.reads_truth_at_test is not None and traits.reads_truth_at_test.holds(given):
+        return ("training", "test")
+    return ("training",) if traits.reads_truth is not None and traits.reads_truth.holds(given) else ()
+
+
+def _dim(prior_dim: PriorDim | None, traits: RefinerTraits, ref: PartRef, registry: Registry) -> PriorDim:
+    """What the refiner is told of its prior. Raises HarnessError without one, and for maps that it cannot read."""
+    if prior_dim is None:
+        raise HarnessError(f"refiner {ref.name!r} needs a prior", hint="give the variant a `prior`")
+    reads_maps = declaration(registry, "refiner", ref.name).holds(traits.reads_maps, ref.arguments)
+    if isinstance(prior_dim, tuple) and not reads_maps:
+        raise HarnessError(f"refiner {ref.name!r} reads vectors, and this prior gives maps", hint="another prior")
+    return prior_dim
 
 
 def start_from_base(model: RestorationModel, checkpoint: Path) -> None:
@@ -182,12 +242,16 @@ def _capabilities(backbone: nn.Module) -> Capabilities:
     return cast(Backbone, backbone).capabilities
 
 
-def _reads_truth(traits: RefinerTraits, ref: PartRef, registry: Registry) -> bool:
-    """Whether the refiner, with these options, sees the clean images in training."""
-    if traits.reads_truth is None:
-        return False
+def _passes(traits: RefinerTraits, ref: PartRef, registry: Registry) -> int:
+    """How often F runs with the refiner's edits, with these options."""
+    passes = traits.passes
+    return passes if isinstance(passes, int) else int(_options(ref, registry)[passes.option])
+
+
+def _options(ref: PartRef, registry: Registry) -> dict[str, Any]:
+    """The refiner's options, defaults filled in."""
     options = declaration(registry, "refiner", ref.name).options
-    return traits.reads_truth.holds({name: option.default for name, option in options.items()} | ref.arguments)
+    return {name: option.default for name, option in options.items()} | ref.arguments
 
 
 def _taps(backbone: nn.Module, traits: RefinerTraits) -> tuple[str, ...]:
@@ -217,13 +281,6 @@ def _channels(backbone: nn.Module, taps: Sequence[str]) -> tuple[int, ...]:
 
 def _maker(registry: Registry, kind: str, part: PartRef, *given: Any) -> Callable[[], nn.Module]:
     return lambda: load_part(registry, kind, part.name)(*given, **part.arguments)
-
-
-def _seeded(number: int, make: Callable[[], T]) -> T:
-    """What `make` gives under that seed of the CPU's generator, whose state is restored afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(number)
-        return make()
 
 
 def _count(module: nn.Module) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from harness.api.declaration import declaration
 from harness.api.loading import load_part
-from harness.api.prior import DerivedPrior, Prior
+from harness.api.prior import DerivedPrior, MapPrior, Prior, PriorDim
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
 from harness.core.errors import HarnessError
@@ -43,6 +43,19 @@ def build_prior(ref: PartRef, registry: Registry, *, prior_source: Cell | None, 
     if isinstance(prior, nn.Module):
         prior.eval().requires_grad_(False)
     return cast("Prior | DerivedPrior", prior)
+
+
+def gives_maps(ref: PartRef, registry: Registry) -> bool:
+    """Whether the rows of a prior are maps. Those of a control are what the prior is that they are made from."""
+    if ref.derived_from is not None:
+        return gives_maps(ref.derived_from, registry)
+    declared = declaration(registry, "prior", ref.name)
+    return declared.holds(declared.traits.maps, ref.arguments)
+
+
+def dim_of(prior: Prior, ref: PartRef, registry: Registry) -> PriorDim:
+    """D of a prior's vectors, or the shape of its maps."""
+    return cast(MapPrior, prior).shape if gives_maps(ref, registry) else prior.dim
 
 
 def encode_exact(prior: Prior | DerivedPrior, lq_BCHW: Tensor) -> Tensor:

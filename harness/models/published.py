@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from harness.core.errors import DataError, HarnessError, MissingWeights
+from harness.core.errors import DataError, HarnessError, MissingWeights, UnknownName
 from harness.core.identity import file_sha256
 from harness.core.paths import atomic_file, write_json
 from harness.core.registry import Entry, Registry
-from harness.models.weights import file_digest, fill, load_weights, save_weights
+from harness.models.readings import Found, some
+from harness.models.weights import file_digest, fill_from, load_weights, save_weights
 from harness.parts.catalogue import REGISTRY
-from harness.parts.shared.formats import read_checkpoint
+from harness.parts.shared.formats import is_averaged, read_entries
 from harness.weights.catalogue import Checkpoint, Origin, read_origin
 
 
@@ -28,38 +29,33 @@ class Imported:
     remarks: tuple[str, ...]
 
 
-def take_in(file: Path, checkpoint: Checkpoint, *, name: str = "") -> Imported:
+def take_in(file: Path, checkpoint: Checkpoint, *, entry: str = "") -> Imported:
     """Puts a published file into its place: unchanged if a part reads it so, else converted to safetensors.
 
-    Weights of a network must fit the network that the checkpoint names, strictly. `name`: the published name of the
-    file, if `file` has another one. Nothing is left behind when it raises.
+    Weights of a network must fit the network that the checkpoint names, strictly. They are found beside anything else,
+    averaged ones first, or where `entry` says (harness.models.readings). Nothing is left behind when it raises.
 
-    Raises DataError (kind `weights`) for a file that is missing, damaged, not the published one, unsafe to read or made
-    for another network; HarnessError for options that the network refuses, and (kind `storage`) when the place cannot
-    be written.
+    Raises DataError (kind `weights`) for a file that is missing, damaged, not the published one, unsafe to read, made
+    for another network or with values that are not finite; UnknownName for an `entry` that it lacks; HarnessError for
+    options that the network refuses, and (kind `storage`) when the place cannot be written.
     """
     found = file_digest(file, kind="weights")
     if wrong := checkpoint.digest_problem(found):
         raise DataError(wrong, where=str(file), hint=checkpoint.by_hand, kind="weights")
     if checkpoint.place:
+        _refuse_entry(entry, checkpoint)
         with atomic_file(checkpoint.path) as temporary:
             shutil.copyfile(file, temporary)
         return Imported(checkpoint.path, ())
-    published = read_checkpoint(file, kind="weights")
-    network = build(checkpoint)
-    try:
-        fill(network, published.state, where=str(file), kind="weights")
-    except DataError as error:
-        hint = "; ".join(filter(None, (error.hint, checkpoint.note)))
-        raise DataError(error.what, where=error.where, hint=hint, kind="weights") from error
+    network, weights = _filled(file, checkpoint, entry)
     origin = Origin(
         id=checkpoint.id,
         part=checkpoint.part,
         options=checkpoint.options,
         licence=checkpoint.licence,
-        published_file=name or file.name,
+        published_file=file.name,
         published_sha256=found,
-        entry=published.entry,
+        entry=weights.name,
         sha256=save_weights(network, checkpoint.path),
         imported=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -68,9 +64,7 @@ def take_in(file: Path, checkpoint: Checkpoint, *, name: str = "") -> Imported:
     except HarnessError:
         checkpoint.path.unlink()  # without its JSON it could not be verified
         raise
-    remarks = []
-    if published.others:
-        remarks.append(f"took {published.entry}; the file also holds {', '.join(published.others)}")
+    remarks = [_said(weights)] if weights.name or weights.left or weights.converted else []
     if not (checkpoint.sha256 or checkpoint.sha256_prefix):
         remarks.append(f"no published SHA-256 is known to compare with; this file's is {found}")
     return Imported(checkpoint.path, tuple(remarks))
@@ -96,15 +90,40 @@ def verify(checkpoint: Checkpoint) -> str:
     return "SHA-256 as converted, every name and shape fits"
 
 
-def check(file: Path, checkpoint: Checkpoint) -> str:
+def check(file: Path, checkpoint: Checkpoint, *, entry: str = "") -> str:
     """Whether a file could be taken in, without doing so. Raises as `take_in` does."""
     found = file_digest(file, kind="weights")
     if wrong := checkpoint.digest_problem(found):
         raise DataError(wrong, where=str(file), hint=checkpoint.by_hand, kind="weights")
     if checkpoint.place:
+        _refuse_entry(entry, checkpoint)
         return "SHA-256 as published"
-    fill(build(checkpoint), read_checkpoint(file, kind="weights").state, where=str(file), kind="weights")
-    return f"every name and shape fits {checkpoint.taker}; SHA-256 {found}"
+    _, weights = _filled(file, checkpoint, entry)
+    return f"every name and shape fits {checkpoint.taker}; {_said(weights)}; SHA-256 {found}"
+
+
+def _filled(file: Path, checkpoint: Checkpoint, entry: str) -> tuple[nn.Module, Found]:
+    """The network with the weights of a file, and where in the file they were."""
+    entries = read_entries(file, kind="weights")
+    network = build(checkpoint)
+    try:
+        return network, fill_from(network, entries, where=str(file), entry=entry, kind="weights")
+    except DataError as error:
+        hint = "; ".join(filter(None, (error.hint, checkpoint.note)))
+        raise DataError(error.what, where=error.where, hint=hint, kind="weights") from error
+
+
+def _refuse_entry(entry: str, checkpoint: Checkpoint) -> None:
+    if entry:
+        raise UnknownName(f"{checkpoint.id} is kept as it is published, whole", hint="leave --entry out")
+
+
+def _said(weights: Found) -> str:
+    """What was taken of a file, and what was not."""
+    kind = ", an average" if is_averaged(weights.name) else ""
+    left = f"; left {some(weights.left, 8)}" if weights.left else ""
+    formats = f"; converted from {some(weights.converted)} to float32" if weights.converted else ""
+    return f"took {weights.name or 'the names without a leading part'}{kind}{left}{formats}"
 
 
 def build(checkpoint: Checkpoint) -> nn.Module:
@@ -118,5 +137,6 @@ def build(checkpoint: Checkpoint) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             network: nn.Module = maker(**checkpoint.options)
     except (TypeError, ValueError) as error:
-        raise HarnessError(f"{checkpoint.taker} cannot be made: {error}", where=checkpoint.id) from error
+        what = f"{checkpoint.taker} cannot be made: {error}"
+        raise HarnessError(what, where=checkpoint.id, hint="other options", kind="weights") from error
     return network

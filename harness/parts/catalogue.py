@@ -130,6 +130,9 @@ BUILT_IN = (
     Entry(
         "loss", "uretinex_decomposition", "harness.parts.losses.uretinex:Decomposition", "URetinex-Net's first stage"
     ),
+    Entry(
+        "loss", "uretinex_features", "harness.parts.losses.uretinex:Features", "VGG-19 in URetinex-Net's second stage"
+    ),
     Entry("loss", "uretinex_unfolding", "harness.parts.losses.uretinex:Unfolding", "URetinex-Net's second stage"),
     Entry("loss", "zero_dce", "harness.parts.losses.zero_dce:ZeroDCELoss", "Zero-DCE's, without truth"),
     Entry("loss", "lpips", "harness.parts.losses.lpips:LPIPS", "learned perceptual distance (AlexNet), through pyiqa"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.api.task import EvaluationProtocol
 from harness.cells.suite import SuiteCell, SuiteMetric
 from harness.core.paths import Layout
 from harness.core.registry import Registry
@@ -64,6 +65,7 @@ class Assessment:
 def assess(
     cells: Sequence[SuiteCell],
     metrics: Sequence[SuiteMetric],
+    protocols: Sequence[EvaluationProtocol],
     layout: Layout,
     registry: Registry,
     forced: Collection[str],
@@ -76,10 +78,10 @@ def assess(
     missing = lacking_metrics(metrics, registry)
     computed = [metric for metric in metrics if metric.key not in missing]
     no_metrics = None if computed else next(iter(missing.values()), Reason(Why.NO_METRICS))
-    graph = build_graph(cells, computed)
+    graph = build_graph(cells, computed, protocols, registry)
     disk = read_disk(graph, layout)
     lost = [(metric, missing[metric.key]) for metric in metrics if metric.key in missing]
-    gaps = metric_gaps(graph, disk, registry, lost, forced)
+    gaps = metric_gaps(graph, disk, lost, forced)
     passes = _passes(graph, disk, registry, forced, no_metrics)
     graph, left_out = leave_out(graph, passes.found, passes.obstacles)
     if left_out:  # then less is needed than the passes said
@@ -106,6 +108,6 @@ class _Passes:
 def _passes(
     graph: JobGraph, disk: Disk, registry: Registry, forced: Collection[str], no_metrics: Reason | None
 ) -> _Passes:
-    found = look(graph, disk, registry, forced)
+    found = look(graph, disk, forced)
     needed = need(graph, found, disk, forced)
     return _Passes(found, needed, obstacles(graph, needed, registry, no_metrics))

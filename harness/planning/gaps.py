@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.cells.suite import SuiteMetric
-from harness.core.registry import Registry
 from harness.planning.disk import Disk
 from harness.planning.graph import HeldOut, JobGraph, JobNode, without
 from harness.planning.look import not_scored
@@ -34,7 +33,6 @@ Gaps = Mapping[str, Sequence[Gap]]
 def metric_gaps(
     graph: JobGraph,
     disk: Disk,
-    registry: Registry,
     lost: Sequence[tuple[SuiteMetric, Reason]],
     forced: Collection[str],
 ) -> Gaps:
@@ -48,7 +46,7 @@ def metric_gaps(
         gaps = [
             Gap("metric", metric.key, reason)
             for metric, reason in lost
-            if record is None or not_scored(record, node, (metric,), registry)
+            if record is None or not_scored(record, node, (metric,))
         ]
         if gaps:
             found[cell_id] = gaps
@@ -65,7 +63,8 @@ def leave_out(graph: JobGraph, found: Mapping[str, Verdict], obstacles: Mapping[
     for cell_id, node in _evaluations(graph):
         lost = list(_lost(node, obstacles)) if found[node.id].runs else []
         if 0 < len(lost) < len(node.tests):
-            gaps[cell_id] = [Gap("dataset", test.samples.dataset.name, reason) for test, reason in lost]
+            each = [Gap("dataset", test.samples.dataset.name, reason) for test, reason in lost]
+            gaps[cell_id] = list(dict.fromkeys(each))  # a set that protocols draw in two ways is said once
             smaller.append(without(node, [test for test, _ in lost]))
     return graph.with_nodes(smaller) if smaller else graph, gaps
 

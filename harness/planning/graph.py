@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.api.protocols import protocols_of
 from harness.api.sets import FeatureSet, PreparedSet
+from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell
 from harness.cells.suite import Labels, SuiteCell, SuiteMetric
+from harness.core.registry import Registry
 from harness.planning.job import EvaluateWork, FeaturesWork, ShardsWork, TrainWork, Work, cell_id_of, job_id, title_of
 from harness.records.job_ids import JobKind
 
@@ -81,9 +84,17 @@ class JobGraph:
         return replace(self, nodes={**self.nodes, **{node.id: node for node in nodes}})
 
 
-def build_graph(cells: Sequence[SuiteCell], metrics: Sequence[SuiteMetric]) -> JobGraph:
-    """The jobs of the cells of a suite. `metrics`: those that can be computed."""
-    builder = _Builder(tuple(metrics))
+def build_graph(
+    cells: Sequence[SuiteCell],
+    metrics: Sequence[SuiteMetric],
+    protocols: Sequence[EvaluationProtocol],
+    registry: Registry,
+) -> JobGraph:
+    """The jobs of the cells of a suite. `metrics`: those that can be computed. `protocols`: those of the suite.
+
+    Raises UnknownName for a task that is not in the registry.
+    """
+    builder = _Builder(tuple(metrics), tuple(protocols), registry)
     jobs = tuple(map(builder.cell, cells))
     return JobGraph(builder.nodes, jobs, builder.trains, {each.id: each.suite_cell.labels for each in jobs})
 
@@ -100,8 +111,10 @@ def without(node: JobNode, lost: Collection[HeldOut]) -> JobNode:
 class _Builder:
     """Adds each job once, after those that it depends on."""
 
-    def __init__(self, metrics: tuple[SuiteMetric, ...]) -> None:
-        self.metrics = metrics
+    def __init__(
+        self, metrics: tuple[SuiteMetric, ...], protocols: tuple[EvaluationProtocol, ...], registry: Registry
+    ) -> None:
+        self.metrics, self.protocols, self.registry = metrics, protocols, registry
         self.nodes: dict[str, JobNode] = {}
         self.trains: dict[str, str] = {}
         self._sets: dict[str, str] = {}
@@ -110,10 +123,13 @@ class _Builder:
     def cell(self, suite_cell: SuiteCell) -> CellJobs:
         cell = suite_cell.cell
         train = self._train(cell) if cell.backbone is not None else None
-        tests = tuple(self._test(cell, samples) for samples in map(cell.test_set, suite_cell.tests))
         evaluate = None
-        if tests:
-            work = EvaluateWork(cell=cell, tests=tuple(test.samples for test in tests), metrics=self.metrics)
+        if suite_cell.tests:
+            protocols = protocols_of(self.registry, cell.task, self.protocols)
+            draws = dict.fromkeys(protocol.draw for protocol in protocols)
+            sets = [cell.test_set(dataset, draw=draw) for dataset in suite_cell.tests for draw in draws]
+            tests = tuple(self._test(cell, samples) for samples in sets)
+            work = EvaluateWork(cell=cell, tests=tuple(sets), metrics=self.metrics, protocols=protocols)
             depends = [job for test in tests for job in test.jobs] + ([train] if train else [])
             evaluate = self._add(work, depends, tests)
         return CellJobs(suite_cell, cell.id, train, evaluate)

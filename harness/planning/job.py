@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from harness.api.reference import Frozen
 from harness.api.sets import FeatureSet, PreparedSet
+from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell
 from harness.cells.suite import Labels, Run, SuiteMetric
 from harness.core.identity import digest
@@ -43,7 +45,13 @@ class EvaluateWork(Frozen):
     cell: Cell
     tests: tuple[PreparedSet, ...]
     metrics: tuple[SuiteMetric, ...]
-    """What to compute; the task's protocol says how."""
+    """What to compute; the protocols say how."""
+    protocols: tuple[EvaluationProtocol, ...] = ()
+    """Each scores the test sets that are drawn as it says. The task's own when empty."""
+
+    def evaluations(self, protocols: Sequence[EvaluationProtocol]) -> Iterator[tuple[PreparedSet, EvaluationProtocol]]:
+        """The test sets and the protocols that score them, test set by test set."""
+        return ((test, protocol) for test in self.tests for protocol in protocols if protocol.draw == test.draw)
 
 
 Work = Annotated[ShardsWork | FeaturesWork | TrainWork | EvaluateWork, Field(discriminator="kind")]
@@ -97,10 +105,17 @@ def job_id(work: Work) -> str:
 def title_of(work: Work, labels: Labels | None) -> str:
     """One phrase for people: what a job is about. A cell without labels is called by its id."""
     if isinstance(work, ShardsWork):
-        return f"shards {work.samples.dataset.name}/{work.samples.split} for {work.samples.task.name}"
+        samples = work.samples
+        return f"shards {samples.dataset.name}/{samples.split} for {samples.task.name}{_drawn(samples)}"
     if isinstance(work, FeaturesWork):
         prior, samples, turned = work.features.prior, work.features.samples, work.features.orientations
         every = f" in {turned} orientations" if turned > 1 else ""
-        return f"features {prior.name} of {samples.dataset.name}/{samples.split}{every} for {samples.task.name}"
+        of = f"{samples.dataset.name}/{samples.split}{every}"
+        return f"features {prior.name} of {of} for {samples.task.name}{_drawn(samples)}"
     seed = work.cell.seed
     return f"{work.kind} {labels.title(seed) if labels else f'{work.cell.id} seed {seed}'}"
+
+
+def _drawn(samples: PreparedSet) -> str:
+    """What tells a test set from the one whose random numbers follow from names; empty for that one."""
+    return "" if samples.draw == "named" else f", drawn as {samples.draw}"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from harness.api.protocols import protocol_of
 from harness.api.sets import FeatureSet, PreparedSet
 from harness.cells.cell import evaluation_id
 from harness.cells.suite import SuiteMetric
 from harness.core.errors import DataError
-from harness.core.registry import Registry
 from harness.planning.disk import Disk, Kept, SetManifest
 from harness.planning.graph import CellJobs, HeldOut, JobGraph, JobNode
 from harness.planning.job import EvaluateWork, FeaturesWork, ShardsWork, TrainWork
@@ -21,7 +19,7 @@ from harness.records.model import EvaluationRecord, RunRecord
 FORCED = Verdict("todo", Reason(Why.FORCED))
 
 
-def look(graph: JobGraph, disk: Disk, registry: Registry, forced: Collection[str]) -> dict[str, Verdict]:
+def look(graph: JobGraph, disk: Disk, forced: Collection[str]) -> dict[str, Verdict]:
     """The verdict on each job, by id: done, todo, stale, or blocked by a record that a newer release wrote.
 
     `forced`: ids of the cells that are made again. The record alone says whether a cell is trained; whether its
@@ -37,7 +35,7 @@ def look(graph: JobGraph, disk: Disk, registry: Registry, forced: Collection[str
             found[job] = _of_training(node, disk)
         else:
             train = graph.trains.get(node.cell_id)
-            found[job] = _of_evaluation(node, disk, registry, train=found[train] if train else DONE)
+            found[job] = _of_evaluation(node, disk, train=found[train] if train else DONE)
     return found
 
 
@@ -103,7 +101,7 @@ def _troubled(kept: Kept) -> Verdict:
     return Verdict("blocked" if kept.newer else "stale", kept.trouble)
 
 
-def _of_evaluation(node: JobNode, disk: Disk, registry: Registry, *, train: Verdict) -> Verdict:
+def _of_evaluation(node: JobNode, disk: Disk, *, train: Verdict) -> Verdict:
     """Whether all the metrics of all the test sets are on record and the per-image table is sound.
 
     `train`: the verdict on the training of the cell.
@@ -116,7 +114,7 @@ def _of_evaluation(node: JobNode, disk: Disk, registry: Registry, *, train: Verd
     if kept.record is None:
         return TODO
     assert isinstance(node.work, EvaluateWork)
-    lacking = not_scored(kept.record, node, node.work.metrics, registry)
+    lacking = not_scored(kept.record, node, node.work.metrics)
     damage = None if lacking else _damaged_images(disk, kept.record)
     changed = _changed_tests(kept.record, node.tests, disk)
     if damage or changed:
@@ -148,16 +146,17 @@ def _changed_tests(record: RunRecord, tests: Iterable[HeldOut], disk: Disk) -> R
     return Reason(Why.TEST_IMAGES_CHANGED, ", ".join(changed)) if changed and record.evaluations else None
 
 
-def not_scored(record: RunRecord, node: JobNode, metrics: Sequence[SuiteMetric], registry: Registry) -> list[str]:
-    """The test sets of an evaluate job, or the metrics of one, that are not on record."""
-    assert isinstance(node.work, EvaluateWork)
-    cell = node.work.cell
+def not_scored(record: RunRecord, node: JobNode, metrics: Sequence[SuiteMetric]) -> list[str]:
+    """The test sets of an evaluate job, or the metrics of one, that are not on record; with the protocol if there are
+    several."""
+    work = node.work
+    assert isinstance(work, EvaluateWork)
     known = {evaluation.id: evaluation for evaluation in record.evaluations}
-    protocol = protocol_of(registry, cell.task) if known else None
     found = []
-    for test in node.tests:
-        on_record = known.get(evaluation_id(cell, test.samples, protocol)) if protocol else None
-        found.append(_not_scored(test.samples.dataset.name, on_record, metrics))
+    for samples, protocol in work.evaluations(work.protocols):
+        on_record = known.get(evaluation_id(work.cell, samples, protocol))
+        said = f"{samples.dataset.name} under {protocol.name}" if len(work.protocols) > 1 else samples.dataset.name
+        found.append(_not_scored(said, on_record, metrics))
     return [what for what in found if what]
 
 

@@ -97,11 +97,12 @@ def make_plan(
     planned as well. Raises UnknownName when no cell has a forced id.
     """
     forced = _forced(suite, force) if force else frozenset()
-    assessment = assess(suite.cells, suite.metrics, layout, registry, forced)
+    assessment = assess(suite.cells, suite.metrics, suite.protocols, layout, registry, forced)
     cells = statuses(assessment)
     kept = cells if limit is None else _limited(cells, limit)
     if len(kept) < len(cells):
-        assessment = assess([status.suite_cell for status in kept], suite.metrics, layout, registry, forced)
+        running = [status.suite_cell for status in kept]
+        assessment = assess(running, suite.metrics, suite.protocols, layout, registry, forced)
         cells = statuses(assessment)
     jobs = _jobs(suite, layout, assessment)
     return Plan(suite.name, jobs, tuple(cells), tuple(assessment.forget), tuple(assessment.rescore))

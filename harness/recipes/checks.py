@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from harness.cells.recipe import Recipe, Stage
 from harness.core.wording import Mistake
@@ -38,11 +39,31 @@ def recipe_mistakes(recipe: Recipe) -> Iterator[Mistake]:
     yield from _cycle_mistakes(recipe)
     yield from _milestone_mistakes(recipe)
     yield from _settings_without_effect(recipe)
+    yield from _alteration_mistakes(recipe)
     if not all(0 <= beta < 1 for beta in recipe.betas):
         yield Mistake(("betas",), f"betas are in [0, 1), not {list(recipe.betas)}")
+    yield from _loss_mistakes(recipe)
     names = [(term.part.name, str(term.part.options)) for term in recipe.losses]
     if len(set(names)) < len(names):
         yield Mistake(("losses",), "a loss is named twice", "add up their weights")
+
+
+def _loss_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+    """Losses that weigh nothing, one by one or together on F's restorations or on a refiner's."""
+    stages = [(("stages", index), stage.losses or ()) for index, stage in enumerate(recipe.stages) if stage.losses]
+    for path, terms in ((), recipe.losses), *stages:
+        idle = [index for index, term in enumerate(terms) if not term.weight and not term.refined_weight]
+        for index in idle:
+            what = f"the loss {terms[index].part.name} weighs nothing"
+            yield Mistake((*path, "losses", index, "weight"), what, "remove it")
+        if idle or not terms:
+            continue
+        hint = "give one loss a weight above 0"
+        if not any(term.weight for term in terms):
+            yield Mistake((*path, "losses"), "no loss trains a network without a refiner", hint)
+        if not any(term.weight if term.refined_weight is None else term.refined_weight for term in terms):
+            hint = hint.replace("a weight", "a refined_weight")
+            yield Mistake((*path, "losses"), "no loss looks at the restoration of a refiner", hint)
 
 
 def _rate_mistakes(recipe: Recipe) -> Iterator[Mistake]:
@@ -72,15 +93,55 @@ def _cycle_mistakes(recipe: Recipe) -> Iterator[Mistake]:
 
 def _milestone_mistakes(recipe: Recipe) -> Iterator[Mistake]:
     """Milestones in a wrong order, after the end, or missing."""
-    milestones = list(recipe.milestones)
-    if milestones != sorted(set(milestones)):
-        yield Mistake(("milestones",), f"milestones rise, not {milestones}")
-    elif milestones and milestones[-1] >= recipe.steps:
-        what = f"milestone {milestones[-1]} is not before the last step, {recipe.steps}"
-        yield Mistake(("milestones",), what, "remove it")
-    if recipe.schedule == "step" and not milestones:
+    yield from _milestone_order(recipe.milestones, recipe.steps)
+    for index, stage in enumerate(recipe.stages):
+        path = ("stages", index, "milestones")
+        if stage.milestones is None:
+            if stage.gamma is not None:
+                yield Mistake((*path[:2], "gamma"), "gamma does nothing without milestones of the stage", "remove it")
+            continue
+        if not stage.restart:
+            yield Mistake(path, "milestones are counted from a restart, and this stage goes on", "restart: true")
+        elif recipe.schedule != "step":
+            yield Mistake(path, f"milestones does nothing with schedule {recipe.schedule}", "remove it")
+        for mistake in _milestone_order(stage.milestones, until_restart(recipe.stages[index:])):
+            yield replace(mistake, path=path)
+    if recipe.schedule == "step" and not recipe.milestones and not any(each.milestones for each in recipe.stages):
         hint = "milestones: [STEP], or schedule: constant"
         yield Mistake(("schedule",), "schedule step never falls without milestones", hint)
+
+
+def _milestone_order(milestones: tuple[int, ...], steps: int) -> Iterator[Mistake]:
+    if list(milestones) != sorted(set(milestones)):
+        yield Mistake(("milestones",), f"milestones rise, not {list(milestones)}")
+    elif milestones and milestones[-1] >= steps:
+        what = f"milestone {milestones[-1]} is not before the last step, {steps}"
+        yield Mistake(("milestones",), what, "remove it")
+
+
+def until_restart(stages: Sequence[Stage]) -> int:
+    """Steps from the start of the first stage to the next restart."""
+    going_on = takewhile(lambda stage: not stage.restart, stages[1:])
+    return stages[0].steps + sum(stage.steps for stage in going_on)
+
+
+def _alteration_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+    """Mixing that never begins or has unequal groups, and ranges of noise and brightness that are none."""
+    mixup, darken, grain = recipe.mixup, recipe.darken, recipe.grain
+    if mixup is not None and mixup.after >= recipe.steps:
+        what = f"mixing begins after step {mixup.after} of {recipe.steps}"
+        yield Mistake(("mixup", "after"), what, "fewer than steps")
+    if mixup is not None:
+        for batch in dict.fromkeys(part.batch or recipe.batch for part in recipe.parts):
+            if batch % mixup.groups:
+                what = f"{mixup.groups} groups of mixed samples do not divide batch {batch}"
+                yield Mistake(("mixup", "groups"), what, f"one of {', '.join(map(str, _divisors(batch)))}")
+    if grain is not None and (grain.least or 0) > grain.sigma:
+        what = f"the smallest noise, {grain.least:g}, is above the largest, {grain.sigma:g}"
+        yield Mistake(("grain", "least"), what, "least at most `sigma`")
+    if darken is not None and darken.least > darken.most:
+        what = f"the smallest divisor, {darken.least:g}, is above the largest, {darken.most:g}"
+        yield Mistake(("darken", "least"), what, "least at most `most`")
 
 
 def _settings_without_effect(recipe: Recipe) -> Iterator[Mistake]:

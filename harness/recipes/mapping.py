@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PositiveFloat
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -48,8 +48,10 @@ class BackboneMapping(PartMapping):
 class LossMapping(PartMapping):
     """One term of the training loss, by name."""
 
-    weight: PositiveFloat = 1.0
+    weight: float = Field(1.0, ge=0)
     """Factor of this term in the sum."""
+    refined_weight: float | None = Field(None, ge=0)
+    """In place of `weight` on the restoration that a refiner makes; zero on either side leaves the term out there."""
 
 
 @dataclass(frozen=True)

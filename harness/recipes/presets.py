@@ -1,19 +1,17 @@
 """Official recipes and their CPU-sized proxies: one file per network, `networks/<network>.yaml`.
 
 A file holds the authors' recipes, named by task or in another way, and one proxy: a recipe of the same kind that fits a
-CPU. Each recipe names its source and the options of the network that it trains. Its `note` says what is not known about
-it and what this harness does in another way. Recipes count steps: epochs have been
-converted with the size of the authors' training set. `version` is raised when a file's numbers change.
+CPU. Each recipe names its source and the options of the network, or refiner, that it trains. Its `note` says what is
+not known about it and what this harness does in another way. Recipes count steps: epochs have been converted with the
+size of the authors' training set. `version` is raised when a file's numbers change.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +22,13 @@ from harness.cells.cell import Cell
 from harness.cells.recipe import LossTerm, Recipe
 from harness.core.errors import HarnessError, UnknownName, did_you_mean
 from harness.core.yaml import Place, load
-from harness.recipes.checks import READ_BY
-from harness.recipes.mapping import BackboneMapping, LossMapping, RecipeMapping, Strict
+from harness.recipes.mapping import BackboneMapping, LossMapping, PartMapping, RecipeMapping, Strict
 
 FOLDER = Path(__file__).with_name("networks")
 RELATIVE = ("official", "proxy")
 """Names that mean another preset for each network (and task)."""
 RUNNING = frozenset({"precision", "micro_batch"})
 """Fields that say how a recipe is run: lower layers keep theirs where a preset does not name them."""
-STAGED = ("patch", "batch", "micro_batch", "lr", "betas", "losses")
-"""Fields that a stage may have of its own."""
 
 _VERSION = re.compile(r"(?P<name>.+)/v(?P<version>[0-9]{1,9})\Z")
 
@@ -44,6 +39,8 @@ class _Entry(Strict):
     recipe: RecipeMapping
     backbone: dict[str, Any] = Field(default_factory=dict)
     """Options of the network that this recipe trains."""
+    refiner: dict[str, Any] = Field(default_factory=dict)
+    """Options of the refiner that this recipe trains, in a file of a refiner."""
     gpus: PositiveInt | None = None
     source: str = ""
     note: str = ""
@@ -70,6 +67,7 @@ class Preset:
     version: int
     recipe: RecipeMapping
     backbone: Mapping[str, Any]
+    refiner: Mapping[str, Any]
     gpus: int | None
     """GPUs that the authors spread the batch over; None where that is not known."""
     source: str
@@ -95,6 +93,12 @@ class Preset:
             own = ", ".join(f"{name}={value}" for name, value in spec.options.items())
             label = f"{spec.name}-proxy" + (f"({own})" if own else "")
         return BackboneMapping.model_validate({"name": spec.name, "label": label, **self.backbone, **spec.options})
+
+    def over_refiner(self, spec: PartMapping) -> PartMapping:
+        """A suite's refiner, likewise."""
+        if spec.name != self.network or not self.refiner:
+            return spec
+        return PartMapping.model_validate({"name": spec.name, "label": spec.label, **self.refiner, **spec.options})
 
 
 def find_preset(name: str, backbone: str | None, task: str | None) -> Preset:
@@ -169,52 +173,11 @@ def _preset(network: str, name: str, file: _File, entry: _Entry) -> Preset:
         version=file.version,
         recipe=entry.recipe,
         backbone=entry.backbone,
+        refiner=entry.refiner,
         gpus=1 if own else entry.gpus or file.gpus,
         source=entry.source or (f"this project, after {file.source}" if own else file.source),
         note=" ".join(filter(None, ("" if own else file.note, entry.note))),
     )
-
-
-def fitted(preset: Preset, values: Mapping[str, Any], kept: AbstractSet[str]) -> dict[str, Any]:
-    """A preset's fields after a suite has set others above them. `kept`: those that are still the preset's.
-
-    - When the suite changes `steps`, the lengths among them (warm-up, hold, cycles, milestones, stages) keep their
-      share; one that shrinks to nothing is left out.
-    - When the suite changes `schedule`, settings that the new one does not use are dropped.
-    - A field that stages may set themselves (patch, batch, …) holds in every stage when the suite sets it.
-    """
-    fit = {**values, **_fitted_lengths(preset.recipe, values, kept)}
-    if "milestones" in kept and not fit["milestones"] and fit["schedule"] == "step":
-        fit["schedule"] = "constant"
-    for name, readers in READ_BY.items():
-        if name in kept and fit["schedule"] not in readers:
-            fit[name] = Recipe.model_fields[name].default
-    if "stages" in kept:
-        cleared = {name: None for name in STAGED if name in fit and name not in kept}
-        fit["stages"] = tuple(stage.model_copy(update=cleared) for stage in fit["stages"])
-    return fit
-
-
-def _fitted_lengths(official: RecipeMapping, values: Mapping[str, Any], kept: AbstractSet[str]) -> dict[str, Any]:
-    """The lengths among `kept`, scaled to the new number of `steps`."""
-    old, new = official.steps, values["steps"]
-    fit = {name: values[name] * new // old for name in kept & {"warmup", "hold"}}
-    if "cycles" in kept:
-        warmup = fit.get("warmup", values["warmup"])
-        fit["cycles"] = _shrunk(values["cycles"], old - official.warmup, max(1, new - warmup))
-    if "milestones" in kept:
-        moved = sorted({max(1, round(milestone * new / old)) for milestone in values["milestones"]})
-        fit["milestones"] = tuple(milestone for milestone in moved if milestone < new)
-    if "stages" in kept:
-        fit["stages"] = _shrunk(values["stages"], old, new)
-    return fit
-
-
-def _shrunk(parts: Sequence[Any], old: int, new: int) -> tuple[Any, ...]:
-    """Parts of `old` steps as parts of `new` ones that add up as before; those left without steps are gone."""
-    ends = [round(end * new / old) for end in accumulate(part.steps for part in parts)]
-    spans = zip(parts, [0, *ends], ends, strict=False)
-    return tuple(part.model_copy(update={"steps": end - start}) for part, start, end in spans if start < min(end, new))
 
 
 def recipe_use(cell: Cell, processes: int) -> RecipeUse | None:
@@ -227,6 +190,9 @@ def recipe_use(cell: Cell, processes: int) -> RecipeUse | None:
     if preset.network == cell.backbone.name:
         options = cell.backbone.options
         pairs |= {f"backbone.{name}": (value, options.get(name)) for name, value in preset.backbone.items()}
+    refiner = cell.variant.refiner
+    if refiner is not None and preset.network == refiner.name:
+        pairs |= {f"refiner.{name}": (value, refiner.options.get(name)) for name, value in preset.refiner.items()}
     ours = _micro_batches(cell.recipe, processes)
     pairs["images"] = (preset.recipe.images, cell.recipe.images)
     if preset.gpus is None:
@@ -249,12 +215,17 @@ def _micro_batches(recipe: Recipe, processes: int) -> tuple[int, ...]:
     return tuple(min(part.micro_batch or share, share) for part, share in shares)
 
 
+def _weights(term: LossTerm | LossMapping) -> dict[str, float]:
+    own = {"weight": term.weight}
+    return own if term.refined_weight is None else {**own, "refined_weight": term.refined_weight}
+
+
 def _shown(value: Any) -> Any:
     """A field's value as JSON has it, losses by name with their options."""
     if isinstance(value, LossTerm):
-        return {"name": value.part.name, "weight": value.weight, **value.part.options}
+        return {"name": value.part.name, **_weights(value), **value.part.options}
     if isinstance(value, LossMapping):
-        return {"name": value.name, "weight": value.weight, **value.options}
+        return {"name": value.name, **_weights(value), **value.options}
     if isinstance(value, BaseModel):
         return {name: _shown(item) for name, item in value if item not in (None, (), False)}
     return [_shown(item) for item in value] if isinstance(value, list | tuple) else value

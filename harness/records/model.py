@@ -12,8 +12,9 @@ from harness.core.errors import FailureClass
 
 SCHEMA_VERSION = 1
 
-IMAGE_COLUMNS = ("evaluation", "dataset", "key", "metric", "value")
-"""Columns of images.parquet: four strings and a float64, one row per image and metric, sorted by them."""
+IMAGE_COLUMNS = ("evaluation", "dataset", "key", "metric", "value", "scene")
+"""Columns of images.parquet, one row per image and metric, sorted by the first four: strings but for the value, a
+float64. The scene is null in the files of earlier releases, or is not a column there."""
 
 
 class Attempt(Frozen):
@@ -87,6 +88,9 @@ class EvaluationRecord(Frozen):
     """Version of each metric part that was computed, by name: raising it evaluates again."""
     images: int
     seconds: float
+    """Wall time of the pass over the test set. Protocols that were scored in one pass share it."""
+    mean: Literal["image", "scene"] = "image"
+    """What the protocol averages."""
 
 
 class RunRecord(Frozen):

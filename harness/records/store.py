@@ -12,10 +12,10 @@ import math
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -28,8 +28,17 @@ from results_schema.loader import validate
 if TYPE_CHECKING:
     import pyarrow
 
-ImageRow = tuple[str, str, str, str, float]
-"""(evaluation, dataset, key, metric, value), as IMAGE_COLUMNS."""
+
+class ImageRow(NamedTuple):
+    """One row of images.parquet, as IMAGE_COLUMNS."""
+
+    evaluation: str
+    dataset: str
+    key: str
+    metric: str
+    value: float
+    scene: str | None = None
+    """The scene that the image is of; None in rows of earlier releases."""
 
 
 def _again(cell_id: str) -> str:
@@ -147,15 +156,15 @@ def _table(rows: Iterable[ImageRow]) -> pyarrow.Table:
     """Sorted rows as a table. Raises ValueError for a value that is not a number and for a row given twice."""
     import pyarrow
 
-    ordered: Sequence[ImageRow] = sorted(rows)
+    ordered = sorted((ImageRow(*row) for row in rows), key=lambda row: row[:4])
     for row in ordered:
-        if math.isnan(row[4]):
-            raise ValueError(f"{row[3]} of {row[1]}/{row[2]} is not a number")
+        if math.isnan(row.value):
+            raise ValueError(f"{row.metric} of {row.dataset}/{row.key} is not a number")
     for row, following in pairwise(ordered):
         if row[:4] == following[:4]:
-            raise ValueError(f"{row[3]} of {row[1]}/{row[2]} is given twice")
-    types = [pyarrow.string()] * 4 + [pyarrow.float64()]
-    columns = zip(*ordered, strict=True) if ordered else ((),) * 5
+            raise ValueError(f"{row.metric} of {row.dataset}/{row.key} is given twice")
+    types = [pyarrow.string()] * 4 + [pyarrow.float64(), pyarrow.string()]
+    columns = zip(*ordered, strict=True) if ordered else ((),) * len(IMAGE_COLUMNS)
     arrays = [pyarrow.array(column, type=kind) for column, kind in zip(columns, types, strict=True)]
     return pyarrow.table(arrays, names=list(IMAGE_COLUMNS))
 
@@ -202,6 +211,8 @@ def images_of(layout: Layout, record: RunRecord) -> pyarrow.Table:
     from pyarrow import parquet
 
     table = parquet.ParquetFile(pyarrow.BufferReader(read_images(layout, record))).read(use_threads=False)
+    if tuple(table.column_names) == IMAGE_COLUMNS[:-1]:  # an earlier release wrote it
+        table = table.append_column(IMAGE_COLUMNS[-1], pyarrow.nulls(table.num_rows, pyarrow.string()))
     if tuple(table.column_names) != IMAGE_COLUMNS:
         raise DataError(
             f"has the columns {', '.join(table.column_names)}, not {', '.join(IMAGE_COLUMNS)}",

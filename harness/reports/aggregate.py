@@ -1,4 +1,4 @@
-"""The numbers of a table: means over images, then over seeds, and paired differences.
+"""The numbers of a table: means over images (or scenes, as the protocol says), then seeds, and paired differences.
 
 Sums are exactly rounded (math.fsum), so that no order of files, images or seeds shows in the last digit.
 """
@@ -23,6 +23,9 @@ RowKey = tuple[str, ...]
 
 _KEYS = ("cell", *COLUMN)
 
+_COMPARED = ("task_digest", "backbone", *COLUMN)
+"""What cells share that a reader compares: a base and its variants in one column."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -43,8 +46,11 @@ class TableEntry:
     """Images per seed; the fewest, should seeds differ."""
     infinite: int
     """Values that are infinite (PSNR of identical images), over all seeds. They are kept out of means."""
+    left_out: int
+    """Images that the mean leaves out, as some cell of the same backbone is infinite there; the most of any seed."""
     delta: Spread | None
-    """Difference to the base, paired on images and seeds; None for the base itself or without one."""
+    """Difference to the base, paired on images and seeds: its mean, and its own deviation over the seeds that both
+    have. None for the base itself or without one."""
     seeds: int
     """Seeds on record."""
     wanted: int
@@ -70,22 +76,50 @@ def image_mean(values: Iterable[float]) -> float | None:
     return math.fsum(finite) / len(finite) if finite else None
 
 
-def scores(images: pl.DataFrame) -> pl.DataFrame:
-    """Per cell and column: how many images, how many of them infinite, and their `mean`, null when all are."""
+def comparable(found: Measured) -> pl.DataFrame:
+    """The images whose values are finite in a base and in all its variants, over all seeds: every mean is over these.
+
+    A cell that is infinite everywhere has no mean, and leaves nothing out of the others'.
+    """
+    images = found.images.join(found.cells.select("cell", "task_digest"), on="cell")
+    some = pl.col("value").is_finite().any().over(*_KEYS)
+    infinite = images.filter(pl.col("value").is_infinite() & some).select(*_COMPARED, "image").unique()
+    common = images.join(infinite, on=[*_COMPARED, "image"], how="anti", maintain_order="left")
+    return common.filter(pl.col("value").is_finite())
+
+
+def scores(images: pl.DataFrame, common: pl.DataFrame) -> pl.DataFrame:
+    """Per cell and column: how many images, how many of them infinite, how many are not in `common` (`comparable`),
+    and the `mean` over those that are, null when none is.
+    """
     counts = {"images": pl.len(), "infinite": pl.col("value").is_infinite().sum()}
-    return images.group_by(_KEYS).agg(pl.col("value"), **counts).with_columns(mean=_means()).drop("value")
+    kept = common.group_by(_KEYS).agg(kept=pl.len())
+    means = _averaged(common).group_by(_KEYS).agg(pl.col("value")).with_columns(mean=_means()).drop("value")
+    joined = images.group_by(_KEYS).agg(**counts).join(means, on=_KEYS, how="left").join(kept, on=_KEYS, how="left")
+    return joined.with_columns(left_out=pl.col("images") - pl.col("kept").fill_null(0)).drop("kept")
 
 
-def differences(images: pl.DataFrame) -> pl.DataFrame:
-    """Per cell and column the `delta`: mean of value − base over the images that both have, both finite.
+def differences(finite: pl.DataFrame) -> pl.DataFrame:
+    """Per cell and column the `delta`: mean of value − base over the images that both have. `finite`: finite values.
 
     Cells without a base, or without such an image, have no row.
     """
-    finite = images.filter(pl.col("value").is_finite())
     bases = finite.select(*COLUMN, "image", base="cell", base_value="value")
     paired = finite.join(bases, on=["base", *COLUMN, "image"])
-    values = paired.group_by(_KEYS).agg(value=pl.col("value") - pl.col("base_value"))
+    gains = _averaged(paired.with_columns(value=pl.col("value") - pl.col("base_value")))
+    values = gains.group_by(_KEYS).agg(pl.col("value"))
     return values.with_columns(delta=_means()).drop("value")
+
+
+def _averaged(values: pl.DataFrame) -> pl.DataFrame:
+    """What means are over, a row each: the images, or the means of the scenes where the protocol averages scenes."""
+    scenes = values.filter(pl.col("mean") == "scene")
+    if scenes.is_empty():
+        return values
+    scene = pl.col("scene").fill_null(pl.col("image"))
+    means = scenes.group_by(*_KEYS, scene).agg(pl.col("value")).with_columns(value=_means())
+    images = values.filter(pl.col("mean").ne_missing("scene"))
+    return pl.concat([images.select(*_KEYS, "value"), means.select(*_KEYS, "value")])
 
 
 def _means() -> pl.Expr:
@@ -95,17 +129,19 @@ def _means() -> pl.Expr:
 
 def entries(found: Measured) -> Mapping[tuple[RowKey, Column], TableEntry]:
     """The entries by row and column, for every column that a cell of the row is asked for."""
+    common = comparable(found)
     seeds = (
         found.coverage.drop("images")
         .join(found.cells.select("cell", *ROW), on="cell", how="left", maintain_order="left")
-        .join(scores(found.images), on=_KEYS, how="left", maintain_order="left")
-        .join(differences(found.images), on=_KEYS, how="left", maintain_order="left")
+        .join(scores(found.images, common), on=_KEYS, how="left", maintain_order="left")
+        .join(differences(common), on=_KEYS, how="left", maintain_order="left")
     )
     grouped = seeds.group_by(*ROW, *COLUMN, maintain_order=True).agg(
         means=pl.col("mean").drop_nulls(),
         deltas=pl.col("delta").drop_nulls(),
         images=pl.col("images").min(),
         infinite=pl.col("infinite").sum(),
+        left_out=pl.col("left_out").max(),
         seeds=pl.col("images").count(),
         wanted=pl.len(),
         reasons=pl.col("reason").filter(pl.col("images").is_null()).drop_nulls().unique(maintain_order=True),
@@ -115,6 +151,7 @@ def entries(found: Measured) -> Mapping[tuple[RowKey, Column], TableEntry]:
             score=spread(row["means"]),
             images=row["images"] or 0,
             infinite=row["infinite"],
+            left_out=row["left_out"] or 0,
             delta=spread(row["deltas"]),
             seeds=row["seeds"],
             wanted=row["wanted"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,8 @@ class Leaderboard:
     """By the metric's key."""
     datasets: Mapping[tuple[str, str], str]
     """Name of a data set by (name, digest): the beginning of the digest is added where two sets share a name."""
+    warnings: tuple[str, ...] = ()
+    """Why its numbers may not be comparable; a sentence each."""
 
     def dataset(self, column: Column) -> str:
         return self.datasets[column.dataset, column.dataset_digest]
@@ -94,7 +96,17 @@ def build(found: Measured) -> Leaderboard:
         for name, (task, group) in zip(_distinct(cells), cells.items(), strict=True)
     )
     sets = dict.fromkeys((column.dataset, column.dataset_digest) for each in columns.values() for column in each)
-    return Leaderboard(sections, _styles(found.metrics), dict(zip(sets, _distinct(sets), strict=True)))
+    named = dict(zip(sets, _distinct(sets), strict=True))
+    return Leaderboard(sections, _styles(found.metrics), named, tuple(_warnings(found.cells)))
+
+
+def _warnings(cells: pl.DataFrame) -> Iterator[str]:
+    """Float sums depend on the number of threads, and so do trained weights; the input has none."""
+    made = cells.filter(pl.col("network").is_not_null(), pl.col("threads").is_not_null())
+    counts = made["threads"].value_counts().sort("threads")
+    if len(counts) > 1:
+        told = ", ".join(f"{row['count']} with {row['threads']}" for row in _dicts(counts))
+        yield f"These cells were not all made with the same number of threads ({told}), on which last digits depend."
 
 
 def _styles(metrics: pl.DataFrame) -> dict[str, MetricStyle]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from harness.reports.aggregate import TableEntry
+from harness.reports.aggregate import Spread, TableEntry
 from harness.reports.leaderboard import Leaderboard, Row, Section
 
 LEGEND = (
     "Mean over images, then over seeds, ± sample standard deviation over seeds. "
-    "In parentheses the difference to the base, paired on images and seeds. "
+    "In parentheses the difference to the base, paired on images and seeds, ± its own standard deviation over n seeds. "
     "+params: parameters that the refiner adds."
 )
 
@@ -19,28 +19,49 @@ def number(value: float, decimals: int, *, sign: bool = False) -> str:
 
 
 def entry(found: TableEntry | None, decimals: int) -> str:
-    """An entry as text: `24.31 ± 0.05 (+0.52)`, with what must be said of it, or the word for its gap."""
+    """An entry as text: `24.31 ± 0.05 (+0.52 ± 0.21, n = 8)`, with what must be said of it, or the word for its gap."""
     if found is None:
         return ""
     notes = []
     if found.seeds < found.wanted and found.seeds:
         notes.append(f"{found.seeds} of {found.wanted} seeds")
-    if found.infinite:
-        notes.append(f"{found.infinite} × ∞ left out" if found.score else "all ∞")
+    if found.infinite and not found.score:
+        notes.append("all ∞")
+    elif found.left_out:
+        notes.append(f"{found.left_out} of {found.images} images left out: ∞")
     if found.score is None:
         return ", ".join(notes) or f"— {found.reason.partition(':')[0] or 'no images'}"
-    text = number(found.score.mean, decimals)
-    if found.score.deviation is not None:
-        text += f" ± {number(found.score.deviation, decimals)}"
+    text = _spread(found.score, decimals)
     if found.delta is not None:
-        text += f" ({number(found.delta.mean, decimals, sign=True)})"
+        text += f" ({_spread(found.delta, decimals, sign=True)}, n = {found.delta.count})"
     return f"{text} [{', '.join(notes)}]" if notes else text
+
+
+def _spread(value: Spread, decimals: int, *, sign: bool = False) -> str:
+    """`24.31 ± 0.05`; of a single seed the mean alone."""
+    text = number(value.mean, decimals, sign=sign)
+    return text if value.deviation is None else f"{text} ± {number(value.deviation, decimals)}"
 
 
 def header(board: Leaderboard, section: Section) -> list[str]:
     """Column titles of a section's table."""
-    titles = [f"{board.dataset(column)} {board.styles[column.metric].title}" for column in section.columns]
+    protocols = _protocols(section)
+    titles = [
+        " ".join(filter(None, (board.dataset(column), board.styles[column.metric].title, protocols[column.protocol])))
+        for column in section.columns
+    ]
     return ["backbone", "variant", "+params", *titles]
+
+
+def _protocols(section: Section) -> dict[str, str]:
+    """What a column's title says of its protocol: nothing when the section has only one, else its name; and its
+    version where two versions stand beside each other.
+    """
+    labels = list(dict.fromkeys(column.protocol for column in section.columns))
+    names = [label.partition("/")[0] for label in labels]
+    if len(labels) < 2:
+        return dict.fromkeys(labels, "")
+    return {label: f"[{name if names.count(name) == 1 else label}]" for label, name in zip(labels, names, strict=True)}
 
 
 def cells(board: Leaderboard, section: Section, row: Row) -> list[str]:
@@ -56,13 +77,15 @@ def title(section: Section) -> str:
 
 
 def notes(board: Leaderboard) -> list[str]:
-    """Why entries are missing, a line per row; lines that say the same of several rows are one."""
+    """What must be said of the whole table; then why entries are missing, a line per row. Lines that say the same of
+    several rows are one.
+    """
     rows: dict[str, list[str]] = {}
     for section in board.sections:
         for row in section.rows:
             for reason in dict.fromkeys(found.reason for found in row.entries.values() if found.reason):
                 rows.setdefault(reason, []).append(_name(section, row))
-    return [f"{', '.join(names)}: {reason}" for reason, names in rows.items()]
+    return [*board.warnings, *(f"{', '.join(names)}: {reason}" for reason, names in rows.items())]
 
 
 def _name(section: Section, row: Row) -> str:

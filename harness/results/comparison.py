@@ -20,27 +20,23 @@ def configuration(cell: Cell) -> str:
 
 
 class Bases:
-    """Finds the base that a refined cell is compared with: the one it started from, else the one that differs in
+    """Finds the base that a cell is compared with: the one it started from, else the one that differs in
     nothing but the treatment (same task, train split, backbone, recipe and seed). Both are listed under one task label.
     """
 
     def __init__(self, cells: Iterable[SurveyedCell]) -> None:
-        plain = [each for each in cells if each.listed and _is_plain(each.cell)]
+        plain = [each for each in cells if each.listed and each.cell.is_base]
         self._by_id = {(_task(each), each.id): each.id for each in plain}
         self._by_content = {(_task(each), _but_for_treatment(each.cell)): each.id for each in plain}
 
     def base_of(self, found: SurveyedCell) -> str | None:
-        """The id of a refined cell's base; None for a base, the input, and where no suite lists the base."""
+        """The id of the base of a refined or continued cell; None for others, and where no suite lists the base."""
         cell = found.cell
-        if cell.backbone is None or _is_plain(cell):
+        if cell.backbone is None or cell.is_base:
             return None
         if cell.base is not None:
             return self._by_id.get((_task(found), cell.base.id))
         return self._by_content.get((_task(found), _but_for_treatment(cell)))
-
-
-def _is_plain(cell: Cell) -> bool:
-    return cell.backbone is not None and cell.variant.refiner is None
 
 
 def _task(found: SurveyedCell) -> str:

@@ -192,7 +192,7 @@ def _treatment(cell: Cell) -> dict[str, Any]:
     """The fields of the variant; none of a base and the input, whose other fields mean nothing."""
     variant = cell.variant
     if variant.refiner is None:
-        return {}
+        return {} if cell.base is None else {"regime": variant.regime}
     return {
         "refiner": variant.refiner.name,
         "prior": variant.prior.name if variant.prior else None,
@@ -202,7 +202,8 @@ def _treatment(cell: Cell) -> dict[str, Any]:
 
 
 def _of_record(record: RunRecord) -> dict[str, Any]:
-    machine = {"processor": record.provenance.processor, "gpus": list(record.provenance.gpus)}
+    made = record.provenance
+    machine = {"processor": made.processor, "gpus": list(made.gpus), "threads": made.threads}
     training = record.training
     if training is None:
         return machine

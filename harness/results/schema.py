@@ -23,6 +23,9 @@ COLUMN = {
 }
 """What tables have a column for."""
 
+IMAGE = {"image": pl.String(), "scene": pl.String(), "mean": pl.String(), "value": pl.Float64()}
+"""An image, the scene that it is of, what its protocol averages (`image` or `scene`), and its value."""
+
 CELLS = pl.Schema(
     {
         **NAMES,
@@ -44,11 +47,12 @@ CELLS = pl.Schema(
         "added_parameters": pl.Int64(),
         "processor": pl.String(),
         "gpus": pl.List(pl.String()),
+        "threads": pl.Int64(),
     }
 )
 """One row per cell."""
 
-IMAGES = pl.Schema({**NAMES, **TREATMENT, **COLUMN, "image": pl.String(), "value": pl.Float64()})
+IMAGES = pl.Schema({**NAMES, **TREATMENT, **COLUMN, **IMAGE})
 """One row per cell, data set, protocol, metric and image."""
 
 COVERAGE = pl.Schema({"cell": pl.String(), **COLUMN, "images": pl.Int64(), "reason": pl.String()})

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from harness.api.protocols import protocol_of
+from harness.api.protocols import protocols_of
+from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell, evaluation_id
 from harness.cells.suite import ResolvedSuite, SuiteCell
 from harness.core.errors import DataError
@@ -25,12 +26,12 @@ from harness.planning.verdict import Reason
 from harness.records import store
 from harness.records.model import RunRecord
 from harness.records.state import CellState
-from harness.results.schema import COLUMN
+from harness.results.schema import COLUMN, IMAGE
 
 if TYPE_CHECKING:
     import pyarrow
 
-VALUES = pl.Schema({"cell": pl.String(), **COLUMN, "image": pl.String(), "value": pl.Float64()})
+VALUES = pl.Schema({"cell": pl.String(), **COLUMN, **IMAGE})
 
 
 class Column(NamedTuple):
@@ -93,14 +94,16 @@ def survey(suite: ResolvedSuite, layout: Layout, registry: Registry) -> Survey:
 
     `registry` holds the parts of the suite's plug-ins. Raises UnknownName for a task that is not in it.
     """
-    assessment = assess(suite.cells, suite.metrics, layout, registry, ())
-    graph = build_graph(suite.cells, suite.metrics)  # the assessment's leaves out what cannot be measured here
+    assessment = assess(suite.cells, suite.metrics, suite.protocols, layout, registry, ())
+    # the assessment's graph leaves out what cannot be measured here
+    graph = build_graph(suite.cells, suite.metrics, suite.protocols, registry)
     metrics = [metric.key for metric in suite.metrics]
     states = statuses(assessment)
     tables = _Tables(layout)
     cells: list[SurveyedCell] = []
     for jobs, status in zip(graph.cells, states, strict=True):
-        asked = _asked(jobs.suite_cell, metrics, registry) if jobs.suite_cell.listed else {}
+        protocols = protocols_of(registry, jobs.suite_cell.cell.task, suite.protocols)
+        asked = _asked(jobs.suite_cell, metrics, protocols) if jobs.suite_cell.listed else {}
         found = SurveyedCell(jobs.suite_cell, (suite.name,), status.state, status.reason, asked=tuple(asked.values()))
         found = _with_record(found, assessment.disk.kept[found.id], outdated(jobs, graph, assessment.disk))
         cells.append(_with_values(found, tables, asked))
@@ -141,15 +144,17 @@ def _joined(known: SurveyedCell, other: SurveyedCell) -> SurveyedCell:
     )
 
 
-def _asked(suite_cell: SuiteCell, metrics: Sequence[str], registry: Registry) -> dict[tuple[str, str], Column]:
+def _asked(
+    suite_cell: SuiteCell, metrics: Sequence[str], protocols: Sequence[EvaluationProtocol]
+) -> dict[tuple[str, str], Column]:
     """The columns that a suite asks for in a cell, by (id of the evaluation, metric)."""
     cell = suite_cell.cell
-    protocol = protocol_of(registry, cell.task)
-    label = f"{protocol.name}/v{protocol.version}"
-    evaluations = {evaluation_id(cell, cell.test_set(dataset), protocol): dataset for dataset in suite_cell.tests}
     return {
-        (evaluation, metric): Column(dataset.name, digest(dataset.identity(), 8), label, metric)
-        for evaluation, dataset in evaluations.items()
+        (evaluation_id(cell, cell.test_set(dataset, draw=protocol.draw), protocol), metric): Column(
+            dataset.name, digest(dataset.identity(), 8), protocol.label, metric
+        )
+        for dataset in suite_cell.tests
+        for protocol in protocols
         for metric in metrics
     }
 
@@ -188,7 +193,10 @@ class _Tables:
         """Adds columns of a record, by (evaluation, metric). Raises DataError when its table is not sound."""
         if columns:
             self._tables.append(store.images_of(self._layout, record))
-            self._columns += [(evaluation, record.cell_id, *column) for (evaluation, _), column in columns.items()]
+            means = {evaluation.id: evaluation.mean for evaluation in record.evaluations}
+            self._columns += [
+                (evaluation, record.cell_id, *column, means[evaluation]) for (evaluation, _), column in columns.items()
+            ]
 
     def values(self) -> pl.DataFrame:
         """A frame of the schema VALUES."""
@@ -197,7 +205,7 @@ class _Tables:
         import pyarrow
 
         table = pl.DataFrame(pyarrow.concat_tables(self._tables))
-        schema = {"evaluation": pl.String(), "cell": pl.String(), **COLUMN}
+        schema = {"evaluation": pl.String(), "cell": pl.String(), **COLUMN, "mean": pl.String()}
         columns = pl.DataFrame(self._columns, schema, orient="row")
         joined = table.drop("dataset").join(columns, on=["evaluation", "metric"], maintain_order="left")
         return joined.rename({"key": "image"}).select(*VALUES)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from harness.api.reference import PartRef
-from harness.cells.cell import Cell, Variant
+from harness.cells.cell import RULES, Cell, Variant
 from harness.cells.recipe import Recipe
 from harness.spec.drafts import CellDraft, Layer, PriorDraft, SourceDraft, VariantDraft
 from harness.spec.layers import Recipes
 
 BASE = VariantDraft()
+CONTINUED = VariantDraft(regime="from_base")
 _BASE = Variant()
 _NO_TRAINING = Recipe()
 """The recipe of base cells with published weights, which are not trained."""
@@ -38,46 +40,54 @@ class Cells:
         recipe = self._recipes.combined(layers, backbone, task)
         if recipe is None:
             return
-        if variant.refiner is None:
-            yield CellDraft(self._base(task, train, backbone, recipe, seed), variant, tests)
-            return
-        base = source = None
-        if variant.regime != "joint":
+        whole = {"task": task, "train": train, "backbone": backbone, "recipe": recipe, "seed": seed, "rules": RULES}
+        if variant.regime == "joint":
+            base = None
+        else:
             base_layers = [*layers, variant.base_recipe] if variant.base_recipe else layers
             base_recipe = self._recipes.combined(base_layers, backbone, task)
             if base_recipe is None:
                 return
             base = self._base(task, train, backbone, base_recipe, seed)
             yield CellDraft(base, BASE, (), listed=False)
+        if variant.refiner is None and base is None:
+            yield CellDraft(self._base(task, train, backbone, recipe, seed), variant, tests)
+            return
+        if variant.refiner is None or variant.continued:
+            named = CONTINUED if variant.refiner else variant
+            yield CellDraft(Cell(**whole, variant=Variant(regime="from_base"), base=base), named, tests)
+        if variant.refiner is not None:
+            yield from self._refined(variant, variant.refiner, whole, base, layers, tests)
+
+    def _refined(
+        self,
+        variant: VariantDraft,
+        refiner: PartRef,
+        whole: Mapping[str, Any],
+        base: Cell | None,
+        layers: Sequence[Layer],
+        tests: tuple[PartRef, ...],
+    ) -> Iterator[CellDraft]:
+        """The cell of a variant with a refiner, after the one behind its prior. `whole`: what it shares with others."""
+        recipe: Recipe = whole["recipe"]
         if variant.regime == "frozen":
             recipe = recipe.for_refiner
         needed = variant.prior.any_source if variant.prior else None
+        source = self._source(needed, whole["train"], layers, whole["seed"]) if needed else None
         if needed is not None:
-            source = self._source(needed, train, layers, seed)
             if source is None:
                 return
             yield CellDraft(source, BASE, (), listed=False)
         bound = Variant(
-            refiner=variant.refiner,
+            refiner=refiner,
             prior=variant.prior and self._bind(variant.prior, source),
             placement=variant.placement,
             regime=variant.regime,
             features=variant.features,
             losses=variant.losses,
-            stages=self._recipes.declared_stages(
-                variant.stages, recipe.parts[-1].steps, ("refiner", variant.refiner.name)
-            ),
+            stages=self._recipes.declared_stages(variant.stages, recipe.parts[-1].steps, ("refiner", refiner.name)),
         )
-        cell = Cell(
-            task=task,
-            train=train,
-            backbone=backbone,
-            variant=bound,
-            recipe=recipe,
-            seed=seed,
-            base=base,
-            prior_source=source,
-        )
+        cell = Cell(**({**whole, "recipe": recipe}), variant=bound, base=base, prior_source=source)
         yield CellDraft(cell, variant, tests)
 
     def _base(self, task: PartRef, train: PartRef, backbone: PartRef, recipe: Recipe, seed: int) -> Cell:
@@ -85,7 +95,9 @@ class Cells:
             recipe = _NO_TRAINING
         key = (id(task), id(train), id(backbone), id(recipe), seed)
         if key not in self._bases:
-            self._bases[key] = Cell(task=task, train=train, backbone=backbone, variant=_BASE, recipe=recipe, seed=seed)
+            self._bases[key] = Cell(
+                task=task, train=train, backbone=backbone, variant=_BASE, recipe=recipe, seed=seed, rules=RULES
+            )
         return self._bases[key]
 
     def _source(self, draft: SourceDraft, train: PartRef, layers: Sequence[Layer], seed: int) -> Cell | None:

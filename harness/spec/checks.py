@@ -13,7 +13,7 @@ from harness.api.refiner import RefinerTraits
 from harness.cells.recipe import Recipe
 from harness.core.registry import Registry
 from harness.core.wording import Mistake
-from harness.spec.drafts import VariantDraft
+from harness.spec.drafts import PriorDraft, VariantDraft
 from harness.spec.schema import VariantMapping
 
 
@@ -27,9 +27,10 @@ def variant_mistakes(variant: VariantMapping, traits: RefinerTraits | None) -> I
         yield from _without_refiner(variant)
     elif traits is not None:
         yield from _with_refiner(variant, variant.refiner.name, traits)
-    if variant.base_recipe is not None and variant.regime == "joint":
-        hint = "regime: from_base, or regime: frozen"
-        yield Mistake(("base_recipe",), "regime joint starts from no base cell", hint)
+    for name in ("base_recipe", "continued"):
+        if name in variant.model_fields_set and variant.regime == "joint":
+            hint = "regime: from_base, or regime: frozen"
+            yield Mistake((name,), "regime joint starts from no base cell", hint)
 
 
 def live_mistakes(variant: VariantMapping, prior: str, traits: PriorTraits) -> Iterator[Mistake]:
@@ -39,12 +40,31 @@ def live_mistakes(variant: VariantMapping, prior: str, traits: PriorTraits) -> I
         yield Mistake(("features",), what, "features: tile or image")
 
 
+def map_mistakes(variant: VariantMapping, refiner: PartRef, prior: PriorDraft, registry: Registry) -> Iterator[Mistake]:
+    """Where a prior gives maps: a refiner that reads vectors alone, or maps of whole images for tiles of them."""
+    source = prior
+    while source.derived_from is not None:
+        source = source.derived_from
+    declared = declaration(registry, "prior", source.ref.name)
+    if not declared.holds(declared.traits.maps, source.ref.arguments):
+        return
+    reader = declaration(registry, "refiner", refiner.name)
+    wanted = reader.traits.reads_maps
+    if not reader.holds(wanted, refiner.arguments):
+        what = f"the prior {prior.ref.name} gives maps here, and the refiner {refiner.name} reads vectors"
+        hint = f"{wanted.option}: {wanted.value}" if wanted else "a prior that gives vectors"
+        yield Mistake(("prior",), what, hint)
+    if variant.features == "image":
+        what = "a map belongs to the image that it was made of, and tiles would get that of their whole image"
+        yield Mistake(("features",), what, "features: tile or live")
+
+
 def _without_refiner(variant: VariantMapping) -> Iterator[Mistake]:
     hint = "add refiner: ptg_rm"
     if variant.prior is not None:
         yield Mistake(("prior",), f"the prior {variant.prior.name} has no refiner to guide", hint)
-    if variant.regime != "joint":
-        yield Mistake(("regime",), f"{variant.regime} needs a refiner: the base cell is itself the base", hint)
+    if variant.regime == "frozen":
+        yield Mistake(("regime",), "frozen needs a refiner: nothing else would train", hint)
     for name in ("placement", "features"):
         if name in variant.model_fields_set:
             yield Mistake((name,), f"{name} does nothing without a refiner", "remove it, or add refiner and prior")
@@ -67,11 +87,13 @@ def _with_refiner(variant: VariantMapping, name: str, traits: RefinerTraits) -> 
 
 
 def training_mistakes(variant: VariantDraft, recipe: Recipe, registry: Registry) -> Iterator[Mistake]:
-    """Where a variant and a recipe contradict each other: mixed images, or tile sizes that the refiner refuses."""
-    # Cached vectors of a prior belong to one sample each, and not to two that are mixed.
-    if recipe.mixup and variant.prior and variant.features != "live":
-        what = f"mixup mixes images, but the vectors of {variant.prior.ref.name} are cached for each image alone"
-        yield Mistake((), what, "features: live, or in the recipe mixup: null")
+    """Where a variant and a recipe contradict each other: changed images, or tile sizes that the refiner refuses."""
+    # Cached vectors of a prior belong to one sample each as it was prepared, and not to two that are mixed.
+    if variant.prior and variant.features != "live":
+        for name in recipe.alters_inputs:
+            does = "mixes" if name == "mixup" else "changes"
+            what = f"{name} {does} images, but the vectors of {variant.prior.ref.name} are cached for each image alone"
+            yield Mistake((), what, f"features: live, or in the recipe {name}: null")
     if variant.refiner is None:
         return
     traits = declaration(registry, "refiner", variant.refiner.name).traits

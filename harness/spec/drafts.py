@@ -71,6 +71,8 @@ class VariantDraft:
     losses: tuple[LossTerm, ...] = ()
     stages: tuple[StageUse, ...] = ()
     base_recipe: Layer | None = None
+    continued: bool = False
+    """Whether the base with as many further steps is listed beside it."""
     label: str | None = None
 
 

@@ -17,10 +17,11 @@ from harness.core.wording import short
 from harness.core.yaml import Path
 from harness.recipes.mapping import BackboneMapping, PartMapping, RecipeMapping
 from harness.spec.cells import BASE, Cells
-from harness.spec.checks import backbone_mistakes, live_mistakes, training_mistakes, variant_mistakes
+from harness.spec.checks import backbone_mistakes, live_mistakes, map_mistakes, training_mistakes, variant_mistakes
 from harness.spec.drafts import CellDraft, Layer, VariantDraft
 from harness.spec.labels import call, label_cells, unusual_options
 from harness.spec.layers import Recipes
+from harness.spec.protocols import named_protocols, refuse_impossible
 from harness.spec.resolve import Resolver
 from harness.spec.schema import SuiteFile, VariantMapping
 from harness.spec.sweep import Choice, Combination, combinations
@@ -33,8 +34,9 @@ def expand(suite: SuiteFile, registry: Registry) -> ResolvedSuite:
     `load_suite` kept, and unknown names and options, contradictions and empty blocks found here.
     """
     expansion = _Expansion(suite, registry)
-    metrics = expansion.metrics()
+    metrics, protocols = expansion.metrics(), named_protocols(expansion.resolver)
     drafts = list(chain.from_iterable(expansion.block(index) for index in range(len(suite.blocks))))
+    refuse_impossible(expansion.resolver, protocols, [draft.cell.task for draft in drafts if draft.listed])
     if not drafts and not expansion.problems:
         expansion.resolver.report(("blocks",), "the suite has no cells")
     if expansion.problems:
@@ -49,6 +51,7 @@ def expand(suite: SuiteFile, registry: Registry) -> ResolvedSuite:
             for draft, label in zip(merged, labels, strict=True)
         ),
         metrics=metrics,
+        protocols=protocols,
         run=suite.run,
         plugins=suite.plugins,
     )
@@ -93,7 +96,7 @@ class _Expansion:
         self.problems = list(suite.problems)
         self.resolver = Resolver(suite, registry, self.problems)
         self._recipes = Recipes(self.resolver)
-        self._variants: dict[Path, VariantDraft | None] = {}
+        self._variants: dict[tuple[Path, str], VariantDraft | None] = {}
         self._cells = Cells(self._recipes)
 
     def metrics(self) -> tuple[SuiteMetric, ...]:
@@ -155,13 +158,13 @@ class _Expansion:
     ) -> Iterator[CellDraft]:
         """The cells of one combination. Everything is resolved before any mistake ends it, so that all are found."""
         choices = combination.choices
-        variant = self._variant(choices.get("variant"))
         task = self._part("task", choices.get("task"))
         train = self._dataset(choices.get("dataset"), "train")
         tests = tests if tests != () else self._own_test(choices.get("dataset"))
         layers = [*below, *self._axis_layer(choices.get("recipe"))]
         backbone = self._backbone(choices.get("backbone"), layers, task)
         recipe = self._recipes.combined(layers, backbone, task)
+        variant = self._variant(choices.get("variant"), layers, backbone, task)
         if variant and "variant" in choices:
             self._check_variant(variant, recipe, backbone, choices["variant"].path)
         if task is None or train is None or backbone is None or variant is None or recipe is None or tests is None:
@@ -198,12 +201,20 @@ class _Expansion:
     def _dataset(self, choice: Choice | None, split: str) -> PartRef | None:
         return self.resolver.dataset(cast(PartMapping, choice.value), choice.path, split) if choice else None
 
-    def _variant(self, choice: Choice | None) -> VariantDraft | None:
+    def _variant(
+        self, choice: Choice | None, layers: Sequence[Layer], backbone: PartRef | None, task: PartRef | None
+    ) -> VariantDraft | None:
+        """The recipe's preset may have options for the refiner, so that one mapping can mean several variants."""
         if choice is None:
             return BASE
-        if choice.path not in self._variants:
-            self._variants[choice.path] = self._new_variant(cast(VariantMapping, choice.value), choice.path)
-        return self._variants[choice.path]
+        spec, options = cast(VariantMapping, choice.value), ""
+        if spec.refiner is not None:
+            refiner = self._recipes.refiner(spec.refiner, layers, backbone, task)
+            spec, options = spec.model_copy(update={"refiner": refiner}), repr(refiner.options)
+        key = (choice.path, options)
+        if key not in self._variants:
+            self._variants[key] = self._new_variant(spec, choice.path)
+        return self._variants[key]
 
     def _new_variant(self, spec: VariantMapping, path: Path) -> VariantDraft | None:
         refiner = self.resolver.part("refiner", spec.refiner, (*path, "refiner")) if spec.refiner else None
@@ -214,6 +225,7 @@ class _Expansion:
         if prior is not None:
             behind = declaration(self.resolver.registry, "prior", prior.ref.name).traits
             mistakes += live_mistakes(spec, prior.ref.name, behind)
+            mistakes += map_mistakes(spec, refiner, prior, self.resolver.registry) if refiner else []
         for mistake in mistakes:
             self.resolver.report((*path, *mistake.path), mistake.what, mistake.hint)
         if mistakes or (spec.refiner is None) != (refiner is None) or (spec.prior is None) != (prior is None):
@@ -225,6 +237,7 @@ class _Expansion:
             prior=prior,
             placement=spec.placement if "placement" in spec.model_fields_set else usual,
             regime=spec.regime,
+            continued=spec.continued and spec.regime != "joint",
             features=spec.features,
             losses=self.resolver.losses(traits.losses, ("refiner", refiner.name)) if traits and refiner else (),
             stages=traits.stages if traits else (),

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from harness.api.declaration import declaration
-from harness.cells.recipe import Cycle
+from harness.api.protocols import PROTOCOLS
+from harness.cells.recipe import Cycle, Darken, Grain, Mixup, Scale
 from harness.cells.suite import Run
 from harness.core.registry import Registry
 from harness.core.source import REQUIRED, Option, definitions, parse_module
@@ -25,6 +26,7 @@ ID = "https://priorbench.invalid/results_schema/suite.v1.json"
 
 _MODELS: tuple[type[BaseModel], ...] = (
     SuiteFile, Run, Defaults, Block, Axes, Exclude, VariantMapping, CellMapping, RecipeMapping, StageMapping, Cycle,
+    Mixup, Grain, Scale, Darken,
     PartMapping, BackboneMapping, LossMapping,
 )  # fmt: skip
 _PARTS: dict[str, type[PartMapping]] = {
@@ -62,9 +64,10 @@ def _shapes() -> dict[str, Schema]:
     del shapes[SuiteFile.__name__]["properties"]["defaults"]["default"]
     stage = shapes[StageMapping.__name__]["properties"]
     stage["learns"] = {**stage["trains"], "deprecated": True, "description": "The same as `trains`."}
-    shapes[SuiteFile.__name__]["properties"]["metrics"]["default"] = [
-        metric.name for metric in SuiteFile.model_fields["metrics"].default
-    ]
+    suite = shapes[SuiteFile.__name__]["properties"]
+    suite["metrics"]["default"] = [metric.name for metric in SuiteFile.model_fields["metrics"].default]
+    named = next(shape for shape in suite["protocols"]["anyOf"] if shape["type"] == "array")
+    named["items"] = {"anyOf": [{"enum": sorted(PROTOCOLS)}, {"type": "string"}]}  # a plug-in's task may bring others
     return shapes
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.api.backbone import BackboneTraits
 from harness.api.declaration import declaration
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
@@ -16,6 +17,7 @@ from harness.core.registry import Registry
 from harness.core.source import REQUIRED, Option
 from harness.core.wording import short
 from harness.spec.drafts import CellDraft, PriorDraft, VariantDraft
+from harness.spec.schema import CONTINUED
 
 
 class Names:
@@ -45,24 +47,41 @@ class Names:
             self._seen["prior", self._prior_stem(prior)].add(canonical_json(prior.content()))
 
     def part(self, kind: str, ref: PartRef) -> str:
-        """`nafnet`, or `nafnet(width=8)` when the suite has another nafnet."""
+        """`nafnet`, or `nafnet(width=8)` when the suite has another nafnet; a control is always told as one."""
         if id(ref) not in self._labels:
-            options = self._unusual(kind, ref) if len(self._seen[kind, ref.name]) > 1 else []
-            marks = ["reimplemented"] if kind == "backbone" and self._is_reimplemented(ref) else []
+            told = len(self._seen[kind, ref.name]) > 1 or (kind == "refiner" and self._is_control(ref))
+            options = self._unusual(kind, ref) if told else []
+            marks = self._marks(ref) if kind == "backbone" else []
             marks += [ref.weights] if ref.weights else []
             mark = f" ({', '.join(marks)})" if marks else ""
             self._labels[id(ref)] = (self._given.get(id(ref)) or call(ref.name, options)) + mark
         return self._labels[id(ref)]
 
-    def _is_reimplemented(self, backbone: PartRef) -> bool:
-        return declaration(self._registry, "backbone", backbone.name).traits.reimplemented
+    def _is_control(self, refiner: PartRef) -> bool:
+        found = declaration(self._registry, "refiner", refiner.name)
+        when, defaults = found.traits.control, {name: option.default for name, option in found.options.items()}
+        return when is not None and when.holds(defaults | refiner.options)
+
+    def _marks(self, backbone: PartRef) -> list[str]:
+        """What every table has to say of a backbone: no other one is compared with it on equal terms."""
+        found = declaration(self._registry, "backbone", backbone.name)
+        options = {name: option.default for name, option in found.options.items()} | backbone.options
+        marks = ["reimplemented"] if found.traits.reimplemented else []
+        told = found.traits.reads_truth_at_test
+        return [*marks, "reads the truth"] if told is not None and told.holds(options) else marks
+
+    def task(self, ref: PartRef) -> str:
+        """`gaussian_denoise`, or `low_light (synthetic)` where the inputs imitate what photographs have."""
+        behind = ref.derived_from
+        made = behind is not None and declaration(self._registry, "degradation", behind.name).traits.synthetic
+        return f"{self.part('task', ref)} (synthetic)" if made else self.part("task", ref)
 
     def variant(self, draft: VariantDraft) -> str:
         """`base`, `ptg_rm+shuffled(nss)`, `ptg_rm+nss from_base`, …"""
         if draft.label:
             return draft.label
         if draft.refiner is None:
-            return "base"
+            return "base" if draft.regime == "joint" else CONTINUED
         prior = f"+{self._prior(draft.prior)}" if draft.prior else ""
         words = [self.part("refiner", draft.refiner) + prior]
         usual = declaration(self._registry, "refiner", draft.refiner.name).traits.placements[0]
@@ -86,7 +105,11 @@ class Names:
 
     def _unusual(self, kind: str, ref: PartRef) -> list[str]:
         """Options that are not the part's defaults, as `width=8`."""
-        return unusual_options(declaration(self._registry, kind, ref.name).options, ref)
+        declared = declaration(self._registry, kind, ref.name)
+        shared = declared.traits.from_task if isinstance(declared.traits, BackboneTraits) else ()
+        # The task's own label says what the backbone shares with it.
+        said = {name: value for name, value in ref.options.items() if name not in shared or value is None}
+        return unusual_options(declared.options, ref.model_copy(update={"options": said}))
 
 
 def unusual_options(options: Mapping[str, Option], ref: PartRef) -> list[str]:
@@ -115,7 +138,7 @@ def label_cells(drafts: list[CellDraft], registry: Registry, given: Mapping[int,
     labels = []
     for draft in drafts:
         cell = draft.cell
-        task = names.part("task", cell.task)
+        task = names.task(cell.task)
         if cell.backbone is None:
             labels.append(Labels(task=task, backbone="input", variant="input"))
         else:

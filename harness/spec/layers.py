@@ -21,8 +21,9 @@ from harness.core.identity import canonical_json
 from harness.core.wording import short
 from harness.core.yaml import Path
 from harness.recipes.checks import recipe_mistakes
-from harness.recipes.mapping import BackboneMapping, LossMapping, StageMapping
-from harness.recipes.presets import RELATIVE, Preset, find_preset, fitted
+from harness.recipes.fitting import fitted
+from harness.recipes.mapping import BackboneMapping, LossMapping, PartMapping, StageMapping
+from harness.recipes.presets import RELATIVE, Preset, find_preset
 from harness.spec.drafts import Layer
 from harness.spec.resolve import Resolver
 
@@ -57,11 +58,37 @@ class Recipes:
     ) -> PartRef | None:
         """A cell's backbone. Options that the suite leaves out are those of the preset that the recipe names.
 
-        Published weights bring options of their own.
+        Published weights bring options of their own. Options that the backbone shares with the task are the task's.
         """
         known = spec.name in self._resolver.registry.names("backbone")
         preset = self._preset(layers, spec.name if known else None, task.name if task else None)[1]
-        return self._resolver.backbone(preset.over(spec) if preset and not spec.weights else spec, path)
+        return self._shared(preset.over(spec) if preset and not spec.weights else spec, path, task)
+
+    def _shared(self, spec: BackboneMapping, path: Path, task: PartRef | None) -> PartRef | None:
+        """The backbone with the task's values in the options of `from_task`; None after a contradiction."""
+        ref = self._resolver.backbone(spec, path)
+        if ref is None or task is None or task.derived_from is None:
+            return ref
+        solved = task.derived_from.options
+        names = declaration(self._resolver.registry, "backbone", ref.name).traits.from_task
+        filled = {name: solved[name] for name in names if name in solved and name not in spec.options}
+        for name in names:
+            given = spec.options.get(name)
+            if given is not None and name in solved and ref.options[name] != solved[name]:
+                what = f"{ref.name} is told {name} {short(given)}, and the task {task.name} has {short(solved[name])}"
+                self._resolver.report((*path, name), what, f"leave {name} out: it is then the task's")
+                return None
+        if not filled:
+            return ref
+        told = BackboneMapping.model_validate(spec.model_dump(exclude_unset=True) | filled)
+        return self._resolver.backbone(told, path)
+
+    def refiner(
+        self, spec: PartMapping, layers: Sequence[Layer], backbone: PartRef | None, task: PartRef | None
+    ) -> PartMapping:
+        """A cell's refiner as the suite gives it; options that it leaves out are those of the recipe's preset."""
+        preset = self._preset(layers, backbone.name if backbone else None, task.name if task else None)[1]
+        return preset.over_refiner(spec) if preset else spec
 
     def _preset(
         self, layers: Sequence[Layer], backbone: str | None, task: str | None
@@ -103,8 +130,9 @@ class Recipes:
         label = next((layer.recipe.label for layer in reversed(above) if layer.recipe.label), None)
         if label or naming is None or recipe.preset is None:
             return label
-        changed = {name: getattr(recipe, name) for name in recipe.preset.changed}
-        if any(isinstance(value, tuple) for value in changed.values()):
+        written = recipe.model_dump(mode="json")
+        changed = {name: written[name] for name in recipe.preset.changed}
+        if any(isinstance(value, list) for value in changed.values()):
             return None  # too long to say
         return " ".join([str(naming.recipe.preset), *(f"{name}={short(value)}" for name, value in changed.items())])
 
@@ -143,7 +171,11 @@ class Recipes:
 
     def _terms(self, given: Sequence[Any], path: Path) -> Losses | None:
         parts = [self._resolver.part("loss", spec, (*path, index)) for index, spec in enumerate(given)]
-        terms = [LossTerm(part=ref, weight=spec.weight) for ref, spec in zip(parts, given, strict=True) if ref]
+        terms = [
+            LossTerm(part=ref, weight=spec.weight, refined_weight=spec.refined_weight)
+            for ref, spec in zip(parts, given, strict=True)
+            if ref
+        ]
         return tuple(terms) if len(terms) == len(given) else None
 
     def declared_stages(

@@ -116,7 +116,7 @@ class Resolver:
         for use in declared:
             part = self.part("loss", PartMapping.model_validate({"name": use.name, **use.options}), ())
             if part is not None:
-                terms.append(LossTerm(part=part, weight=use.weight))
+                terms.append(LossTerm(part=part, weight=use.weight, refined_weight=use.refined_weight))
         if owner is not None and len(self.problems) > before:
             target = self.registry.get(*owner).target
             path = f"{target.partition(':')[2]}.traits.losses"

@@ -21,6 +21,9 @@ AXES = ("task", "dataset", "backbone", "variant", "recipe")
 """What a block varies, in the order of its product; the last one changes fastest, and seeds faster still."""
 
 
+CONTINUED = "base_continued"
+"""The variant that is the trained base, trained for as many steps again."""
+
 Task: TypeAlias = Annotated[PartMapping, NamedPart("task")]
 Dataset: TypeAlias = Annotated[PartMapping, NamedPart("dataset")]
 Backbone: TypeAlias = Annotated[BackboneMapping, NamedPart("backbone")]
@@ -32,9 +35,13 @@ Metric: TypeAlias = Annotated[PartMapping, NamedPart("metric")]
 def _variant(value: Any) -> Any:
     if value == "base":
         return {}
+    if value == CONTINUED:
+        return {"regime": "from_base"}
     if isinstance(value, dict):
         return value
-    raise PydanticCustomError("variant_type", "expected `base`, or a mapping with `refiner` and `prior`")
+    raise PydanticCustomError(
+        "variant_type", "expected `base`, `base_continued`, or a mapping with `refiner` and `prior`"
+    )
 
 
 class VariantMapping(Strict):
@@ -45,17 +52,20 @@ class VariantMapping(Strict):
     placement: Placement = "image"
     """Where the refiner sits: on the image, or on the backbone's features. Default: the refiner's first placement."""
     regime: Regime = "joint"
-    """joint: both train from scratch; from_base: both from the trained base cell; frozen: only the refiner trains."""
+    """joint: both train from scratch; from_base: both from the trained base cell; frozen: only the refiner trains.
+    from_base without a refiner is base_continued."""
     features: FeaturePolicy = "tile"
     """What the prior sees: the training tile, the whole source image, or the live batch."""
     base_recipe: RecipeMapping | None = None
     """For from_base and frozen: where the base cell's recipe differs from this cell's."""
+    continued: bool = True
+    """For from_base and frozen: whether `base_continued` stands beside it, the base with as many further steps."""
     label: str | None = None
     """How tables call it; never part of a cell's identity."""
 
 
 Variant: TypeAlias = Annotated[
-    VariantMapping, BeforeValidator(_variant, json_schema_input_type=Literal["base"] | VariantMapping)
+    VariantMapping, BeforeValidator(_variant, json_schema_input_type=Literal["base", "base_continued"] | VariantMapping)
 ]
 
 
@@ -132,8 +142,10 @@ class SuiteFile(Strict):
     """Python files with parts of your own; relative to this file."""
     metrics: tuple[Metric, ...] = Field((PartMapping(name="psnr"), PartMapping(name="ssim")), min_length=1)
     """By name, or with options. A metric gives one number per image; reports average them."""
+    protocols: tuple[str, ...] | None = Field(None, min_length=1)
+    """How restored images are scored, each protocol in columns of its own; every task's own protocol when left out."""
     run: Run = Run()
-    """How jobs run. Nothing here changes results, but for the last bits, which depend on `cpus`."""
+    """How jobs run. Nothing here changes results but `cpus`, the number of threads: sums of floats depend on it."""
     defaults: Defaults = Defaults()
     blocks: tuple[Block, ...] = Field(min_length=1)
 

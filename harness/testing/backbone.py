@@ -111,7 +111,8 @@ class BackboneContract(PartContract):
         network = self.stirred()
         lq = self.images(network.capabilities)
         train = network.outputs if self.part.traits.outputs else network
-        lost = checks.without_gradient(network, lambda: checks.total(train(lq)))
+        truth = () if self.part.traits.reads_truth is None else (self.images(network.capabilities),)
+        lost = checks.without_gradient(network, lambda: checks.total(train(lq, *truth)))
         assert not lost, f"no gradient for {', '.join(lost)}"
 
     def test_image_does_not_depend_on_its_batch(self) -> None:

@@ -89,6 +89,23 @@ class DegradationContract(PartContract):
         assert differs or not drawn, "it draws from the generator, and another seed gives the same image"
         assert drawn or not differs, "it does not draw from the generator, and another one gives another image"
 
+    def test_draws_like_the_field_where_it_says_so(self) -> None:
+        """Where its traits have the draw `seed0`, takes its noise from the given legacy generator alone."""
+        if "seed0" not in self.part.traits.draws:
+            return
+        clean = picture(*self.sides[0])
+        before = clean.copy()
+        results = []
+        for seed, elsewhere in ((0, 1), (0, 2), (1, 1)):
+            with global_seeds(elsewhere):
+                results.append(self.make().with_legacy(clean, np.random.RandomState(seed)))
+        first, again, other = results
+        assert first.shape == clean.shape, f"{told(clean)} becomes {told(first)}"
+        assert first.dtype == np.float32, f"float32 becomes {first.dtype}"
+        assert np.array_equal(clean, before), "the clean image has changed"
+        assert np.array_equal(first, again), "it depends on a global generator"
+        assert not np.array_equal(first, other), "another seed gives the same image"
+
     def test_leaves_the_clean_image_alone(self) -> None:
         """Leaves the clean image as it was."""
         clean = picture(*self.sides[0])

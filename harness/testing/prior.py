@@ -8,6 +8,7 @@ class TestMine(PriorContract):
 from __future__ import annotations
 
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,8 @@ class PriorContract(_Contract):
         assert isinstance(prior.traits, PriorTraits), "say traits = PriorTraits()"
         assert not prior.traits.derived, "one that encodes images is not derived"
         assert prior.dim >= 1, f"dim = {prior.dim}"
+        if prior.traits.maps is not None:
+            assert prod(prior.shape) == prior.dim, f"dim = {prior.dim}, and shape = {prior.shape}: D, rows and columns"
 
     def test_gives_unit_vectors(self) -> None:
         prior = self.make()

@@ -185,6 +185,16 @@ class RefinerContract(PartContract):
         with checks.evaluated(refiner):
             assert all(map(_differ, refined(refiner, given), refined(refiner, other))), "another image, the same edits"
 
+    def test_takes_the_result_of_the_pass_before(self) -> None:
+        """Takes the result of the pass before, if it asks for more than one pass."""
+        if self.traits.passes == 1:
+            return
+        refiner, given = self.stirred("features"), self.given("features")
+        with checks.evaluated(refiner):
+            edits, _ = refiner.edits(given.lq_BCHW, given.prior_BD, None, given.lq_BCHW.flip(-1))
+            result = [edit(x) for edit, x in zip(edits, given.maps, strict=True)]
+            assert all(map(_differ, refined(refiner, given), result)), "the result of the pass before changes nothing"
+
     def test_image_does_not_depend_on_its_batch(self) -> None:
         for refiner, given in self.each():
             with checks.evaluated(refiner):

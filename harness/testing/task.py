@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from harness.api.declaration import read_declaration
+from harness.api.degradation import DegradationTraits
 from harness.api.protocols import PROTOCOLS
 from harness.api.task import EvaluationProtocol
 from harness.core.errors import did_you_mean
@@ -82,3 +83,17 @@ class TaskContract(PartContract):
             assert protocol.border >= 0, f"border = {protocol.border} pixels"
         else:
             assert protocol in PROTOCOLS, f"no protocol is called {protocol!r}; {did_you_mean(protocol, PROTOCOLS)}"
+
+    def test_its_test_images_can_be_drawn(self) -> None:
+        """Is scored on test images that its degradation can draw."""
+        named, degradation = self.part.traits.protocol, self.part.traits.degradation
+        protocol = PROTOCOLS.get(named) if isinstance(named, str) else named
+        if protocol is None or degradation not in self.registry.names("degradation"):
+            return  # said by other promises
+        traits: DegradationTraits = read_declaration(
+            "degradation", self.registry.get("degradation", degradation).target
+        ).traits
+        assert protocol.draw in traits.draws, (
+            f"{protocol.name} wants random numbers drawn as {protocol.draw!r}, and {degradation} knows "
+            f"{', '.join(traits.draws)}"
+        )

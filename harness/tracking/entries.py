@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.cells.cell import Cell
@@ -84,13 +86,25 @@ def costs(record: RunRecord) -> dict[str, float]:
     }
 
 
-def means(images: pyarrow.Table) -> dict[str, float]:
-    """Mean over images by `<metric>.<data set>`, for a glance; the tables of `bench leaderboard` are made in reports.
+def means(record: RunRecord, images: pyarrow.Table) -> dict[str, float]:
+    """Means by `<metric>.<data set>`, for a glance; the tables of `bench leaderboard` are made in reports.
 
-    A mean that is not finite (PSNR of an identical image) is left out, as MLflow would show a made-up number.
+    The protocol's name follows where a data set was scored under several; the mean is over images or scenes, as it
+    says. A mean that is not finite (PSNR of an identical image) is left out, as MLflow would show a made-up number.
     """
-    grouped = images.group_by(["metric", "dataset"]).aggregate([("value", "mean")]).to_pylist()
-    found = {mlflow_name(f"{row['metric']}.{row['dataset']}"): row["value_mean"] for row in grouped}
+    evaluations = {evaluation.id: evaluation for evaluation in record.evaluations}
+    protocols: dict[str, set[str]] = defaultdict(set)
+    for evaluation in evaluations.values():
+        protocols[evaluation.dataset].add(evaluation.protocol)
+    values: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in images.to_pylist():
+        by_scene = evaluations[row["evaluation"]].mean == "scene" and row["scene"] is not None
+        values[row["evaluation"], row["metric"]][row["scene"] if by_scene else row["key"]].append(row["value"])
+    found = {}
+    for (evaluation_id, metric), parts in values.items():
+        evaluation = evaluations[evaluation_id]
+        under = f".{evaluation.protocol.partition('/')[0]}" if len(protocols[evaluation.dataset]) > 1 else ""
+        found[mlflow_name(f"{metric}.{evaluation.dataset}{under}")] = fmean(map(fmean, parts.values()))
     return {name: value for name, value in sorted(found.items()) if math.isfinite(value)}
 
 

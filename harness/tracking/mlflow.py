@@ -145,7 +145,7 @@ class _Server:
             self.client.set_tag(run_id, CURVE, curve)
         values = entries.costs(record)
         if record.images_sha256 is not None:
-            values |= entries.means(load_images(self.layout, cell_id))
+            values |= entries.means(record, load_images(self.layout, cell_id))
         now = int(time.time() * 1000)
         self._log_points(run_id, [entries.Point(name, value, 0, now) for name, value in values.items()])
         self._log_files(run_id, cell_id)

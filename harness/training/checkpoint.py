@@ -3,8 +3,8 @@
 `<checkpoint>/step-00000200/` appears whole or not at all, and holds:
 
 - `model.safetensors`: the state dict of the assembled model
-- `training.pt`: optimizer, gradient scaler, random states of every rank, data position, the loss since the last log
-  line (torch.save, read back with weights_only, so that no file can run code)
+- `training.pt`: optimizer, average of the weights, gradient scaler, random states of every rank, data position, the
+  loss since the last log line (torch.save, read back with weights_only, so that no file can run code)
 - `manifest.json`: step and the SHA-256 of the two
 
 The last two are kept: a damaged newest one falls back to the one before.

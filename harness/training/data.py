@@ -137,7 +137,8 @@ class TrainLoader:
         manifest = self.shards.manifest
         lqs, gts, priors = [], [], []
         for epoch, row, raw in samples:
-            orientation = self._orientation(epoch, raw.key)
+            place = self._place(epoch, raw.key)
+            orientation = self._orientations[place]
             if self._paired:
                 lq, gt = raw.decode(manifest)
                 gts.append(orient(gt, orientation))
@@ -146,8 +147,10 @@ class TrainLoader:
             lqs.append(orient(lq, orientation))
             if self.features is not None:
                 shard = int(np.searchsorted(self._starts, row, side="right")) - 1
-                priors.append(self.features.row(shard, row - int(self._starts[shard]), orientation))
-        others = [orient(raw.clean(manifest), self._orientation(epoch, raw.key)) for epoch, _, raw in clean]
+                priors.append(self.features.row(shard, row - int(self._starts[shard]), place))
+        others = [
+            orient(raw.clean(manifest), self._orientations[self._place(epoch, raw.key)]) for epoch, _, raw in clean
+        ]
         return Batch(
             lq_BCHW=_stack(lqs),
             gt_BCHW=_stack(gts) if gts else None,
@@ -156,8 +159,9 @@ class TrainLoader:
             clean_BCHW=_stack(others) if others else None,
         )
 
-    def _orientation(self, epoch: int, key: str) -> int:
-        return named_seed("orient", self.shards.manifest.set.name, self._seed, epoch, key) % self._orientations
+    def _place(self, epoch: int, key: str) -> int:
+        """Place of a sample's orientation among those of the augmentation."""
+        return named_seed("orient", self.shards.manifest.set.name, self._seed, epoch, key) % len(self._orientations)
 
 
 def epoch_order(shards: ShardSet, seed: int, epoch: int, name: str = "order") -> tuple[np.ndarray, np.ndarray]:
@@ -206,7 +210,7 @@ def _check_features(shards: ShardSet, features: FeatureRows, augment: Augment, w
             where=where,
             hint="delete the feature folder and run the suite again",
         )
-    needed = ORIENTATIONS[augment]
+    needed = len(ORIENTATIONS[augment])
     if features.orientations not in (1, needed):
         raise DataError(
             f"the prior features hold {features.orientations} orientations, not the {needed} of augment {augment!r}",

@@ -25,6 +25,7 @@ from harness.core.identity import seed
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.models.assemble import RestorationModel
+from harness.training.average import Average
 from harness.training.checkpoint import (
     FoundCheckpoint,
     find_checkpoint,
@@ -72,17 +73,19 @@ def train(
 ) -> Progress:
     """Trains `model` in place up to the recipe's last step, from the newest whole checkpoint if the cell has one.
 
+    With `ema` the model has the average of its weights afterwards: that is what is saved, evaluated and started from.
     On a CPU an interrupted and resumed training equals an uninterrupted one bit for bit, loss curve included.
     Raises HarnessError: kind `nan` when the loss or the weights stop being finite, `checkpoint` when every checkpoint
     is damaged, `storage` when one cannot be written.
     """
     recipe = cell.recipe
-    torch.manual_seed(seed("train", cell.id, accelerator.process_index))
     model.to(accelerator.device).train()
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     found = _newest(cell, layout, journal)
+    average = Average(model, recipe.ema)
     if found is not None:
         load_model(found, model)
+        average.load(found.state["average"])
     progress = Progress() if found is None else _progress(found, accelerator)
     progress.processes = accelerator.num_processes
     curve = LossCurve(journal, accelerator, pending=progress.pending)
@@ -101,9 +104,12 @@ def train(
         loader = open_loader(span.number, progress.position if progress.step > span.streamed else 0, reads)
         with closing(iter(loader)) as batches:
             for step, batch in zip(range(progress.step + 1, span.last + 1), batches, strict=False):
+                # Anew in every step, and F before R: a variant's F drops the same paths as its base.
+                torch.manual_seed(seed("train", cell.seed, accelerator.process_index, step))
                 lr = span.learning_rate(step)
                 set_learning_rate(part.optimizer, lr)
                 curve.add(stepper(batch, step, rate=lr / span.peak), images=span.batch)
+                average.update()
                 if step % run.log_every == 0 or step == recipe.steps:
                     progress.final_loss = curve.write(step, steps=recipe.steps, lr=lr)
                 if step % run.checkpoint_every == 0 or step == recipe.steps:
@@ -111,9 +117,10 @@ def train(
                     progress.seconds, progress.pending = time.perf_counter() - began, curve.pending(step)
                     _check_weights(model, step)
                     if step < recipe.steps:
-                        _save(layout, cell, model, part, progress, accelerator)
+                        _save(layout, cell, model, part, average, progress, accelerator)
                         journal.write("checkpoint", step=step)
         progress.step, progress.position = span.last, loader.position
+    average.replace_weights()
     return progress
 
 
@@ -124,7 +131,13 @@ def _check_weights(model: nn.Module, step: int) -> None:
 
 
 def _save(
-    layout: Layout, cell: Cell, model: nn.Module, part: Part, progress: Progress, accelerator: Accelerator
+    layout: Layout,
+    cell: Cell,
+    model: nn.Module,
+    part: Part,
+    average: Average,
+    progress: Progress,
+    accelerator: Accelerator,
 ) -> None:
     ranks = gather_object([{"random": random_state(), "pending": progress.pending}])
     if accelerator.is_main_process:
@@ -134,6 +147,7 @@ def _save(
             "final_loss": progress.final_loss,
             "optimizer": part.optimizer.state_dict(),
             "adversaries": part.objective.adversaries.state(),
+            "average": average.state(),
             "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
             "ranks": ranks,
         }

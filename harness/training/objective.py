@@ -21,8 +21,8 @@ from harness.api.loading import load_part
 from harness.api.loss import Adversary, InputsLoss, Loss, LossInputs, LossTraits, Reads
 from harness.cells.cell import Cell
 from harness.cells.recipe import LossTerm, Stage
-from harness.core.identity import seed
 from harness.core.registry import Registry
+from harness.models.fresh import fresh_module
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,24 @@ class Term:
     """weight × loss."""
 
     weight: float
+    """On the initial restoration; zero leaves the loss out there."""
     loss: Loss | InputsLoss
     options: Mapping[str, Any] = field(default_factory=dict)
     """All options of the loss, defaults filled in."""
     added: bool = False
     """Whether a refiner adds it to the recipe's losses. It then reads the final restoration alone."""
+    refined_weight: float | None = None
+    """On the refined restoration; None for the same weight, zero leaves the loss out there."""
 
     @property
     def traits(self) -> LossTraits:
         return self.loss.traits
+
+    def weight_of(self, *, refined: bool) -> float:
+        """The weight on one of the restorations."""
+        if self.added or not refined or self.refined_weight is None:
+            return self.weight
+        return self.refined_weight
 
     def __call__(self, inputs: LossInputs) -> Tensor:
         """A loss of images is summed over all the restorations of one pass of the backbone."""
@@ -93,21 +102,25 @@ class Objective:
         Neither micro-batches nor the number of processes changes the gradient (`Term.scale`).
         """
         total = images.lq_BCHW.new_zeros(())
-        for factor, inputs, term in self._seen(restored, images, step):
-            total = total + factor * term.scale(share, ranks) * term(inputs)
+        for share_of_look, inputs, term in self._seen(restored, images, step):
+            weight = term.weight_of(refined=inputs.refined) * share_of_look
+            total = total + weight * term.scale(share, ranks) * term(inputs)
         return total
 
     def train_adversaries(self, restored: Restored, images: Images, *, step: int, share: float, ranks: int) -> None:
-        """Adds the gradients of the adversaries' own losses on the same restorations."""
+        """Adds the gradients of the adversaries' own losses on the same restorations.
+
+        They do not depend on the weights with which the model is trained. What a term does not weigh at all, its
+        adversary does not see.
+        """
         if not self.adversaries.losses:
             return
-        for factor, inputs, term in self._seen(_detached(restored), images, step):
+        for share_of_look, inputs, term in self._seen(_detached(restored), images, step):
             if term.traits.adversary:
-                scale = factor * term.scale(share, ranks) / term.weight
-                self.adversaries.backward(cast(Adversary, term.loss), inputs, scale)
+                self.adversaries.backward(cast(Adversary, term.loss), inputs, share_of_look * term.scale(share, ranks))
 
     def _seen(self, restored: Restored, images: Images, step: int) -> Sequence[tuple[float, LossInputs, Term]]:
-        """Every term with its factor in the sum and its inputs."""
+        """Every term that weighs something, with its inputs and the share of this restoration: 1, or λ₁ for Ī."""
         outputs = _each(restored.outputs, lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
 
         def inputs(image_BCHW: Tensor, refined: bool) -> LossInputs:
@@ -124,8 +137,9 @@ class Objective:
         looks = [(1.0, inputs(restored.initial_BCHW, False))]
         if restored.refined_BCHW is not None:
             looks.append((self.refined_weight, inputs(restored.refined_BCHW, True)))
-        seen = [(term.weight * factor, each, term) for term in self.terms for factor, each in looks if not term.added]
-        return seen + [(term.weight, looks[-1][1], term) for term in self.terms if term.added]
+        seen = [(factor, each, term) for term in self.terms for factor, each in looks if not term.added]
+        seen += [(1.0, looks[-1][1], term) for term in self.terms if term.added]
+        return [look for look in seen if look[2].weight_of(refined=look[1].refined)]
 
 
 @dataclass
@@ -192,21 +206,21 @@ def build_objective(
     """The losses of a stage on a device. Raises MissingWeights when a file of weights is missing.
 
     `added`: losses on the final restoration alone; those that the cell's refiner adds when None.
-    Fresh weights of an adversary depend on the cell alone, so that all processes begin with the same.
+    Fresh weights of an adversary depend on the loss and the cell's seed (harness.models.fresh), so that all processes
+    and all variants begin with the same.
     """
     beside = cell.variant.losses if added is None else added
     terms = [(term, False) for term in stage.losses or ()] + [(term, True) for term in beside]
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed("loss", cell.id))
-        built = [_build(term, is_added, registry, device) for term, is_added in terms]
+    built = [_build(term, is_added, cell.seed, registry, device) for term, is_added in terms]
     adversaries = [cast(Adversary, term.loss) for term in built if term.traits.adversary]
     return Objective(built, cell.recipe.refined_weight, Adversaries(adversaries))
 
 
-def _build(term: LossTerm, added: bool, registry: Registry, device: torch.device) -> Term:
-    loss = load_part(registry, "loss", term.part.name)(**term.part.arguments).to(device)
+def _build(term: LossTerm, added: bool, number: int, registry: Registry, device: torch.device) -> Term:
+    kind = load_part(registry, "loss", term.part.name)
+    loss = fresh_module("loss", term.part, number, lambda: kind(**term.part.arguments)).to(device)
     defaults = {name: option.default for name, option in declaration(registry, "loss", term.part.name).options.items()}
-    return Term(term.weight, loss, defaults | term.part.arguments, added)
+    return Term(term.weight, loss, defaults | term.part.arguments, added, term.refined_weight)
 
 
 def _module(loss: Adversary) -> nn.Module:

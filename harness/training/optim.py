@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from torch import nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer, RAdam
 
 from harness.cells.recipe import Recipe
 from harness.core.errors import HarnessError
 
+RATE = "rate"
+"""Key of a parameter group: factor of the learning rate in it."""
 
-def build_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> Optimizer:
-    """Adam, AdamW or SGD over the parameters that train; frozen ones get no state and cannot move by weight decay.
+
+def build_optimizer(recipe: Recipe, parameters: Iterable[tuple[str, nn.Parameter]]) -> Optimizer:
+    """The optimizer over named parameters that train; frozen ones get no state and cannot move by weight decay.
+
+    RAdam decays weights apart from the gradient, as torch_optimizer's, which IFAN trains with, does. Parameters of the
+    modules in `recipe.rates` form groups of their own; where modules lie in each other the inner one counts.
 
     The fused step is one call for all tensors: restoration networks of benchmark size have hundreds of small ones,
     and a step one by one costs as much as a small forward pass. Raises HarnessError when no parameter trains.
     """
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    if not trained:
+    groups = _groups(recipe, [(name, value) for name, value in parameters if value.requires_grad])
+    if not groups:
         raise HarnessError("no parameter is left to train", hint="the regime `frozen` needs a refiner")
     if recipe.optimizer == "sgd":
         momentum = recipe.betas[0]
-        return SGD(trained, lr=recipe.lr, momentum=momentum, weight_decay=recipe.weight_decay, fused=True)
+        return SGD(groups, lr=recipe.lr, momentum=momentum, weight_decay=recipe.weight_decay, fused=True)
+    if recipe.optimizer == "radam":
+        return RAdam(groups, recipe.lr, recipe.betas, 1e-8, recipe.weight_decay, decoupled_weight_decay=True)
     kind = {"adam": Adam, "adamw": AdamW}[recipe.optimizer]
-    return kind(trained, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True)
+    return kind(groups, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True)
+
+
+def _groups(recipe: Recipe, trained: Sequence[tuple[str, nn.Parameter]]) -> list[dict[str, Any]]:
+    """Parameter groups, one for each factor of the rate."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in trained:
+        inside = [module for module in recipe.rates or () if name.startswith(f"{module}.")]
+        factor = (recipe.rates or {})[max(inside, key=len)] if inside else 1.0
+        groups.setdefault(factor, []).append(parameter)
+    return [{"params": parameters, RATE: factor} for factor, parameters in groups.items()]
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -33,8 +52,8 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
     Linear warm-up that reaches the peak at step `warmup`, then what `schedule` says. A decay is at the peak in its
     first step and at `lr_min` in its last one. A stage may have its own peak. A stage that restarts begins a new
-    schedule, which ends at the next restart. The rate depends on the step alone, so a resumed run needs no scheduler
-    state.
+    schedule, which ends at the next restart, and may have milestones of its own. The rate depends on the step alone, so
+    a resumed run needs no scheduler state.
     """
     recipe, step = _since_restart(recipe, step)
     if step <= recipe.warmup:
@@ -71,18 +90,22 @@ def _since_restart(recipe: Recipe, step: int) -> tuple[Recipe, int]:
     if not recipe.stages:
         return recipe, step
     began, first, peak = 0, 1, recipe.lr
+    milestones, gamma = recipe.milestones, recipe.gamma
     for stage in recipe.stages:
         if stage.restart and step < first:
             break
         if stage.restart:
             began = first - 1
+            milestones = recipe.milestones if stage.milestones is None else stage.milestones
+            gamma = stage.gamma or recipe.gamma
         if first <= step < first + stage.steps:
             peak = stage.lr or recipe.lr
         first += stage.steps
-    return recipe.model_copy(update={"stages": (), "lr": peak, "steps": first - 1 - began}), step - began
+    falls = {"milestones": milestones, "gamma": gamma}
+    return recipe.model_copy(update={"stages": (), "lr": peak, "steps": first - 1 - began, **falls}), step - began
 
 
 def set_learning_rate(optimizer: Optimizer, value: float) -> None:
-    """Sets it in every parameter group."""
+    """Sets it in every parameter group, times the group's factor."""
     for group in optimizer.param_groups:
-        group["lr"] = value
+        group["lr"] = value * group[RATE]

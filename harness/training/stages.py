@@ -14,6 +14,7 @@ from harness.cells.cell import Cell
 from harness.cells.recipe import LossTerm, Recipe, Stage
 from harness.core.errors import HarnessError, did_you_mean
 from harness.core.registry import Registry
+from harness.training.alter import Alteration
 from harness.training.objective import Objective, build_objective
 from harness.training.optim import build_optimizer, learning_rate
 from harness.training.step import EncodeLive, Stepper
@@ -105,19 +106,19 @@ def choose_trained(model: nn.Module, trainable: Collection[str], modules: Collec
     """
     names = [name for name, _ in model.named_parameters()]
     for module in modules:
-        _check_module(module, names)
+        check_module(module, names, "a stage trains")
     prefixes = tuple(f"{module}." for module in modules)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in trainable and (not prefixes or name.startswith(prefixes)))
 
 
-def _check_module(module: str, names: Sequence[str]) -> None:
-    """Raises HarnessError for a module that F or R does not have. Stages may name R where a cell has none."""
+def check_module(module: str, names: Sequence[str], role: str) -> None:
+    """Raises HarnessError for a module that F or R does not have. A recipe may name R where a cell has none."""
     root = module.partition(".")[0]
     inside = [name for name in names if name.startswith(f"{root}.")]
     if inside and not any(name.startswith(f"{module}.") for name in inside):
         known = {name.rpartition(".")[0] for name in inside}
-        what = f"a stage trains {module!r}, which is not a module with parameters"
+        what = f"{role} {module!r}, which is not a module with parameters"
         raise HarnessError(what, hint=did_you_mean(module, known))
 
 
@@ -150,7 +151,9 @@ class Part:
         if before is None or span.began == span.first:
             choose_trained(model, trainable, span.optimised)
             own = span.recipe.model_copy(update={"lr": span.peak, "betas": span.stage.betas})
-            optimizer = build_optimizer(own, model.parameters())
+            for module in own.rates or ():
+                check_module(module, [name for name, _ in model.named_parameters()], "a rate is given for")
+            optimizer = build_optimizer(own, model.named_parameters())
             wrapped, stepped = accelerator.prepare(model, optimizer)
         else:
             optimizer, wrapped, stepped = before.optimizer, before.wrapped, before.stepped
@@ -174,6 +177,9 @@ class Part:
         self, cell: Cell, accelerator: Accelerator, encode_live: EncodeLive | None, *, gives_truth: bool
     ) -> Stepper:
         """The callable that takes the optimizer steps of this stage."""
+        assert self.span.stage.patch is not None, self.span.stage
+        ranks = accelerator.process_index, accelerator.num_processes
+        alteration = Alteration(cell.recipe, cell.seed, self.span.stage.patch, *ranks)
         return Stepper(
             accelerator,
             self.wrapped,
@@ -182,6 +188,6 @@ class Part:
             self.span.stage.micro_batch,
             cell.recipe.clip_grad,
             encode_live,
-            mixup=cell.recipe.mixup,
+            alteration,
             gives_truth=gives_truth,
         )

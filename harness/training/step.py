@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from harness.api.batch import Batch, Restored
+from harness.training.alter import Alteration
 from harness.training.objective import Images, Objective
 
 EncodeLive = Callable[[Tensor], Tensor]
@@ -32,7 +33,8 @@ class Stepper:
     micro_batch: int | None
     clip_grad: float | None
     encode_live: EncodeLive | None = None
-    mixup: float | None = None
+    alteration: Alteration | None = None
+    """What the recipe does to batches; None for nothing."""
     gives_truth: bool = False
     """Whether the model itself sees the truth in training (semantics of the truth, SKF)."""
 
@@ -42,7 +44,7 @@ class Stepper:
         `rate`: the learning rate of this step as a share of its peak, for adversaries.
         """
         accelerator = self.accelerator
-        batch = batch if self.mixup is None else mixed(batch, self.mixup)
+        batch, seen_BCHW = self.alteration(batch, step) if self.alteration else (batch, batch.lq_BCHW)
         images = len(batch.lq_BCHW)
         size = self.micro_batch or images
         total = torch.zeros((), device=accelerator.device)
@@ -51,7 +53,7 @@ class Stepper:
             last = start + size >= images
             # Gradients of the parts add up locally; only the last part's backward pass exchanges them.
             with nullcontext() if last else accelerator.no_sync(self.model):
-                total += self._backward(batch, part, step, min(size, images - start) / images)
+                total += self._backward(batch, seen_BCHW, part, step, min(size, images - start) / images)
         if self.clip_grad is not None:
             accelerator.clip_grad_norm_(self.model.parameters(), self.clip_grad)
         self.optimizer.step()
@@ -60,14 +62,18 @@ class Stepper:
         self.objective.adversaries.step(accelerator, rate)
         return total
 
-    def _backward(self, batch: Batch, part: slice, step: int, share: float) -> Tensor:
-        """The gradients of a part of the batch; gives its loss, detached."""
-        lq_BCHW = self._moved(batch.lq_BCHW, part)
-        assert lq_BCHW is not None
+    def _backward(self, batch: Batch, seen_BCHW: Tensor, part: slice, step: int, share: float) -> Tensor:
+        """The gradients of a part of the batch; gives its loss, detached.
+
+        `seen_BCHW`: the degraded images that the network sees, where they are others than the losses read.
+        """
+        lq_BCHW = shown_BCHW = self._on_device(batch.lq_BCHW, part)
+        if seen_BCHW is not batch.lq_BCHW:
+            shown_BCHW = self._on_device(seen_BCHW, part)
         images = Images(lq_BCHW, self._moved(batch.gt_BCHW, part), self._moved(batch.clean_BCHW, part))
-        prior_BD = self.encode_live(lq_BCHW) if self.encode_live else self._moved(batch.prior_BD, part)
+        prior_BD = self.encode_live(shown_BCHW) if self.encode_live else self._moved(batch.prior_BD, part)
         truth = (images.gt_BCHW,) if self.gives_truth else ()
-        restored: Restored = self.model(lq_BCHW, prior_BD, *truth)
+        restored: Restored = self.model(shown_BCHW, prior_BD, *truth)
         how = {"step": step, "share": share, "ranks": self.accelerator.num_processes}
         loss = self.objective(restored, images, **how)
         self.accelerator.backward(loss)
@@ -75,23 +81,7 @@ class Stepper:
         return loss.detach()
 
     def _moved(self, tensor: Tensor | None, part: slice) -> Tensor | None:
-        return None if tensor is None else tensor[part].to(self.accelerator.device, non_blocking=True)
+        return None if tensor is None else self._on_device(tensor, part)
 
-
-def mixed(batch: Batch, alpha: float) -> Batch:
-    """Mixup with probability ½: each sample is mixed with another one, with one weight per batch from Beta(α, α).
-
-    As the authors of Restormer and MIRNet-v2 use it (arXiv 1710.09412). A mixed batch has no cached prior rows, because
-    they belong to the unmixed images; the policy `live` encodes the mixed ones.
-    """
-    if torch.rand(()) < 0.5:
-        return batch
-    weight = float(torch.distributions.Beta(alpha, alpha).sample())
-    order = torch.randperm(len(batch.lq_BCHW))
-
-    def mix(images_BCHW: Tensor | None) -> Tensor | None:
-        return None if images_BCHW is None else weight * images_BCHW + (1 - weight) * images_BCHW[order]
-
-    lq_BCHW = mix(batch.lq_BCHW)
-    assert lq_BCHW is not None
-    return replace(batch, lq_BCHW=lq_BCHW, gt_BCHW=mix(batch.gt_BCHW), prior_BD=None)
+    def _on_device(self, tensor: Tensor, part: slice) -> Tensor:
+        return tensor[part].to(self.accelerator.device, non_blocking=True)

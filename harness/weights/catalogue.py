@@ -88,7 +88,7 @@ class Origin:
     published_file: str
     published_sha256: str
     entry: str
-    """The keys that led to the weights inside the published file."""
+    """The keys, and leading parts of names, that led to the weights inside the published file."""
     sha256: str
     """SHA-256 of the converted file."""
     imported: str

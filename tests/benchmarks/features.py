@@ -73,7 +73,7 @@ def turn(cell: Cell, shards: ShardSet, rows: FeatureRows | None, live: EncodeLiv
     """A function that takes STEPS optimizer steps and gives the seconds of one."""
     accelerator = start_accelerator("fp32", gpus="auto")
     model = build_model(cell, REGISTRY, 512).to(accelerator.device).train()
-    optimizer = build_optimizer(cell.recipe, model.parameters())
+    optimizer = build_optimizer(cell.recipe, model.named_parameters())
     objective = build_objective(cell, cell.recipe.parts[0], REGISTRY, accelerator.device)
     stepper = Stepper(accelerator, model, accelerator.prepare(optimizer), objective, None, None, live)
     loader = iter(TrainLoader(shards, rows, batch=cell.recipe.batch, seed=0, augment=cell.recipe.augment))

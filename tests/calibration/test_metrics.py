@@ -12,8 +12,10 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch.nn.functional import conv3d, pad
 
-from harness.api.protocols import RGB_UINT8, RGB_UINT8_SSIM3D, Y_UINT8
+from harness.api.protocols import DPDD, RGB_UINT8, RGB_UINT8_SSIM3D, SIDD, Y_UINT8
+from harness.evaluation.score import score
 from harness.parts.catalogue import REGISTRY
 from harness.parts.metrics.colour import luma
 from harness.parts.metrics.psnr import PSNR
@@ -104,3 +106,60 @@ def test_ssim_volumetric(pair) -> None:
     ours = SSIM(RGB_UINT8_SSIM3D)(restored, truth)
     assert ours == pytest.approx(expected.mean(), abs=1e-9)
     assert abs(ours - SSIM(RGB_UINT8)(restored, truth)) > 1e-4
+
+
+def conv3d_ssim(one: np.ndarray, other: np.ndarray) -> float:
+    """MATLAB's ssim on H×W×3 floats in [0, 1]: a kernel 11×11×11 as one block, borders replicated, range 1."""
+    axis = torch.arange(-5, 6, dtype=torch.float64)
+    square = axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2
+    kernel = torch.exp(-square / (2 * 1.5**2))
+    kernel = (kernel / kernel.sum())[None, None]
+
+    def blur(volume: torch.Tensor) -> torch.Tensor:
+        return conv3d(pad(volume, (5,) * 6, mode="replicate"), kernel)
+
+    x, y = (torch.from_numpy(image)[None, None] for image in (one, other))
+    mean_x, mean_y = blur(x), blur(y)
+    variance_x, variance_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
+    covariance = blur(x * y) - mean_x * mean_y
+    top = (2 * mean_x * mean_y + 1e-4) * (2 * covariance + 9e-4)
+    bottom = (mean_x**2 + mean_y**2 + 1e-4) * (variance_x + variance_y + 9e-4)
+    return float((top / bottom).mean())
+
+
+@pytest.fixture(scope="module")
+def floats(pair) -> tuple[np.ndarray, np.ndarray]:
+    """(restored, truth) in [0, 1], the restored image as a network gives it: not rounded, and outside of the range."""
+    _, truth, sigma = pair
+    noisy = truth + np.random.default_rng(sigma).normal(0, sigma, truth.shape)
+    return (noisy / 255).astype(np.float32), (truth / 255).astype(np.float32)
+
+
+def test_sidd_is_matlabs_volume_on_floats(floats) -> None:
+    restored, truth = floats
+    found = score(restored, truth, {"psnr": PSNR(SIDD), "ssim": SSIM(SIDD)}, SIDD)
+    clipped, truth = np.clip(restored, 0, 1).astype(np.float64), truth.astype(np.float64)
+    assert found["psnr"] == pytest.approx(peak_signal_noise_ratio(truth, clipped, data_range=1), abs=1e-9)
+    assert found["ssim"] == pytest.approx(conv3d_ssim(clipped, truth), abs=1e-9)
+
+
+def test_the_volume_on_8_bits_is_the_same_filter(pair) -> None:
+    restored, truth, _ = pair
+    assert SSIM(RGB_UINT8_SSIM3D)(restored, truth) == pytest.approx(conv3d_ssim(restored / 255, truth / 255), abs=1e-9)
+
+
+def test_dpdd_is_scikit_images_default_on_floats(floats) -> None:
+    restored, truth = floats
+    found = score(restored, truth, {"psnr": PSNR(DPDD), "ssim": SSIM(DPDD)}, DPDD)
+    clipped, truth = np.clip(restored, 0, 1).astype(np.float64), truth.astype(np.float64)
+    assert found["psnr"] == pytest.approx(peak_signal_noise_ratio(truth, clipped, data_range=1), abs=1e-9)
+    assert found["ssim"] == pytest.approx(structural_similarity(clipped, truth, data_range=1, channel_axis=2), abs=1e-9)
+
+
+def test_the_kinds_of_ssim_are_far_apart(photos) -> None:
+    """A photograph behind a Gaussian blur of σ 2, in the order of docs/task.md."""
+    truth = photos["chelsea"] / 255
+    blurred = gaussian_filter(truth, (2, 2, 0), mode="mirror")
+    metrics = {protocol: {"ssim": SSIM(protocol)} for protocol in (RGB_UINT8, RGB_UINT8_SSIM3D, DPDD)}
+    found = [score(blurred, truth, metric, protocol)["ssim"] for protocol, metric in metrics.items()]
+    assert found == pytest.approx([0.784, 0.966, 0.799], abs=1e-3)

@@ -27,3 +27,8 @@ class TestSKF(RefinerContract):
 class TestSKFOfTheTruth(TestSKF):
     def make(self, prior_dim: int, channels: Any = (8, 4, 4)) -> Any:
         return REGISTRY.load("refiner", self.name)(channels, semantics="truth", **self.options)
+
+
+class TestSKFOfNoise(TestSKF):
+    def make(self, prior_dim: int, channels: Any = (8, 4, 4)) -> Any:
+        return REGISTRY.load("refiner", self.name)(channels, guidance="random", **self.options)

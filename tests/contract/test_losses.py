@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from harness.api.loss import LossInputs
 from harness.parts.catalogue import REGISTRY
 from harness.testing.loss import LossContract
 from tests import tiny_depth
@@ -114,6 +115,24 @@ class TestUnfolding(Catalogued):
     network = "uretinex"
 
 
+@pytest.mark.usefixtures("vgg19_file")
+class TestFeatures(Catalogued):
+    name = "uretinex_features"
+    network = "uretinex"
+    sides = (32, 32)
+
+
+class TestDecompositionOfTheTruth(TestDecomposition):
+    """On a network that decomposes the truth as well."""
+
+    def outputs(self, lq_BCHW: Tensor) -> Mapping[str, Any]:
+        outputs = REGISTRY.load("backbone", "uretinex")(truth_trains=True).outputs(lq_BCHW, lq_BCHW)
+        return {name: value for name, value in outputs.items() if name != "restored"}
+
+    def inputs(self, **how: Any) -> LossInputs:
+        return super().inputs(**{**how, "everything": True})
+
+
 class TestAdjustment(Catalogued):
     name = "uretinex_adjustment"
     network = "uretinex"
@@ -145,11 +164,16 @@ class TestSKFHistogramOfTheRestored(TestSKFHistogram):
 
 class TestSKFAdversarial(OfClasses):
     name = "skf_adversarial"
-    options: ClassVar[Mapping[str, Any]] = {"width": 8}
+    options: ClassVar[Mapping[str, Any]] = {"width": 8, "class_maps": 3}
 
 
 class TestSKFAdversarialOfBoth(TestSKFAdversarial):
-    options: ClassVar[Mapping[str, Any]] = {"width": 8, "regions": "both", "classes": "truth"}
+    options: ClassVar[Mapping[str, Any]] = {
+        "width": 8,
+        "class_maps": 3,
+        "regions": "both",
+        "classes": "truth",
+    }
 
 
 class OfMaps(Catalogued):
@@ -178,6 +202,10 @@ class TestSMGDepth(OfMaps):
 @pytest.mark.usefixtures("random_lpips")
 class TestLPIPS(Catalogued):
     name = "lpips"
+
+
+class TestAbsoluteLPIPS(TestLPIPS):
+    options: ClassVar[Mapping[str, Any]] = {"scaled": False, "differences": "absolute"}
 
 
 class OfVGG(Catalogued):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,19 @@ class TestNaturalSceneStatistics(PriorContract):
 class TestClip(PriorContract):
     @pytest.fixture(autouse=True)
     def weights(self, tmp_path: Path) -> None:
-        self.options = tiny_clip.write(tmp_path)
+        self.options: dict[str, Any] = {**tiny_clip.write(tmp_path)}
 
     def make(self) -> Any:
         return Clip(**self.options)
+
+
+class TestClipPatches(TestClip):
+    def make(self) -> Any:
+        return Clip(**self.options, view="squash", tokens="patches")
+
+    def test_its_row_is_a_map(self) -> None:
+        prior = self.make()
+        assert prod(prior.shape) == prior.dim == 24 * 4 * 4
 
 
 class TestRestorationOfNAFNet(PriorContract):
@@ -54,6 +64,16 @@ class TestRestorationOfRestormer(TestRestorationOfNAFNet):
 class TestRandomVectors(DerivedPriorContract):
     def make(self) -> Any:
         return RandomVectors()
+
+
+class TestRandomMaps(DerivedPriorContract):
+    def make(self) -> Any:
+        return RandomVectors(dim=5, grid=2)
+
+    def test_its_row_is_a_map(self) -> None:
+        rows = self.derive()
+        assert rows.shape == (6, 20)
+        assert self.make().shape == (5, 2, 2)
 
 
 class TestShuffled(DerivedPriorContract):

@@ -90,7 +90,8 @@ def test_every_command_of_a_guide_runs(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("kind", "traits"), KINDS.items())
 def test_every_trait_is_explained(kind: str, traits: type[Traits]) -> None:
     common = {item.name for item in fields(Traits)}
-    explained = re.findall(r"^\| `(\w+)` \|", text_of(kind), re.M)
+    table = text_of(kind).split("| trait | meaning |")[1].split("\n\n")[0]
+    explained = re.findall(r"^\| `(\w+)` \|", table, re.M)
     assert explained == [item.name for item in fields(traits) if item.name not in common]
     assert set(re.findall(r"^\| `(\w+)` \|", text_of("index"), re.M)) == common
 

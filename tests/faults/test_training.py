@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from harness.cells.cell import Cell
+from harness.cells.recipe import Grain, Mixup, Stage
 from harness.core.paths import Layout
 from harness.jobs.run import run_job_file
 from harness.records import store
@@ -93,6 +94,18 @@ def test_killed_and_resumed_equals_uninterrupted(world: SmallWorld, uninterrupte
     assert outcome.failure is None
     assert_same(world, uninterrupted, cell)
     assert world.record(cell).attempts[-1].resumed_at == resumed_at
+
+
+def test_a_killed_average_and_killed_mixing_go_on_where_they_were(world: SmallWorld, tmp_path: Path) -> None:
+    changes = {"ema": 0.9, "mixup": Mixup(alpha=1.2), "grain": Grain(chance=0.5, sigma=0.05), "optimizer": "radam"}
+    stages = (Stage(steps=5), Stage(steps=7, restart=True))
+    cell = small_cell(recipe=RECIPE.model_copy(update={**changes, "rates": {"backbone.intro": 0.5}, "stages": stages}))
+    reference = SmallWorld(Layout(tmp_path / "reference", world.layout.data))
+    assert run_job_file(str(reference.write(reference.train_job(cell)))).failure is None
+    kill_at(world, cell, "harness.training.loop", "set_learning_rate", 10)
+    assert run_job_file(str(world.layout.job_file(f"train-{cell.id}"))).failure is None
+    assert world.record(cell).attempts[-1].resumed_at == 8
+    assert_same(world, reference, cell)
 
 
 def test_killed_twice(world: SmallWorld, uninterrupted: SmallWorld) -> None:

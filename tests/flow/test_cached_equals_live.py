@@ -12,7 +12,7 @@ from harness.api.batch import Batch
 from harness.api.declaration import declaration
 from harness.api.reference import Augment, PartRef
 from harness.api.sets import FeatureSet
-from harness.cells.cell import Cell, Variant
+from harness.cells.cell import RULES, Cell, Variant
 from harness.cells.recipe import Recipe
 from harness.core.paths import Layout
 from harness.data.features import open_features
@@ -54,6 +54,7 @@ def cell(prior: PartRef | None, task: str, source: Cell | None = None, **recipe:
         variant=variant,
         recipe=Recipe(patch=PATCH, stride=STRIDE, **recipe),
         prior_source=source,
+        rules=RULES,
     )
 
 
@@ -101,6 +102,18 @@ def test_cached_equals_live(name: str, task: str, context: Context, tmp_path: Pa
         seen |= {row.numpy().tobytes() for row in live_BD}
     # 32 tiles of five photographs in eight orientations: a join that ignored which is which could not pass above.
     assert len(seen) > 24
+
+
+def test_cached_equals_live_in_the_four_flips(context: Context) -> None:
+    """nss counts slopes to the right and to the left apart, so it tells the orientations from each other."""
+    features = cell(PartRef(name="nss"), "low_light", augment="flips").train_features()
+    assert features is not None
+    assert features.orientations == 4
+    shards = cached(features, context)
+    prior = build_prior(PartRef(name="nss"), REGISTRY, prior_source=None, layout=context.layout)
+    for batch in batches(shards, features, context, "flips"):
+        assert batch.prior_BD is not None
+        assert torch.equal(batch.prior_BD, encode_exact(prior, batch.lq_BCHW))
 
 
 def test_the_image_policy_gives_every_tile_the_vector_of_its_whole_degraded_image(context: Context) -> None:

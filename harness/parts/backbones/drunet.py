@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 from spandrel.architectures.DRUNet import DRUNet as SpandrelDRUNet
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
 from harness.core.errors import HarnessError
@@ -19,18 +19,22 @@ class DRUNet(SpandrelDRUNet):
     """U-shaped residual network without biases, told the noise level by a map beside the image.
 
     Sides are multiples of 8. There is no residual from the input image; the output is unclamped. `sigma` is the noise
-    level, of images in [0, 255], that `forward` assumes everywhere; `restore` takes a map. With `sigma: null` there is
-    no map, and all of the `in_nc` input channels are the image's.
+    level, of images in [0, 255], that `forward` assumes everywhere; `restore` takes a map. Where a suite leaves it out
+    it is the task's `sigma`. A task without one (rain, blur) says nothing of noise: the map then holds 25 everywhere,
+    a constant that training can learn to ignore, unless the suite says otherwise. With `sigma: null` there is no map,
+    and all of the `in_nc` input channels are the image's.
 
     Defaults are the authors' for colour; gray has `in_nc` 2 and `out_nc` 1. `nc` has the channels of the four levels,
     `nb` the residual blocks of each; `act_mode` names what stands between a block's two convolutions: R for ReLU, L for
-    leaky ReLU, B for batch, I for instance normalisation, small letters for not in place. Raises HarnessError for
-    options that do not fit.
+    leaky ReLU, B for batch, I for instance normalisation, small letters for not in place. First weights are orthogonal
+    matrices times 0.2, as the authors draw them. Raises HarnessError for options that do not fit.
     """
 
     traits = BackboneTraits(
+        version=2,
         taps=True,
         decoder=True,
+        from_task=("sigma",),
         half=("bfloat16", "float16"),
         compiles=True,
         exports=True,
@@ -67,6 +71,7 @@ class DRUNet(SpandrelDRUNet):
             downsample_mode=downsample_mode,
             upsample_mode=upsample_mode,
         )
+        self._draw_weights()
         self.sigma = sigma
         self.capabilities = Capabilities(
             channels_in=channels_in,
@@ -76,6 +81,14 @@ class DRUNet(SpandrelDRUNet):
             taps=("m_down1", "m_down2", "m_down3", "m_body"),
             decoder=("m_up3", "m_up2", "m_up1"),
         )
+
+    def _draw_weights(self) -> None:
+        """First weights as in KAIR: models/select_network.py, `init_weights`, with options/train_drunet.json."""
+        for part in self.modules():
+            if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.orthogonal_(part.weight, gain=0.2)
+            elif isinstance(part, nn.BatchNorm2d):
+                nn.init.uniform_(part.weight, 0.1, 1.0)
 
     def forward(self, lq_BCHW: Tensor) -> Tensor:
         """Noisy images in [0, 1] to the initial restoration, at the noise level `sigma`."""

@@ -29,10 +29,12 @@ class EnlightenGAN(nn.Module):
     unclamped.
 
     `self_attention`: weight the features; `times_residual`: weight the residual; `tanh`: bound it, once weighted.
-    Defaults are the authors', with `width` channels at full resolution.
+    Defaults are the authors', with `width` channels at full resolution. First weights are drawn as in their
+    models/networks.py, `weights_init`: N(0, 0.02²) for convolutions, N(1, 0.02²) for the factors of norms.
     """
 
     traits = BackboneTraits(
+        version=2,
         losses=(LossUse("enlightengan"), LossUse("self_feature")),
         taps=True,
         decoder=True,

@@ -35,6 +35,7 @@ class IFAN(nn.Module):
     """
 
     traits = BackboneTraits(
+        version=2,
         taps=True,
         decoder=True,
         half=("bfloat16", "float16"),
@@ -104,9 +105,16 @@ class IFAN(nn.Module):
         self.rebuild = nn.ModuleList(nn.Sequential(Residual(made, ks, 1), Residual(made, ks, 1)) for _, made in sides)
         # Leaky like the others, though a residual passes through it.
         self.last = _conv(ch, 3, ks)
-        for part in self.predict.modules():
-            if isinstance(part, nn.Conv2d):
-                nn.init.xavier_uniform_(part.weight, gain=wiF)
+        self._draw_weights(wiF)
+
+    def _draw_weights(self, filter_gain: float) -> None:
+        """First weights as in the authors' models/trainers/trainer.py, `weights_init`, and IFAN.py, `init_F`."""
+        for whole, gain in ((self, 1.0), (self.predict, filter_gain)):
+            for part in whole.modules():
+                if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+                    nn.init.xavier_uniform_(part.weight, gain=gain)
+                    if part.bias is not None:
+                        nn.init.zeros_(part.bias)
 
     def forward(self, lq_BCHW: Tensor) -> Tensor:
         """Defocused images, sides multiples of 8, to the initial restoration."""

@@ -22,13 +22,15 @@ class NAFNet(SpandrelNAFNet):
     """U-shaped convolutional network without activation functions. Any image size: it pads with zeros itself.
 
     Defaults are the authors' SIDD configuration of width 32; GoPro uses enc_blk_nums [1, 1, 1, 28], middle_blk_num 1,
-    dec_blk_nums [1, 1, 1, 1]. `tlc`: side of the training patches, for the test-time local converter (X. Chu et al.,
-    ECCV 2022, arXiv 2112.04491), which replaces global means by means over windows of 1.5 patches; images no larger
-    than the window, as training patches are, give what they give without it. Raises HarnessError for options that do
-    not fit.
+    dec_blk_nums [1, 1, 1, 1]. `tlc`: side of the training patches in pixels, for the test-time local converter (X. Chu
+    et al., ECCV 2022, arXiv 2112.04491), which replaces global means by means over windows of 1.5 patches; images no
+    larger than the window, as training patches are, give what they give without it. The authors test their deblurring
+    networks (GoPro, REDS) with it, `tlc: 256` (NAFNetLocal, basicsr/models/archs/{NAFNet,local}_arch.py), and their
+    denoising ones (SIDD) without. Raises HarnessError for options that do not fit.
     """
 
     traits = BackboneTraits(
+        version=2,
         taps=True,
         decoder=True,
         half=("bfloat16", "float16"),
@@ -66,6 +68,8 @@ class NAFNet(SpandrelNAFNet):
         )
         _plain_norms(self)
         if tlc is not None:
+            if tlc < 1:
+                raise HarnessError(f"tlc is the side of the training patches in pixels, not {tlc}", hint="tlc: 256")
             _make_local(self, tlc)
 
 
@@ -78,8 +82,10 @@ def _plain_norms(network: SpandrelNAFNet) -> None:
 
 def _make_local(network: SpandrelNAFNet, patch: int) -> None:
     """Replaces every global mean by a local one, with its window scaled to the block's level."""
+    step = 2 ** len(network.encoders)
+    padded = -(-patch // step) * step  # as the network pads the patches of the training
     for level, block in _blocks(network):
-        cast(nn.Sequential, block.sca)[0] = LocalMean((patch >> level) * int(1.5 * patch) // patch)
+        cast(nn.Sequential, block.sca)[0] = LocalMean((padded >> level) * int(1.5 * patch) // patch)
 
 
 def _blocks(network: SpandrelNAFNet) -> Iterator[tuple[int, nn.Module]]:

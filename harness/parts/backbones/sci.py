@@ -39,9 +39,13 @@ class SCI(nn.Module):
     `stage`: length of the training cascade that `stages` runs; the authors' 3 is for training by their unsupervised
     losses and for their checkpoints. None: the first stage alone, without calibration. `forward` gives the first
     stage's result either way, and so sends no gradient to the calibration. Raises HarnessError for a length below 1.
+
+    First weights are drawn as in the authors' train.py: N(0, 0.02²) for convolutions, N(1, 0.02²) for the factors of
+    norms, zero for all biases.
     """
 
     traits = BackboneTraits(
+        version=2,
         losses=(LossUse("sci"),),
         taps=True,
         outputs=True,
@@ -63,7 +67,7 @@ class SCI(nn.Module):
         )
         self.enhance = Illumination()
         self.calibrate = None if stage is None else Calibration(CALIBRATION_CHANNELS, CALIBRATION_REPEATS)
-        draw_normal_weights(self)
+        draw_normal_weights(self, clear_biases=True)
 
     def forward(self, lq_BCHW: Tensor) -> Tensor:
         """Low-light images in [0, 1] to enhanced ones."""

@@ -9,24 +9,31 @@ An image I is the product of a reflectance R (B×3×H×W) and an illumination L 
 - unfolding refines both for some rounds. A round balances the data term ‖I − P·Q‖² against staying near the last R and
   L, in closed form, then two small networks give the next R and L;
 - adjustment brightens L by a wished ratio. The restored image is R times the brighter illumination.
+
+The authors' training is public for the follow-up alone (github.com/AndersonYong/URetinex-Net-PLUS, model.py), their
+test for this network too (github.com/AndersonYong/URetinex-Net, test.py and evaluate.py).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.backbone import BackboneTraits, Capabilities
-from harness.api.traits import LossUse, StageUse
+from harness.api.traits import LossUse, StageUse, When
 from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
+from harness.parts.shared.retinex import bright_illumination
 
 WIDTH = 32
+SMALL = 1e-4
+RATIO = 5.0
+"""The ratio where it shall be the truth's, and nobody gives a truth: when costs are measured, or taps read."""
 
 
 class Round(NamedTuple):
@@ -50,19 +57,30 @@ class Enhanced(NamedTuple):
 class URetinex(nn.Module):
     """Unfolded Retinex decomposition for low light; any image size. Unclamped: reflectance · adjusted illumination.
 
-    In round t (from 0), staying near the last reflectance has the weight `gamma` + t · `r_offset`, staying near the
-    last illumination `lamda` + t · `l_offset`. `concat_l`: the illumination guides the reflectance network. `ratio`:
-    how many times brighter the illumination shall become; the authors take 3 to 5. Defaults are the authors'. Raises
-    HarnessError when there is no round, or a weight is not positive.
+    - In round t (from 0), staying near the last reflectance has the weight `gamma` + t · `r_offset`, staying near the
+      last illumination `lamda` + t · `l_offset`. `concat_l`: the illumination guides the reflectance network.
+    - `ratio`: how many times brighter the illumination shall become. A number, for which the authors recommend 3 to 5.
+      Or `truth`: in test too, the network is told how bright the true image is, as the authors' evaluate.py does for
+      the numbers of their paper (1 / mean(L / L_truth)). No other network sees that, so tables mark its rows.
+    - `truth_trains`: as the authors train. A second decomposition network learns the truth's reflectance, which is what
+      the unfolding then aims at, and its illumination, which gives every training image its ratio. Without it both come
+      from the truth's largest channel to the power of 1/2.2, at which that network aims, and the ratio in training is
+      that of the test. It adds 20,548 parameters, which a test with `ratio: truth` alone reads. With a number as
+      `ratio`, a refiner that trains together with it sees other exposures in training than in test.
+
+    Defaults are the authors' otherwise. Raises HarnessError when there is no round, or a weight is not positive.
     """
 
     traits = BackboneTraits(
-        # The authors train for 2000, 2000 and 100 epochs. Here the last part is longer: a refiner trains in it alone.
+        # Shares for a training of any length. A refiner trains in the last part alone, so it is longer than the
+        # authors', whose epochs are in the preset. The loss uretinex_features is left to presets: it needs a file.
         stages=(
             StageUse(0.4, trains=("decomposition",), losses=(LossUse("uretinex_decomposition"),)),
             StageUse(0.4, trains=("reflectance", "illumination"), losses=(LossUse("uretinex_unfolding"),)),
             StageUse(0.2, trains=("adjustment",), losses=(LossUse("uretinex_adjustment"),)),
         ),
+        reads_truth=When("truth_trains", True),
+        reads_truth_at_test=When("ratio", "truth"),
         taps=True,
         decoder=True,
         outputs=True,
@@ -77,6 +95,7 @@ class URetinex(nn.Module):
     official = OfficialNames(
         parts={
             "model_Decom_low": "decomposition",
+            "model_Decom_high": "decomposition.truth",
             "decom": "",
             "model_R": "reflectance",
             "model_L": "illumination",
@@ -95,7 +114,8 @@ class URetinex(nn.Module):
         r_offset: float = 0.05,
         l_offset: float = 0.05,
         concat_l: bool = True,
-        ratio: float = 5.0,
+        ratio: float | Literal["truth"] = 5.0,
+        truth_trains: bool = False,
     ) -> None:
         super().__init__()
         self.weights_RL = [(gamma + r_offset * t, lamda + l_offset * t) for t in range(rounds)]
@@ -107,23 +127,26 @@ class URetinex(nn.Module):
             # The adjustment runs once per pass, after the unfolding, and decides what the result looks like.
             decoder=("adjustment.relu1", "adjustment.relu2", "adjustment.relu3"),
         )
-        self.decomposition = nn.Sequential(
-            *(layer for channels in (3, WIDTH, WIDTH) for layer in (_conv(channels, WIDTH), nn.LeakyReLU(0.2))),
-            *_alive(_conv(WIDTH, 4)),
-        )
+        self.decomposition = Decomposition(with_truth=truth_trains)
         self.reflectance = ReflectanceNetwork(guided=concat_l)
         self.illumination = _chain((1, WIDTH, WIDTH, WIDTH, WIDTH), last_kernel=1)
         self.adjustment = _chain((2, WIDTH, WIDTH, WIDTH), last_kernel=5)
 
-    def forward(self, lq_BCHW: Tensor) -> Tensor:
-        """Low-light images in [0, 1] to the initial restoration, at the ratio of the options."""
-        return self.enhance(lq_BCHW, self.ratio).image_B3HW
+    def forward(self, lq_BCHW: Tensor, truth_BCHW: Tensor | None = None) -> Tensor:
+        """Low-light images in [0, 1] to the initial restoration, at the ratio of the truth where one is given, else at
+        that of the options.
+        """
+        *_, reflectance, illumination = self.unfold(lq_BCHW)[-1]
+        return self.adjust(illumination, self._ratio(illumination, self._light(truth_BCHW))) * reflectance
 
-    def outputs(self, lq_BCHW: Tensor) -> dict[str, Any]:
+    def outputs(self, lq_BCHW: Tensor, truth_BCHW: Tensor | None = None) -> dict[str, Any]:
         """The restoration, and what its stages made for their losses."""
         rounds = self.unfold(lq_BCHW)
         *_, reflectance, illumination = rounds[-1]
-        high = self.adjust(illumination, self.ratio)
+        truth = self.decomposition.truth
+        parts = None if truth is None or truth_BCHW is None else truth.split(truth_BCHW)
+        light = self._light(truth_BCHW) if parts is None else parts[1]
+        high = self.adjust(illumination, self._ratio(illumination, light))
         return {
             "restored": high * reflectance,
             "reflectance": reflectance,
@@ -131,6 +154,7 @@ class URetinex(nn.Module):
             "high_illumination": high,
             "rounds": rounds,
             "decomposed": rounds[0][:2],
+            **({} if parts is None else {"truth_decomposed": parts}),
         }
 
     def enhance(self, image_B3HW: Tensor, ratio: float | Tensor) -> Enhanced:
@@ -141,8 +165,23 @@ class URetinex(nn.Module):
 
     def decompose(self, image_B3HW: Tensor) -> tuple[Tensor, Tensor]:
         """First estimates of reflectance and illumination, not negative."""
-        reflectance, illumination = self.decomposition(image_B3HW).split((3, 1), 1)
-        return reflectance, illumination
+        return self.decomposition.split(image_B3HW)
+
+    def _light(self, truth_BCHW: Tensor | None) -> Tensor | None:
+        """The illumination of bright images, B×1×H×W."""
+        if truth_BCHW is None:
+            return None
+        if self.decomposition.truth is not None:
+            return self.decomposition.truth.split(truth_BCHW)[1]
+        return bright_illumination(truth_BCHW)
+
+    @torch.no_grad()
+    def _ratio(self, illumination_B1HW: Tensor, light_B1HW: Tensor | None) -> float | Tensor:
+        """One number, or with the illumination of the truth one per image (B)."""
+        if light_B1HW is None:
+            return RATIO if self.ratio == "truth" else self.ratio
+        darker_B = (illumination_B1HW / (light_B1HW + SMALL)).mean((1, 2, 3))
+        return 1 / (darker_B + SMALL)
 
     def unfold(self, image_B3HW: Tensor) -> list[Round]:
         """Every round; the last has the reflectance and the illumination of the image."""
@@ -164,6 +203,34 @@ class URetinex(nn.Module):
         ratios = torch.as_tensor(ratio, dtype=illumination_B1HW.dtype, device=illumination_B1HW.device)
         ratio_B1HW = ratios.view(-1, 1, 1, 1).expand_as(illumination_B1HW)
         return self.adjustment(torch.cat([illumination_B1HW, ratio_B1HW], 1))
+
+
+class Decomposition(nn.Sequential):
+    """An image to four maps that are not negative: its reflectance and its illumination.
+
+    `with_truth`: under the name `truth`, the same network for bright images, which is trained beside it.
+    """
+
+    truth: Decomposition | None
+
+    def __init__(self, *, with_truth: bool = False) -> None:
+        super().__init__(
+            *(layer for channels in (3, WIDTH, WIDTH) for layer in (_conv(channels, WIDTH), nn.LeakyReLU(0.2))),
+            *_alive(_conv(WIDTH, 4)),
+        )
+        self.layers = len(self)
+        self.register_module("truth", Decomposition() if with_truth else None)
+
+    def forward(self, image_B3HW: Tensor) -> Tensor:
+        maps: Tensor = image_B3HW
+        for place in range(self.layers):
+            maps = self[place](maps)
+        return maps
+
+    def split(self, image_B3HW: Tensor) -> tuple[Tensor, Tensor]:
+        """Reflectance B×3×H×W and illumination B×1×H×W."""
+        reflectance, illumination = self(image_B3HW).split((3, 1), 1)
+        return reflectance, illumination
 
 
 class ReflectanceNetwork(nn.Module):

@@ -9,8 +9,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from harness.api.degradation import DegradationTraits
-from harness.core.errors import HarnessError
-from harness.parts.degradations.light import linear_to_srgb, srgb_to_linear
+from harness.parts.degradations.light import caught, linear_to_srgb, srgb_to_linear
 from harness.parts.degradations.ranges import ranged
 
 _MOMENTS = 1000
@@ -18,38 +17,49 @@ _MOMENTS = 1000
 
 
 class MotionBlur:
-    """Camera shake: the image convolved, in linear light, with a random trajectory; stored as 8-bit sRGB.
+    """Camera shake: the image convolved, in linear light, with a random trajectory, and noise; stored as 8-bit sRGB.
 
     The camera's heading and speed are random walks with a few sudden jerks, in the spirit of Boracchi and Foi, IEEE
     TIP 21(8), 2012; the time spent at each place is the blur kernel, the same for the whole image. Borders reflect.
+    The blurred light is caught by a sensor with shot and read noise (Foi et al., IEEE TIP 17(10), 2008).
 
-    Options: `size`: side of the kernel in pixels, odd, 3 to 101; the trajectory of each image spans between half and
-    all of it. `shake`: 0 (nearly straight) to 1 (curled). Raises HarnessError outside these ranges.
+    Options: `size`: side in pixels of the square that a trajectory fits in, 3 to 101; each image's spans between half
+    and all of it. `shake`: 0 (nearly straight) to 1 (curled), no unit. `full_well`: electrons of a white pixel, 10 to
+    1,000,000; fewer give more noise, and the default one of 0.005 of full scale in a mid-gray (46 dB).
+    `read_noise`: standard deviation in electrons, 0 to 1,000. Raises HarnessError outside these ranges.
     """
 
-    traits = DegradationTraits(quantised=True)
+    traits = DegradationTraits(version=2, quantised=True, synthetic=True)
 
     @ranged("motion_blur")
     def __init__(
-        self, *, size: Annotated[int, Ge(3), Le(101)] = 21, shake: Annotated[float, Ge(0.0), Le(1.0)] = 0.4
+        self,
+        *,
+        size: Annotated[int, Ge(3), Le(101)] = 21,
+        shake: Annotated[float, Ge(0.0), Le(1.0)] = 0.4,
+        full_well: Annotated[float, Ge(10.0), Le(1e6)] = 10000.0,
+        read_noise: Annotated[float, Ge(0.0), Le(1000.0)] = 5.0,
     ) -> None:
-        if size % 2 == 0:
-            raise HarnessError(f"size = {size} is even", where="degradation motion_blur", hint=f"choose {size + 1}")
         self.size, self.shake = size, shake
+        self.full_well, self.read_noise = full_well, read_noise
 
     def __call__(self, clean: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """H×W×3 float32 in [0, 1] to a blurred one of the same shape and range."""
         kernel = shake_kernel(self.size, self.shake, random)
         blurred = cv2.filter2D(srgb_to_linear(clean), cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT_101)
-        return linear_to_srgb(np.asarray(blurred))
+        light = np.clip(blurred, 0.0, 1.0)
+        return linear_to_srgb(caught(light, self.full_well, self.read_noise, random)).astype(np.float32)
 
 
 def shake_kernel(size: int, shake: float, random: np.random.Generator) -> np.ndarray:
-    """A random point spread function: size×size float32, not negative, sums to one, centred on its mean."""
+    """A random point spread function: float32, not negative, sums to one, centred on its mean.
+
+    Its side is `size`, or one more where that is even, since a centred kernel has a pixel in its middle.
+    """
     path = _trajectory(shake, random)
     path -= path.mean(axis=0)
     reach = (size - 1) / 2 * random.uniform(0.5, 1.0)
-    return _rasterise(path * (reach / np.abs(path).max()), size)
+    return _rasterise(path * (reach / np.abs(path).max()), size | 1)
 
 
 def _trajectory(shake: float, random: np.random.Generator) -> np.ndarray:

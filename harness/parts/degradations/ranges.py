@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar, get_args, get_type_hints
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Le
 
@@ -23,7 +23,8 @@ def ranged(degradation: str) -> Callable[[Callable[Concatenate[Made, P], None]],
     """
 
     def decorate(constructor: Callable[Concatenate[Made, P], None]) -> Callable[Concatenate[Made, P], None]:
-        ranges = {name: _range(hint) for name, hint in get_type_hints(constructor, include_extras=True).items()}
+        hints = get_type_hints(constructor, include_extras=True)
+        ranges = {name: _range(hint) for name, hint in hints.items() if get_origin(hint) is not Literal}
 
         @wraps(constructor)
         def checked(self: Made, /, *args: P.args, **options: P.kwargs) -> None:

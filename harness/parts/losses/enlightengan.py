@@ -29,7 +29,7 @@ class EnlightenGANLoss(nn.Module):
     Raises HarnessError when the data set has no clean images of other scenes.
     """
 
-    traits = LossTraits(takes="inputs", reads="unpaired", adversary=True)
+    traits = LossTraits(takes="inputs", reads="unpaired", adversary=True, version=2)
 
     betas: ClassVar[tuple[float, float]] = (0.5, 0.999)
 

@@ -19,6 +19,7 @@ OFFSETS = ((1, 0), (0, 1), (1, 1), (1, -1), (2, 0), (0, 2), (2, 1), (2, -1), (1,
 
 # BT.601, studio range, one row per colour.
 YCBCR = ((0.257, -0.148, 0.439), (0.564, -0.291, -0.368), (0.098, 0.439, -0.071))
+OFFSET = (16 / 255, 128 / 255, 128 / 255)
 
 
 def implied_illumination(lq_BCHW: Tensor, restored_BCHW: Tensor) -> Tensor:
@@ -68,10 +69,10 @@ def _pair(x_BCHW: Tensor, down: int, right: int) -> tuple[Tensor, Tensor]:
 
 
 def _ycbcr(image_BCHW: Tensor) -> Tensor:
-    """The authors' conversion, without the constant, which differences do not see.
+    """The authors' conversion, RUAS `model.py` and SCI `loss.py`, `SmoothLoss.rgb2yCbCr`.
 
     It takes three neighbouring values of a channel for one pixel's colours, since channels are not moved last before.
-    Kept, as both networks were trained so; see FALL for how little it matters.
+    So the constant counts: it differs between neighbours along a row. Kept, as both networks were trained so.
     """
-    matrix = image_BCHW.new_tensor(YCBCR)
-    return (image_BCHW.reshape(len(image_BCHW), -1, 3) @ matrix).view(image_BCHW.shape)
+    matrix, offset = image_BCHW.new_tensor(YCBCR), image_BCHW.new_tensor(OFFSET)
+    return (image_BCHW.reshape(len(image_BCHW), -1, 3) @ matrix + offset).view(image_BCHW.shape)

@@ -1,6 +1,6 @@
 """What RUAS is trained with, without any truth: R. Liu et al., CVPR 2021, arXiv 2012.05609.
 
-Our own code, from a description of the authors' training.
+Our own code, from the authors' training (github.com/KarelZhang/RUAS, model.py).
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ class RUASLoss(nn.Module):
     `every`th step alone. The authors' fidelity is 1e-7, for a denoiser that was trained before on other data; from
     scratch that one flattens its images, and the default of 1 does not.
 
-    They also give the denoiser an SGD of its own at 1/15 of the other learning rate. Under one SGD for both the same is
-    the weight `denoiser`; under Adam, which divides by the gradient's size, it does next to nothing. Clipping and
-    weight decay are common to both networks here. That this loss does not reach the illumination is for the network's
-    `outputs` to see to, which denoise a detached image.
+    They also give the denoiser an SGD of its own at 1/15 of the other learning rate, which a recipe's `rates` set, and
+    clip its gradient apart from the other network's; here the two are clipped together. `denoiser` weighs its loss.
+    That this loss does not reach the illumination is for the network's `outputs` to see to, which denoise a detached
+    image.
 
     Raises HarnessError for a network without illuminations.
     """
 
-    traits = LossTraits(takes="inputs", reads="degraded")
+    traits = LossTraits(takes="inputs", reads="degraded", version=2)
 
     def __init__(
         self,
         *,
         fidelity: float = 0.5,
         noise_fidelity: float = 1.0,
-        denoiser: float = 0.06666666666666667,
+        denoiser: float = 1.0,
         every: int = 50,
     ) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """What SCI is trained with, without any truth: L. Ma et al., CVPR 2022, arXiv 2204.10137, section 2.3.
 
-Our own code, from a description of the authors' training.
+Our own code, from the authors' training (github.com/tengyu1998/SCI, loss.py and model.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class SCILoss(nn.Module):
     Raises HarnessError for a network without illuminations.
     """
 
-    traits = LossTraits(takes="inputs", reads="degraded")
+    traits = LossTraits(takes="inputs", reads="degraded", version=2)
 
     def __init__(self, *, fidelity: float = 1.5) -> None:
         super().__init__()

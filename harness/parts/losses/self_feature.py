@@ -23,7 +23,7 @@ class SelfFeature(nn.Module):
     another one.
     """
 
-    traits = LossTraits(takes="inputs", reads="degraded", weights=(Published("vgg16/imagenet"),))
+    traits = LossTraits(takes="inputs", reads="degraded", weights=(Published("vgg16/imagenet"),), version=2)
 
     def __init__(self, *, patches: int = 6, patch: int = 32) -> None:
         super().__init__()

@@ -1,5 +1,7 @@
 """SKF's semantic-guided adversarial loss: Y. Wu et al., CVPR 2023, arXiv 2304.07039 (section 3.4).
 
+The authors' code, with DRBN: DRBN_SKF/src/model/D_Net.py (`Discriminator`, `calculate_loss_D`, `calculate_loss_G`).
+
 Shape letters: B batch, K classes, C channels, H×W image.
 """
 
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from harness.api.loss import LossInputs, LossTraits
+from harness.core.errors import HarnessError
 from harness.parts.losses.outputs import truth_of
 from harness.parts.losses.skf_classes import class_probabilities
 
@@ -23,7 +26,10 @@ WHOLE = 0.9
 class SKFAdversarial(nn.Module):
     """Least-squares adversary on whole images and, in its own loss, on single classes' regions of them.
 
-    The model's loss is (D(restored) − 1)², over whole images. D's own is
+    The model's loss is (D'(restored, its classes) − 1)², over whole images: D' sees the image and the probability maps
+    of its K classes as one image of 3 + K channels, through a first convolution of its own; all that follows is D.
+    That convolution stays as it is drawn, as the authors' does in effect: D's own loss, of images alone, does not meet
+    it. A gradient reaches the image through the segmentation network, too. D's own loss is
     0.9·(D(restored)² + (D(truth) − 1)²)/2 + 0.1·(the same of class-masked images). A mask is the probability of one
     class, as the segmentation network sees it in the `restored` image or the `truth` (`classes`), and an image's
     classes are ranked by their total probability. `regions`, of the two first ranks:
@@ -34,17 +40,19 @@ class SKFAdversarial(nn.Module):
     - `second`: the second rank alone. So the released code works in effect, as both its masks are one tensor.
 
     The authors use it with DRBN, at the weight 0.1, with `lr` a thousandth of the model's 1e-4: at that rate D hardly
-    learns. Take a higher one for an adversary that matters. Raises HarnessError where nothing in the cell tells
-    classes.
+    learns, and they begin with a fresh D every epoch, which is not done here. Take a higher rate for an adversary that
+    matters. `class_maps`: K, 59 with the published network of the refiner `skf`. Raises HarnessError where nothing in
+    the cell tells classes, or where K is another number.
     """
 
-    traits = LossTraits(takes="inputs", adversary=True)
+    traits = LossTraits(version=2, takes="inputs", adversary=True)
 
     def __init__(
         self,
         *,
         regions: Literal["hardest", "both", "second"] = "hardest",
         classes: Literal["truth", "restored"] = "restored",
+        class_maps: int = 59,
         width: int = 64,
         lr: float = 1e-7,
         betas: tuple[float, float] = (0.9, 0.999),
@@ -54,12 +62,18 @@ class SKFAdversarial(nn.Module):
         self.classes = classes
         self.lr = lr
         self.betas = betas
-        self.discriminator = Discriminator(width)
+        self.discriminator = Discriminator(width, class_maps)
 
     def forward(self, inputs: LossInputs) -> Tensor:
         """The model's loss; the discriminator gets no gradient from it."""
+        classes_BKHW = class_probabilities(inputs, self.classes, "skf_adversarial", gradient=True)
+        known, K = self.discriminator.class_maps, classes_BKHW.shape[1]
+        if known != K:
+            what = f"skf_adversarial looks at {known} classes, and the segmentation network tells {K}"
+            raise HarnessError(what, hint=f"class_maps: {K}")
         fixed = {name: parameter.detach() for name, parameter in self.discriminator.named_parameters()}
-        return (functional_call(self.discriminator, fixed, inputs.restored_BCHW) - 1).square().mean()
+        beside_BCHW = torch.cat([inputs.restored_BCHW, classes_BKHW], 1)
+        return (functional_call(self.discriminator, fixed, beside_BCHW) - 1).square().mean()
 
     def own_loss(self, inputs: LossInputs) -> Tensor:
         """The discriminator's loss."""
@@ -78,25 +92,30 @@ class SKFAdversarial(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images of any size to the chance that they are true, B.
+    """Images of any size, alone or beside the maps of their classes, to the chance that they are true, B.
 
     The authors' layout: eight 3×3 convolutions, every second one halving the sides, from `width` channels to eight
-    times as many; a last 1×1 one, the mean over positions, a sigmoid. Norms are over groups of channels where theirs
-    are over batches: a score then depends on its image alone, and neither micro-batches nor the number of processes
-    matter.
+    times as many; a last 1×1 one, the mean over positions, a sigmoid. The first has a fixed twin for images of 3 +
+    `class_maps` channels. The last one sees a border of zeros around its map, where only its bias counts. Norms are
+    over groups of channels where theirs are over batches: a score then depends on its image alone, and neither
+    micro-batches nor the number of processes matter.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, class_maps: int) -> None:
         super().__init__()
+        self.class_maps = class_maps
+        self.alone = nn.Conv2d(3, width, 3, padding=1)
+        self.beside = nn.Conv2d(3 + class_maps, width, 3, padding=1).requires_grad_(False)
         channels = [width * scale for scale in (1, 1, 2, 2, 4, 4, 8, 8)]
-        layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1), nn.ReLU()]
+        layers: list[nn.Module] = [nn.ReLU()]
         for number, (before, after) in enumerate(pairwise(channels)):
             stride = 1 + (number + 1) % 2
             layers += [nn.Conv2d(before, after, 3, stride, 1), nn.GroupNorm(8, after), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], 1, 1))
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], 1, 1, padding=1))
 
-    def forward(self, image_B3HW: Tensor) -> Tensor:
-        return self.layers(image_B3HW).mean((1, 2, 3)).sigmoid()
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        first = self.alone if image_BCHW.shape[1] == 3 else self.beside
+        return self.layers(first(image_BCHW)).mean((1, 2, 3)).sigmoid()
 
 
 def _masks(probabilities_BKHW: Tensor) -> list[Tensor]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from harness.api.loss import LossInputs
@@ -12,8 +14,10 @@ from harness.core.errors import HarnessError
 from harness.parts.losses.outputs import truth_of
 
 
-def class_probabilities(inputs: LossInputs, source: Literal["truth", "restored"], loss: str) -> Tensor:
-    """B×K×H×W, of the truth's pixels or the restoration's, without gradients.
+def class_probabilities(
+    inputs: LossInputs, source: Literal["truth", "restored"], loss: str, *, gradient: bool = False
+) -> Tensor:
+    """B×K×H×W, of the truth's pixels or the restoration's. `gradient`: whether the restoration gets one from them.
 
     Raises HarnessError where nothing in the cell tells classes, that is, without the refiner `skf`.
     """
@@ -23,4 +27,9 @@ def class_probabilities(inputs: LossInputs, source: Literal["truth", "restored"]
             f"{loss} needs the classes of pixels, and nothing in this cell tells them",
             hint="use it with the refiner skf, whose segmentation network does",
         )
-    return segment(truth_of(inputs, loss=loss) if source == "truth" else inputs.restored_BCHW.detach()).detach()
+    if source == "truth":
+        image_BCHW = truth_of(inputs, loss=loss)
+    else:
+        image_BCHW = inputs.restored_BCHW if gradient else inputs.restored_BCHW.detach()
+    with nullcontext() if gradient else torch.no_grad():
+        return segment(image_BCHW)

@@ -27,18 +27,19 @@ class FeatureDistance(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, path: Path, reduction: Literal["mean", "sum"]) -> None:
+    def __init__(self, path: Path, reduction: Literal["mean", "sum"], *, normalise: bool = True) -> None:
         super().__init__()
         layers = _layers(vgg19, path)
         starts = (0, *(index + 1 for index in RELU_INDICES[:-1]))
         self.stages = nn.ModuleList(layers[a : b + 1] for a, b in zip(starts, RELU_INDICES, strict=True))
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
+        mean, std = (MEAN, STD) if normalise else ((0.0,) * 3, (1.0,) * 3)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         self.reduction = reduction
         self.requires_grad_(False).eval()
 
     def forward(self, restored_BCHW: Tensor, truth_BCHW: Tensor) -> Tensor:
-        """Images in [0, 1], normalised here as ImageNet's, to a scalar."""
+        """Images in [0, 1], with `normalise` brought to ImageNet's colours here, to a scalar."""
         restored = (restored_BCHW - self.mean) / self.std
         truth = (truth_BCHW.detach() - self.mean) / self.std
         total = restored.new_zeros(())

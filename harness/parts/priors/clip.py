@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import json
 import pickle
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -28,6 +29,7 @@ from harness.api.reference import LocalFile
 from harness.api.traits import Conflict, OwnFile, Published, Unless, When
 from harness.core.errors import HarnessError, did_you_mean
 from harness.core.identity import known_sha256
+from harness.parts.priors.views import fit
 from harness.parts.shared.formats import is_torchscript
 from harness.weights.catalogue import known
 from harness.weights.files import ready_files
@@ -55,15 +57,29 @@ class Clip:
     own (safetensors, or a state dict by `torch.save`). `config`: with `checkpoint`, an architecture as open_clip writes
     it in JSON (`embed_dim`, `vision_cfg`, …), in place of `model` and `pretrained`.
 
-    Images are made to fit as open_clip does it: shorter side resized to the network's (bicubic, antialiased, in float
-    and not in 8 bits), then the central square. Square training tiles are thus seen whole; of a wide test image the
-    ends are not seen, but it is never distorted, and the vectors are those that others get.
+    `view`: how an image that is not square meets the network, which sees squares (harness.parts.priors.views). Square
+    training tiles are whole and not distorted in each of them.
+
+    - `crop`, CLIP's own: of a wide test image the ends are not seen, but the vectors are those that others get.
+    - `squash`: all is seen, with another ratio of its sides.
+    - `pad`: all is seen, in its own ratio, smaller and between black borders.
+
+    Neither the paper nor the released code says which. That code (models/Video_base_model8_cos11_final.py) gives CLIP
+    the whole frame of 960×512 pixels in training and in test, as it is: neither resized nor cropped. The public `clip`
+    package cannot do that with ViT-B/32, whose position embeddings are for 224×224 pixels alone; what the authors ran
+    is not published. `features: image` comes nearest to it in training: tiles get their whole image's vector.
+
+    `tokens`: `class`, the image embedding, or `patches`, a map: the final token of every patch through the same norm
+    and projection, divided by its own L2 norm (ViT-B/32: 512×7×7 numbers an image). A map has to span the whole image,
+    so that it needs `view: squash`.
 
     Raises MissingWeights without the files, DataError or HarnessError (kind `weights`) for files that are damaged, not
-    the published ones or of another architecture, HarnessError for options that contradict each other.
+    the published ones or of another architecture, HarnessError for options that contradict each other, and for
+    `patches` of a network without patch tokens (ResNets, attention pools).
     """
 
     traits = PriorTraits(
+        maps=When("tokens", "patches"),
         weights=(
             OwnFile("checkpoint"),
             OwnFile("config"),
@@ -81,6 +97,11 @@ class Clip:
             ),
         ),
         conflicts=(
+            Conflict(
+                when=(When("tokens", "patches"), Unless("view", "squash")),
+                what="patch tokens are a map of the whole image, and {view!r} leaves out ends or adds borders",
+                hint="view: squash",
+            ),
             Conflict(
                 when=(Unless("config", None), When("checkpoint", None)),
                 what="`config` describes a file of your own",
@@ -104,24 +125,65 @@ class Clip:
         pretrained: str = "openai",
         checkpoint: LocalFile | None = None,
         config: LocalFile | None = None,
+        view: Literal["crop", "squash", "pad"] = "crop",
+        tokens: Literal["class", "patches"] = "class",
     ) -> None:
-        options = {"model": model, "pretrained": pretrained, "checkpoint": checkpoint, "config": config}
+        options = {
+            "model": model,
+            "pretrained": pretrained,
+            "checkpoint": checkpoint,
+            "config": config,
+            "view": view,
+            "tokens": tokens,
+        }
         weights, *described = ready_files(Clip.traits, options, "prior clip")
         architecture, self._mean, self._std = (
             (_read_config(described[0]), *_openai_statistics()) if described else _known(model, pretrained)
         )
         self._network = _visual(architecture, weights)
         self._size: tuple[int, int] = self._network.image_size
-        self.dim: int = architecture["embed_dim"]
+        self._view = view
+        self._patches = tokens == "patches"
+        rows, columns = _with_tokens(self._network) if self._patches else (1, 1)
+        self.shape: tuple[int, int, int] = architecture["embed_dim"], rows, columns
+        self.dim: int = prod(self.shape)
 
     @torch.no_grad()
     def encode(self, lq_BCHW: Tensor) -> Tensor:
-        """RGB images of any size, clamped to [0, 1] here, to B×dim float32, L2-normalised."""
+        """RGB images of any size, clamped to [0, 1] here, to B×dim float32, L2-normalised.
+
+        Of patches: a flattened D×rows×columns map, whose position vectors all have the same length.
+        """
         network = self._network.to(lq_BCHW.device)
-        square_BCHW = _fit(lq_BCHW.float().clamp(0, 1), self._size)
+        square_BCHW = fit(lq_BCHW.float().clamp(0, 1), self._size, self._view)
         mean_C11 = square_BCHW.new_tensor(self._mean)[:, None, None]
         std_C11 = square_BCHW.new_tensor(self._std)[:, None, None]
-        return F.normalize(network((square_BCHW - mean_C11) / std_C11).float(), dim=1)
+        normed_BCHW = (square_BCHW - mean_C11) / std_C11
+        if self._patches:
+            map_BDP = F.normalize(_patch_vectors(network, normed_BCHW).float(), dim=1)
+            return map_BDP.flatten(1) / map_BDP.shape[2] ** 0.5
+        return F.normalize(network(normed_BCHW).float(), dim=1)
+
+
+def _with_tokens(network: Any) -> tuple[int, int]:
+    """Lets the network give its patch tokens beside the image embedding. Their rows and columns.
+
+    HarnessError for networks whose image embedding is not the class token's.
+    """
+    from open_clip.transformer import VisionTransformer
+
+    of_class_token = isinstance(network, VisionTransformer) and network.attn_pool is None and network.pool_type == "tok"
+    if not of_class_token or network.final_ln_after_pool:
+        raise HarnessError("this CLIP has no patch tokens beside a class token", hint="tokens: class")
+    network.output_tokens = True
+    rows, columns = network.grid_size
+    return rows, columns
+
+
+def _patch_vectors(network: Any, normed_BCHW: Tensor) -> Tensor:
+    """The tokens of all patches in the space of the image embedding, B×D×P, row by row of the grid."""
+    _, tokens_BPW = network(normed_BCHW)
+    return (tokens_BPW @ network.proj).transpose(1, 2)
 
 
 def _openai_statistics() -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -218,14 +280,3 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
             kind="weights",
         ) from error
     return state
-
-
-def _fit(image_BCHW: Tensor, size: tuple[int, int]) -> Tensor:
-    """Shorter side to the network's, then the central crop. Bicubic overshoot is cut back to [0, 1]."""
-    height, width = image_BCHW.shape[-2:]
-    grown = max(size[0], size[1] * height // width), max(size[1], size[0] * width // height)
-    if grown != (height, width):
-        resized = F.interpolate(image_BCHW, size=grown, mode="bicubic", antialias=True, align_corners=False)
-        image_BCHW = resized.clamp(0, 1)
-    top, left = round((grown[0] - size[0]) / 2), round((grown[1] - size[1]) / 2)
-    return image_BCHW[..., top : top + size[0], left : left + size[1]]

@@ -6,6 +6,7 @@ The paper (arXiv 2403.06793) has none; without them nobody knows what the prior 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Annotated
 
 import numpy as np
@@ -13,6 +14,7 @@ from annotated_types import Ge
 
 from harness.api.prior import PriorTraits
 from harness.api.reference import PriorRef
+from harness.api.traits import Unless
 from harness.core.errors import DataError, HarnessError
 from harness.core.identity import seed
 
@@ -20,15 +22,19 @@ from harness.core.identity import seed
 class RandomVectors:
     """A random direction per sample and orientation: same key, same vector, on every machine.
 
-    `dim`: numbers per vector; 512 as CLIP ViT-B/32 has. Raises HarnessError when it is below 1.
+    `dim`: numbers per vector; 512 as CLIP ViT-B/32 has. `grid`: rows and columns of a map of such vectors, in place of
+    one vector; 7 as the patches of CLIP ViT-B/32. Raises HarnessError when one of them is below 1.
     """
 
-    traits = PriorTraits(derived=True)
+    traits = PriorTraits(derived=True, maps=Unless("grid", 1))
 
-    def __init__(self, *, dim: Annotated[int, Ge(1)] = 512) -> None:
+    def __init__(self, *, dim: Annotated[int, Ge(1)] = 512, grid: Annotated[int, Ge(1)] = 1) -> None:
         if dim < 1:
             raise HarnessError(f"random vectors need at least one number, not {dim}")
-        self.dim = dim
+        if grid < 1:
+            raise HarnessError(f"random maps need at least one row and column, not {grid}")
+        self.shape = dim, grid, grid
+        self.dim = prod(self.shape)
 
     def derive(
         self, rows_ND: np.ndarray | None, train_rows_MD: np.ndarray | None, keys: Sequence[str], images: Sequence[str]

@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 from pathlib import Path
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+
+EPS = 1e-10
 
 
 def build_network(linear: Path) -> nn.Module:
@@ -21,3 +25,17 @@ def build_network(linear: Path) -> nn.Module:
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it loads
         network: nn.Module = lpips_arch.LPIPS(net="alex", version="0.1", pretrained_model_path=str(linear))
     return network
+
+
+def absolute_distance(network: Any, first_BCHW: Tensor, second_BCHW: Tensor) -> Tensor:
+    """LPIPS with the absolute differences of features in place of the squared ones, of images in [−1, 1], B."""
+    pairs = (network.net(network.scaling_layer(image_BCHW)) for image_BCHW in (first_BCHW, second_BCHW))
+    total = first_BCHW.new_zeros(len(first_BCHW))
+    for linear, first, second in zip(network.lins, *pairs, strict=True):
+        total = total + linear((_unit(first) - _unit(second)).abs()).mean((1, 2, 3))
+    return total
+
+
+def _unit(features_BChw: Tensor) -> Tensor:
+    """Features of length one at each position."""
+    return features_BChw / (torch.linalg.vector_norm(features_BChw, dim=1, keepdim=True) + EPS)

@@ -161,11 +161,18 @@ def snr_map(image_BCHW: Tensor) -> Tensor:
         return (ratio / (ratio.amax((1, 2, 3), keepdim=True) + 1e-4)).clamp(0, 1)
 
 
-def draw_normal_weights(module: nn.Module, std: float = 0.02) -> None:
-    """Draws the weights of all convolutions inside from N(0, std²); biases and norms stay as PyTorch makes them."""
+def draw_normal_weights(module: nn.Module, std: float = 0.02, *, clear_biases: bool = False) -> None:
+    """Draws the weights of all convolutions inside from N(0, std²), the factors of batch norms from N(1, std²).
+
+    Biases of convolutions stay as PyTorch makes them, or are cleared.
+    """
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.normal_(part.weight, std=std)
+            if clear_biases and part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.BatchNorm2d):
+            nn.init.normal_(part.weight, 1.0, std)
 
 
 def reflect_pad(image_BCHW: Tensor, height: int, width: int) -> Tensor:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import struct
+import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -19,10 +21,43 @@ from harness.core.errors import DataError, FailureClass
 
 State = dict[str, Tensor]
 
-WRAPPERS = ("params_ema", "state_dict_ema", "model_ema", "params", "state_dict", "model")
+WRAPPERS = ("params", "state_dict", "model")
 """Keys under which published checkpoints hide the state dict beside other things, the preferred first."""
 
+AVERAGED = re.compile(r"(^|_)(ema|swa|avg|average|averaged)(_|$)")
+"""Keys that name averaged weights: `ema`, `params_ema`, `ema_state_dict`, `generator_ema`, `swa_model`, …"""
+
+DEPTH = 8
+"""How many keys may lead to a state dict; a pickle may also hold itself."""
+
 CONVERT = "in a place where you trust it, load it with weights_only=False and save its state dict as safetensors"
+
+NUMPY = (
+    "numpy.dtype",
+    "numpy.ndarray",
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
+)
+"""What a pickle names to hold NumPy's numbers and arrays, which trainers put beside the weights (the best PSNR)."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A state dict inside a file, and the keys that lead to it, joined by dots; empty for the file itself."""
+
+    name: str
+    state: State
+    named: bool = True
+    """Whether its tensors have names. An average that is a list has none: it can be told of, and not be read."""
+
+    @property
+    def averaged(self) -> bool:
+        return is_averaged(self.name)
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """By which entries are preferred, the smallest first: averaged ones, then the usual keys in their order."""
+        known = [WRAPPERS.index(key) for key in self.name.split(".") if key in WRAPPERS]
+        return not self.averaged, min(known, default=len(WRAPPERS))
 
 
 @dataclass(frozen=True)
@@ -34,24 +69,86 @@ class CheckpointFile:
     others: tuple[str, ...] = ()
 
 
+def is_averaged(name: str) -> bool:
+    """Whether one of the keys of a dotted name says that the weights are an average over training steps."""
+    return any(AVERAGED.search(part) for part in name.lower().split("."))
+
+
 def read_checkpoint(path: Path, *, kind: FailureClass = "checkpoint") -> CheckpointFile:
     """Tensors by name of a safetensors or PyTorch file (zip or older), on the CPU.
 
-    PyTorch's files may be a bare state dict, or hold one under any of WRAPPERS, averaged weights (`…_ema`) before
-    others, or under the only key that has one. Optimizer states, counters and texts beside it are left out.
+    PyTorch's files may be a bare state dict, or hold one under an averaged key (`…_ema`), under any of WRAPPERS, or
+    under the only key that has one. Optimizer states, counters and texts beside it are left out.
+
+    Raises as `read_entries`, and DataError where it could not be said which of several state dicts is meant.
+    """
+    found = read_entries(path, kind=kind)
+    entries = [entry for entry in found if any(tensor.ndim for tensor in entry.state.values())] or list(found)
+    entries = [entry for entry in entries if entry.named]
+    best = min(entry.rank for entry in entries)
+    first = [entry for entry in entries if entry.rank == best]
+    if len(first) > 1:
+        told = ", ".join(entry.name or f"{next(iter(entry.state))}, …" for entry in entries[:4])
+        hint = "save the one that you want as a file of its own"
+        raise DataError(f"holds weights in several places: {told}", where=str(path), hint=hint, kind=kind)
+    chosen = first[0]
+    return CheckpointFile(chosen.state, chosen.name, tuple(entry.name for entry in entries if entry is not chosen))
+
+
+def read_entries(path: Path, *, kind: FailureClass = "checkpoint") -> tuple[Entry, ...]:
+    """Every state dict in a safetensors or PyTorch file, on the CPU, in the file's order; at least one.
 
     Raises DataError when the file is missing, damaged, holds something else, or could only be read by running what
-    lies in it: a TorchScript archive, or a pickle with other classes than PyTorch's own.
+    lies in it: a TorchScript archive, or a pickle with other classes than PyTorch's own and NumPy's numbers.
     """
-    unreadable = (OSError, EOFError, SafetensorError, UnpicklingError, RuntimeError, ValueError, LookupError, TypeError)
+    content = _content(path, kind)
+    entries = tuple(_entries(content, (), frozenset())) if isinstance(content, Mapping) else ()
+    if not any(entry.named for entry in entries):
+        what = "holds something other than tensors by name"
+        hint = "save the state dict of the network: torch.save(network.state_dict(), FILE)"
+        raise DataError(what, where=str(path), hint=hint, kind=kind)
+    return entries
+
+
+class _Nothing:
+    """Stands for each of NUMPY while a pickle is read: no code of NumPy's meets what lies in the file."""
+
+    def __init__(self, *given: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+UNREADABLE = (
+    OSError,
+    EOFError,
+    SafetensorError,
+    UnpicklingError,
+    zipfile.BadZipFile,
+    struct.error,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    MemoryError,
+)
+"""All that reading a file of noise can raise."""
+
+
+def _content(path: Path, kind: FailureClass) -> Any:
+    """What a file holds, as plain objects and tensors."""
     try:
         if _is_safetensors(path):
-            return CheckpointFile(load_file(path))
-        if is_torchscript(path):
-            what = "is a TorchScript archive, which can run code when it is loaded"
-            raise DataError(what, where=str(path), hint=CONVERT, kind=kind)
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except unreadable as error:
+            return load_file(path)
+        _refuse_archive(path, kind)
+        with torch.serialization.safe_globals([(_Nothing, name) for name in NUMPY]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old and new protocols: it can be read or not
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
         text = str(error)
         foreign = re.search(r"GLOBAL (\S+)", text)
         if isinstance(error, UnpicklingError) and foreign:
@@ -59,10 +156,22 @@ def read_checkpoint(path: Path, *, kind: FailureClass = "checkpoint") -> Checkpo
             raise DataError(what, where=str(path), hint=CONVERT, kind=kind) from error
         # PyTorch's own first line advises to read the file in the unsafe way.
         told = re.search(r"WeightsUnpickler error:\s*(\S.*)", text) or re.search(r"(\S.*)", text)
-        what = f"is damaged or not a file of weights ({told[1] if told else type(error).__name__})"
+        why = _other_kind(path) or (told[1] if told else "") or "empty or cut off"
+        what = f"is damaged or not a file of weights ({why})"
         hint = "download it again" if kind == "weights" else "remove it and run again"
         raise DataError(what, where=str(path), hint=hint, kind=kind) from error
-    return _unwrapped(content, "", str(path), kind)
+
+
+def _other_kind(path: Path) -> str:
+    """What a text is that servers send in place of a file; empty for anything else."""
+    try:
+        with open(path, "rb") as handle:
+            start = handle.read(99).lstrip().lower()
+    except OSError:
+        return ""
+    if start.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS, which `git lfs pull` turns into the file"
+    return "a web page" if start.startswith((b"<!doctype html", b"<html")) else ""
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -76,42 +185,40 @@ def _is_safetensors(path: Path) -> bool:
 
 def is_torchscript(path: Path) -> bool:
     """Whether a file is a zip archive with TorchScript code in it, which can run when it is loaded."""
+    return any(name.endswith("/constants.pkl") or "/code/" in name for name in _members(path))
+
+
+def _members(path: Path) -> list[str]:
+    """The names in a zip archive; none for another file."""
     if not zipfile.is_zipfile(path):
-        return False
+        return []
     with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") or "/code/" in name for name in archive.namelist())
+        return archive.namelist()
 
 
-def _unwrapped(content: Any, entry: str, where: str, kind: FailureClass) -> CheckpointFile:
-    """The state dict in what was read; `entry` are the keys that led here."""
-    if not isinstance(content, Mapping) or not content:
-        raise DataError("holds something other than tensors by name", where=where, kind=kind)
-    inner = {key: value for key, value in content.items() if isinstance(value, Mapping) and _has_weights(value)}
+def _refuse_archive(path: Path, kind: FailureClass) -> None:
+    """Raises DataError for zip archives that are not PyTorch's own kind of file."""
+    if is_torchscript(path):
+        what = "is a TorchScript archive, which can run code when it is loaded"
+        raise DataError(what, where=str(path), hint=CONVERT, kind=kind)
+    members = _members(path)
+    if members and not any(name.rpartition("/")[2] == "data.pkl" for name in members):
+        more = f" and {len(members) - 3} more" if len(members) > 3 else ""
+        what = f"is an archive of other files: {', '.join(members[:3])}{more}"
+        raise DataError(what, where=str(path), hint="unpack it, and name the file of weights in it", kind=kind)
+
+
+def _entries(content: Mapping[Any, Any], keys: tuple[str, ...], above: frozenset[int]) -> Iterator[Entry]:
+    """The state dicts at and below a mapping, which `keys` led to; those of optimizers are none."""
+    if "param_groups" in content or len(keys) > DEPTH or id(content) in above:
+        return
     tensors = {key: value for key, value in content.items() if isinstance(value, Tensor) and isinstance(key, str)}
-    known = [key for key in WRAPPERS if key in inner]
-    # Of several tensors beside one state dict it could not be said which is meant; one may be the loss.
-    chosen = known or (list(inner) if len(tensors) <= 1 else [])
-    if known or len(chosen) == 1:
-        found = _unwrapped(inner[chosen[0]], _joined(entry, chosen[0]), where, kind)
-        others = [_joined(entry, key) for key in inner if key != chosen[0]]
-        return CheckpointFile(found.state, found.entry, (*others, *found.others))
-    if inner:
-        names = ", ".join(_joined(entry, key) for key in [*inner, *tensors][:4])
-        hint = "save the one that you want as a file of its own"
-        raise DataError(f"holds weights in several places: {names}", where=where, hint=hint, kind=kind)
-    if not tensors:
-        raise DataError("holds something other than tensors by name", where=where, kind=kind)
-    return CheckpointFile(tensors, entry)
-
-
-def _has_weights(value: Mapping[Any, Any]) -> bool:
-    """Whether tensors by name are somewhere in it that are no optimizer's state."""
-    if "param_groups" in value:
-        return False
-    return any(
-        isinstance(item, Tensor) or (isinstance(item, Mapping) and _has_weights(item)) for item in value.values()
-    )
-
-
-def _joined(entry: str, key: object) -> str:
-    return f"{entry}.{key}" if entry else str(key)
+    if tensors:
+        yield Entry(".".join(keys), tensors)
+    for key, value in content.items():
+        below = (*keys, str(key))
+        if isinstance(value, Mapping):
+            yield from _entries(value, below, above | {id(content)})
+        elif isinstance(value, list | tuple) and is_averaged(".".join(below)):
+            averages = {str(n): item for n, item in enumerate(value) if isinstance(item, Tensor)}
+            yield from [Entry(".".join(below), averages, named=False)] * bool(averages)

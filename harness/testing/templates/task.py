@@ -13,7 +13,7 @@ class MyPart:
 
     # A task consists of its traits alone. The degradation is one of `bench list degradations`, or of this file.
     # `options` are those of its options that a suite may set, `settings` are values that differ from its own defaults.
-    # The protocol says how images are scored: rgb_uint8, rgb_uint8_ssim3d, rgb_float, y_uint8, or one of your own.
+    # The protocol says how images are scored: one of `bench list protocols`, or one of your own.
     traits = TaskTraits(
         degradation="gaussian_noise", options=("sigma",), settings={"sigma": 50.0}, protocol="rgb_uint8"
     )

@@ -13,6 +13,12 @@ class TestURetinex(Catalogued):
     parameters = 340_105
 
 
+class TestURetinexThatDecomposesTheTruth(Catalogued):
+    name = "uretinex"
+    options: ClassVar[dict[str, Any]] = {"rounds": 2, "ratio": "truth", "truth_trains": True}
+    parameters = 360_653
+
+
 class TestUnguidedURetinex(Catalogued):
     name = "uretinex"
     options: ClassVar[dict[str, Any]] = {"rounds": 2, "concat_l": False, "ratio": 3.0}

@@ -6,7 +6,7 @@ import pytest
 
 from harness.api.declaration import declaration, read_declaration
 from harness.api.prior import PriorTraits
-from harness.api.traits import Conflict, FromOption, LossUse, OwnFile, Published, StageUse, Unless, When
+from harness.api.traits import Above, Conflict, FromOption, LossUse, OwnFile, Published, StageUse, Unless, When
 from harness.core.errors import SpecErrors
 from harness.core.registry import Entry, Registry
 from harness.parts.catalogue import REGISTRY
@@ -87,14 +87,33 @@ def test_everything_that_can_be_declared_is_read(source) -> None:
          "write (a, b), or (a,) for one"),
         ("refiner", "class P:\n    traits = RefinerTraits(losses=(LossUse('l1', 'much'),))", 12,
          "LossUse: weight: expected a number, not 'much'", ""),
+        ("refiner", "class P:\n    traits = RefinerTraits(losses=(LossUse('l1', refined_weight=2.0),))", 12,
+         "a refiner's loss l1 reads the final restoration alone", ""),
+        ("backbone", "class P:\n    traits = BackboneTraits(losses=(LossUse('l1', 0.0),))", 12,
+         "the loss l1 weighs nothing", ""),
+        ("backbone", "class P:\n    traits = BackboneTraits(reads_truth_at_test=When('ratio', 'truth'))", 11,
+         "the traits speak of the option 'ratio', which P does not have", ""),
+        ("backbone", "class P:\n    traits = BackboneTraits(from_task=('sigma',))\n"
+         "    def __init__(self, *, sigmas: float = 1.0): ...", 11,
+         "the traits speak of the option 'sigma', which P does not have", "did you mean 'sigmas'?"),
+        ("degradation", "class P:\n    traits = DegradationTraits(quantised=True, draws=('seed0',))", 12,
+         "draws holds 'named'", ""),
         ("refiner", "class P:\n    traits = RefinerTraits(losses=(made('l1'),))", 12, "made cannot be called here", ""),
         ("refiner", "class P:\n    traits = RefinerTraits(placements=ELSEWHERE)", 12, "ELSEWHERE is not a literal", ""),
         ("backbone", "class P:\n    traits = BackboneTraits(stages=(StageUse(0.5),))", 12,
          "must add up to 1; these add up to 0.5", ""),
+        ("refiner", "class P:\n    traits = RefinerTraits(passes=2)", 12,
+         "more than one of `passes` is for a refiner that edits the decoder", ""),
+        ("refiner", "class P:\n    traits = RefinerTraits(edits='decoder', passes=0)", 12,
+         "passes is a whole number from 1 on, not 0", ""),
         # conditions on options that are not there
         ("refiner", "class P:\n    traits = RefinerTraits(reads_truth=When('semantic', 'truth'))\n"
          "    def __init__(self, *, semantics: str = 'input'): ...", 11,
          "the traits speak of the option 'semantic', which P does not have", "did you mean 'semantics'?"),
+        ("degradation", "class P:\n    traits = DegradationTraits(quantised=True, conflicts=(\n"
+         "        Conflict((Above('low', FromOption('hihg')),), 'no'),))\n"
+         "    def __init__(self, *, low: int = 1, high: int = 2): ...", 11,
+         "the traits speak of the option 'hihg', which P does not have", "did you mean 'high'?"),
         # constructors
         ("prior", "class P:\n    traits = PriorTraits()\n    def __init__(self, **options): ...", 13,
          "not taken as **", ""),
@@ -193,6 +212,9 @@ def test_conditions_hold_for_values_and_for_options_that_are_left_out() -> None:
     assert When("x", None).holds({})
     assert When("x", (1, 2)).holds({"x": 2})
     assert not When("x", (1, 2)).holds({"x": 3})
+    assert Above("x", FromOption("y")).holds({"x": 3, "y": 2})
+    assert not Above("x", FromOption("y")).holds({"x": 2, "y": 2})
+    assert not Above("x", FromOption("y")).holds({"x": 2})
     assert Unless("x", (1, 2)).holds({"x": 3})
     assert not Unless("x", 1).holds({"x": 1})
 

@@ -33,13 +33,17 @@ def test_options_recipe_and_seed_are_named(world) -> None:
 
 
 def test_what_only_one_has_is_named_once(world) -> None:
-    [base, source, refined] = cells(
+    [base, continued, source, refined] = cells(
         world.blocks("""
         - variant: base
         - variant: {refiner: refine, prior: {name: learned, source: {task: rainy, backbone: other}}, regime: from_base}
         """)
     )
     assert source.task.name == "rainy"
+    assert explain(base, continued) == [
+        Difference("variant.regime", "joint", "from_base"),
+        Difference("base", ABSENT, f"denoise net base, cell {base.id}"),
+    ]
     assert explain(base, refined) == [
         Difference("variant.regime", "joint", "from_base"),
         Difference("variant.refiner", ABSENT, "refine"),

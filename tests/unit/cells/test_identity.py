@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.api.reference import PartRef
 from harness.cells.cell import Cell
-from harness.cells.recipe import Recipe
+from harness.cells.recipe import LossTerm, Recipe
 from harness.cells.suite import ResolvedSuite
 from harness.parts.plugins import extend, open_suite
 
@@ -57,7 +58,7 @@ def last(suite: ResolvedSuite) -> str:
 
 def test_order_labels_comments_names_and_run_settings_do_not_change_ids(world) -> None:
     full = world.expand(FULL)
-    assert len(ids(full)) == len(full.cells) == 23
+    assert len(ids(full)) == len(full.cells) == 25
     assert ids(world.expand(REORDERED)) == ids(full)
 
 
@@ -109,6 +110,12 @@ CHANGED: dict[str, Any] = {
     "refined_weight": 0.5,
     "losses": ["l1"],
     "mixup": 1.2,
+    "grain": {"chance": 0.05, "sigma": 0.07},
+    "grey": 0.3,
+    "scale": {"chance": 0.5, "least": 0.7},
+    "darken": {"chance": 0.5},
+    "ema": 0.999,
+    "rates": {"backbone": 0.5},
     "hold": 3,
     "cycles": [{"steps": 100, "lr_min": 1e-4}, {"steps": 200, "lr_min": 1e-6}],
     "milestones": [10],
@@ -260,3 +267,10 @@ def test_a_local_file_counts_by_content_and_not_by_place(tmp_path):
     assert here.variant.prior.files == {"checkpoint": str(tmp_path / "a" / "weights.pt")}
     assert here.train_features().digest == there.train_features().digest
     assert type(here).model_validate_json(here.model_dump_json()) == here
+
+
+def test_a_weight_on_the_refined_restoration_counts_once_it_is_set() -> None:
+    term = LossTerm(part=PartRef(name="mse"))
+    assert "refined_weight" not in term.identity()
+    assert term.model_copy(update={"refined_weight": 0.0}).identity()["refined_weight"] == 0.0
+    assert LossTerm.model_validate_json(term.model_dump_json()) == term

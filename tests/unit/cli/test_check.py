@@ -124,6 +124,16 @@ def test_list_shows_every_part_with_options_and_defaults() -> None:
     assert "smoke" in result.output
 
 
+@pytest.mark.parametrize(
+    ("kind", "marked"),
+    [("tasks", {"low_light", "derain", "motion_blur"}), ("degradations", {"low_light", "rain", "motion_blur"})],
+)
+def test_list_marks_what_imitates_photographs(kind: str, marked: set[str]) -> None:
+    lines = bench("list", kind).output.splitlines()
+    assert {line.split()[1] for line in lines if "(synthetic)" in line} == marked
+    assert [line.split()[1] for line in lines if "white Gaussian noise" in line]
+
+
 def test_list_of_one_kind_and_of_a_plugin(tmp_path: Path) -> None:
     plugin = tmp_path / "plugin.py"
     plugin.write_text(
@@ -148,6 +158,20 @@ def test_list_of_recipes_says_what_they_set_and_where_it_comes_from() -> None:
         text in result.output for text in ("adamw 0.0003, cosine from step 92,000 on", "charbonnier + 0.05 edge")
     )
     assert all(text in result.output for text in ("Zamir et al., CVPR 2022", "the network's own losses"))
+
+
+def test_list_of_protocols_has_those_of_plug_ins(tmp_path: Path) -> None:
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(
+        "from harness.api.task import EvaluationProtocol, TaskTraits\n"
+        'class Mine:\n  """Rain."""\n  traits = TaskTraits(degradation="rain",'
+        ' protocol=EvaluationProtocol("cut", 2, border=4))\nCATALOGUE = [("task", "mine", "Mine")]\n'
+    )
+    result = bench("list", "protocols", "--plugin", str(plugin))
+    assert result.exit_code == 0
+    words = [line.replace("│", " ").split() for line in result.output.splitlines()]
+    assert ["gaussian_field", "1", "rgb", "uint8", "0", "rgb2d", "seed0", "image"] in words
+    assert ["cut", "2", "rgb", "uint8", "4", "rgb2d", "named", "image"] in words
 
 
 def test_list_of_nothing_known() -> None:
@@ -226,5 +250,5 @@ def test_a_thousand_cells_are_expanded_at_once(tmp_path: Path) -> None:
     started = time.process_time()
     resolved, _ = open_suite(str(path))
     seconds = time.process_time() - started
-    assert len(resolved.cells) == 2 * 50 * 2 * 5 + 2
+    assert len(resolved.cells) == 2 * 50 * 3 * 5 + 2
     assert seconds < 1.5

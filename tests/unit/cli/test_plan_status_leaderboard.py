@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import pytest
 
@@ -23,7 +24,8 @@ def results(tmp_path, monkeypatch):
 
 
 def lines(result):
-    return [line.split() for line in result.stdout.splitlines()]
+    """The columns of each line, with two spaces or more between them."""
+    return [re.split(" {2,}", line.strip()) for line in result.stdout.splitlines()]
 
 
 # --- plan -------------------------------------------------------------------------------------------------------
@@ -92,7 +94,8 @@ def test_status_shows_failures_with_their_logs_and_leaves_with_1(results):
     done = bench("status", results.out)
     assert done.exit_code == 1, done.output
     assert "2 done, 1 failed, 2 todo" in done.stdout
-    assert "low_light NAFNet-8 base seed 1\n  nan: the loss is NaN at step 7\n  log: jobs/x.log" in done.stdout
+    cell = "low_light (synthetic) NAFNet-8 base seed 1"
+    assert f"{cell}\n  nan: the loss is NaN at step 7\n  log: jobs/x.log" in done.stdout
 
 
 def test_status_shows_the_step_of_what_runs_and_of_what_was_stopped(results):
@@ -117,9 +120,9 @@ def test_leaderboard_forms(results):
     results.finish(0, 1, 2, 3, 4)
     table = bench("leaderboard", results.out)
     assert table.exit_code == 0, table.output
-    assert "24.50 ± 0.71 (+2.00)" in table.stdout
+    assert "24.50 ± 0.71 (+2.00 ± 0.00, n = 2)" in table.stdout
     markdown = bench("leaderboard", results.file, "--out", results.out, "--format", "md").stdout
-    assert "| NAFNet-8 | ptg_rm+nss | 250 | 24.50 ± 0.71 (+2.00) |" in markdown
+    assert "| NAFNet-8 | ptg_rm+nss | 250 | 24.50 ± 0.71 (+2.00 ± 0.00, n = 2) |" in markdown
     rows = list(csv.DictReader(io.StringIO(bench("leaderboard", results.out, "--format", "csv").stdout)))
     assert [row["variant"] for row in rows] == ["input", "base", "ptg_rm+nss"]
     assert rows[2]["photos.psnr@rgb_uint8/v1.delta"] == "2.000000"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from harness.cli import exits, main
 from harness.core.identity import file_sha256
@@ -75,7 +76,8 @@ def test_fetch_gets_converts_and_then_has_it(bench: Run, folder: Path) -> None:
     code, out, err = bench("fetch", "small/checked", "small/as-it-is")
     assert code == exits.DONE, err
     assert out == (
-        "small/checked: is here: ~/weights/small/checked.safetensors\nsmall/as-it-is: is here: ~/weights/there/net.pt\n"
+        "small/checked: is here: ~/weights/small/checked.safetensors\n  took state_dict.module\n"
+        "small/as-it-is: is here: ~/weights/there/net.pt\n"
     )
     assert "small/checked: MIT, http://127.0.0.1" in err
     code, out, err = bench("fetch", "small/checked", "small/as-it-is")
@@ -118,6 +120,17 @@ def test_without_a_network_it_says_what_to_try(bench: Run, tmp_path: Path, monke
     assert not folder.exists()
 
 
+def test_import_of_the_entry_that_is_named(bench: Run, folder: Path, published: Path) -> None:
+    torch.save({"params": state(), "params_ema": {name: 2 * tensor for name, tensor in state().items()}}, published)
+    expected = {"": ("took params_ema, an average; left params", 2), "params": ("took params; left params_ema", 1)}
+    for entry, (said, factor) in expected.items():
+        code, out, _ = bench("import", published, "--as", "small/net", *(["--entry", entry] if entry else []))
+        assert (code, out.splitlines()[1].strip()) == (exits.DONE, said)
+        taken = load_file(folder / "small" / "net.safetensors")
+        assert torch.equal(taken["intro.weight"], factor * state()["intro.weight"])
+        assert said in bench("verify", published, "--as", "small/net", *(["--entry", entry] if entry else []))[1]
+
+
 def test_import_of_a_users_own(bench: Run, folder: Path, published: Path) -> None:
     code, out, _ = bench("import", published, "--as", "my/net", "--backbone", "nafnet", *small_options())
     assert code == exits.DONE
@@ -134,6 +147,9 @@ def test_import_of_a_users_own(bench: Run, folder: Path, published: Path) -> Non
         (["import", "F", "--as", "a/b", "--backbone", "nafnett"], "did you mean 'nafnet'"),
         (["import", "F", "--as", "a/b", "--backbone", "nafnet", "--option", "widht=4"], "did you mean 'width'"),
         (["import", "F", "--as", "a/b", "--backbone", "nafnet", "--option", "width"], "NAME=VALUE"),
+        (["import", "F", "--as", "small/net", "--entry", "state_dic"], "did you mean 'state_dict'"),
+        (["import", "F", "--as", "small/net", "--entry", "ema"], "no entry 'ema' with weights is in it"),
+        (["verify", "small/net", "--entry", "ema"], "where in one file"),
         (["fetch", "small/nett"], "did you mean 'small/net'"),
         (["verify", "small/nett"], "did you mean 'small/net'"),
         (["verify", "F"], "say what it should be: F --as ID"),

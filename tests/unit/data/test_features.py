@@ -172,3 +172,22 @@ def test_parents_of_derived_priors() -> None:
     assert of_train.parents == (FEATURES,)
     assert [parent.samples for parent in of_test.parents] == [test, SAMPLES]
     assert {parent.prior.name for parent in of_test.parents} == {"nss"}
+
+
+def test_a_map_is_a_flat_row_with_its_shape_on_record(tmp_path: Path) -> None:
+    shards = [np.random.default_rng(0).random((4, 12), dtype=np.float32)]
+    write_features(FEATURES, tmp_path, shards, samples_manifest_sha256="ab" * 32, shape=(2, 3, 2))
+    rows = open_features(FEATURES, tmp_path)
+    assert (rows.dim, rows.shape, rows.prior_dim) == (12, (2, 3, 2), (2, 3, 2))
+    assert np.array_equal(rows.all(), shards[0])
+
+
+def test_a_shape_must_be_that_of_the_rows(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="rows of 5 numbers for maps of"):
+        write_features(FEATURES, tmp_path, SHARDS, samples_manifest_sha256="ab" * 32, shape=(2, 3, 2))
+    folder = write(tmp_path)
+    assert open_features(FEATURES, tmp_path).prior_dim == 5
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"shape": [2, 3, 2]}))
+    with pytest.raises(DataError, match="other vectors"):
+        open_features(FEATURES, tmp_path)

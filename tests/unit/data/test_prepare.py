@@ -56,6 +56,30 @@ def _facts(opened: ShardSet) -> dict[str, dict[str, int]]:
     return found
 
 
+def test_noise_as_the_field_draws_it_is_the_same_for_every_image(tmp_path: Path) -> None:
+    samples = prepared("test", "noisy", tile=None)
+    named = prepare_set(samples, registry(), tmp_path)
+    drawn = prepare_set(samples.model_copy(update={"draw": "seed0"}), registry(), tmp_path)
+    assert drawn.folder != named.folder
+    assert "draw" not in json.loads((named.folder / MANIFEST).read_text())["set"]
+    assert json.loads((drawn.folder / MANIFEST).read_text())["set"]["draw"] == "seed0"
+    noise = np.random.RandomState(0).normal(0, 25 / 255, (70, 90, 3))
+    found = list(drawn.samples())
+    assert len(found) == 2
+    for sample in found:
+        np.testing.assert_array_equal(sample.lq, (to_float(sample.gt) + noise).astype(np.float32))
+    other = next(iter(named.samples()))
+    np.testing.assert_array_equal(other.gt, found[0].gt)
+    assert np.abs(other.lq - found[0].lq).max() > 0.1
+
+
+def test_a_degradation_that_cannot_be_drawn_so_says_so(tmp_path: Path) -> None:
+    samples = prepared("test", "dark", tile=None).model_copy(update={"draw": "seed0"})
+    with pytest.raises(DataError, match="cannot be drawn as 'seed0'") as caught:
+        prepare_set(samples, registry(), tmp_path)
+    assert caught.value.where == "degradation low_light"
+
+
 @pytest.mark.parametrize(("task", "lq"), [("dark", "uint8"), ("noisy", "float32")])
 def test_test_images_stay_whole(task: str, lq: str, tmp_path: Path) -> None:
     opened = prepare_set(prepared("test", task, tile=None), registry(), tmp_path)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
 from harness.api.refiner import RefinerTraits
+from harness.core.errors import HarnessError
 from harness.evaluation.infer import restore, tile_starts
 from harness.models.assemble import RestorationModel
 from harness.parts.shared.blocks import reflect_pad
@@ -151,3 +152,59 @@ def test_prior_reaches_the_refiner_whose_multiple_counts() -> None:
     restored = restore(model, lq, np.array([0.5, 9.0], np.float32), CPU)
     np.testing.assert_array_equal(restored, lq * 2 + np.float32(0.5))
     assert network.sizes == [(16, 8)]
+
+
+class MapRecorder(nn.Module):
+    """Adds the prior's map, resized to the image, to the initial restoration."""
+
+    traits = RefinerTraits()
+
+    def forward(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor) -> Tensor:
+        sides = lq_BCHW.shape[-2:]
+        return initial_BCHW + nn.functional.interpolate(prior_BD.unflatten(1, (1, 4, 6)), size=sides, mode="bilinear")
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "tolerance"),
+    [((32, 48), {}, 1e-3), ((29, 45), {"size_multiple": 8}, 0.05), ((96, 144), {"tile": 32}, 1.2)],
+)
+def test_each_tile_gets_its_part_of_the_priors_map(
+    size: tuple[int, int], options: dict[str, int], tolerance: float
+) -> None:
+    """A map that rises from 0 to 53 comes out as it is away from the border, whatever the tiles.
+
+    Enlarging is flat over the outer half of a position of each part: there it is as much too low or too high.
+    """
+    rising = torch.arange(4.0)[:, None] + 10 * torch.arange(6.0)
+    model = RestorationModel(Recorder(**options), MapRecorder(), prior_shape=(1, 4, 6)).eval()
+    restored = restore(model, np.zeros((*size, 3), np.float32), rising.flatten().numpy(), CPU)
+    rows, columns = (
+        torch.arange(side).add(0.5).mul(number / side).sub(0.5) for side, number in zip(size, (4, 6), strict=True)
+    )
+    expected = rows[:, None] + 10 * columns
+    inside = (slice(size[0] // 4, -size[0] // 4), slice(size[1] // 4, -size[1] // 4))
+    assert np.abs(restored[..., 0][inside] - expected[inside].numpy()).max() < tolerance
+
+
+class Told(nn.Module):
+    """Gives back the truth, if it is told."""
+
+    traits = BackboneTraits()
+
+    def __init__(self, **capabilities: int) -> None:
+        super().__init__()
+        self.capabilities = Capabilities(**capabilities)  # type: ignore[arg-type]
+
+    def forward(self, lq_BCHW: Tensor, truth_BCHW: Tensor | None = None) -> Tensor:
+        return lq_BCHW if truth_BCHW is None else truth_BCHW
+
+
+@pytest.mark.parametrize("capabilities", [{}, {"size_multiple": 8}, {"size_multiple": 4, "tile": 16}])
+def test_the_truth_reaches_those_that_read_it_in_test_and_nobody_else(capabilities: dict[str, int]) -> None:
+    lq, truth = image(29, 38), image(38, 29).transpose(1, 0, 2)
+    told = RestorationModel(Told(**capabilities), shows_truth=("training", "test")).eval()
+    np.testing.assert_allclose(restore(told, lq, None, CPU, truth), truth, rtol=1e-6)
+    learned = RestorationModel(Told(**capabilities), shows_truth=("training",)).eval()
+    np.testing.assert_allclose(restore(learned, lq, None, CPU, truth), lq, rtol=1e-6)
+    with pytest.raises(HarnessError, match="reads the truth in test"):
+        restore(told, lq, None, CPU)

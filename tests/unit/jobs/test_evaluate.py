@@ -10,6 +10,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
+from harness.api.protocols import GAUSSIAN_FIELD, RGB_UINT8, RGB_UINT8_SCENES, RGB_UINT8_SSIM3D, SIDD
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
 from harness.cells.suite import SuiteMetric
@@ -17,11 +18,14 @@ from harness.core.errors import HarnessError
 from harness.core.identity import file_sha256
 from harness.core.registry import Entry
 from harness.data.shards import open_set, to_float
-from harness.jobs import evaluate, train
+from harness.evaluation.infer import restore
+from harness.evaluation.score import score
+from harness.jobs import evaluate, shards, train
 from harness.jobs.context import Context
 from harness.models.assemble import build_model
 from harness.models.weights import load_weights
 from harness.parts.catalogue import REGISTRY
+from harness.planning.job import ShardsWork
 from harness.records import store
 from tests.small_world import RUN, SmallWorld, held_out, refined_cell, small_cell
 
@@ -127,6 +131,71 @@ def test_a_further_metric_is_added_and_the_old_rows_stay(world: SmallWorld) -> N
     assert [row for row in world.rows(cell) if row["metric"] == "psnr"] == before
     assert len(world.rows(cell)) == 6
     assert set(world.record(cell).evaluations[0].metrics) == {"psnr", "ssim"}
+
+
+def test_one_restoration_is_scored_under_every_protocol(
+    world: SmallWorld, trained: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restored = []
+    monkeypatch.setattr(evaluate, "restore", lambda *given: (restored.append(1), restore(*given))[1])
+    run(world, trained, protocols=(RGB_UINT8, RGB_UINT8_SSIM3D, RGB_UINT8_SCENES))
+    assert len(restored) == len(KEYS)
+    evaluations = world.record(trained).evaluations
+    assert [(each.protocol, each.mean, each.images) for each in evaluations] == [
+        ("rgb_uint8/v1", "image", 3), ("rgb_uint8_ssim3d/v1", "image", 3), ("rgb_uint8_scenes/v1", "scene", 3)
+    ]  # fmt: skip
+    values = {(row["evaluation"], row["key"], row["metric"]): row["value"] for row in world.rows(trained)}
+    flat, volume, scenes = (each.id for each in evaluations)
+    for key in KEYS:
+        assert values[flat, key, "psnr"] == values[volume, key, "psnr"] == values[scenes, key, "psnr"]
+        assert values[flat, key, "ssim"] == values[scenes, key, "ssim"]
+        assert abs(values[flat, key, "ssim"] - values[volume, key, "ssim"]) > 1e-3
+    scene_of = {row.key: row.scene for row in open_set(held_out(trained), world.layout.data).rows}
+    assert {row["key"]: row["scene"] for row in world.rows(trained)} == scene_of
+    assert all(scene_of.values())
+
+
+def test_every_restoration_comes_with_the_truth_that_it_is_scored_against(
+    world: SmallWorld, trained: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For networks that read it in test; `restore` shows it to no other one."""
+    told = []
+    monkeypatch.setattr(evaluate, "restore", lambda model, lq, prior, device, truth: (told.append(truth), lq)[1])
+    run(world, trained)
+    for truth, sample in zip(told, open_set(held_out(trained), world.layout.data).samples(), strict=True):
+        np.testing.assert_array_equal(truth, to_float(sample.gt))
+
+
+def test_a_further_protocol_leaves_what_is_on_record(
+    world: SmallWorld, trained: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(world, trained)
+    before = world.rows(trained)
+    scored = []
+    monkeypatch.setattr(evaluate, "score", lambda *given: (scored.append(given[-1].name), score(*given))[1])
+    run(world, trained, protocols=(RGB_UINT8, SIDD))
+    assert scored == ["sidd"] * len(KEYS)
+    (own, more) = world.record(trained).evaluations
+    assert (own.protocol, more.protocol) == ("rgb_uint8/v1", "sidd/v1")
+    assert [row for row in world.rows(trained) if row["evaluation"] == own.id] == before
+    run(world, trained, protocols=(RGB_UINT8, SIDD))
+    assert len(scored) == len(KEYS)
+
+
+def test_a_protocol_scores_the_test_set_that_is_drawn_as_it_says(world: SmallWorld) -> None:
+    cell = input_cell()
+    drawn = cell.test_set(cell.train, draw="seed0")
+    shards.run(world.job(ShardsWork(samples=drawn)), world.context)
+    run(world, cell, tests=(held_out(cell), drawn), protocols=(RGB_UINT8, GAUSSIAN_FIELD), metrics=("psnr",))
+    own, field = world.record(cell).evaluations
+    assert (own.protocol, field.protocol) == ("rgb_uint8/v1", "gaussian_field/v1")
+    values = {(row["evaluation"], row["key"]): row["value"] for row in world.rows(cell)}
+    assert len(values) == 2 * len(KEYS)
+    truth = next(open_set(drawn, world.layout.data).samples()).gt
+    noisy = truth / 255 + np.random.RandomState(0).normal(0, 25 / 255, truth.shape)
+    expected = peak_signal_noise_ratio(truth.astype(float), np.rint(np.clip(noisy, 0, 1) * 255), data_range=255)
+    assert values[field.id, "chelsea"] == pytest.approx(expected, abs=1e-4)
+    assert abs(values[own.id, "chelsea"] - expected) > 1e-3
 
 
 SCALED = '''

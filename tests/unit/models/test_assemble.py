@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from harness.core.errors import DataError, HarnessError
 from harness.models.assemble import RestorationModel, build_model, start_from_base
 from harness.models.weights import save_weights
 from harness.parts.catalogue import REGISTRY
+from harness.parts.refiners.skf.refiner import SKF
+from tests import tiny_hrnet
 
 NAFNET = PartRef(
     name="nafnet", options={"width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1], "tlc": None}
@@ -167,6 +170,62 @@ def test_features_placement_with_a_frozen_backbone_teaches_the_refiner_alone(
     assert changed == {"refiner"}
 
 
+def of_decoder(folder: Path, **options: Any) -> RestorationModel:
+    """Restormer with SKF in its decoder; the segmentation network is a tiny one."""
+    refiner = PartRef(name="skf", options=tiny_hrnet.write(folder) | options)
+    return build(cell(RESTORMER, refiner=refiner, placement="features"))
+
+
+def runs(model: RestorationModel, *given: torch.Tensor | None) -> tuple[torch.Tensor, int]:
+    """The restoration, and how often F ran for it."""
+    calls: list[None] = []
+    with model.backbone.register_forward_pre_hook(lambda *_: calls.append(None)):
+        return model(*given).final, len(calls)
+
+
+def test_a_second_pass_edits_the_same_image_by_the_first_result(tmp_path: Path) -> None:
+    once, twice = of_decoder(tmp_path, passes=1).eval(), of_decoder(tmp_path).eval()
+    assert equal(once, twice)
+    lq = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        first, count = runs(once, lq)
+        assert count == 1
+        edits, _ = once.refiner.edits(first, None, None)
+        for edit, tap in zip(edits, once.taps, strict=True):
+            once.backbone.get_submodule(tap).register_forward_hook(lambda _module, _given, made, edit=edit: edit(made))
+        second, count = runs(twice, lq)
+    assert count == 2
+    assert not torch.equal(first, second)
+    torch.testing.assert_close(second, once.backbone(lq))
+
+
+def test_a_first_pass_in_training_is_only_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, lq = of_decoder(tmp_path).train(), torch.rand(2, 3, 32, 32)
+    final, count = runs(model, lq)
+    assert count == 2
+    final.square().mean().backward()
+    twice = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
+    model.zero_grad()
+    # What the first pass gave is a constant to the second.
+    model.passes, refiner = 1, cast(SKF, model.refiner)
+    with torch.no_grad():
+        restored = model(lq).final
+    monkeypatch.setattr(refiner, "edits", partial(refiner.edits, restored_BCHW=restored))
+    model(lq).final.square().mean().backward()
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(twice[name], parameter.grad)
+
+
+def test_where_the_truth_is_read_training_has_one_pass_and_use_has_two(tmp_path: Path) -> None:
+    model = of_decoder(tmp_path, semantics="truth")
+    assert model.reads_truth
+    lq, truth = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
+    assert runs(model.train(), lq, None, truth)[1] == 1
+    with torch.no_grad():
+        assert runs(model.eval(), lq)[1] == 2
+
+
 def test_a_refiner_for_images_only_is_refused_on_features() -> None:
     with pytest.raises(HarnessError, match=r"SMG cannot be placed on 'features'(.|\n)*supported: image"):
         build(cell(refiner=PartRef(name="smg"), placement="features"))
@@ -187,3 +246,57 @@ def test_input_cell_has_no_network() -> None:
 def test_checkpoint_holds_the_whole_model(tmp_path: Path) -> None:
     prefixes = {key.partition(".")[0] for key in build(refined()).state_dict()}
     assert prefixes == {"backbone", "refiner"}
+
+
+def uretinex(regime: str | None = None, **options: Any) -> RestorationModel:
+    backbone = PartRef(name="uretinex", options={"rounds": 1, **options})
+    return build(cell(backbone) if regime is None else refined(regime, backbone=backbone))
+
+
+def test_a_backbone_sees_the_truth_in_training_where_its_options_say_so() -> None:
+    lq, truth = 0.1 * torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)
+    model = uretinex(truth_trains=True)
+    assert (model.reads_truth, model.reads_truth_at_test) == (True, False)
+    assert "truth_decomposed" in model.train()(lq, None, truth).outputs
+    with torch.no_grad():
+        assert torch.equal(model.eval()(lq, None, truth).final, model(lq).final)
+    blind = uretinex()
+    assert (blind.reads_truth, blind.reads_truth_at_test) == (False, False)
+    assert "truth_decomposed" not in blind.train()(lq, None, truth).outputs
+
+
+@pytest.mark.parametrize("regime", [None, "joint", "frozen"])
+def test_a_backbone_that_reads_the_truth_in_test_sees_it_always(regime: str | None) -> None:
+    lq, truth = 0.1 * torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)
+    model = uretinex(regime, ratio="truth")
+    assert (model.reads_truth, model.reads_truth_at_test) == (True, True)
+    prior = batch()[1] if regime else None
+    for mode in (True, False):
+        with torch.no_grad():
+            model.train(mode)
+            torch.testing.assert_close(model(lq, prior, truth).initial_BCHW, model.backbone(lq, truth))
+            assert not torch.allclose(model(lq, prior, truth).initial_BCHW, model.backbone(lq))
+
+
+def test_a_frozen_backbone_sees_in_training_what_it_sees_in_test() -> None:
+    lq, truth = 0.1 * torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)
+    model = uretinex("frozen", truth_trains=True).train()
+    restored = model(lq, batch()[1], truth)
+    assert "truth_decomposed" not in restored.outputs
+    with torch.no_grad():
+        torch.testing.assert_close(restored.initial_BCHW, model.backbone.enhance(lq, 5.0).image_B3HW)
+
+
+def test_a_refiner_sees_no_truth_that_its_backbone_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SKF on URetinex-Net that reads the truth: two passes, in training as in use."""
+    backbone = PartRef(name="uretinex", options={"rounds": 1, "ratio": "truth"})
+    skf = PartRef(name="skf", options=tiny_hrnet.write(tmp_path))
+    model = build(cell(backbone, refiner=skf, placement="features"))
+    seen: list[Any] = []
+    edits = cast(SKF, model.refiner).edits
+    monkeypatch.setattr(model.refiner, "edits", lambda *given: (seen.append(given[2]), edits(*given))[1])
+    lq, truth = 0.1 * torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
+    for mode in (True, False):
+        with torch.no_grad():
+            model.train(mode)(lq, None, truth)
+    assert seen == [None] * 4

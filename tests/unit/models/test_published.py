@@ -34,6 +34,7 @@ def test_a_network_is_converted_with_a_note_of_its_origin(folder: Path, publishe
     assert imported.path == folder / "small" / "net.safetensors"
     assert {file.name for file in imported.path.parent.iterdir()} == {"net.safetensors", "net.json"}
     assert imported.remarks == (
+        "took params",
         f"no published SHA-256 is known to compare with; this file's is {file_sha256(published)}",
     )
     written = json.loads((folder / "small" / "net.json").read_text())
@@ -58,8 +59,15 @@ def test_averaged_weights_are_preferred_and_that_is_said(folder: Path, published
     plain = {key: tensor + 1 for key, tensor in state().items()}
     torch.save({"params": plain, "params_ema": state()}, published)
     imported = take_in(published, find("small/net"))
-    assert imported.remarks[0] == "took params_ema; the file also holds params"
+    assert imported.remarks[0] == "took params_ema, an average; left params"
     assert torch.equal(read_state(imported.path)["intro.weight"], state()["intro.weight"])
+
+
+def test_half_precision_is_converted_and_that_is_said(folder: Path, published: Path) -> None:
+    torch.save({key: tensor.half() for key, tensor in state().items()}, published)
+    imported = take_in(published, find("small/net"))
+    assert imported.remarks[0] == "took the names without a leading part; converted from float16 to float32"
+    assert read_state(imported.path)["intro.weight"].dtype == torch.float32
 
 
 def test_a_file_that_is_read_as_published_is_copied(folder: Path, tmp_path: Path, published: Path) -> None:

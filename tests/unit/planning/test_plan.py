@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from harness.api.protocols import GAUSSIAN_FIELD, RGB_UINT8, RGB_UINT8_SSIM3D
 from harness.api.reference import PartRef
 from harness.cells.recipe import LossTerm, Recipe
 from harness.cells.suite import SuiteMetric
@@ -221,6 +222,37 @@ def test_a_new_metric_evaluates_and_does_not_retrain(layout):
     work = planned.to_run[0].job.work
     assert isinstance(work, EvaluateWork)
     assert [metric.key for metric in work.metrics] == ["psnr", "ssim"]
+
+
+def test_a_new_protocol_evaluates_and_does_not_retrain(layout):
+    finish_all(layout, listed(cell()))
+    both = suite(listed(cell()), protocols=[RGB_UINT8, RGB_UINT8_SSIM3D])
+    planned = make_plan(both, layout, REGISTRY)
+    assert [each.job.work.kind for each in planned.to_run] == ["evaluate"]
+    assert planned.cells[0].reason == "evaluated before, not yet: photos under rgb_uint8_ssim3d"
+    work = planned.to_run[0].job.work
+    assert isinstance(work, EvaluateWork)
+    assert (len(work.tests), work.protocols) == (1, (RGB_UINT8, RGB_UINT8_SSIM3D))
+    made.finish(layout, cell(), made.values([20.0], [0.5]), protocols=[RGB_UINT8, RGB_UINT8_SSIM3D])
+    assert make_plan(both, layout, REGISTRY).to_run == ()
+    assert plan(layout, listed(cell())).to_run == ()
+
+
+def test_a_protocol_that_draws_in_another_way_brings_a_test_set_of_its_own(layout):
+    content = cell(task=PartRef(name="gaussian_denoise"))
+    protocols = [RGB_UINT8, RGB_UINT8_SSIM3D, GAUSSIAN_FIELD]
+    planned = make_plan(suite(listed(content), protocols=protocols), layout, REGISTRY)
+    work = planned.jobs[-1].job.work
+    assert isinstance(work, EvaluateWork)
+    assert [samples.draw for samples in work.tests] == ["named", "seed0"]
+    scored = [(samples.draw, protocol.name) for samples, protocol in work.evaluations(work.protocols)]
+    assert scored == [("named", "rgb_uint8"), ("named", "rgb_uint8_ssim3d"), ("seed0", "gaussian_field")]
+    assert sorted(titles(planned, "shards")) == [
+        "shards photos/test for gaussian_denoise",
+        "shards photos/test for gaussian_denoise, drawn as seed0",
+        "shards photos/train for gaussian_denoise",
+    ]
+    assert Job.model_validate_json(planned.jobs[-1].job.model_dump_json()) == planned.jobs[-1].job
 
 
 def test_a_metric_whose_version_was_raised_evaluates_again(layout):

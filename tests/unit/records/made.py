@@ -69,8 +69,14 @@ def listed(
     return SuiteCell(cell=content, labels=labels, tests=(photos(),) if tests is None else tuple(tests), listed=listed)
 
 
-def suite(*cells: SuiteCell, metrics: Sequence[str] = ("psnr", "ssim"), name: str = "made") -> ResolvedSuite:
-    return ResolvedSuite(name=name, cells=cells, metrics=tuple(map(plain_metric, metrics)))
+def suite(
+    *cells: SuiteCell,
+    metrics: Sequence[str] = ("psnr", "ssim"),
+    name: str = "made",
+    protocols: Sequence[EvaluationProtocol] = (),
+) -> ResolvedSuite:
+    asked = tuple(map(plain_metric, metrics))
+    return ResolvedSuite(name=name, cells=cells, metrics=asked, protocols=tuple(protocols))
 
 
 def protocol(content: Cell) -> EvaluationProtocol:
@@ -83,10 +89,18 @@ def values(psnr: Sequence[float], ssim: Sequence[float] | None = None) -> Values
     return found | ({"ssim": dict(zip("abcdef", ssim, strict=False))} if ssim else {})
 
 
-def rows_of(content: Cell, samples: PreparedSet, scores: Values) -> list[store.ImageRow]:
-    name = evaluation_id(content, samples, protocol(content))
+def rows_of(
+    content: Cell,
+    samples: PreparedSet,
+    scores: Values,
+    under: EvaluationProtocol | None = None,
+    scenes: Mapping[str, str] | None = None,
+) -> list[store.ImageRow]:
+    name, scene_of = evaluation_id(content, samples, under or protocol(content)), scenes or {}
     return [
-        (name, samples.dataset.name, key, metric, value) for metric, by in scores.items() for key, value in by.items()
+        store.ImageRow(name, samples.dataset.name, key, metric, value, scene_of.get(key, key))
+        for metric, by in scores.items()
+        for key, value in by.items()
     ]
 
 
@@ -98,8 +112,14 @@ def finish(
     dataset: PartRef | None = None,
     data: Mapping[str, str] | None = None,
     seconds: float = 60.0,
+    threads: int = 1,
+    protocols: Sequence[EvaluationProtocol] = (),
+    scenes: Mapping[str, str] | None = None,
 ) -> RunRecord:
-    """Leaves what a trained cell leaves and, with scores, an evaluated one. Gives the record."""
+    """Leaves what a trained cell leaves and, with scores, an evaluated one. Gives the record.
+
+    The scores are those under each of `protocols`, by default the task's own. `scenes`: scene by image.
+    """
     training = None
     if content.backbone is not None:
         final = layout.checkpoints(content.id) / "final.safetensors"
@@ -119,24 +139,29 @@ def finish(
         status="trained",
         labels={"task": "low_light", "backbone": "NAFNet", "variant": "base"},
         cell=content.model_dump(mode="json"),
-        provenance=PROVENANCE.model_copy(update={"data": dict(data or {})}),
+        provenance=PROVENANCE.model_copy(update={"data": dict(data or {}), "threads": threads}),
         training=training,
         attempts=(ATTEMPT,),
     )
     if scores is not None:
-        samples = content.test_set(dataset or photos())
-        used = protocol(content)
-        evaluation = EvaluationRecord(
-            id=evaluation_id(content, samples, used),
-            dataset=samples.dataset.name,
-            split=samples.split,
-            protocol=f"{used.name}/v{used.version}",
-            metrics=dict.fromkeys(scores, "1"),
-            images=max(map(len, scores.values())),
-            seconds=3.0,
+        used = protocols or (protocol(content),)
+        sets = [(content.test_set(dataset or photos(), draw=each.draw), each) for each in used]
+        evaluations = tuple(
+            EvaluationRecord(
+                id=evaluation_id(content, samples, each),
+                dataset=samples.dataset.name,
+                split=samples.split,
+                protocol=each.label,
+                metrics=dict.fromkeys(scores, "1"),
+                images=max(map(len, scores.values())),
+                seconds=3.0,
+                mean=each.mean,
+            )
+            for samples, each in sets
         )
-        sha256 = store.save_images(layout, content.id, rows_of(content, samples, scores))
-        record = record.model_copy(update={"status": "done", "evaluations": (evaluation,), "images_sha256": sha256})
+        rows = [row for samples, each in sets for row in rows_of(content, samples, scores, each, scenes)]
+        sha256 = store.save_images(layout, content.id, rows)
+        record = record.model_copy(update={"status": "done", "evaluations": evaluations, "images_sha256": sha256})
     store.save(layout, record)
     return record
 

@@ -8,8 +8,10 @@ import random
 import shutil
 
 import pytest
+from pyarrow import parquet
 
 from harness.core.errors import DataError
+from harness.core.identity import file_sha256
 from harness.core.paths import Layout
 from harness.records import store
 from harness.records.migrate import NewerSchema
@@ -114,8 +116,32 @@ def test_images_come_back_sorted_with_their_types(layout):
     store.save(layout, record.model_copy(update={"images_sha256": sha256}))
     table = store.load_images(layout, content.id)
     assert tuple(table.column_names) == IMAGE_COLUMNS
-    assert [str(field.type) for field in table.schema] == ["string"] * 4 + ["double"]
-    assert list(zip(*(column.to_pylist() for column in table.columns), strict=True)) == sorted(ROWS)
+    assert [str(field.type) for field in table.schema] == ["string"] * 4 + ["double", "string"]
+    rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    assert rows == [(*row, None) for row in sorted(ROWS)]
+
+
+def test_a_table_of_an_earlier_release_has_no_scenes(layout):
+    content = made.cell()
+    record = made.finish(layout, content, made.values([20.0, 30.0]), scenes={"a": "s", "b": "s"})
+    table = store.load_images(layout, content.id)
+    assert table["scene"].to_pylist() == ["s", "s"]
+    path = layout.images(content.id)
+    parquet.write_table(table.drop_columns(["scene"]), path)
+    store.save(layout, record.model_copy(update={"images_sha256": file_sha256(path)}))
+    older = store.load_images(layout, content.id)
+    assert older["scene"].to_pylist() == [None, None]
+    assert older.drop_columns(["scene"]).equals(table.drop_columns(["scene"]))
+    assert older.schema == table.schema
+
+
+def test_a_record_of_an_earlier_release_averages_images(layout):
+    content = made.cell()
+    made.finish(layout, content, made.values([20.0]))
+    value = json.loads(layout.record(content.id).read_text())
+    del value["evaluations"][0]["mean"]
+    layout.record(content.id).write_text(json.dumps(value))
+    assert store.load(layout, content.id).evaluations[0].mean == "image"
 
 
 def test_no_rows_are_a_table_too(layout):

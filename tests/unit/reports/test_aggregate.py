@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from harness.cells.cell import Cell
-from harness.reports.aggregate import Spread, TableEntry, differences, entries, image_mean, spread
+from harness.reports.aggregate import Spread, TableEntry, comparable, differences, entries, image_mean, spread
 from harness.reports.query import Measured
 from harness.results.schema import CELLS, COVERAGE, IMAGES, METRICS
 from harness.results.survey import Column
@@ -40,8 +40,8 @@ def measured(cells: Sequence[Result], bases: Sequence[Result | None]) -> Measure
     pairs += [(base, "base", None) for base in bases if base is not None]
     known, asked, images = [], [], []
     for each, variant, base in pairs:
-        names = {"cell": each.content.id, "variant": variant, "base": base and base.content.id}
-        known.append(names | {"task": "t", "task_digest": "t", "backbone": "b", "configuration": variant})
+        names = {"cell": each.content.id, "backbone": "b", "variant": variant, "base": base and base.content.id}
+        known.append(names | {"task": "t", "task_digest": "t", "configuration": variant})
         if each.wanted:
             asked.append({"cell": each.content.id, **PSNR._asdict(), "reason": each.reason})
             images += [{**names, **PSNR._asdict(), "image": k, "value": v} for k, v in (each.values or {}).items()]
@@ -60,8 +60,8 @@ def summarise(cells: Sequence[Result], bases: Sequence[Result | None]) -> TableE
 
 
 def paired_difference(values: dict[str, float], base: dict[str, float]) -> float | None:
-    images = measured([result(refined(), values)], [result(cell(), base)]).images
-    return next(iter(differences(images)["delta"]), None)
+    found = measured([result(refined(), values)], [result(cell(), base)])
+    return next(iter(differences(comparable(found))["delta"]), None)
 
 
 def test_a_mean_leaves_infinities_out():
@@ -97,10 +97,30 @@ def test_images_first_then_seeds():
     bases = [result(cell(0), {"a": 19.0, "b": 30.0}), result(cell(1), {"a": 25.0, "b": 10.0})]
     summary = summarise(cells, bases)
     assert summary is not None
-    assert astuple(summary.score) == (26.5, pytest.approx(math.sqrt(4.5)), 2)
-    assert astuple(summary.delta) == (pytest.approx(1.75), pytest.approx(math.sqrt(3.125)), 2)
-    assert (summary.images, summary.infinite, summary.seeds, summary.wanted) == (2, 1, 2, 2)
-    assert summary.reason == ""
+    # b is infinite in one cell, so that no mean has it: 20 and 28, against 19 and 25.
+    assert astuple(summary.score) == (24.0, pytest.approx(math.sqrt(32.0)), 2)
+    assert astuple(summary.delta) == (pytest.approx(2.0), pytest.approx(math.sqrt(2.0)), 2)
+    assert (summary.images, summary.infinite, summary.left_out) == (2, 1, 1)
+    assert (summary.seeds, summary.wanted, summary.reason) == (2, 2, "")
+
+
+def test_the_spread_of_the_difference_is_its_own():
+    """Seeds that move the base and the variant alike spread the scores, and not the difference."""
+    cells = [result(refined(seed), {"a": 20.0 + 5 * seed + 0.1 * (seed == 2)}) for seed in range(3)]
+    bases = [result(cell(seed), {"a": 19.0 + 5 * seed}) for seed in range(3)]
+    summary = summarise(cells, bases)
+    assert summary is not None
+    assert summary.score.deviation == pytest.approx(5.05, abs=0.01)
+    assert astuple(summary.delta) == (pytest.approx(1.0 + 0.1 / 3), pytest.approx(0.1 / math.sqrt(3)), 3)
+
+
+def test_a_cell_that_is_infinite_everywhere_takes_no_image_from_the_others():
+    cells = [result(refined(0), {"a": INF, "b": INF}), result(refined(1), {"a": 21.0, "b": 25.0})]
+    bases = [result(cell(0), {"a": 20.0, "b": 30.0}), result(cell(1), {"a": 20.0, "b": 22.0})]
+    summary = summarise(cells, bases)
+    assert summary is not None
+    assert (summary.score, summary.delta) == (Spread(23.0, None, 1), Spread(2.0, None, 1))
+    assert (summary.images, summary.infinite, summary.left_out) == (2, 2, 2)
 
 
 def test_missing_seeds_are_counted_and_explained():

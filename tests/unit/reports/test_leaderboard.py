@@ -146,8 +146,35 @@ def test_infinite_values_are_kept_out_and_said(layout):
     assert (base[f"{PSNR}.mean"], base[f"{PSNR}.infinite"]) == ("25.000000", "1")
     assert (nss[f"{PSNR}.mean"], nss[f"{PSNR}.infinite"]) == ("", "2")
     text = table.write(board, 200)
-    assert "25.00 [1 × ∞ left out]" in text
+    assert "25.00 [1 of 3 images left out: ∞]" in text
     assert "all ∞" in text
+
+
+def test_a_base_and_its_variants_are_averaged_over_the_same_images(layout):
+    finish(layout, cell(), values([20.0, 26.0, 30.0]))
+    finish(layout, refined(), values([21.0, 27.0, math.inf]))
+    board = board_of([suite(listed(cell()), listed(refined()), metrics=["psnr"])], layout)
+    base, nss = lines(board)
+    means = [row[f"{PSNR}.mean"] for row in (base, nss)]
+    assert (means, nss[f"{PSNR}.delta"]) == (["23.000000", "24.000000"], "1.000000")
+    text = table.write(board, 200)
+    assert "23.00 [1 of 3 images left out: ∞]" in text
+    assert "24.00 (+1.00, n = 1) [1 of 3 images left out: ∞]" in text
+
+
+def test_a_table_says_when_its_cells_differ_in_threads(layout):
+    told = "not all made with the same number of threads (2 with 1, 1 with 4), on which last digits depend."
+    finish(layout, cell(0), values([20.0]))
+    finish(layout, cell(1), values([21.0]))
+    finish(layout, degraded(), values([9.0]), threads=8)
+    cells = [listed(degraded()), listed(cell(0)), listed(cell(1))]
+    alike = board_of([suite(*cells, metrics=["psnr"])], layout)
+    assert alike.warnings == ()
+    finish(layout, refined(0), values([22.0]), threads=4)
+    board = board_of([suite(*cells, listed(refined(0)), metrics=["psnr"])], layout)
+    assert told in table.write(board, 200)
+    assert told in render(board, "md")
+    assert "threads" not in table.write(alike, 200)
 
 
 def test_only_cells_that_the_suite_lists_are_shown(layout):
@@ -239,8 +266,8 @@ def test_the_table_shows_every_number_with_its_metrics_decimals(layout):
     assert "low_light · rgb_uint8/v1" in text
     assert "photos PSNR (dB) ↑" in text
     assert "photos SSIM ↑" in text
-    assert "22.12 ± 0.18 (+0.62)" in text
-    assert "0.6250 ± 0.0354 (+0.0500)" in text
+    assert "22.12 ± 0.18 (+0.62 ± 0.88, n = 2)" in text
+    assert "0.6250 ± 0.0354 (+0.0500 ± 0.0707, n = 2)" in text
     assert "250" in text
 
 

@@ -76,6 +76,7 @@ def test_a_row_per_cell(layout):
     assert (nss["backbone_parameters"], nss["added_parameters"]) == (1000, 250)
     assert (nss["training_seconds"], nss["steps"]) == (60.0, refined().recipe.steps)
     assert (nss["processor"], nss["gpus"], nss["suites"], nss["listed"]) == ("CPU", [], ["made"], True)
+    assert nss["threads"] == 1
     assert (untouched["network"], untouched["backbone"], untouched["steps"]) == (None, "input", None)
 
 

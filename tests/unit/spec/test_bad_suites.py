@@ -33,6 +33,12 @@ def problems(folder: Path, block: str) -> list[Problem]:
             "one of drunet, enlightengan, ",
         ),
         (
+            f"{{task: {{name: low_light, exposure_min: 0.3}}, backbone: {NAFNET}}}",
+            "blocks.0.task",
+            "the degradation low_light cannot be made: exposure_min = 0.3 is above exposure_max = 0.22",
+            "swap them, or set both",
+        ),
+        (
             f"{{task: low_light, backbone: {NAFNET}, seeds: [0, 1, 1]}}",
             "blocks.0.seeds",
             "a seed is given twice",
@@ -47,7 +53,7 @@ def problems(folder: Path, block: str) -> list[Problem]:
         (
             f"{{task: low_light, backbone: {NAFNET}, variant: bas}}",
             "blocks.0.variant",
-            "expected `base`, or a mapping with `refiner` and `prior`, not 'bas'",
+            "expected `base`, `base_continued`, or a mapping with `refiner` and `prior`, not 'bas'",
             "",
         ),
         (
@@ -109,3 +115,50 @@ def test_a_part_that_names_an_unknown_loss_is_reported_where_it_is_defined(world
         ("lossy.py", 5, "Lossy.traits.losses")
     }
     assert {problem.what for problem in problems} == {"no loss is called 'l2'", "loss l1 has no option 'epz'"}
+
+
+PATCHES = "{name: clip, tokens: patches, view: squash, checkpoint: /w.pt}"
+MAPS = "{refiner: {name: ptg_rm, ablation: concat_2d}, prior: "
+
+
+@pytest.mark.parametrize(
+    ("variant", "path", "what", "hint"),
+    [
+        (
+            "{refiner: ptg_rm, prior: {name: random, grid: 7}}",
+            "prior",
+            "the prior random gives maps here, and the refiner ptg_rm reads vectors",
+            "ablation: concat_2d",
+        ),
+        (
+            f"{{refiner: {{name: ptg_rm, ablation: concat_1d}}, prior: {{name: shuffled, of: {PATCHES}}}}}",
+            "prior",
+            "the prior shuffled gives maps here, and the refiner ptg_rm reads vectors",
+            "ablation: concat_2d",
+        ),
+        (
+            MAPS + "{name: random, grid: 7}, features: image}",
+            "features",
+            "a map belongs to the image that it was made of, and tiles would get that of their whole image",
+            "features: tile or live",
+        ),
+        (
+            MAPS + PATCHES.replace("squash", "pad") + "}",
+            "prior",
+            "the prior clip cannot be made: "
+            "patch tokens are a map of the whole image, and 'pad' leaves out ends or adds borders",
+            "view: squash",
+        ),
+    ],
+)
+def test_maps_go_to_refiners_that_read_them(tmp_path: Path, variant: str, path: str, what: str, hint: str) -> None:
+    [problem] = problems(tmp_path, f"{{task: low_light, backbone: {NAFNET}, variant: {variant}}}")
+    assert (problem.path, problem.what, problem.hint) == (f"blocks.0.variant.{path}", what, hint)
+
+
+@pytest.mark.parametrize("prior", ["{name: random, grid: 7}", "{name: mean, of: {name: shuffled, of: nss}}"])
+def test_maps_and_vectors_are_joined_as_maps(tmp_path: Path, prior: str) -> None:
+    block = f"{{task: low_light, backbone: {NAFNET}, variant: {MAPS}{prior}}}}}"
+    file = tmp_path / "sound.yaml"
+    file.write_text(f"suite: sound\ndefaults: {{dataset: photos}}\nblocks: [{block}]\n")
+    assert open_suite(str(file))[0].cells

@@ -75,18 +75,45 @@ def test_regimes_bring_their_base_cell(world) -> None:
         - variant: {refiner: refine, prior: plain, regime: from_base}
           seeds: [7]
         """)
-    base, refined = [entry for entry in suite.cells if entry.cell.backbone]
+    base, continued, refined = [entry for entry in suite.cells if entry.cell.backbone]
     assert refined.cell.base is base.cell
     assert (base.listed, base.tests, base.labels.variant) == (False, (), "base")
     assert (base.cell.seed, base.cell.recipe, base.cell.task) == (7, refined.cell.recipe, refined.cell.task)
     assert refined.labels.variant == "refine+plain from_base"
+    assert (continued.listed, continued.labels.variant, continued.cell.base) == (True, "base_continued", base.cell)
+    assert (continued.cell.recipe, continued.tests) == (refined.cell.recipe, refined.tests)
+
+
+@pytest.mark.parametrize(
+    "variants",
+    [
+        "[base, base_continued]",
+        "[base, {regime: from_base}]",
+        "[{refiner: refine, prior: plain, regime: from_base}, base, base_continued]",
+        "[base_continued, base, {refiner: refine, prior: plain, regime: frozen}]",
+        "[{refiner: refine, prior: plain, regime: frozen, continued: false}, base, base_continued]",
+    ],
+)
+def test_the_continued_base_is_one_cell_however_it_is_asked_for(world, variants: str) -> None:
+    suite = world.blocks(f"- matrix: {{variant: {variants}}}")
+    continued = [entry for entry in suite.cells if entry.labels.variant == "base_continued"]
+    assert len(continued) == 1
+    cell = continued[0].cell
+    assert (cell.variant.refiner, cell.variant.regime, cell.recipe) == (None, "from_base", cell.base.recipe)
+    assert not cell.is_base
+    assert cell.base.is_base
+
+
+def test_a_suite_may_leave_the_continued_base_out(world) -> None:
+    suite = world.blocks("- variant: {refiner: refine, prior: plain, regime: frozen, continued: false}")
+    assert [entry.labels.variant for entry in suite.cells if entry.listed] == ["input", "refine+plain frozen"]
 
 
 def test_a_listed_base_is_not_added_twice(world) -> None:
     suite = world.blocks("""
         - matrix: {variant: [{refiner: refine, prior: plain, regime: frozen}, base]}
         """)
-    base, refined = [entry for entry in suite.cells if entry.cell.backbone]
+    base, _, refined = [entry for entry in suite.cells if entry.cell.backbone]
     assert base.listed
     assert base.labels.variant == "base"
     assert [test.name for test in base.tests] == ["pictures"]
@@ -98,8 +125,9 @@ def test_base_recipe_changes_the_base_only(world) -> None:
         - recipe: {steps: 10}
           variant: {refiner: refine, prior: plain, regime: frozen, base_recipe: {steps: 99}}
         """)
-    base, refined = [entry for entry in suite.cells if entry.cell.backbone]
+    base, continued, refined = [entry for entry in suite.cells if entry.cell.backbone]
     assert (base.cell.recipe.steps, refined.cell.recipe.steps) == (99, 10)
+    assert (continued.cell.base, continued.cell.recipe.steps) == (base.cell, 10)
 
 
 def test_a_prior_of_a_prior(world) -> None:
@@ -232,7 +260,9 @@ def test_weights_name_the_prior_by_their_content(world) -> None:
         ("{variant: {prior: {name: mixed, of: plain}}}", "blocks.0.variant.prior",
          "the prior mixed has no refiner to guide", "add refiner: ptg_rm"),
         ("{variant: {regime: frozen}}", "blocks.0.variant.regime",
-         "frozen needs a refiner: the base cell is itself the base", "add refiner: ptg_rm"),
+         "frozen needs a refiner: nothing else would train", "add refiner: ptg_rm"),
+        ("{variant: {refiner: refine, prior: plain, continued: false}}", "blocks.0.variant.continued",
+         "regime joint starts from no base cell", "regime: from_base, or regime: frozen"),
         ("{variant: {features: live}}", "blocks.0.variant.features", "features does nothing without a refiner",
          "remove it, or add refiner and prior"),
         ("{variant: {refiner: refine, prior: plain, base_recipe: {steps: 3}}}", "blocks.0.variant.base_recipe",
@@ -268,7 +298,13 @@ def test_weights_name_the_prior_by_their_content(world) -> None:
         ("{recipe: {losses: [l2]}}", "blocks.0.recipe.losses.0", "no loss is called 'l2'", "known: charbonnier, l1"),
         ("{recipe: {losses: [{name: l1, eps: x}]}}", "blocks.0.recipe.losses.0.eps", "expected a number, not 'x'", ""),
         ("{recipe: {losses: [{name: l1, weight: 0}]}}", "blocks.0.recipe.losses.0.weight",
-         "expected more than 0, not 0", ""),
+         "the loss l1 weighs nothing", "remove it"),
+        ("{recipe: {losses: [{name: l1, weight: -1}]}}", "blocks.0.recipe.losses.0.weight",
+         "expected at least 0, not -1", ""),
+        ("{recipe: {losses: [{name: l1, weight: 0, refined_weight: 2}]}}", "blocks.0.recipe.losses",
+         "no loss trains a network without a refiner", "give one loss a weight above 0"),
+        ("{recipe: {losses: [{name: l1, refined_weight: 0}]}}", "blocks.0.recipe.losses",
+         "no loss looks at the restoration of a refiner", "give one loss a refined_weight above 0"),
         ("{recipe: {steps: -1}}", "blocks.0.recipe.steps", "expected more than 0, not -1", ""),
         ("{seeds: [-1]}", "blocks.0.seeds.0", "expected at least 0, not -1", ""),
     ],

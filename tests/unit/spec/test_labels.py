@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from harness.cells.suite import ResolvedSuite
+from harness.parts.catalogue import REGISTRY
+from harness.spec.expand import expand
+from harness.spec.parse import load_suite
 
 
 def labels(suite: ResolvedSuite, *, listed: bool = True) -> list[str]:
@@ -34,6 +39,7 @@ def labels(suite: ResolvedSuite, *, listed: bool = True) -> list[str]:
             "variant: [{refiner: refine, prior: plain, regime: from_base}, {refiner: refine, prior: plain, "
             "placement: features, features: image}, {refiner: refine, prior: plain, label: own}]",
             [
+                "denoise | net | base_continued",
                 "denoise | net | refine+plain from_base",
                 "denoise | net | refine+plain @features prior:image",
                 "denoise | net | own",
@@ -86,5 +92,54 @@ def test_a_required_cell_gives_way_to_a_listed_one(world) -> None:
         - matrix:
             variant: [base, {refiner: refine, prior: plain, regime: frozen, base_recipe: {steps: 5}}]
         """)
-    assert labels(suite) == ["denoise | net | base", "denoise | net | refine+plain frozen"]
+    assert labels(suite) == [
+        "denoise | net | base",
+        "denoise | net | base_continued",
+        "denoise | net | refine+plain frozen",
+    ]
     assert labels(suite, listed=False) == ["denoise | net | base [steps=5]"]
+
+
+def test_a_control_is_told_as_one_even_where_nothing_else_shares_its_name(tmp_path: Path) -> None:
+    control, other = "{refiner: {name: smg, guidance: shuffled, width: 8}}", "{refiner: {name: skf, heads: 1}}"
+    file = tmp_path / "suite.yaml"
+    file.write_text(
+        "suite: s\ndefaults: {dataset: photos, task: low_light, recipe: {steps: 10}}\n"
+        f"blocks:\n  - {{backbone: snr_net, matrix: {{variant: [{control}, {other}]}}}}\n"
+    )
+    assert labels(expand(load_suite(str(file)), REGISTRY)) == [
+        "low_light (synthetic) | snr_net | smg(width=8, guidance=shuffled)",
+        "low_light (synthetic) | snr_net | skf",
+    ]
+
+
+def test_a_network_that_reads_the_truth_in_test_is_told_as_one(tmp_path: Path) -> None:
+    told = "{name: uretinex, ratio: truth}, {name: uretinex, ratio: truth, rounds: 1, label: U}"
+    file = tmp_path / "suite.yaml"
+    file.write_text(
+        "suite: s\ndefaults: {dataset: photos, task: low_light, recipe: {steps: 10}}\nblocks:\n  - matrix:\n"
+        f"      backbone: [uretinex, {told}, {{name: uretinex, truth_trains: true, ratio: 4}}]\n"
+    )
+    assert labels(expand(load_suite(str(file)), REGISTRY)) == [
+        "low_light (synthetic) | uretinex | base",
+        "low_light (synthetic) | uretinex(ratio=truth) (reads the truth) | base",
+        "low_light (synthetic) | U (reads the truth) | base",
+        "low_light (synthetic) | uretinex(ratio=4, truth_trains=true) | base",
+    ]
+
+
+def test_tasks_whose_inputs_imitate_photographs_are_marked(tmp_path: Path) -> None:
+    """In tables, under a label of the file's own too; noise that is the task itself is not, and no prior's source."""
+    file = tmp_path / "suite.yaml"
+    file.write_text(
+        "suite: s\ndefaults: {dataset: photos, recipe: {steps: 4}, backbone: "
+        "{name: nafnet, width: 4, enc_blk_nums: [1], middle_blk_num: 1, dec_blk_nums: [1]}}\n"
+        "blocks: [{matrix: {task: [low_light, {name: derain, label: rain}, motion_blur, gaussian_denoise]}}, "
+        "{task: gaussian_denoise, variant: {refiner: ptg_rm, prior: "
+        "{name: restoration, source: {task: derain, backbone: {name: nafnet, width: 4}}}}}]\n"
+    )
+    suite = expand(load_suite(str(file)), REGISTRY)
+    tasks = dict.fromkeys(entry.labels.task for entry in suite.cells if entry.listed)
+    assert list(tasks) == ["low_light (synthetic)", "rain (synthetic)", "motion_blur (synthetic)", "gaussian_denoise"]
+    (refined,) = {entry.labels.variant for entry in suite.cells if "restoration" in entry.labels.variant}
+    assert "synthetic" not in refined

@@ -45,8 +45,11 @@ def test_declared_stages_share_the_steps_and_the_refiner_learns_in_the_last(tmp_
 
 
 def test_a_frozen_network_leaves_its_own_stages_out(tmp_path: Path) -> None:
-    base, cell = cells(tmp_path, "{backbone: uretinex, variant: {refiner: ptg_rm, prior: random, regime: frozen}}")
+    base, continued, cell = cells(
+        tmp_path, "{backbone: uretinex, variant: {refiner: ptg_rm, prior: random, regime: frozen}}"
+    )
     assert len(base.recipe.stages) == 3
+    assert continued.recipe == base.recipe
     assert [(stage.steps, stage.trains) for stage in cell.recipe.stages] == [(10, ("backbone.adjustment", "refiner"))]
 
 

@@ -92,8 +92,8 @@ def test_all_mistakes_are_told_together_in_the_order_of_lines(world) -> None:
         "suite.yaml:9:17 · blocks.0.matrix.backbone · expected a list, not 'nafnet' · try: write [nafnet]",
         "suite.yaml:10:61 · blocks.0.matrix.variant.1.regime · expected joint, from_base or frozen, not 'from_bas' "
         "· try: did you mean 'from_base'?",
-        "suite.yaml:10:72 · blocks.0.matrix.variant.2 · expected `base`, or a mapping with `refiner` and `prior`, "
-        "not 'basic'",
+        "suite.yaml:10:72 · blocks.0.matrix.variant.2 · expected `base`, `base_continued`, or a mapping with "
+        "`refiner` and `prior`, not 'basic'",
         "suite.yaml:11:21 · blocks.0.recipe.steps · expected a whole number, not 1000.0 · try: write 1000",
         "suite.yaml:11:36 · blocks.0.recipe.schedule · expected cosine, constant, step or linear, not 'cosin' "
         "· try: did you mean 'cosine'?",
@@ -109,7 +109,7 @@ def test_all_mistakes_are_told_together_in_the_order_of_lines(world) -> None:
     ("text", "what", "hint"),
     [
         ("{refiner: x, prior: y, regime: yes}", "expected joint, from_base or frozen, not 'yes'", ""),
-        ("yes", "expected `base`, or a mapping", ""),
+        ("yes", "expected `base`, `base_continued`, or a mapping", ""),
     ],
 )
 def test_yaml_1_1_words_are_text(world, text: str, what: str, hint: str) -> None:

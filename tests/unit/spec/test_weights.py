@@ -78,9 +78,12 @@ def test_no_recipe_changes_what_is_not_trained(tmp_path: Path) -> None:
 
 def test_refiners_start_from_the_published_network(tmp_path: Path) -> None:
     block = f"{{backbone: {NET}, matrix: {{variant: [base, {{refiner: ptg_rm, prior: random, regime: frozen}}]}}}}"
-    base, refined = cells(tmp_path, block)
-    assert refined.base == base
+    base, continued, refined = cells(tmp_path, block)
+    assert refined.base == continued.base == base
+    assert base.ready_made
     assert not refined.ready_made
+    assert not continued.ready_made
+    assert continued.recipe.steps == 10
     assert refined.recipe.steps == 10
     labels = {entry.labels.backbone for entry in read(tmp_path, block).cells if entry.cell.backbone}
     assert labels == {"nafnet (small/net)"}

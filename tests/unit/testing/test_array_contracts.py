@@ -111,6 +111,28 @@ class InPlace(Fades):
         return clean
 
 
+class Field(Speckles):
+    """Keeps all promises, in both ways of drawing."""
+
+    traits = DegradationTraits(quantised=False, draws=("named", "seed0"))
+
+    def __init__(self) -> None: ...
+
+    def with_legacy(self, clean: np.ndarray, random: np.random.RandomState) -> np.ndarray:
+        return clean + random.normal(0, 1, clean.shape).astype(np.float32)
+
+
+class Fixed(Field):
+    """Says that it draws as the field does, and seeds a generator of its own."""
+
+    traits = DegradationTraits(quantised=False, draws=("named", "seed0"))
+
+    def __init__(self) -> None: ...
+
+    def with_legacy(self, clean: np.ndarray, random: np.random.RandomState) -> np.ndarray:
+        return super().with_legacy(clean, np.random.RandomState(0))
+
+
 class Nothing(Fades):
     traits = DegradationTraits(quantised=True)
 
@@ -125,6 +147,8 @@ class Nothing(Fades):
     [
         (Fades, set()),
         (Speckles, set()),
+        (Field, set()),
+        (Fixed, {"test_draws_like_the_field_where_it_says_so"}),
         (Quantised, {"test_quantised_images_stay_in_range"}),
         (Doubles, {"test_keeps_shape_and_type"}),
         (Halves, {"test_keeps_shape_and_type"}),
@@ -197,6 +221,12 @@ class Redefines:
     traits = TaskTraits(degradation="rain", protocol=EvaluationProtocol("rgb_uint8", 1, border=4))
 
 
+class Drawn:
+    """Is scored on rain that is drawn as noise is."""
+
+    traits = TaskTraits(degradation="rain", protocol="gaussian_field")
+
+
 class Constructed:
     """Has a constructor."""
 
@@ -218,6 +248,7 @@ UNKNOWN = {"test_degradation_exists", "test_options_exist", "test_degradation_ca
         (Strange, {"test_options_exist", "test_degradation_can_be_made"}),
         (Unscored, {"test_protocol_is_known"}),
         (Redefines, {"test_protocol_is_known"}),
+        (Drawn, {"test_its_test_images_can_be_drawn"}),
         (Constructed, {"test_traits_are_read_from_the_source"}),
     ],
 )

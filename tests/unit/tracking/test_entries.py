@@ -59,12 +59,32 @@ def test_a_loss_that_is_not_finite_makes_no_point():
 
 
 def test_means_are_over_images_by_metric_and_data_set(layout):
-    assert entries.means(load_images(layout, leave(layout, psnr=31.5))) == {"psnr.photos": 31.5, "ssim.photos": 0.5}
+    cell_id = leave(layout, psnr=31.5)
+    found = entries.means(load(layout, cell_id), load_images(layout, cell_id))
+    assert found == {"psnr.photos": 31.5, "ssim.photos": 0.5}
 
 
-def test_a_mean_that_is_not_finite_is_left_out():
-    table = pyarrow.table({"dataset": ["x", "x"], "metric": ["psnr", "ssim"], "value": [math.inf, 1.0]})
-    assert entries.means(table) == {"ssim.x": 1.0}
+def test_a_mean_that_is_not_finite_is_left_out(layout):
+    record = load(layout, leave(layout))
+    rows = [("psnr", math.inf), ("ssim", 1.0)]
+    assert entries.means(record, table_of(record.evaluations[0].id, rows)) == {"ssim.photos": 1.0}
+
+
+def table_of(evaluation, rows):
+    """A table of (metric, value) or (metric, value, scene), an image each."""
+    filled = [(evaluation, str(n), row[0], row[1], (*row[2:], None)[0]) for n, row in enumerate(rows)]
+    columns = dict(zip(("evaluation", "key", "metric", "value", "scene"), zip(*filled, strict=True), strict=True))
+    return pyarrow.table(columns)
+
+
+def test_two_protocols_are_told_apart_and_scenes_are_averaged_as_theirs_says(layout):
+    record = load(layout, leave(layout))
+    one = record.evaluations[0]
+    other = one.model_copy(update={"id": "b" * 12, "protocol": "rgb_uint8_scenes/v1", "mean": "scene"})
+    both = record.model_copy(update={"evaluations": (one, other)})
+    rows = [("psnr", 10.0, "s"), ("psnr", 20.0, "s"), ("psnr", 45.0, "t")]
+    table = pyarrow.concat_tables([table_of(one.id, rows), table_of(other.id, rows)])
+    assert entries.means(both, table) == {"psnr.photos.rgb": 25.0, "psnr.photos.rgb_uint8_scenes": 30.0}
 
 
 def test_costs_and_tags(layout):

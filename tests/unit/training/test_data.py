@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from harness.api.batch import Batch
-from harness.api.reference import Augment, PartRef
+from harness.api.reference import ORIENTATIONS, Augment, PartRef
 from harness.api.sets import FeatureSet
 from harness.core.errors import DataError, HarnessError
 from harness.data.features import FeatureRows, open_features, write_features
@@ -76,7 +76,7 @@ def _orientation(sample: Sample, lq: np.ndarray, gt: np.ndarray) -> int:
     return found
 
 
-@pytest.mark.parametrize(("augment", "allowed"), [("none", {0}), ("flip", {0, 1})])
+@pytest.mark.parametrize(("augment", "allowed"), [("none", {0}), ("flip", {0, 1}), ("flips", {0, 1, 4, 5})])
 def test_augment_limits_the_orientations(augment: Augment, allowed: set[int], shards: ShardSet) -> None:
     samples = {sample.key: sample for sample in shards.samples()}
     seen = set()
@@ -169,20 +169,26 @@ def test_the_buffer_is_bounded_in_samples_and_bytes() -> None:
 
 @pytest.fixture
 def features(shards: ShardSet) -> FeatureRows:
+    return told(shards, "dihedral")
+
+
+def told(shards: ShardSet, augment: Augment) -> FeatureRows:
     """Rows that tell which sample and orientation they belong to."""
-    made = FeatureSet(prior=PartRef(name="told"), samples=prepared(), reference=prepared(), augment="dihedral")
+    made = FeatureSet(prior=PartRef(name="told"), samples=prepared(), reference=prepared(), augment=augment)
     folder = shards.folder.parents[1]
     counts = [entry.samples for entry in shards.manifest.shards]
-    rows = np.array([[row, number] for row in range(N) for number in range(8)], np.float32)
-    parts = np.split(rows, np.cumsum([8 * n for n in counts])[:-1])
+    numbers = ORIENTATIONS[augment]
+    rows = np.array([[row, number] for row in range(N) for number in numbers], np.float32)
+    parts = np.split(rows, np.cumsum([len(numbers) * n for n in counts])[:-1])
     write_features(made, folder, parts, samples_manifest_sha256=shards.manifest_sha256)
     return open_features(made, folder)
 
 
-def test_features_are_those_of_the_sample_and_its_orientation(shards: ShardSet, features: FeatureRows) -> None:
+@pytest.mark.parametrize("augment", ["flips", "dihedral"])
+def test_features_are_those_of_the_sample_and_its_orientation(shards: ShardSet, augment: Augment) -> None:
     rows = {row.key: number for number, row in enumerate(shards.rows)}
     samples = {sample.key: sample for sample in shards.samples()}
-    for batch in take(shards, 18, features=features):
+    for batch in take(shards, 18, features=told(shards, augment), augment=augment):
         assert batch.prior_BD is not None
         assert batch.prior_BD.dtype == torch.float32
         for place, key in enumerate(batch.keys):

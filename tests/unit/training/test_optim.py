@@ -38,7 +38,7 @@ def test_a_single_step_and_all_warm_up_are_no_special_cases(warmup: int) -> None
 def test_only_what_learns_is_given() -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     network[0].requires_grad_(False)
-    optimizer = build_optimizer(Recipe(optimizer="adam", lr=0.5, betas=(0.8, 0.9)), network.parameters())
+    optimizer = build_optimizer(Recipe(optimizer="adam", lr=0.5, betas=(0.8, 0.9)), network.named_parameters())
     assert type(optimizer) is Adam
     assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(p) for p in network[1].parameters()]
     assert optimizer.param_groups[0]["betas"] == (0.8, 0.9)
@@ -47,7 +47,7 @@ def test_only_what_learns_is_given() -> None:
 
 def test_weight_decay_is_decoupled_with_adamw() -> None:
     weight = nn.Parameter(torch.ones(3))
-    optimizer = build_optimizer(Recipe(optimizer="adamw", lr=0.1, weight_decay=0.5), [weight])
+    optimizer = build_optimizer(Recipe(optimizer="adamw", lr=0.1, weight_decay=0.5), [("w", weight)])
     assert type(optimizer) is AdamW
     weight.grad = torch.zeros(3)
     optimizer.step()
@@ -56,13 +56,16 @@ def test_weight_decay_is_decoupled_with_adamw() -> None:
 
 def test_nothing_to_learn_is_refused() -> None:
     with pytest.raises(HarnessError, match="no parameter"):
-        build_optimizer(Recipe(), nn.Linear(1, 1).requires_grad_(False).parameters())
+        build_optimizer(Recipe(), nn.Linear(1, 1).requires_grad_(False).named_parameters())
 
 
 def test_the_rate_reaches_every_group() -> None:
-    optimizer = Adam([{"params": [nn.Parameter(torch.ones(1))]}, {"params": [nn.Parameter(torch.ones(1))]}])
+    names = ("a.w", "b.w", "b.c.w", "bb.w")
+    parameters = [(name, nn.Parameter(torch.ones(1))) for name in names]
+    optimizer = build_optimizer(Recipe(optimizer="adam", rates={"b": 0.25, "b.c": 2.0}), parameters)
     set_learning_rate(optimizer, 0.125)
-    assert [group["lr"] for group in optimizer.param_groups] == [0.125, 0.125]
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert [rates[id(parameter)] for _, parameter in parameters] == [0.125, 0.03125, 0.25, 0.125]
 
 
 def test_restormers_rate_is_held_then_falls() -> None:
@@ -116,7 +119,7 @@ def test_stages_go_on_or_begin_anew_each_with_its_peak() -> None:
 
 def test_sgd_takes_the_first_beta_as_momentum() -> None:
     weight = nn.Parameter(torch.ones(1))
-    optimizer = build_optimizer(Recipe(optimizer="sgd", lr=0.1, betas=(0.5, 0.99), weight_decay=0.25), [weight])
+    optimizer = build_optimizer(Recipe(optimizer="sgd", lr=0.1, betas=(0.5, 0.99), weight_decay=0.25), [("w", weight)])
     assert type(optimizer) is SGD
     for _ in range(2):
         weight.grad = torch.ones(1)
@@ -124,3 +127,40 @@ def test_sgd_takes_the_first_beta_as_momentum() -> None:
     first = 1 + 0.25
     second = 0.5 * first + 1 + 0.25 * (1 - 0.1 * first)
     torch.testing.assert_close(weight.detach(), torch.tensor([1 - 0.1 * first - 0.1 * second]))
+
+
+def test_radam_is_that_of_ifan() -> None:
+    """Eight steps beside the formulas of Liu et al. (ICLR 2020, algorithm 2), with weights decayed apart."""
+    lr, first, second, decay, eps = 0.1, 0.9, 0.9, 0.01, 1e-8
+    weight = nn.Parameter(torch.tensor([1.0, -2.0]))
+    recipe = Recipe(optimizer="radam", lr=lr, betas=(first, second), weight_decay=decay)
+    optimizer = build_optimizer(recipe, [("w", weight)])
+    x, m, v = torch.tensor([1.0, -2.0]).double(), torch.zeros(2).double(), torch.zeros(2).double()
+    longest, rectified = 2 / (1 - second) - 1, []
+    for step in range(1, 9):
+        gradient = torch.tensor([0.5, -0.25 * step])
+        weight.grad = gradient.clone()
+        optimizer.step()
+        m, v = first * m + (1 - first) * gradient, second * v + (1 - second) * gradient**2
+        length = longest - 2 * step * second**step / (1 - second**step)
+        x = x - lr * decay * x
+        rectified.append(length > 5)
+        if length > 5:
+            r = ((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)) ** 0.5
+            x = x - lr * r * (m / (1 - first**step)) / ((v / (1 - second**step)) ** 0.5 + eps)
+        else:
+            x = x - lr * m / (1 - first**step)
+        torch.testing.assert_close(weight.detach().double(), x, rtol=1e-5, atol=1e-6)
+    assert (rectified[0], rectified[-1]) == (False, True)
+
+
+def test_a_stage_that_restarts_may_have_its_own_milestones() -> None:
+    """As the three networks of URetinex-Net: constant, then one fall, then another of its own."""
+    stages = (
+        Stage(steps=3, restart=True, milestones=()),
+        Stage(steps=4, restart=True, milestones=(3,), gamma=0.1),
+        Stage(steps=3, restart=True),
+    )
+    recipe = Recipe(steps=10, lr=1.0, schedule="step", milestones=(2,), gamma=0.5, stages=stages)
+    rates = [learning_rate(recipe, step) for step in range(1, 11)]
+    assert rates == [1, 1, 1, 1, 1, 1, 0.1, 1, 1, 0.5]

@@ -13,12 +13,13 @@ from harness.api.batch import Batch, Restored
 from harness.api.loss import LossInputs, LossTraits
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
-from harness.cells.recipe import LossTerm, Recipe
+from harness.cells.recipe import Darken, LossTerm, Recipe
 from harness.parts.catalogue import REGISTRY
 from harness.parts.losses.charbonnier import Charbonnier
+from harness.training.alter import Alteration
 from harness.training.device import start_accelerator
 from harness.training.objective import Adversaries, Images, Objective, Term, build_objective
-from harness.training.step import Stepper, mixed
+from harness.training.step import Stepper
 
 
 class Pair(nn.Module):
@@ -137,6 +138,9 @@ def test_losses_of_a_recipe_come_with_their_weights_and_options() -> None:
     built = build_objective(cell, recipe.parts[0], REGISTRY, torch.device("cpu"))
     (term,) = built.terms
     assert (term.weight, term.loss.eps, term.loss.reduction, built.refined_weight) == (0.1, 0.5, "sum", 2.0)
+    assert term.refined_weight is None
+    apart = recipe.parts[0].model_copy(update={"losses": (terms[0].model_copy(update={"refined_weight": 0.7}),)})
+    assert build_objective(cell, apart, REGISTRY, torch.device("cpu")).terms[0].refined_weight == 0.7
 
 
 def test_half_precision_losses_are_taken_in_float32() -> None:
@@ -150,6 +154,37 @@ def test_half_precision_losses_are_taken_in_float32() -> None:
 def test_one_worker_changes_precision_between_jobs() -> None:
     assert start_accelerator("bf16", gpus=0).mixed_precision == "bf16"
     assert start_accelerator("fp32", gpus=0).mixed_precision == "no"
+
+
+@pytest.mark.parametrize(
+    ("weight", "refined_weight", "expected"), [(2.0, 10.0, (2.0, 3.0)), (2.0, 0.0, (2.0, 0.0)), (0.0, 10.0, (0.0, 3.0))]
+)
+def test_a_loss_may_weigh_more_or_less_on_the_refined_restoration(
+    weight: float, refined_weight: float, expected: tuple[float, float]
+) -> None:
+    """λ₁ = 0.3 multiplies both kinds of weight; where a loss weighs nothing it is not even computed."""
+    given, loss = batch(), Touchy()
+    restored = Pair()(given.lq_BCHW, given.prior_BD)
+    aim = Objective([Term(weight, loss, refined_weight=refined_weight)], refined_weight=0.3)
+    first, second = expected
+    torch.testing.assert_close(
+        of(aim, restored, given), first * restored.initial_BCHW.mean() + second * restored.refined_BCHW.mean()
+    )
+    assert [refined for refined, _, _ in loss.seen] == [refined for refined in (False, True) if expected[refined]]
+
+
+@pytest.mark.parametrize(("weight", "refined_weight"), [(1.0, None), (4.0, 0.5), (0.0, 10.0), (4.0, 0.0)])
+def test_an_adversarys_own_loss_knows_no_weights(weight: float, refined_weight: float | None) -> None:
+    """Its gradient is that of each restoration which the model trains on, Ī's by λ₁; micro-batches add up to it."""
+    given, loss = batch(), Touchy()
+    restored = Pair()(given.lq_BCHW, given.prior_BD)
+    aim = Objective([Term(weight, loss, refined_weight=refined_weight)], 0.3, Adversaries([loss]))
+    for part, share in ((slice(0, 4), 4 / 6), (slice(4, 6), 2 / 6)):
+        piece = Restored(restored.initial_BCHW[part], restored.refined_BCHW[part])
+        aim.train_adversaries(piece, Images(given.lq_BCHW[part]), step=1, share=share, ranks=1)
+    shares = (float(weight > 0), 0.3 * (refined_weight != 0))
+    expected = -(shares[0] * restored.initial_BCHW.mean() + shares[1] * restored.refined_BCHW.mean()).detach()
+    torch.testing.assert_close(loss.w.grad, expected)
 
 
 class Touchy(nn.Module):
@@ -209,18 +244,19 @@ def test_image_losses_are_summed_over_a_backbones_restorations() -> None:
     torch.testing.assert_close(of(objective(), restored, given), expected)
 
 
-def test_mixing_keeps_the_pairs_and_drops_vectors_of_images_that_are_gone() -> None:
-    given = batch()
-    seeds = [seed for seed in range(8) if torch.manual_seed(seed) and torch.rand(()) >= 0.5]
-    assert 0 < len(seeds) < 8, "some batches are left as they are"
-    torch.manual_seed(seeds[0])
-    result = mixed(given, 1.2)
-    torch.manual_seed(seeds[0])
-    torch.rand(())
-    weight = float(torch.distributions.Beta(1.2, 1.2).sample())
-    order = torch.randperm(6)
-    assert 0 < weight < 1
-    assert not torch.equal(order, torch.arange(6))
-    torch.testing.assert_close(result.lq_BCHW, weight * given.lq_BCHW + (1 - weight) * given.lq_BCHW[order])
-    torch.testing.assert_close(result.gt_BCHW, weight * given.gt_BCHW + (1 - weight) * given.gt_BCHW[order])
-    assert result.prior_BD is None
+def test_the_network_sees_darker_images_than_the_losses() -> None:
+    """Every input is halved: Î = a·I/2, while the loss reads I beside it."""
+    given, model = batch(prior=False), Pair()
+    read: list[LossInputs] = []
+
+    class Watching(Touchy):
+        def forward(self, inputs: LossInputs) -> Tensor:
+            read.append(inputs)
+            return super().forward(inputs)
+
+    loss = Watching()
+    base = stepper(model, Objective([Term(1.0, loss)], 1.0))
+    darker = Alteration(Recipe(darken=Darken(chance=1.0, least=2.0, most=2.0)), seed=0, patch=8)
+    Stepper(base.accelerator, base.model, base.optimizer, base.objective, None, None, None, darker)(given)
+    torch.testing.assert_close(read[0].restored_BCHW, 0.5 * given.lq_BCHW / 2)
+    assert torch.equal(read[0].lq_BCHW, given.lq_BCHW)

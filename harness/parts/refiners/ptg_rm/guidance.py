@@ -11,13 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 
+from harness.api.prior import PriorDim
 from harness.parts.ops.fused import dynamic_filter, wide_convolution
-from harness.parts.refiners.ptg_rm.ablations import Range, Spatial
+from harness.parts.refiners.ptg_rm.ablations import Joined, Range, Spatial
 from harness.parts.shared.blocks import ResidualBlock, TransformerBlock, position_grid
 
 SLOPE = 0.1
 GRID = 4
 """Sides of the coarse map into which `concat_2d` turns a prior vector."""
+SCORED = ("score", "mean_score")
+"""Sources of M that are learned."""
 
 
 class Guided(nn.Module):
@@ -58,9 +61,9 @@ class Guided(nn.Module):
 class SVE(Guided):
     """PTG-SVE, eq. 2–3: the prior decides at each position between a short and a long range of neighbours.
 
-    M = sigmoid(R_m([f, T_m(g), S_m])) is the range score, f̂ = M·R_l(f) + (1 − M)·R_s(f). With `source` "snr", M is one
-    minus the SNR map; with "sum", f̂ = R_l(f) + R_s(f). Training recomputes R_l's blocks in the backward pass: they hold
-    half of the module's memory for a twentieth of its time.
+    M = sigmoid(R_m([f, T_m(g), S_m])) is the range score, f̂ = M·R_l(f) + (1 − M)·R_s(f). With `source` "mean_score", M
+    is the score's mean over all positions; with "snr", one minus the SNR map; with "sum", f̂ = R_l(f) + R_s(f). Training
+    recomputes R_l's blocks in the backward pass: they hold half of the module's memory for a twentieth of its time.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class SVE(Guided):
         source: Range = "score",
         positions: bool = True,
     ) -> None:
-        scored = source == "score"
+        scored = source in SCORED
         super().__init__(width, prior_widths if scored else None, positions=positions and scored)
         self.source = source
         if scored:
@@ -90,8 +93,9 @@ class SVE(Guided):
         long, short = self._long_range(f_BChw), self.short(f_BChw)
         if self.source == "sum":
             return long + short
-        if self.source == "score":
+        if self.source in SCORED:
             M = self.score[1:](self.convolve(self.score[0].get_parameter("weight"), f_BChw, self.mapped(prior_BD)))
+            M = M.mean((-2, -1), keepdim=True) if self.source == "mean_score" else M
         else:
             assert snr_B1hw is not None
             M = 1 - snr_B1hw
@@ -174,10 +178,30 @@ class VectorBeside(Guided):
 
 
 class MapBeside(nn.Module):
-    """Ablation `concat_2d`: a 3×3 convolution over [f, a map made from g], B×C×h×w to the same.
+    """Ablation `concat_2d`: a 3×3 convolution over [f, T(g) at each position of the prior's map], B×C×h×w to the same.
 
-    Our reading: priors give one vector per image, so that the 2-D form is learned. The two layers of T give a coarse
-    GRID×GRID map of C channels, which is resized bilinearly.
+    `dim`: D, rows and columns of the prior's map, whose flattened rows `forward` gets. The vector at each of its
+    positions is made of length 1, as a prior's vector is, and mapped by the two layers of T; the result is resized
+    bilinearly to the features' size.
+    """
+
+    def __init__(self, width: int, dim: tuple[int, int, int], hidden: int, mapped: int) -> None:
+        super().__init__()
+        self.shape = dim
+        self.prior = _prior_map(dim[0], hidden, mapped)
+        self.mix = nn.Conv2d(width + mapped, width, 3, padding=1, bias=False)
+
+    def forward(self, f_BChw: Tensor, prior_BD: Tensor) -> Tensor:
+        vectors_BghD = F.normalize(prior_BD.unflatten(1, self.shape), dim=1).permute(0, 2, 3, 1)
+        mapped_BTgh = self.prior(vectors_BghD).permute(0, 3, 1, 2)
+        return self.mix(torch.cat([f_BChw, _resized(mapped_BTgh, f_BChw)], 1))
+
+
+class VectorAsMap(nn.Module):
+    """Ablation `concat_2d` of a prior that gives vectors: a 3×3 convolution over [f, a map made from g].
+
+    Our reading for priors that have no map: the 2-D form is learned. The two layers of T give a coarse GRID×GRID map of
+    C channels, which is resized bilinearly. B×C×h×w to the same.
     """
 
     def __init__(self, width: int, prior_widths: tuple[int, int, int]) -> None:
@@ -188,14 +212,33 @@ class MapBeside(nn.Module):
 
     def forward(self, f_BChw: Tensor, prior_BD: Tensor) -> Tensor:
         grid_BCGG = self.prior(prior_BD).unflatten(1, (-1, GRID, GRID))
-        rows_hG, columns_wG = (_enlarging(side, like=grid_BCGG) for side in f_BChw.shape[-2:])
-        return self.mix(torch.cat([f_BChw, rows_hG @ grid_BCGG @ columns_wG.T], 1))
+        return self.mix(torch.cat([f_BChw, _resized(grid_BCGG, f_BChw)], 1))
 
 
-def _enlarging(side: int, like: Tensor) -> Tensor:
-    """side×GRID weights of linear interpolation. As a matrix, since a GPU's own backward pass is not deterministic."""
-    corners = torch.eye(GRID, device=like.device, dtype=like.dtype)
-    return F.interpolate(corners[None], size=side, mode="linear")[0].T
+def _resized(map_BTgh: Tensor, f_BChw: Tensor) -> Tensor:
+    """A map, bilinearly at the features' size, B×T×h×w.
+
+    By matrices of weights, since a GPU's own backward pass of F.interpolate is not deterministic.
+    """
+    rows_hg, columns_wg = (
+        _interpolating(old, new, like=map_BTgh) for old, new in zip(map_BTgh.shape[-2:], f_BChw.shape[-2:], strict=True)
+    )
+    return rows_hg @ map_BTgh @ columns_wg.T
+
+
+def _interpolating(old: int, new: int, like: Tensor) -> Tensor:
+    """new×old weights of linear interpolation."""
+    corners = torch.eye(old, device=like.device, dtype=like.dtype)
+    return F.interpolate(corners[None], size=new, mode="linear")[0].T
+
+
+def join(kind: Joined, width: int, dim: PriorDim, hidden: int, mapped: int) -> nn.Module | None:
+    """What concatenates the prior with R_e's features, where an ablation does so. `dim` as PTGRM's `prior_dim`."""
+    if kind == "no":
+        return None
+    if isinstance(dim, tuple):
+        return MapBeside(width, dim, hidden, mapped)
+    return (VectorBeside if kind == "vector" else VectorAsMap)(width, (dim, hidden, mapped))
 
 
 def _prior_map(dim: int, hidden: int, out: int) -> nn.Sequential:

@@ -17,6 +17,7 @@ from harness.core.errors import HarnessError
 from harness.parts.refiners.skf.embedding import SemanticEmbedding
 from harness.parts.refiners.skf.hrnet import HRNet, Semantics
 from harness.parts.shared.blocks import reflect_pad
+from harness.parts.shared.guidance import OtherImages, noise
 
 Edit = Callable[[Tensor], Tensor]
 
@@ -34,13 +35,22 @@ class SemanticGuidance(nn.Module):
 
     The segmentation network is no submodule: it is not trained, not saved with a cell, and not counted as R's
     parameters. It follows R to its device, and stays in evaluation mode and float32. `semantics` says which image it
-    sees in training. Raises HarnessError when the heads do not divide a width.
+    sees in training, `guidance` whether its features lead at all (see `SKF`). Raises HarnessError when the heads do not
+    divide a width.
     """
 
     def __init__(
-        self, channels: Sequence[int], network: HRNet, *, semantics: Literal["input", "truth"] = "input", heads: int = 2
+        self,
+        channels: Sequence[int],
+        network: HRNet,
+        *,
+        semantics: Literal["input", "truth"] = "input",
+        heads: int = 2,
+        guidance: Literal["own", "shuffled", "random"] = "own",
     ) -> None:
         super().__init__()
+        self.guidance = guidance
+        self.others = OtherImages() if guidance == "shuffled" else None
         self.reads_truth = semantics == "truth"
         self._frozen = (network.eval().requires_grad_(False),)  # in a tuple it is no submodule
         self._branch = [min(level, USED - 1) for level in reversed(range(len(channels)))]
@@ -50,21 +60,40 @@ class SemanticGuidance(nn.Module):
         )
 
     def edits(
-        self, lq_BCHW: Tensor, prior_BD: Tensor | None, truth_BCHW: Tensor | None
+        self,
+        lq_BCHW: Tensor,
+        prior_BD: Tensor | None,
+        truth_BCHW: Tensor | None,
+        restored_BCHW: Tensor | None = None,
     ) -> tuple[tuple[Edit, ...], dict[str, Any]]:
         """One function of a map for each decoder feature, and `segment` for the losses. No prior vector is used.
 
-        With `reads_truth` the semantics are the truth's in training, and the degraded image's in evaluation. Raises
-        HarnessError where such a training gives no truth.
+        Semantics are the degraded image's, and in a later pass those of `restored_BCHW`, the result before. With
+        `reads_truth` they are the truth's in training. Raises HarnessError where such a training gives no truth.
         """
-        image_BCHW = lq_BCHW
+        image_BCHW = lq_BCHW if restored_BCHW is None else restored_BCHW
         if self.reads_truth and self.training:
             if truth_BCHW is None:
                 raise HarnessError("semantics: truth needs the clean images in training", where="refiner skf")
             image_BCHW = truth_BCHW
         H, W = image_BCHW.shape[-2:]
-        features = self._seen(self._frozen[0].features, image_BCHW)
+        features = self._leading(lq_BCHW, image_BCHW, turn=int(restored_BCHW is not None))
         return self.functions(features, (H, W)), {"segment": self.segment}
+
+    def _leading(self, lq_BCHW: Tensor, image_BCHW: Tensor, turn: int) -> Sequence[Tensor]:
+        """The features that lead: those of `image_BCHW`, or a control's. `turn`: the pass, from 0."""
+        if self.guidance == "random":
+            sides = tuple(map(_padded, lq_BCHW.shape[-2:]))
+            return [
+                noise(lq_BCHW, C, sides[0] // scale, sides[1] // scale, USED * turn + branch)
+                for branch, (C, scale) in enumerate(zip(self._frozen[0].channels[:USED], (4, 8, 16), strict=True))
+            ]
+        seen_BCHW = image_BCHW if self.others is None else self.others(lq_BCHW, turn)
+        if self.others is not None and self.training and turn == 0:
+            self.others.remember(image_BCHW)
+        with torch.no_grad():
+            features: Sequence[Tensor] = self._seen(self._frozen[0].features, seen_BCHW)
+        return features
 
     def functions(self, features: Sequence[Tensor], image_size: tuple[int, int]) -> tuple[Edit, ...]:
         """The edits, with the segmentation network's features of an image of that size, finest first, given."""
@@ -85,12 +114,11 @@ class SemanticGuidance(nn.Module):
         return tuple(edit(level) for level in range(len(self.blocks)))
 
     def segment(self, image_BCHW: Tensor) -> Tensor:
-        """Class probabilities of each pixel, B×K×H×W float32, without gradients. RGB in [0, 1], any size."""
+        """Class probabilities of each pixel, B×K×H×W float32. RGB in [0, 1], any size. The image gets a gradient."""
         H, W = image_BCHW.shape[-2:]
         semantics: Semantics = self._seen(self._frozen[0], image_BCHW)
         return semantics.classes()[..., :H, :W]
 
-    @torch.no_grad()
     def _seen(self, network: Callable[[Tensor], Any], image_BCHW: Tensor) -> Any:
         """What the segmentation network says of images, padded by reflection to sides that suit it."""
         height, width = (_padded(side) for side in image_BCHW.shape[-2:])

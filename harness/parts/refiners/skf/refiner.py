@@ -6,7 +6,7 @@ from typing import Literal
 
 from harness.api.reference import LocalFile
 from harness.api.refiner import RefinerTraits
-from harness.api.traits import LossUse, OwnFile, Published, When
+from harness.api.traits import FromOption, LossUse, OwnFile, Published, When
 from harness.parts.refiners.skf.checkpoint import read_hrnet
 from harness.parts.refiners.skf.guidance import SemanticGuidance
 from harness.weights.files import ready_files
@@ -30,8 +30,24 @@ class SKF(SemanticGuidance):
     - `truth`: the clean one, as the authors train with SNR-Net. The embeddings learn from semantics that are better
       than any they are given later.
 
-    In evaluation it is always the degraded image. The losses' classes are another matter: those of the histogram are
-    the truth's, as the truth is what a loss may know.
+    In evaluation it never sees the truth. The losses' classes are another matter: those of the histogram are the
+    truth's, as the truth is what a loss may know.
+
+    `passes`: with 2, as the authors test (SNR_SKF/test.py), F restores every image twice: first with the semantics of
+    the degraded image, then, from the same degraded image, with those of the first result, not clamped. With
+    `semantics: input` training does the same, and no gradient reaches the first pass. With `semantics: truth` training
+    has one pass, as theirs (SNR_SKF/train.py): the truth's semantics are better than a first result's. With 1 the
+    degraded image's semantics are all there is. A second pass doubles the time of a restoration.
+
+    `guidance`: the image's `own` semantics, or a control that has the same parameters and knows nothing of the image:
+
+    - `shuffled`: another image's semantics. One of eight images of the training takes the place of the image that the
+      segmentation network sees, chosen by the degraded image's content (harness.parts.shared.guidance). Where training
+      reads the truth these are clean ones.
+    - `random`: noise, drawn evenly from [0, 1), in the place of features; the degraded image's content is its seed.
+
+    In training and in use it is the same; a second pass has the next of the eight images, or other noise. The losses
+    know the image's own classes in any case.
 
     Where a cell uses this refiner, F's decoder is no longer as it was: an embedding puts normalised features in the
     place of the decoder's. So F has to be trained along (regimes `joint`, `from_base`).
@@ -41,10 +57,13 @@ class SKF(SemanticGuidance):
     """
 
     traits = RefinerTraits(
+        version=2,
         placements=("features",),
         edits="decoder",
         needs_prior=False,
         reads_truth=When("semantics", "truth"),
+        control=When("guidance", ("shuffled", "random")),
+        passes=FromOption("passes"),
         losses=(LossUse("skf_histogram", 1e4),),
         weights=(
             OwnFile("checkpoint"),
@@ -58,8 +77,16 @@ class SKF(SemanticGuidance):
         *,
         checkpoint: LocalFile | None = None,
         semantics: Literal["input", "truth"] = "input",
+        passes: Literal[1, 2] = 2,
+        guidance: Literal["own", "shuffled", "random"] = "own",
         heads: int = 2,
     ) -> None:
-        options = {"checkpoint": checkpoint, "semantics": semantics, "heads": heads}
+        options = {
+            "checkpoint": checkpoint,
+            "semantics": semantics,
+            "passes": passes,
+            "guidance": guidance,
+            "heads": heads,
+        }
         (file,) = ready_files(SKF.traits, options, "refiner skf")
-        super().__init__(channels, read_hrnet(file), semantics=semantics, heads=heads)
+        super().__init__(channels, read_hrnet(file), semantics=semantics, heads=heads, guidance=guidance)

@@ -6,14 +6,17 @@ Shape letters: B batch, C channels, H×W image, S side of the structure network.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.refiner import RefinerTraits
-from harness.api.traits import LossUse
+from harness.api.traits import LossUse, When
 from harness.parts.refiners.smg.enhancement import EnhancementNet
 from harness.parts.refiners.smg.structure import StructureNet
+from harness.parts.shared.guidance import OtherImages, noise
 
 LUMA = (0.299, 0.587, 0.114)
 
@@ -29,6 +32,9 @@ class SMG(nn.Module):
       and the map resized back. The authors resize their images to 512×512 instead, in training and in test; here E and
       all measures see the image as it is. With patches of `size` both are the same in training.
     - `width`: channels of E at full resolution. `narrow`: scales the widths of S.
+    - `guidance`: whose map guides E. `own`: the image's. `shuffled`, a control: another image's, one of eight that the
+      refiner keeps from its training. `random`, a control: noise. Which one depends on the degraded image's content.
+      The losses judge the image's own map always, so that S learns them alike.
 
     S draws noise in training, from PyTorch's generator, and none in evaluation (see `StructureNet`). At the start Ī is
     close to Î, for the sake of a trained F: E's last convolution has a tenth of its usual weights and no bias.
@@ -39,15 +45,25 @@ class SMG(nn.Module):
 
     traits = RefinerTraits(
         needs_prior=False,
+        control=When("guidance", ("shuffled", "random")),
         outputs=True,
         size_multiple=8,
         losses=(LossUse("smg_structure", 5.0), LossUse("smg_adversary", 1.0)),
     )
 
-    def __init__(self, *, size: int = 512, width: int = 16, narrow: float = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        size: int = 512,
+        width: int = 16,
+        narrow: float = 1.0,
+        guidance: Literal["own", "shuffled", "random"] = "own",
+    ) -> None:
         super().__init__()
         self.structure = StructureNet(size=size, narrow=narrow)
         self.enhancement = EnhancementNet(width=width)
+        self.guidance = guidance
+        self.others = OtherImages() if guidance == "shuffled" else None
         self._start_near_initial()
 
     @torch.no_grad()
@@ -58,12 +74,24 @@ class SMG(nn.Module):
 
     def forward(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor | None = None) -> Tensor:
         """I_d in [0, 1] and Î (not clamped) to Ī, not clamped. There is no prior vector."""
-        return self.outputs(lq_BCHW, initial_BCHW, prior_BD)["restored"]
+        own = self.guidance == "own"
+        guide_B1HW = self.find_structure(lq_BCHW) if own else self._control(lq_BCHW)
+        return self.enhance(lq_BCHW, initial_BCHW, guide_B1HW)
 
     def outputs(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor | None = None) -> dict[str, Tensor]:
-        """`restored`, and for the losses `structure`: the map B×1×H×W in [0, 1]."""
+        """`restored`, and for the losses `structure`: the image's own map B×1×H×W in [0, 1]."""
         structure_B1HW = self.find_structure(lq_BCHW)
-        return {"restored": self.enhance(lq_BCHW, initial_BCHW, structure_B1HW), "structure": structure_B1HW}
+        guide_B1HW = structure_B1HW if self.guidance == "own" else self._control(lq_BCHW)
+        return {"restored": self.enhance(lq_BCHW, initial_BCHW, guide_B1HW), "structure": structure_B1HW}
+
+    def _control(self, lq_BCHW: Tensor) -> Tensor:
+        """The map that stands in for the image's own, B×1×H×W in [0, 1]."""
+        if self.others is None:
+            return noise(lq_BCHW, 1, *lq_BCHW.shape[-2:])
+        other_BCHW = self.others(lq_BCHW)
+        if self.training:
+            self.others.remember(lq_BCHW)
+        return self.find_structure(other_BCHW)
 
     def find_structure(self, lq_BCHW: Tensor) -> Tensor:
         """Low-light images of any size to their maps, of that size."""
@@ -85,12 +113,26 @@ class SMGDepth(SMG):
 
     The paper on PTG-RM compares with it; the authors of SMG publish no code for it. So the loss is ours: see
     `smg_depth`. There is no adversary, as a map of depth is smooth, and what it is for, sharp edges, is not there.
+    The options are those of SMG.
     """
 
-    traits = RefinerTraits(needs_prior=False, outputs=True, size_multiple=8, losses=(LossUse("smg_depth", 5.0),))
+    traits = RefinerTraits(
+        needs_prior=False,
+        control=When("guidance", ("shuffled", "random")),
+        outputs=True,
+        size_multiple=8,
+        losses=(LossUse("smg_depth", 5.0),),
+    )
 
-    def __init__(self, *, size: int = 512, width: int = 16, narrow: float = 1.0) -> None:
-        super().__init__(size=size, width=width, narrow=narrow)
+    def __init__(
+        self,
+        *,
+        size: int = 512,
+        width: int = 16,
+        narrow: float = 1.0,
+        guidance: Literal["own", "shuffled", "random"] = "own",
+    ) -> None:
+        super().__init__(size=size, width=width, narrow=narrow, guidance=guidance)
 
 
 def _resized(image_BCHW: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -23,3 +23,13 @@ def test_assumes_the_same_noise_everywhere() -> None:
 def test_options_that_do_not_fit(options: dict[str, Any]) -> None:
     with pytest.raises(HarnessError):
         DRUNet(**SMALL | options)
+
+
+def test_first_weights_are_orthogonal_matrices_times_a_fifth() -> None:
+    """KAIR's options/train_drunet.json: init_type orthogonal, init_gain 0.2."""
+    network = DRUNet(**SMALL)
+    assert {name for name, _ in network.named_parameters() if not name.endswith("weight")} == set()
+    for name, weight in network.named_parameters():
+        flat = weight.detach().flatten(1)
+        flat = flat if len(flat) <= flat.shape[1] else flat.T
+        torch.testing.assert_close(flat @ flat.T, 0.04 * torch.eye(len(flat)), atol=1e-6, rtol=0, msg=name)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from harness.parts.backbones import enlightengan
 from harness.parts.backbones.enlightengan import EnlightenGAN, darkness
@@ -54,3 +55,14 @@ def test_wide_images_are_enhanced_at_half_the_size(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(enlightengan, "WIDEST", 32)
     with torch.no_grad():
         assert stirred()(torch.rand(1, 3, 24, 41)).shape == (1, 3, 24, 41)
+
+
+def test_first_weights_are_the_authors() -> None:
+    """models/networks.py, `weights_init`: N(0, 0.02²) for convolutions, N(1, 0.02²) for norms, whose biases are 0."""
+    torch.manual_seed(0)
+    modules = list(EnlightenGAN(width=8).modules())
+    convolutions = torch.cat([part.weight.detach().flatten() for part in modules if isinstance(part, nn.Conv2d)])
+    norms = torch.cat([part.weight.detach() for part in modules if isinstance(part, nn.BatchNorm2d)])
+    assert (float(convolutions.mean()), float(convolutions.std())) == pytest.approx((0, 0.02), abs=2e-4)
+    assert (float(norms.mean()), float(norms.std())) == pytest.approx((1, 0.02), abs=3e-3)
+    assert not any(part.bias.any() for part in modules if isinstance(part, nn.BatchNorm2d))

@@ -65,3 +65,17 @@ def test_disparity_moves_the_right_view() -> None:
     assert torch.allclose(moved[..., :-2], right[..., ::8, 16::8], atol=1e-5)
     assert not moved[..., -2:].any()
     assert torch.allclose(target, left[..., ::8, ::8], atol=1e-6)
+
+
+def test_first_weights_are_the_authors() -> None:
+    """Uniform within ±gain·√(6 / (inputs + outputs)), the gain 1.5 in the filter predictor; no biases."""
+    network = IFAN(ch=8, N=2)
+    for name, weight in network.named_parameters():
+        if name.endswith("bias"):
+            assert not weight.any(), name
+            continue
+        outputs, inputs, high, wide = weight.shape
+        gain = 1.5 if name.startswith("predict.") else 1.0
+        bound = gain * (6 / ((inputs + outputs) * high * wide)) ** 0.5
+        largest = float(weight.detach().abs().max())
+        assert 0.9 * bound < largest <= bound * (1 + 1e-6), name

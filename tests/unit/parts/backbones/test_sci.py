@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from harness.core.errors import HarnessError
 from harness.parts.backbones.sci import SCI
@@ -42,3 +43,19 @@ def test_later_stages_train_the_calibration() -> None:
         cascade, lambda: torch.stack([s.illumination_BCHW.mean() for s in cascade.stages(image)]).sum()
     )
     assert not lost
+
+
+def test_first_weights_are_the_authors() -> None:
+    """Its train.py applies model.py's `weights_init`: N(0, 0.02²), no biases, norms N(1, 0.02²)."""
+    networks = [SCI(stage=3) for _ in range(8)]
+    drawn: dict[str, list[torch.Tensor]] = {}
+    for network in networks:
+        for name, module in network.named_modules():
+            kind = type(module).__name__
+            if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+                assert module.bias is not None
+                assert not module.bias.any(), name
+                drawn.setdefault(kind, []).append(module.weight.detach().flatten())
+    convolutions, norms = torch.cat(drawn["Conv2d"]), torch.cat(drawn["BatchNorm2d"])
+    assert (float(convolutions.mean()), float(convolutions.std())) == pytest.approx((0, 0.02), abs=3e-4)
+    assert (float(norms.mean()), float(norms.std())) == pytest.approx((1, 0.02), abs=4e-3)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from harness.core.errors import HarnessError
+from harness.models.readings import renamed
 from harness.parts.backbones.uretinex import URetinex
 
 
@@ -53,3 +54,53 @@ def test_fresh_networks_see_light() -> None:
             enhanced = URetinex().enhance(image, 5.0)
         assert enhanced.illumination_B1HW.any()
         assert enhanced.high_illumination_B1HW.any()
+
+
+def test_the_ratio_of_the_truth_is_the_one_of_the_authors_evaluation() -> None:
+    """evaluate.py, get_ratio: 1 / (mean(L / (L_truth + 1e-4)) + 1e-4), L_truth by the decomposition of the truth."""
+    torch.manual_seed(0)
+    network = URetinex(ratio="truth", truth_trains=True)
+    lq, truth = 0.1 * torch.rand(2, 3, 8, 9), torch.rand(2, 3, 8, 9)
+    with torch.no_grad():
+        _, light = network.decomposition.truth(truth).split((3, 1), 1)
+        *_, low = network.unfold(lq)[-1]
+        ratios = torch.stack([1 / ((low[n] / (light[n] + 0.0001)).mean() + 0.0001) for n in range(2)])
+        assert ratios.min() > 0
+        torch.testing.assert_close(network(lq, truth), network.enhance(lq, ratios).image_B3HW)
+        made = network.outputs(lq, truth)
+    torch.testing.assert_close(made["restored"], network.enhance(lq, ratios).image_B3HW)
+    torch.testing.assert_close(made["truth_decomposed"], network.decomposition.truth.split(truth))
+
+
+def test_without_a_decomposition_of_the_truth_its_light_is_the_brightest_channels() -> None:
+    torch.manual_seed(0)
+    network, lq, truth = URetinex(ratio="truth"), 0.1 * torch.rand(1, 3, 8, 9), torch.rand(1, 3, 8, 9)
+    with torch.no_grad():
+        *_, low = network.unfold(lq)[-1]
+        ratio = float(1 / ((low / (truth.amax(1, keepdim=True) ** (1 / 2.2) + 1e-4)).mean() + 1e-4))
+        torch.testing.assert_close(network(lq, truth), network.enhance(lq, ratio).image_B3HW)
+        assert "truth_decomposed" not in network.outputs(lq, truth)
+        torch.testing.assert_close(network(lq), network.enhance(lq, 5.0).image_B3HW)
+
+
+def test_a_truth_changes_nothing_in_the_stages_before() -> None:
+    torch.manual_seed(0)
+    network, lq = URetinex(truth_trains=True), 0.1 * torch.rand(1, 3, 8, 9)
+    with torch.no_grad():
+        alone, told = network.outputs(lq), network.outputs(lq, torch.rand(1, 3, 8, 9))
+        torch.testing.assert_close(alone["restored"], network.enhance(lq, 5.0).image_B3HW)
+    assert "truth_decomposed" not in alone
+    for name in ("reflectance", "illumination"):
+        assert torch.equal(alone[name], told[name])
+    assert not torch.equal(alone["high_illumination"], told["high_illumination"])
+
+
+def test_both_decompositions_train_in_one_stage_and_load_by_the_authors_names() -> None:
+    network = URetinex(truth_trains=True)
+    inside = [name for name, _ in network.named_parameters() if name.startswith("decomposition.")]
+    assert sum("truth" in name for name in inside) * 2 == len(inside) == 16
+    assert sum(parameter.numel() for parameter in network.decomposition.truth.parameters()) == 20_548
+    ours = {name for name in network.state_dict() if name.startswith("decomposition.")}
+    theirs = [f"model_Decom_{light}.decom.{n}.{kind}" for light in ("low", "high") for n in (0, 2, 4, 6)
+              for kind in ("weight", "bias")]  # fmt: skip
+    assert {renamed(name, URetinex.official.parts) for name in theirs} == ours

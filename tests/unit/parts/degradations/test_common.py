@@ -11,7 +11,7 @@ import pytest
 
 from harness.core.errors import HarnessError
 from harness.parts.degradations.gaussian_noise import GaussianNoise
-from harness.parts.degradations.light import linear_to_srgb, srgb_to_linear
+from harness.parts.degradations.light import caught, linear_to_srgb, srgb_to_linear
 from harness.parts.degradations.low_light import LowLight
 from harness.parts.degradations.motion_blur import MotionBlur
 from harness.parts.degradations.rain import Rain
@@ -43,7 +43,7 @@ def test_quantised_results_stay_in_range(make: Callable[[], Any], coffee: np.nda
 
 @pytest.mark.parametrize(
     ("make", "low", "high"),
-    [(LowLight, 9.0, 16.0), (GaussianNoise, 20.0, 21.5), (Rain, 18.0, 26.0), (MotionBlur, 17.0, 28.0)],
+    [(LowLight, 7.0, 16.0), (GaussianNoise, 20.0, 21.5), (Rain, 18.0, 26.0), (MotionBlur, 17.0, 28.0)],
 )
 def test_input_quality_is_that_of_the_field(
     make: Callable[[], Any], low: float, high: float, coffee: np.ndarray
@@ -68,8 +68,12 @@ def test_input_quality_is_that_of_the_field(
         (Rain, {"max_angle": 90.0}),
         (Rain, {"brightness": 1.1}),
         (Rain, {"layers": 0}),
+        (Rain, {"veil": 1.0}),
+        (Rain, {"spread": -1.0}),
         (MotionBlur, {"size": 1}),
-        (MotionBlur, {"size": 20}),
+        (MotionBlur, {"size": 102}),
+        (MotionBlur, {"full_well": 1}),
+        (MotionBlur, {"read_noise": -1.0}),
         (MotionBlur, {"shake": 2.0}),
     ],
 )
@@ -85,3 +89,14 @@ def test_srgb_round_trip_and_known_values() -> None:
     np.testing.assert_allclose(linear_to_srgb(srgb_to_linear(levels)), levels, atol=1e-9)
     assert srgb_to_linear(np.array(0.5)) == pytest.approx(0.21404, abs=1e-5)
     assert linear_to_srgb(np.array([-1.0, 2.0])).tolist() == [0.0, pytest.approx(1.0)]
+
+
+def test_light_is_caught_as_electrons_with_their_noise() -> None:
+    light = np.full((400, 500), 0.25, np.float32)
+    electrons = caught(light, 800.0, 6.0, np.random.default_rng(0)) * 800
+    assert electrons.mean() == pytest.approx(200, rel=0.002)
+    assert electrons.var() == pytest.approx(200 + 36, rel=0.02)
+
+
+def test_degradations_that_imitate_photographs_say_so() -> None:
+    assert [make.traits.synthetic for make in ALL] == [True, False, True, True]  # type: ignore[attr-defined]

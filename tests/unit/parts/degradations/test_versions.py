@@ -13,10 +13,10 @@ from harness.parts.degradations.motion_blur import MotionBlur
 from harness.parts.degradations.rain import Rain
 
 PINNED: dict[Any, tuple[int, list[float]]] = {
-    LowLight: (1, [0.00954, 0.33809, 0.31138, 0.0, 0.02035, 0.2418]),
+    LowLight: (2, [0.0329, 0.23708, 0.23191, 0.01079, 0.00647, 0.17333]),
     GaussianNoise: (1, [0.03521, 0.82127, 0.61985, 0.17378, 0.02446, 0.54043]),
-    Rain: (1, [0.10796, 0.72517, 0.83472, 0.18216, 0.09412, 0.56906]),
-    MotionBlur: (1, [0.11781, 0.71625, 0.72915, 0.62224, 0.14268, 0.57262]),
+    Rain: (2, [0.18985, 0.75188, 0.74865, 0.16968, 0.22622, 0.61836]),
+    MotionBlur: (2, [0.1098, 0.70969, 0.72297, 0.61241, 0.13421, 0.57268]),
 }
 
 

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 
 from harness.api.loss import LossInputs
+from tests.contract.conftest import random_lpips, random_lpips_network
+
+__all__ = ["random_lpips", "random_lpips_network"]
 
 
 @pytest.fixture

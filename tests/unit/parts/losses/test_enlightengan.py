@@ -88,6 +88,9 @@ def test_patches_lie_alike_and_come_back_with_the_generator() -> None:
     assert all(piece.shape[-2:] == (8, 8) and torch.equal(piece, -other) for piece, other in drawn)
     corners = {(int(piece[0, 0, 0, 0]) // 20, int(piece[0, 0, 0, 0]) % 20) for piece, _ in drawn}
     assert len(corners) > 10
+    many = [int(piece[0, 0, 0, 0]) for (piece,) in random_patches((image,), 600, 8)]
+    assert {place // 20 for place in many} == set(range(22))
+    assert {place % 20 for place in many} == set(range(12))
     torch.manual_seed(3)
     again = list(random_patches((image, -image), 20, 8))
     assert all(torch.equal(piece, other) for (piece, _), (other, _) in zip(drawn, again, strict=True))

@@ -15,6 +15,7 @@ from harness.parts.losses.sci import SCILoss
 
 SHAPE = (2, 3, 5, 6)
 CONVERSION = np.array([[0.257, -0.148, 0.439], [0.564, -0.291, -0.368], [0.098, 0.439, -0.071]])
+CONSTANT = np.array([16, 128, 128]) / 255
 
 
 def converted(image):
@@ -22,7 +23,8 @@ def converted(image):
     flat, found = image.reshape(-1), np.empty(image.size)
     for start in range(0, image.size, 3):
         for column in range(3):
-            found[start + column] = sum(flat[start + row] * CONVERSION[row, column] for row in range(3))
+            found[start + column] = CONSTANT[column]
+            found[start + column] += sum(flat[start + row] * CONVERSION[row, column] for row in range(3))
     return found.reshape(image.shape)
 
 
@@ -64,6 +66,17 @@ def test_smoothness_by_definition(made, gradient) -> None:
         assert gradient(lambda x, term=term: term(guide, x), torch.ones_like(guide)).abs().sum() == 0
 
 
+def test_the_constant_of_the_conversion_counts() -> None:
+    """It is added to the values of a row in turn, so that neighbours in a black image have different colours."""
+    black, illumination = (torch.zeros(1, 3, 3, 6, dtype=torch.float64) for _ in range(2))
+    illumination[..., 3:] = 0.5
+    unlike, like = math.exp(-0.005 * 3 * (112 / 255) ** 2), 1.0
+    # Columns are 16, 128, 128, 16, 128, 128. Across the step lies one of five pairs one column apart, 128 and 16, and
+    # two of four pairs two columns apart, 128 and 16, 128 and 128. Five offsets lead to each, and their opposites.
+    each = 1.5 * (unlike / 5 + (unlike + like) / 4)
+    assert smoothness(black, illumination).item() == pytest.approx(2 * 5 * each)
+
+
 def test_the_illumination_that_an_image_implies(gradient) -> None:
     degraded = torch.tensor([0.2, 0.2, 0.2, 0.0, 0.0, 0.5]).view(1, 1, 1, 6)
     restored = torch.tensor([0.4, 0.1, -1.0, 0.0, 0.5, 1.25]).view(1, 1, 1, 6)
@@ -82,9 +95,10 @@ def test_ruas(look, made) -> None:
     variation = 2 * sum((np.diff(clean, axis=axis) ** 2).mean() for axis in (2, 3))
     distance = np.square(clean - noisy).mean()
     inputs = look(SHAPE, outputs=made, step=50)
-    assert RUASLoss()(inputs).item() == pytest.approx(expected + (distance + variation) / 15)
-    official = RUASLoss(noise_fidelity=1e-7, denoiser=1.0, every=25)
+    assert RUASLoss()(inputs).item() == pytest.approx(expected + distance + variation)
+    official = RUASLoss(noise_fidelity=1e-7, every=25)
     assert official(inputs).item() == pytest.approx(expected + variation + 1e-7 * distance, rel=1e-9)
+    assert RUASLoss(denoiser=0.5)(inputs).item() == pytest.approx(expected + (distance + variation) / 2)
 
 
 def test_the_denoiser_learns_on_its_steps_alone(look, made) -> None:

@@ -11,6 +11,7 @@ import torch
 from harness.parts.losses.absolute import L1, SmoothL1
 from harness.parts.losses.charbonnier import Charbonnier
 from harness.parts.losses.edge import TAPS, Edge
+from harness.parts.losses.mse import MSE
 from harness.parts.losses.psnr import PSNRLoss
 from harness.parts.losses.ssim import SSIMLoss
 from harness.parts.losses.tv import TV, total_variation
@@ -49,6 +50,26 @@ def test_sums_add_up_over_micro_batches(loss, pair) -> None:
     parts = loss(restored[:1], truth[:1]) + loss(restored[1:], truth[1:])
     assert parts.item() == pytest.approx(loss(restored, truth).item(), rel=1e-9)
     assert loss.reduction == "sum"
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        # Computed in float64 with the formulas of swz30/MPRNet, Denoising/losses.py (which Uformer has, too), and of
+        # megvii-research/NAFNet, basicsr/models/losses/losses.py.
+        (Charbonnier(), 0.12743382985679347),
+        (Charbonnier(clamp=True), 0.1059077536011652),
+        (Edge().double(), 0.12476291096967745),
+        (PSNRLoss(), -16.98467984591304),
+        (L1(), 0.12742187654663675),
+        (MSE(), 0.020023145921508015),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_losses_of_official_recipes_are_the_authors(loss, expected) -> None:
+    numbers = torch.arange(2 * 3 * 12 * 10, dtype=torch.float64).view(2, 3, 12, 10)
+    truth = 0.5 + 0.5 * torch.sin(0.37 * numbers)
+    assert loss(truth + 0.2 * torch.cos(0.91 * numbers), truth).item() == pytest.approx(expected, rel=1e-8)
 
 
 def test_absolute_by_hand() -> None:

@@ -13,6 +13,7 @@ from harness.core.errors import DataError, MissingWeights
 from harness.parts.losses import perceptual
 from harness.parts.losses.charbonnier import Charbonnier
 from harness.parts.losses.vgg import FeatureDistance
+from harness.recipes.presets import all_presets
 from harness.weights.files import needed_files
 
 
@@ -82,7 +83,7 @@ def network(state, tmp_path, monkeypatch):
     path = tmp_path / "vgg.pth"
     torch.save({key: value for key, value in state.items() if key.startswith("features")}, path)
     monkeypatch.setattr("harness.parts.losses.vgg.vgg19", _without_classifier)
-    return lambda reduction="mean": FeatureDistance(path, reduction)
+    return lambda reduction="mean", **options: FeatureDistance(path, reduction, **options)
 
 
 def _without_classifier(weights=None):
@@ -109,6 +110,50 @@ def test_perceptual_by_definition(network, state) -> None:
     distance = network()
     assert distance(restored, truth).item() == pytest.approx(expected, rel=1e-4)
     assert distance(restored, restored).item() == 0.0
+
+
+CONVOLUTIONS = (2, 2, 4, 4, 4)
+"""Of each of VGG-19's blocks, between which maps are halved."""
+
+AUTHORS_VALUE = 81.85395
+"""What SNR-Net's own loss gives for the images and weights of the test below; PTG-RM's is the same."""
+
+
+def _first_relus(state, image):
+    """VGG-19's relu1_1 … relu5_1, written from the paper's table D."""
+    place, found = 0, []
+    for block, count in enumerate(CONVOLUTIONS):
+        if block:
+            image, place = torch.nn.functional.max_pool2d(image, 2), place + 1
+        for number in range(count):
+            weight, bias = state[f"features.{place}.weight"], state[f"features.{place}.bias"]
+            image, place = torch.nn.functional.conv2d(image, weight, bias, padding=1).clamp(min=0), place + 2
+            found += [image] if number == 0 else []
+    return found
+
+
+def test_perceptual_on_images_as_they_are_is_the_authors_sum(network, state) -> None:
+    torch.manual_seed(1)
+    restored, truth = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
+    maps = zip(
+        (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1), _first_relus(state, restored), _first_relus(state, truth), strict=True
+    )
+    expected = sum(weight * (x - y).abs().sum().item() for weight, x, y in maps)
+    distance = network("sum", normalise=False)
+    assert distance(restored, truth).item() == pytest.approx(expected, rel=1e-4)
+    assert expected == pytest.approx(AUTHORS_VALUE, rel=1e-4)
+
+
+def test_the_presets_of_its_authors_take_images_as_they_are() -> None:
+    terms = [
+        term
+        for preset in all_presets()
+        if preset.network in ("snr_net", "ptg_rm")
+        for term in preset.recipe.losses or ()
+        if term.name == "perceptual"
+    ]
+    assert len(terms) == 4
+    assert all(term.options == {"reduction": "sum", "normalise": False} for term in terms)
 
 
 def test_only_the_restored_image_gets_a_gradient(network) -> None:

@@ -37,6 +37,33 @@ def test_value_is_the_mean_of_the_metrics(lpips_files) -> None:
     assert raw(restored, truth).item() == pytest.approx(loss((restored + 1) / 2, (truth + 1) / 2).item(), rel=1e-4)
 
 
+def as_smg_has_it(alexnet: torch.nn.Sequential, linear: list[torch.Tensor], *images: torch.Tensor) -> float:
+    """Written out from the authors' criteria/lpips: features behind each ReLU, of length one, |Δ| weighed, summed."""
+    shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
+    maps = [(image - shift.view(1, 3, 1, 1)) / scale.view(1, 3, 1, 1) for image in images]
+    total, layers = 0.0, iter(linear)
+    for number, layer in enumerate(alexnet[:12], 1):
+        maps = [layer(features) for features in maps]
+        if number in (2, 5, 8, 10, 12):
+            first, second = (features / (features.square().sum(1, keepdim=True).sqrt() + 1e-10) for features in maps)
+            total += ((first - second).abs() * next(layers).view(1, -1, 1, 1)).sum(1).mean((1, 2)).mean().item()
+    return total
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_absolute_differences_are_those_of_smgs_authors(random_lpips, scaled) -> None:
+    loss = LPIPS(scaled=scaled, differences="absolute")
+    parts = loss._network.net
+    alexnet = torch.nn.Sequential(*(layer for n in range(1, 6) for layer in getattr(parts, f"slice{n}")))
+    linear = [layer.model[-1].weight.flatten() for layer in loss._network.lins]
+    restored, truth = checks.images(2, 3, 64, 48), checks.images(2, 3, 64, 48, seed=1)
+    images = [2 * image - 1 for image in (restored, truth)] if scaled else [restored, truth]
+    with torch.no_grad():
+        assert loss(restored, truth).item() == pytest.approx(as_smg_has_it(alexnet, linear, *images), rel=1e-5)
+        assert loss(truth, truth).item() == 0
+        assert loss(restored, truth) > LPIPS(scaled=scaled)(restored, truth)
+
+
 def test_only_the_restored_image_gets_a_gradient(lpips_files) -> None:
     restored, truth = (checks.images(1, 3, 48, 48, seed=seed).requires_grad_() for seed in (0, 1))
     loss = LPIPS()

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -100,7 +99,6 @@ def test_a_pickle_that_calls_code_is_refused_by_name_and_not_run(tmp_path: Path,
     ("foreign", "name"),
     [
         (argparse.Namespace(lr=1), "argparse.Namespace"),
-        (np.float64(30.1), "scalar"),
         (Path("x"), "pathlib"),
         (nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
     ],

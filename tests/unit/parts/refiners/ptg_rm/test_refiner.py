@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from harness.parts.refiners.ptg_rm.guidance import CSA, SVE, MapBeside, VectorBeside
+from harness.core.errors import HarnessError
+from harness.parts.refiners.ptg_rm.guidance import CSA, SVE, MapBeside, VectorAsMap, VectorBeside
 from harness.parts.refiners.ptg_rm.refiner import MASK_LOGIT, PTGRM
 from harness.parts.shared.blocks import snr_map
 from tests.reference.ptg_rm import PlainPTGRM
@@ -164,9 +165,83 @@ def test_a_joined_vector_is_convolved_beside_the_features() -> None:
     assert torch.allclose(join(f, prior), join.mix(torch.cat([f, beside], 1)), atol=1e-6)
 
 
-def test_a_joined_map_is_resized_bilinearly() -> None:
-    join = MapBeside(8, (5, 16, 4))
+def test_a_vector_is_joined_as_a_map_that_is_resized_bilinearly() -> None:
+    join = VectorAsMap(8, (5, 16, 4))
     f, prior = torch.rand(2, 8, 3, 7), torch.rand(2, 5)
     grid = join.prior(prior).view(2, 8, 4, 4)
     beside = F.interpolate(grid, size=(3, 7), mode="bilinear")
     assert torch.allclose(join(f, prior), join.mix(torch.cat([f, beside], 1)), atol=1e-6)
+
+
+def test_a_priors_own_map_is_joined_position_by_position() -> None:
+    """Each of 2×3 vectors is made of length 1 and mapped as a vector would be; then the map is resized."""
+    join = MapBeside(8, (5, 2, 3), 16, 4)
+    f, rows = torch.rand(2, 8, 6, 4), torch.randn(2, 5 * 2 * 3)
+    grid = torch.empty(2, 4, 2, 3)
+    for y in range(2):
+        for x in range(3):
+            vector = rows.view(2, 5, 2, 3)[:, :, y, x]
+            grid[:, :, y, x] = join.prior(vector / vector.norm(dim=1, keepdim=True))
+    beside = F.interpolate(grid, size=(6, 4), mode="bilinear")
+    assert torch.allclose(join(f, rows), join.mix(torch.cat([f, beside], 1)), atol=1e-6)
+    assert torch.allclose(join(f, 7 * rows), join(f, rows), atol=1e-6)
+
+
+def test_the_place_of_a_map_counts() -> None:
+    torch.manual_seed(0)
+    refiner = PTGRM((5, 2, 3), ablation="concat_2d", width=4, long_blocks=1)
+    lq, initial, _ = inputs()
+    prior = torch.randn(2, 5, 2, 3)
+    swapped = prior.flip(-1)
+    assert (refiner(lq, initial, prior.flatten(1)) - refiner(lq, initial, swapped.flatten(1))).abs().max() > 1e-5
+
+
+@pytest.mark.parametrize("ablation", ["none", "concat_1d", "large_without_priors"])
+def test_maps_are_refused_where_a_vector_is_read(ablation: Any) -> None:
+    with pytest.raises(HarnessError, match="reads one vector an image") as caught:
+        PTGRM((5, 2, 3), ablation=ablation)
+    assert caught.value.hint.startswith("ablation: concat_2d")
+
+
+def test_the_published_start_is_pytorchs_own_of_every_layer() -> None:
+    """The same draws as the plain module, which touches no weight; near_initial differs in the last layer alone."""
+    states = []
+    for make in (
+        lambda: PlainPTGRM(5, width=8, long_blocks=1),
+        lambda: PTGRM(5, width=8, long_blocks=1, start="published"),
+        lambda: PTGRM(5, width=8, long_blocks=1),
+    ):
+        torch.manual_seed(0)
+        states.append(make())
+    ours, near = (network.state_dict() for network in states[1:])
+    for module in states[1].modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            bound = module.weight[0].numel() ** -0.5
+            assert 0.9 * bound < module.weight.abs().max() <= bound  # uniform, as PyTorch draws it
+            if module.bias is not None:
+                assert 0 < module.bias.abs().max() <= bound
+    assert ours.keys() == states[0].state_dict().keys() == near.keys()
+    changed = {name for name in ours if not torch.equal(ours[name], near[name])}
+    assert changed == {"decoder.8.weight", "decoder.8.bias"}
+    assert torch.equal(near["decoder.8.weight"], 0.1 * ours["decoder.8.weight"])
+    assert near["decoder.8.bias"].tolist() == [MASK_LOGIT] * 3 + [0.0] * 3
+
+
+def test_the_published_mask_starts_near_one_half() -> None:
+    torch.manual_seed(0)
+    lq, initial, prior = inputs()
+    logits = PTGRM(5, start="published")._decoded(torch.cat([initial, lq], 1), prior)[:, :3]
+    assert abs(logits.sigmoid().mean().item() - 0.5) < 0.1
+
+
+def test_a_mean_score_is_one_number_an_image() -> None:
+    torch.manual_seed(0)
+    uniform, varying = (SVE(8, (5, 16, 4), long_blocks=1, source=source) for source in ("mean_score", "score"))
+    varying.load_state_dict(uniform.state_dict(), strict=True)
+    f, prior = torch.rand(2, 8, 4, 6), torch.rand(2, 5)
+    scores = []
+    varying.score[-1].register_forward_hook(lambda module, given, made: scores.append(made))
+    varying(f, prior)
+    M = scores[0].mean((2, 3), keepdim=True)
+    assert scores[0].std((2, 3)).min() > 1e-6
+    assert torch.allclose(uniform(f, prior), uniform.long(f) * M + uniform.short(f) * (1 - M), atol=1e-6)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Literal
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from harness.parts.backbones.uretinex import URetinex
 from harness.parts.refiners.skf.guidance import SemanticGuidance
 from harness.parts.refiners.skf.hrnet import HRNet
 from harness.parts.shared import taps
+from harness.parts.shared.guidance import KEPT, SIDE, content_numbers, noise
 from harness.testing import checks
 from tests import tiny_hrnet
 
@@ -39,8 +42,10 @@ def decoder(height: int = 32, width: int = 64) -> list[Tensor]:
     ]
 
 
-def edited(skf: SemanticGuidance, lq: Tensor, truth: Tensor | None = None) -> list[Tensor]:
-    edits, _ = skf.edits(lq, None, truth)
+def edited(
+    skf: SemanticGuidance, lq: Tensor, truth: Tensor | None = None, restored: Tensor | None = None
+) -> list[Tensor]:
+    edits, _ = skf.edits(lq, None, truth, restored)
     return [edit(x) for edit, x in zip(edits, decoder(*lq.shape[-2:]), strict=True)]
 
 
@@ -70,6 +75,66 @@ def test_semantics_are_the_inputs_unless_training_is_told_to_read_the_truth(netw
     assert all(map(torch.equal, edited(told.train(), lq, truth), given))
 
 
+def test_a_second_pass_is_led_by_the_result_of_the_first(skf: SemanticGuidance) -> None:
+    lq, first = checks.images(2, 3, 32, 64), 1.2 * checks.images(2, 3, 32, 64, seed=1) - 0.1
+    assert all(map(torch.equal, edited(skf, lq, restored=first), edited(skf, first)))
+    assert not torch.equal(edited(skf, lq)[0], edited(skf, first)[0])
+
+
+def control(network: HRNet, guidance: Literal["shuffled", "random"]) -> SemanticGuidance:
+    torch.manual_seed(0)
+    return SemanticGuidance(WIDTHS, network, guidance=guidance).eval()
+
+
+def led_by(skf: SemanticGuidance, features: Sequence[Tensor]) -> list[Tensor]:
+    """The decoder's features, with semantic features from coarse to fine as they are."""
+    pairs = zip(skf.blocks, decoder(), features, strict=True)
+    return [block(x, semantics) for block, x, semantics in pairs]
+
+
+def test_shuffled_semantics_are_those_of_an_image_of_the_training(network: HRNet) -> None:
+    shuffled, lq = control(network, "shuffled"), checks.images(2, 3, 32, 64)
+    assert shuffled.others is not None
+    edited(shuffled, lq)
+    assert shuffled.others.count.item() == 0, "what is in use is not kept"
+    trained = checks.images(KEPT, 3, SIDE, SIDE, seed=1)
+    for part in trained.split(3):
+        shuffled.train().edits(part, None, None)
+    assert torch.equal(shuffled.others.images_N3SS, trained)
+    for pass_, restored in enumerate((None, lq.flip(-1))):
+        chosen = trained[[(number + pass_) % KEPT for number in content_numbers(lq)]][..., :32, :64]
+        expected = led_by(shuffled, network.features(chosen)[2::-1])
+        for mode in (True, False):
+            assert all(map(torch.equal, edited(shuffled.train(mode), lq, restored=restored), expected))
+    alone = [edited(shuffled, image)[0] for image in (lq[:1].repeat(2, 1, 1, 1), lq[1:].repeat(2, 1, 1, 1))]
+    assert torch.equal(alone[0][0], edited(shuffled, lq)[0][0])
+    assert torch.equal(alone[1][1], edited(shuffled, lq)[0][1])
+
+
+def test_random_semantics_ask_no_network(network: HRNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "features", None)
+    random, lq = control(network, "random"), checks.images(2, 3, 32, 64)
+    for pass_, restored in enumerate((None, lq.flip(-1))):
+        expected = led_by(
+            random, [noise(lq, C, 32 // s, 64 // s, 3 * pass_ + n) for n, C, s in ((2, 8, 16), (1, 6, 8), (0, 4, 4))]
+        )
+        for mode in (True, False):
+            assert all(map(torch.equal, edited(random.train(mode), lq, restored=restored), expected))
+
+
+def test_controls_have_the_parameters_and_the_start_of_what_they_are_compared_with(
+    skf: SemanticGuidance, network: HRNet
+) -> None:
+    lq = checks.images(2, 3, 32, 64)
+    own = dict(skf.named_parameters())
+    assert not list(skf.buffers()), "its checkpoints hold nothing more"
+    for each in (control(network, "shuffled"), control(network, "random")):
+        theirs = dict(each.named_parameters())
+        assert own.keys() == theirs.keys()
+        assert all(torch.equal(own[name], theirs[name]) for name in own)
+        assert not torch.equal(edited(each, lq)[0], edited(skf, lq)[0])
+
+
 def test_padded_images_meet_their_own_part_of_the_semantics(skf: SemanticGuidance) -> None:
     """An image of 40×72 is segmented as 64×96, of which each map is the upper left corner."""
     lq = checks.images(2, 3, 40, 72)
@@ -88,7 +153,10 @@ def test_segment_gives_the_classes_of_any_size(skf: SemanticGuidance, network: H
     image = checks.images(2, 3, 64, 32).requires_grad_(True)
     probabilities = outputs["segment"](image)
     assert torch.equal(probabilities, network(image).classes())
-    assert not probabilities.requires_grad
+    probabilities.square().sum().backward()
+    assert image.grad is not None
+    assert image.grad.abs().sum() > 0, "an adversary that judges the classes is to reach the image"
+    image.requires_grad_(False)
     assert outputs["segment"](image[..., :37, :5]).shape == (2, tiny_hrnet.CLASSES, 37, 5)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.api.declaration import declaration
 from harness.api.reference import PartRef
-from harness.api.traits import LossUse
+from harness.api.traits import FromOption, LossUse
 from harness.cells.cell import Cell, Variant
 from harness.core.errors import MissingWeights
 from harness.parts.catalogue import REGISTRY
@@ -20,7 +20,7 @@ from harness.planning.missing import lacks
 from harness.weights.files import needed_files
 from tests import tiny_hrnet
 
-DEFAULTS = {"checkpoint": None, "semantics": "input", "heads": 2}
+DEFAULTS = {"checkpoint": None, "semantics": "input", "passes": 2, "guidance": "own", "heads": 2}
 
 
 def test_what_a_suite_is_told() -> None:
@@ -32,7 +32,8 @@ def test_what_a_suite_is_told() -> None:
     assert declared.traits.edits == "decoder"
     assert not declared.traits.needs_prior
     assert declared.traits.losses == (LossUse("skf_histogram", 1e4),)
-    assert declared.version == "1"
+    assert declared.traits.passes == FromOption("passes")
+    assert declared.version == "2"
 
 
 def test_planning_can_ask_without_torch() -> None:
@@ -83,8 +84,7 @@ def test_cells_without_the_file_are_blocked_with_the_command(tmp_path: Path, mon
 
 
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
-    options = tiny_hrnet.write(tmp_path)
-    refiner = SKF((8, 4), **options, semantics="truth", heads=4)
+    refiner = SKF((8, 4), checkpoint=tiny_hrnet.write(tmp_path)["checkpoint"], semantics="truth", heads=4)
     assert refiner.reads_truth
     assert [block.attn.heads for block in refiner.blocks] == [4, 4]
     (file,) = needed_files(SKF.traits, DEFAULTS | {"checkpoint": str(tmp_path / "none.pth")}, "refiner skf")

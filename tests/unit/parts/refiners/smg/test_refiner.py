@@ -3,13 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.parts.refiners.smg.refiner import SMG
+from harness.parts.refiners.smg.refiner import SMG, SMGDepth
+from harness.parts.shared.guidance import noise
 from harness.testing import checks
 
 
-def small() -> SMG:
+def small(guidance: Literal["own", "shuffled", "random"] = "own", kind: type[SMG] = SMG) -> SMG:
     torch.manual_seed(0)
-    network = SMG(size=8, width=4, narrow=0.125)
+    network = kind(size=8, width=4, narrow=0.125, guidance=guidance)
     checks.stir(network)
     return network
 
@@ -79,3 +80,46 @@ def test_noise_in_training_follows_the_seed_and_there_is_none_in_evaluation() ->
     state = torch.get_rng_state()
     assert torch.equal(network(*given), network(*given))
     assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("kind", [SMG, SMGDepth])
+def test_controls_are_guided_by_maps_that_know_nothing_of_the_image(kind: type[SMG]) -> None:
+    lq, initial = inputs()
+    own, shuffled, random = (small(guidance, kind).eval() for guidance in ("own", "shuffled", "random"))
+    others = shuffled.others
+    assert others is not None
+    with torch.no_grad():
+        made = [network(lq, initial) for network in (own, shuffled, random)]
+        guides = [own.find_structure(lq), shuffled.find_structure(others(lq)), noise(lq, 1, 16, 24)]
+        for network, restored, guide in zip((own, shuffled, random), made, guides, strict=True):
+            checks.assert_close(restored, network.enhance(lq, initial, guide), "guided by its map", tolerance=0.0)
+            assert torch.equal(restored, network(lq, initial)), "the same again"
+            alone = torch.cat([network(lq[n : n + 1], initial[n : n + 1]) for n in range(2)])
+            checks.assert_close(restored, alone, "alone and in a batch", tolerance=1e-5)
+        assert not torch.allclose(made[0], made[1])
+        assert not torch.allclose(made[0], made[2])
+        checks.stir(random.structure)
+        assert torch.equal(made[2], random(lq, initial)), "noise asks no structure network"
+
+
+@pytest.mark.parametrize("guidance", ["shuffled", "random"])
+def test_losses_judge_the_images_own_map_whatever_guides(guidance: str) -> None:
+    own, control = small().eval(), small(guidance).eval()
+    lq, initial = inputs()
+    with torch.no_grad():
+        assert torch.equal(own.outputs(lq, initial)["structure"], control.outputs(lq, initial)["structure"])
+        assert torch.equal(control.outputs(lq, initial)["restored"], control(lq, initial))
+
+
+def test_shuffled_guidance_keeps_images_of_its_training_and_all_have_the_same_parameters() -> None:
+    lq, initial = inputs()
+    network = small("shuffled")
+    network.eval()(lq, initial)
+    assert int(network.others.count) == 0
+    network.train().outputs(lq, initial)
+    assert int(network.others.count) == 2
+    assert torch.equal(network.others.images_N3SS[0, :, :16, :24], lq[0])
+    names = [[name for name, _ in small(guidance).named_parameters()] for guidance in ("own", "shuffled", "random")]
+    assert names[0] == names[1] == names[2]
+    assert set(small().state_dict()) == set(names[0]) | {name for name, _ in small().named_buffers()}
+    assert not any("others" in name for name in small().state_dict())

@@ -1,0 +1,170 @@
+"""Changes of whole batches in training: noise, grey, size, mixing, brightness.
+
+What is drawn depends on the cell's seed, the step and a sample's place in the batch alone: not on the network, the
+prior or the number of processes. So all variants of a backbone meet equal batches, and a resumed training needs no
+state.
+
+Shape letters: B batch, N images of one sample (input, truth), C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.api.batch import Batch
+from harness.cells.recipe import Darken, Grain, Mixup, Recipe, Scale
+from harness.core.errors import HarnessError
+from harness.core.identity import seed as named_seed
+
+GREY = (0.2126, 0.7152, 0.07228)
+"""Weights of red, green and blue in IFAN's grey, whose sum is 1.00008."""
+
+
+@dataclass(frozen=True)
+class Alteration:
+    """What a recipe does to the batches of one rank, which are part `rank` of `world` equal parts of every batch.
+
+    `patch`: side of the tiles that the network sees; those of a batch may be larger (harness.cells.recipe.Scale).
+    """
+
+    recipe: Recipe
+    seed: int
+    patch: int
+    rank: int = 0
+    world: int = 1
+
+    def __call__(self, batch: Batch, step: int) -> tuple[Batch, Tensor]:
+        """The batch as losses see it, and the degraded images that the network sees, in optimizer step `step`.
+
+        Prior rows are left out: they belong to the images before the change. Raises HarnessError when the groups of
+        mixed samples cannot be shared equally by the processes.
+        """
+        recipe = self.recipe
+        if not recipe.alters_inputs:
+            return batch, batch.lq_BCHW
+        lq_BCHW, gt_BCHW = self._samples("paired", step, batch.lq_BCHW, batch.gt_BCHW)
+        clean_BCHW = None if batch.clean_BCHW is None else self._samples("clean", step, batch.clean_BCHW, None)[0]
+        if recipe.mixup is not None and step > recipe.mixup.after:
+            lq_BCHW, gt_BCHW = self._mixed(recipe.mixup, step, lq_BCHW, gt_BCHW)
+        seen_BCHW = lq_BCHW
+        if recipe.darken is not None:
+            divisors = [_divisor(recipe.darken, random) for random in self._randoms("darken", step, len(lq_BCHW))]
+            seen_BCHW = lq_BCHW / lq_BCHW.new_tensor(divisors)[:, None, None, None]
+        return replace(batch, lq_BCHW=lq_BCHW, gt_BCHW=gt_BCHW, clean_BCHW=clean_BCHW, prior_BD=None), seen_BCHW
+
+    def _samples(
+        self, purpose: str, step: int, lq_BCHW: Tensor, gt_BCHW: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Grain, grey and size, in IFAN's order; both images of a sample change alike."""
+        recipe = self.recipe
+        if (recipe.grain, recipe.grey, recipe.scale) == (None, None, None):
+            return lq_BCHW, gt_BCHW
+        together_BNCHW = torch.stack([lq_BCHW] if gt_BCHW is None else [lq_BCHW, gt_BCHW], 1)
+        changed_BNCHW = torch.stack(
+            [
+                _changed(images_NCHW, recipe, self.patch, random)
+                for images_NCHW, random in zip(together_BNCHW, self._randoms(purpose, step, len(lq_BCHW)), strict=True)
+            ]
+        )
+        return changed_BNCHW[:, 0], None if gt_BCHW is None else changed_BNCHW[:, 1]
+
+    def _randoms(self, purpose: str, step: int, images: int) -> list[np.random.Generator]:
+        """A generator for each sample of the rank, by its place in the whole batch."""
+        places = range(self.rank * images, (self.rank + 1) * images)
+        return [np.random.default_rng(named_seed("alter", purpose, self.seed, step, place)) for place in places]
+
+    def _mixed(self, mixup: Mixup, step: int, lq_BCHW: Tensor, gt_BCHW: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Each of the rank's groups mixed with a generator of its own."""
+        first, groups = self._groups(mixup.groups)
+        size = len(lq_BCHW) // groups
+        weights, others = torch.ones(len(lq_BCHW)), torch.arange(len(lq_BCHW))
+        for group in range(groups):
+            random = np.random.default_rng(named_seed("mixup", self.seed, step, first + group))
+            if random.random() < mixup.chance:
+                part = slice(group * size, (group + 1) * size)
+                drawn = random.beta(mixup.alpha, mixup.alpha, size if mixup.per == "sample" else 1)
+                weights[part] = torch.from_numpy(drawn).float()
+                others[part] = group * size + torch.from_numpy(random.permutation(size))
+        weights_B111 = weights[:, None, None, None]
+
+        if bool((weights_B111 == 1).all()):
+            return lq_BCHW, gt_BCHW
+
+        def mix(images_BCHW: Tensor) -> Tensor:
+            return torch.lerp(images_BCHW[others], images_BCHW, weights_B111)
+
+        return mix(lq_BCHW), None if gt_BCHW is None else mix(gt_BCHW)
+
+    def _groups(self, groups: int) -> tuple[int, int]:
+        """(number of the rank's first group, how many it has). With more processes than groups each is a group."""
+        if groups >= self.world and groups % self.world == 0:
+            return self.rank * (groups // self.world), groups // self.world
+        if self.world % groups == 0:
+            return self.rank, 1
+        raise HarnessError(
+            f"{groups} groups of mixed samples cannot be shared equally by {self.world} processes",
+            hint=f"set recipe.mixup.groups to a multiple of {self.world}",
+        )
+
+
+def _changed(images_NCHW: Tensor, recipe: Recipe, patch: int, random: np.random.Generator) -> Tensor:
+    """The images of one sample with grain, made grey, and cut. Each of these draws its own numbers in any case."""
+    grain_coin, grain_share, grey_coin, *cut = random.random(7).tolist()
+    if recipe.grain is not None and grain_coin < recipe.grain.chance:
+        images_NCHW = _grained(images_NCHW, recipe.grain, grain_share, random)
+    if recipe.grey is not None and grey_coin < recipe.grey:
+        images_NCHW = grey(images_NCHW)
+    if recipe.scale is not None:
+        images_NCHW = _cut(images_NCHW, recipe.scale, patch, cut)
+    return images_NCHW
+
+
+def _grained(images_NCHW: Tensor, grain: Grain, share: float, random: np.random.Generator) -> Tensor:
+    """The images of one sample with noise on the first, or on all of them. `share`: uniform number for its strength."""
+    least = grain.sigma if grain.least is None else grain.least
+    noise_CHW = random.normal(0.0, least + (grain.sigma - least) * share, images_NCHW.shape[1:])
+    noisy = len(images_NCHW) if grain.truth else 1
+    grained_NCHW = (images_NCHW[:noisy] + torch.from_numpy(noise_CHW).float()).clamp(0, 1)
+    return torch.cat([grained_NCHW, images_NCHW[noisy:]])
+
+
+def grey(image_NCHW: Tensor) -> Tensor:
+    """Images in [0, 1] as IFAN makes them grey: the luminance of values that are taken as linear, encoded as sRGB.
+
+    github.com/codeslake/IFAN, data_loader/utils.py, `color_to_gray`. Bright ones exceed 1 by 4e-5.
+    """
+    linear = (image_NCHW * image_NCHW.new_tensor(GREY)[:, None, None]).sum(1, keepdim=True)
+    encoded = torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp(min=1e-9) ** (1 / 2.4) - 0.055)
+    return encoded.expand_as(image_NCHW)
+
+
+def _cut(images_NCHW: Tensor, scale: Scale, patch: int, drawn: list[float]) -> Tensor:
+    """A tile of the images, which may be made smaller before. `drawn`: uniform numbers: coin, factor, row, column."""
+    coin, share, down, right = drawn
+    whole = images_NCHW.shape[-1]
+    factor = scale.least + (1 - scale.least) * share if coin < scale.chance else 1.0
+    side = max(patch, int(whole * factor))
+    top, left = (int(place * (side - patch + 1)) for place in (down, right))
+    if side == whole:
+        return images_NCHW[..., top : top + patch, left : left + patch]
+    weights = area_weights(whole, side).to(images_NCHW.dtype)
+    return weights[top : top + patch] @ images_NCHW @ weights[left : left + patch].T
+
+
+def area_weights(whole: int, side: int) -> Tensor:
+    """The side×whole matrix that makes `side` pixels of `whole`: each the mean of the area that it covers."""
+    edges = np.arange(side + 1) * (whole / side)
+    pixels = np.arange(whole)
+    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return torch.from_numpy(overlap.clip(min=0) * (side / whole))
+
+
+def _divisor(darken: Darken, random: np.random.Generator) -> float:
+    """github.com/VITA-Group/EnlightenGAN, data/unaligned_dataset.py: hundredths, both ends included."""
+    coin = random.random()
+    least, most = round(100 * darken.least), round(100 * darken.most)
+    return float(random.integers(least, most + 1)) / 100 if coin < darken.chance else 1.0

@@ -1,0 +1,113 @@
+"""Trainings whose recipe mixes and changes batches, or averages weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from harness.api.batch import Batch
+from harness.api.reference import PartRef
+from harness.cells.cell import Cell, Variant
+from harness.cells.recipe import Darken, Grain, Mixup, Scale
+from harness.core.errors import HarnessError
+from harness.jobs import shards, train
+from harness.planning.job import ShardsWork
+from harness.training import loop
+from harness.training.alter import Alteration
+from harness.training.average import Average
+from tests.small_world import RECIPE, SmallWorld, small_cell
+
+ALTERED = {
+    "steps": 5,
+    "augment": "flips",
+    "optimizer": "radam",
+    "mixup": Mixup(alpha=1.2, chance=0.6, per="sample", after=1, groups=2),
+    "grain": Grain(chance=0.5, sigma=0.05),
+    "grey": 0.3,
+    "darken": Darken(chance=0.5),
+}
+
+
+def weights(world: SmallWorld, cell: Cell) -> dict[str, Tensor]:
+    return load_file(world.layout.final_weights(cell.id))
+
+
+def test_the_average_of_all_steps_is_saved_and_does_not_steer_the_training(
+    world: SmallWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, Tensor]] = []
+
+    class Recorded(Average):
+        def __init__(self, model: nn.Module, decay: float | None) -> None:
+            super().__init__(model, decay)
+            self.model = model
+            self.record()
+
+        def record(self) -> None:
+            seen.append({name: value.detach().clone() for name, value in self.model.named_parameters()})
+
+        def update(self) -> None:
+            super().update()
+            self.record()
+
+    plain = small_cell(recipe=RECIPE.model_copy(update={"steps": 6}))
+    train.run(world.train_job(plain), world.context)
+    monkeypatch.setattr(loop, "Average", Recorded)
+    averaged = small_cell(recipe=RECIPE.model_copy(update={"steps": 6, "ema": 0.75}))
+    train.run(world.train_job(averaged), world.context)
+    assert len(seen) == 7
+    last, average = weights(world, plain), weights(world, averaged)
+    assert averaged.id != plain.id
+    for name, value in seen[0].items():
+        assert torch.equal(seen[6][name], last[name]), name
+        expected = 0.75**6 * value + 0.25 * sum(0.75 ** (6 - step) * seen[step][name] for step in range(1, 7))
+        torch.testing.assert_close(average[name], expected)
+        assert not torch.equal(average[name], last[name]) or torch.equal(value, last[name])
+
+
+def test_base_and_variant_meet_equal_changed_batches(world: SmallWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[list[tuple[Tensor, Tensor | None, Tensor]]] = []
+    real = Alteration.__call__
+
+    def watched(self: Alteration, batch: Batch, step: int) -> tuple[Batch, Tensor]:
+        altered, shown = real(self, batch, step)
+        met[-1].append((altered.lq_BCHW, altered.gt_BCHW, shown))
+        return altered, shown
+
+    monkeypatch.setattr(Alteration, "__call__", watched)
+    recipe = RECIPE.model_copy(update=ALTERED)
+    live = Variant(refiner=PartRef(name="ptg_rm"), prior=PartRef(name="nss"), features="live")
+    for cell in (small_cell(recipe=recipe), small_cell(recipe=recipe, variant=live)):
+        met.append([])
+        train.run(world.train_job(cell), world.context)
+    assert [len(batches) for batches in met] == [5, 5]
+    for one, other in zip(*met, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))  # type: ignore[arg-type]
+    assert any(not torch.equal(lq, shown) for lq, _, shown in met[0])
+
+
+def test_tiles_of_scaled_samples_are_cut_from_larger_ones(world: SmallWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    sides: list[tuple[int, int]] = []
+    real = Alteration.__call__
+
+    def watched(self: Alteration, batch: Batch, step: int) -> tuple[Batch, Tensor]:
+        altered, shown = real(self, batch, step)
+        sides.append((batch.lq_BCHW.shape[-1], shown.shape[-1]))
+        return altered, shown
+
+    monkeypatch.setattr(Alteration, "__call__", watched)
+    changes = {"steps": 2, "scale": Scale(chance=0.5, least=0.7), "stride": None}
+    cell = small_cell(recipe=RECIPE.model_copy(update=changes))
+    assert (cell.train_set.tile, cell.train_set.stride) == (46, 46)
+    shards.run(world.job(ShardsWork(samples=cell.train_set)), world.context)
+    train.run(world.train_job(cell), world.context)
+    assert sides == [(46, 32), (46, 32)]
+
+
+def test_a_rate_for_a_module_that_is_not_there_is_refused(world: SmallWorld) -> None:
+    cell = small_cell(recipe=RECIPE.model_copy(update={"rates": {"backbone.intr": 0.5, "refiner.any": 2.0}}))
+    with pytest.raises(HarnessError, match=r"a rate is given for 'backbone\.intr'") as caught:
+        train.run(world.train_job(cell), world.context)
+    assert "backbone.intro" in caught.value.hint

@@ -1,0 +1,66 @@
+"""From a suite file with two protocols to the columns of its table, through real jobs in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from harness.core.paths import Layout, write_text
+from harness.jobs.run import do_job
+from harness.parts.plugins import open_suite
+from harness.planning.plan import Plan, make_plan
+from harness.reports.leaderboard import leaderboard
+from harness.reports.text import header
+from harness.results.frames import open_results
+
+SUITE = """
+suite: two
+metrics: [psnr, ssim]
+{protocols}
+run: {{samples: 0}}
+defaults:
+  dataset: photos
+  recipe: {{steps: 1, batch: 1, patch: 128}}
+blocks:
+  - task: gaussian_denoise
+    backbone: {{name: nafnet, width: 4, enc_blk_nums: [1], middle_blk_num: 1, dec_blk_nums: [1]}}
+"""
+
+
+def ran(folder: Path, protocols: str) -> tuple[Layout, Plan]:
+    """Runs a suite into a folder, job after job."""
+    file = folder / "two.yaml"
+    file.write_text(SUITE.format(protocols=protocols))
+    suite, registry = open_suite(str(file), ())
+    layout = Layout(folder / "out", folder / "out" / "data")
+    write_text(layout.suite(suite.name), suite.model_dump_json())
+    plan = make_plan(suite, layout, registry)
+    torch.set_num_threads(1)
+    for job in plan.to_run:
+        do_job(job.job, layout)
+    return layout, plan
+
+
+def test_two_protocols_are_two_columns_and_a_third_one_is_only_scored(tmp_path: Path) -> None:
+    layout, _ = ran(tmp_path, "protocols: [rgb_uint8, gaussian_field]")
+    (section,) = leaderboard(layout).sections
+    assert header(leaderboard(layout), section)[3:] == [
+        "photos PSNR (dB) ↑ [rgb_uint8]",
+        "photos SSIM ↑ [rgb_uint8]",
+        "photos PSNR (dB) ↑ [gaussian_field]",
+        "photos SSIM ↑ [gaussian_field]",
+    ]
+    assert [row.variant for row in section.rows] == ["input", "base"]
+    for row in section.rows:
+        own, field = (row.entries[column] for column in section.columns if column.metric == "psnr")
+        assert (own.images, field.images) == (3, 3)
+        assert own.score.mean != field.score.mean
+        assert abs(own.score.mean - field.score.mean) < 0.5  # other noise of the same strength
+    before = open_results(layout.out, layout.data).images()
+
+    _, plan = ran(tmp_path, "protocols: [rgb_uint8, gaussian_field, rgb_uint8_ssim3d]")
+    assert [job.job.kind for job in plan.to_run] == ["evaluate", "evaluate"]
+    after = open_results(layout.out, layout.data).images()
+    assert after["protocol"].n_unique() == 3
+    assert after.filter(protocol="rgb_uint8/v1").equals(before.filter(protocol="rgb_uint8/v1"))

@@ -1,0 +1,162 @@
+"""Fields of recipes that change batches, rates and weights: how they are written, fitted and checked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.cells.recipe import Mixup, Recipe, Stage
+from harness.recipes.checks import recipe_mistakes
+from harness.recipes.fitting import fitted
+from harness.recipes.mapping import RecipeMapping, StageMapping
+from harness.recipes.presets import find_preset
+from tests.unit.recipes.test_presets import cell, cells, expanded, problem
+
+
+@pytest.mark.parametrize(
+    ("recipe", "does"),
+    [
+        ("mixup: 1.2", "mixup mixes"),
+        ("grey: 0.3", "grey changes"),
+        ("grain: {chance: 0.05, sigma: 0.07}", "grain changes"),
+        ("scale: {chance: 0.5, least: 0.7}", "scale changes"),
+        ("darken: {chance: 0.5}", "darken changes"),
+    ],
+)
+def test_changed_images_need_live_features(tmp_path: Path, recipe: str, does: str) -> None:
+    start = f"task: derain, backbone: restormer, recipe: {{{recipe}}}, variant: {{refiner: ptg_rm, prior: nss"
+    path, what, hint = problem(tmp_path, f"{{{start}}}}}")
+    assert path == "blocks.0.variant"
+    assert what == f"{does} images, but the vectors of nss are cached for each image alone"
+    assert hint == f"features: live, or in the recipe {does.split()[0]}: null"
+    assert cells(tmp_path, f"{{{start}, features: live}}}}")
+
+
+def test_a_number_is_the_mixing_that_it_always_was(tmp_path: Path) -> None:
+    """Older suites and results write α alone; ids hash that number, however the same mixing is written."""
+    short, long = (cell(tmp_path, f"{{mixup: {text}}}") for text in ("1.2", "{alpha: 1.2, chance: 0.5}"))
+    assert short.id == long.id
+    assert short.recipe.mixup == Mixup(alpha=1.2, chance=0.5, per="batch", after=0, groups=1)
+    assert short.recipe.model_dump(mode="json")["mixup"] == short.recipe.identity()["mixup"] == 1.2
+    assert Recipe.model_validate(short.recipe.model_dump(mode="json")) == short.recipe
+    every = cell(tmp_path, "{mixup: {alpha: 0.6, chance: 1.0, per: sample, after: 30}}").recipe
+    assert Recipe.model_validate(every.model_dump(mode="json")) == every
+    assert every.identity()["mixup"] == {"alpha": 0.6, "chance": 1.0, "per": "sample", "after": 30, "groups": 1}
+
+
+def test_new_fields_stay_out_of_older_ids() -> None:
+    fields = {"grain", "grey", "scale", "darken", "ema", "rates"}
+    assert not fields & set(Recipe().identity())
+    assert not {"milestones", "gamma"} & set(Stage(steps=1).identity())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "field", "what"),
+    [
+        ("{mixup: {alpha: 1.2, after: 300}}", "mixup.after", "mixing begins after step 300 of 300"),
+        (
+            "{batch: 8, mixup: {alpha: 1.2, groups: 3}}",
+            "mixup.groups",
+            "3 groups of mixed samples do not divide batch 8",
+        ),
+        (
+            "{mixup: {alpha: 1.2, groups: 4}, stages: [{steps: 200, batch: 8}, {steps: 100, batch: 2}]}",
+            "mixup.groups",
+            "4 groups of mixed samples do not divide batch 2",
+        ),
+        (
+            "{grain: {chance: 0.5, sigma: 0.01, least: 0.02}}",
+            "grain.least",
+            "the smallest noise, 0.02, is above the largest, 0.01",
+        ),
+        (
+            "{darken: {chance: 0.5, least: 3.0, most: 2.0}}",
+            "darken.least",
+            "the smallest divisor, 3, is above the largest, 2",
+        ),
+        (
+            "{schedule: step, milestones: [9], stages: [{steps: 200}, {steps: 100, milestones: [9]}]}",
+            "stages.1.milestones",
+            "milestones are counted from a restart, and this stage goes on",
+        ),
+        (
+            "{stages: [{steps: 200}, {steps: 100, restart: true, milestones: [9]}]}",
+            "stages.1.milestones",
+            "milestones does nothing with schedule cosine",
+        ),
+        (
+            "{schedule: step, stages: [{steps: 200}, {steps: 100, restart: true, milestones: [100]}]}",
+            "stages.1.milestones",
+            "milestone 100 is not before the last step, 100",
+        ),
+        (
+            "{schedule: step, milestones: [9], stages: [{steps: 200}, {steps: 100, restart: true, gamma: 0.1}]}",
+            "stages.1.gamma",
+            "gamma does nothing without milestones of the stage",
+        ),
+    ],
+)
+def test_settings_of_batches_and_stages_that_contradict(tmp_path: Path, recipe: str, field: str, what: str) -> None:
+    path, said, _ = problem(tmp_path, f"{{task: derain, backbone: restormer, recipe: {recipe}}}")
+    assert (path, said) == (f"blocks.0.recipe.{field}", what)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "{mixup: -1.0}",
+        "{mixup: {alpha: 1.2, chance: 0.0}}",
+        "{mixup: {alpha: '1.2'}}",
+        "{mixup: {alpha: 1.2, groups: 0}}",
+        "{mixup: true}",
+        "{ema: 1.0}",
+        "{grey: 1.5}",
+        "{scale: {chance: 0.5, least: 1.0}}",
+        "{grain: {chance: 0.5, sigma: 0.0}}",
+        "{rates: {backbone: -1.0}}",
+        "{augment: flops}",
+    ],
+)
+def test_values_out_of_range_are_one_mistake(tmp_path: Path, recipe: str) -> None:
+    path, _, _ = problem(tmp_path, f"{{task: derain, backbone: restormer, recipe: {recipe}}}")
+    assert path.startswith("blocks.0.recipe.")
+
+
+def test_what_counts_steps_is_fitted_to_a_shorter_training() -> None:
+    """MPRNet's five epochs without mixing, an average's window, URetinex-Net's own milestones, GPUs' groups."""
+    recipe = RecipeMapping(
+        steps=600,
+        batch=64,
+        mixup=Mixup(alpha=0.6, after=300, groups=8),
+        ema=0.99,
+        schedule="step",
+        stages=(
+            StageMapping(steps=400, restart=True, milestones=(200,)),
+            StageMapping(steps=200, batch=40, restart=True, milestones=(198,), gamma=0.1),
+        ),
+    )
+    preset = replace(find_preset("restormer/derain", None, None), recipe=recipe)
+    fit = fitted(preset, {**preset.fields, "steps": 60}, set(preset.fields) - {"steps"})
+    assert (fit["mixup"].after, fit["mixup"].groups) == (30, 8)
+    assert fit["ema"] == pytest.approx(0.99**10)
+    assert [(stage.steps, stage.milestones) for stage in fit["stages"]] == [(40, (20,)), (20, ())]
+    smaller = fitted(preset, {**preset.fields, "batch": 4}, set(preset.fields) - {"batch"})
+    assert (smaller["mixup"].groups, smaller["ema"]) == (4, 0.99)
+    constant = fitted(preset, {**preset.fields, "schedule": "constant"}, set(preset.fields) - {"schedule"})
+    assert [(stage.milestones, stage.gamma) for stage in constant["stages"]] == [(None, None)] * 2
+    shortest = fitted(preset, {**preset.fields, "steps": 2}, set(preset.fields) - {"steps"})
+    assert shortest["schedule"] == "constant"
+    own = Recipe(**{name: value for name, value in shortest.items() if name != "losses"})
+    assert list(recipe_mistakes(own)) == []
+
+
+def test_labels_say_mixing_as_a_suite_writes_it(tmp_path: Path) -> None:
+    block = """{task: derain, backbone: restormer, matrix: {recipe: [{preset: proxy, mixup: 1.2},
+      {preset: proxy, mixup: {alpha: 0.6, chance: 1.0, per: sample}}]}}"""
+    said = [entry.labels.variant for entry in expanded(tmp_path, block).cells if entry.cell.backbone]
+    assert said == [
+        "base [label=proxy mixup=1.2]",
+        "base [label=proxy mixup={alpha:0.6,chance:1,per:sample,after:0,groups:1}]",
+    ]

@@ -1,0 +1,118 @@
+"""The protocols of a suite, and the options that a backbone shares with its task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.api.protocols import RGB_UINT8, SIDD
+from harness.api.task import EvaluationProtocol
+from harness.cells.suite import ResolvedSuite
+from harness.core.errors import Problem, SpecErrors
+from harness.parts.plugins import open_suite
+from tests.suite_world import BASE, World
+
+BLOCK = "blocks:\n  - {}\n"
+
+
+def said(problems: list[Problem]) -> list[tuple[str, str, str]]:
+    return [(problem.path, problem.what, problem.hint) for problem in problems]
+
+
+def test_a_suite_names_protocols_in_the_order_of_its_tables(world: World) -> None:
+    assert world.expand(BASE + BLOCK).protocols == ()
+    assert world.expand(BASE + "protocols: [sidd, rgb_uint8]\n" + BLOCK).protocols == (SIDD, RGB_UINT8)
+
+
+def test_protocols_change_no_cell(world: World) -> None:
+    plain, asked = (world.expand(BASE + more + BLOCK) for more in ("", "protocols: [sidd]\n"))
+    assert plain.cells == asked.cells
+
+
+def test_a_plug_ins_protocol_has_a_name_as_well(world: World) -> None:
+    suite = world.expand(BASE + "protocols: [rgb, sidd]\n" + BLOCK)
+    assert suite.protocols == (EvaluationProtocol("rgb", 1), SIDD)
+
+
+def test_mistakes_have_their_places(world: World) -> None:
+    problems = world.problems(BASE + "protocols: [sidd, rgb_unit8, sidd]\n" + BLOCK)
+    assert [(path, what) for path, what, _ in said(problems)] == [
+        ("protocols.1", "no protocol is called 'rgb_unit8'"),
+        ("protocols.2", "the protocol 'sidd' is given twice"),
+    ]
+    assert "'rgb_uint8'" in problems[0].hint
+    assert (problems[0].line, problems[1].hint) == (3, "remove one")
+    (empty,) = world.problems(BASE + "protocols: []\n" + BLOCK)
+    assert empty.path == "protocols"
+
+
+def test_noise_that_a_degradation_cannot_draw_so_is_refused(world: World) -> None:
+    (problem,) = world.problems(BASE + "protocols: [sidd, gaussian_field]\n" + BLOCK)
+    assert problem.path == "protocols.1"
+    assert problem.what == (
+        "the task denoise cannot be scored under gaussian_field: "
+        "the degradation noise cannot draw its random numbers so"
+    )
+
+
+def real(tmp_path: Path, text: str) -> ResolvedSuite:
+    """A suite of the package's own parts."""
+    file = tmp_path / "suite.yaml"
+    file.write_text(f"suite: real\ndefaults: {{dataset: photos}}\n{text}")
+    return open_suite(str(file), ())[0]
+
+
+def networks(suite: ResolvedSuite) -> list[tuple[object, str, object]]:
+    """The task's σ, the backbone's label and its σ, of the trained cells."""
+    return [
+        (entry.cell.task.options.get("sigma"), entry.labels.backbone, entry.cell.backbone.options["sigma"])
+        for entry in suite.cells
+        if entry.cell.backbone is not None
+    ]
+
+
+TWO_LEVELS = "task: [gaussian_denoise, {name: gaussian_denoise, sigma: 50}]"
+
+
+def test_gaussian_noise_can_be_drawn_as_the_field_does(tmp_path: Path) -> None:
+    suite = real(
+        tmp_path, "protocols: [gaussian_field]\nblocks: [{task: gaussian_denoise, backbone: {name: nafnet, width: 4}}]"
+    )
+    assert [protocol.name for protocol in suite.protocols] == ["gaussian_field"]
+
+
+def test_drunet_is_told_the_tasks_noise_level(tmp_path: Path) -> None:
+    suite = real(tmp_path, f"blocks: [{{matrix: {{{TWO_LEVELS}, backbone: [drunet]}}}}]")
+    assert networks(suite) == [(25.0, "drunet", 25.0), (50.0, "drunet", 50.0)]
+
+
+def test_a_task_without_a_noise_level_leaves_the_default(tmp_path: Path) -> None:
+    suite = real(tmp_path, "blocks: [{task: derain, matrix: {backbone: [drunet, {name: drunet, sigma: 5}]}}]")
+    assert [sigma for _, _, sigma in networks(suite)] == [25.0, 5.0]
+
+
+def test_another_noise_level_than_the_tasks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecErrors) as caught:
+        real(tmp_path, f"blocks: [{{matrix: {{{TWO_LEVELS}, backbone: [{{name: drunet, sigma: 25}}]}}}}]")
+    assert said(list(caught.value.problems)) == [
+        (
+            "blocks.0.matrix.backbone.0.sigma",
+            "drunet is told sigma 25, and the task gaussian_denoise has 50",
+            "leave sigma out: it is then the task's",
+        )
+    ]
+
+
+def test_a_network_without_a_noise_map_contradicts_no_task(tmp_path: Path) -> None:
+    text = f"blocks: [{{matrix: {{{TWO_LEVELS}, backbone: [{{name: drunet, sigma: null, in_nc: 3}}]}}}}]"
+    assert [sigma for _, _, sigma in networks(real(tmp_path, text))] == [None, None]
+
+
+def test_the_network_behind_a_prior_is_told_its_own_tasks_level(tmp_path: Path) -> None:
+    prior = "{name: restoration, source: {task: {name: gaussian_denoise, sigma: 15}, backbone: drunet}}"
+    variant = f"{{refiner: ptg_rm, prior: {prior}}}"
+    suite = real(tmp_path, f"blocks: [{{task: derain, backbone: {{name: nafnet, width: 4}}, variant: {variant}}}]")
+    (source,) = [entry.cell for entry in suite.cells if not entry.listed]
+    assert source.backbone is not None
+    assert source.backbone.options["sigma"] == 15.0

@@ -1,0 +1,216 @@
+"""What recipes do to batches: mixing, grain, grey, size and brightness, against numpy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from harness.api.batch import Batch
+from harness.cells.recipe import Darken, Grain, Mixup, Recipe, Scale
+from harness.core.errors import HarnessError
+from harness.core.identity import seed
+from harness.training.alter import Alteration, area_weights, grey
+
+
+def batch(images: int = 6, side: int = 8) -> Batch:
+    random = torch.Generator().manual_seed(0)
+    lq, gt = torch.rand(2, images, 3, side, side, generator=random)
+    return Batch(lq, gt, None, [str(number) for number in range(images)])
+
+
+def part(whole: Batch, rank: int, world: int) -> Batch:
+    """What one of several processes has of a batch."""
+    share = len(whole.keys) // world
+    rows = slice(rank * share, (rank + 1) * share)
+    assert whole.gt_BCHW is not None
+    return Batch(whole.lq_BCHW[rows], whole.gt_BCHW[rows], None, whole.keys[rows])
+
+
+def alter(given: Batch, step: int = 1, *, number: int = 3, rank: int = 0, world: int = 1, **recipe: Any) -> Batch:
+    altered, seen = Alteration(Recipe(**recipe), number, given.lq_BCHW.shape[-1], rank, world)(given, step)
+    assert torch.equal(seen, altered.lq_BCHW)
+    return altered
+
+
+def drawn(mixup: Mixup, step: int, group: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """(weights, order) of a group; weights of one where it is left as it is."""
+    random = np.random.default_rng(seed("mixup", 3, step, group))
+    if random.random() >= mixup.chance:
+        return np.ones(size), np.arange(size)
+    weights = random.beta(mixup.alpha, mixup.alpha, size if mixup.per == "sample" else 1)
+    return np.broadcast_to(weights, size), random.permutation(size)
+
+
+def mixed(images: torch.Tensor, weights: np.ndarray, order: np.ndarray) -> np.ndarray:
+    w, x = weights[:, None, None, None], images.numpy().astype(np.float64)
+    return w * x + (1 - w) * x[order]
+
+
+def assert_is(found: torch.Tensor | None, expected: np.ndarray) -> None:
+    assert found is not None
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+
+
+def test_a_number_mixes_half_of_the_batches_with_one_weight() -> None:
+    given, left = batch(), 0
+    for step in range(1, 41):
+        weights, order = drawn(Mixup(alpha=1.2), step, 0, 6)
+        result = alter(given, step, mixup=1.2)
+        left += bool((weights == 1).all())
+        assert len(set(weights)) == 1
+        assert_is(result.lq_BCHW, mixed(given.lq_BCHW, weights, order))
+        assert_is(result.gt_BCHW, mixed(given.gt_BCHW, weights, order))  # type: ignore[arg-type]
+    assert 12 < left < 28
+
+
+def test_every_batch_with_a_weight_each_from_a_step_on() -> None:
+    """As MPRNet and Uformer: Denoising/train.py, `if epoch>5`."""
+    mixup, given = Mixup(alpha=0.6, chance=1.0, per="sample", after=2), batch()
+    for step in (1, 2):
+        assert torch.equal(alter(given, step, mixup=mixup).lq_BCHW, given.lq_BCHW)
+    for step in (3, 4, 5):
+        weights, order = drawn(mixup, step, 0, 6)
+        assert len(set(weights)) == 6
+        assert_is(alter(given, step, mixup=mixup).gt_BCHW, mixed(given.gt_BCHW, weights, order))  # type: ignore[arg-type]
+
+
+def test_groups_are_batches_of_their_own_whatever_the_number_of_processes() -> None:
+    """As eight GPUs of Restormer: each throws a coin, draws a weight and an order for its share."""
+    mixup, given = Mixup(alpha=1.2, groups=4), batch(12)
+    for step in range(1, 9):
+        expected = []
+        for group in range(4):
+            rows = given.lq_BCHW[3 * group : 3 * group + 3]
+            expected.append(mixed(rows, *drawn(mixup, step, group, 3)))
+        whole = alter(given, step, mixup=mixup).lq_BCHW
+        assert_is(whole, np.concatenate(expected))
+        for world in (2, 4):
+            shares = [
+                alter(part(given, rank, world), step, rank=rank, world=world, mixup=mixup) for rank in range(world)
+            ]
+            assert torch.equal(torch.cat([share.lq_BCHW for share in shares]), whole)
+
+
+def test_more_processes_than_groups_are_a_group_each() -> None:
+    given, mixup = batch(12), Mixup(alpha=1.2, chance=1.0, groups=2)
+    for rank in range(4):
+        share = part(given, rank, 4)
+        found = alter(share, 5, rank=rank, world=4, mixup=mixup).lq_BCHW
+        assert_is(found, mixed(share.lq_BCHW, *drawn(mixup, 5, rank, 3)))
+    with pytest.raises(HarnessError, match="2 groups of mixed samples cannot be shared equally by 3 processes"):
+        alter(part(given, 0, 3), rank=0, world=3, mixup=mixup)
+
+
+def test_what_is_drawn_is_the_seeds_and_the_steps() -> None:
+    given = batch()
+    recipe: dict[str, Any] = {"mixup": 1.2, "grain": Grain(chance=0.5, sigma=0.1), "grey": 0.5}
+    one = [alter(given, step, **recipe).lq_BCHW for step in range(1, 6)]
+    torch.manual_seed(99)
+    assert all(torch.equal(alter(given, step, **recipe).lq_BCHW, each) for step, each in enumerate(one, 1))
+    other = [alter(given, step, number=4, **recipe).lq_BCHW for step in range(1, 6)]
+    assert not any(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    shares = [alter(part(given, rank, 2), 1, rank=rank, world=2, **recipe | {"mixup": None}) for rank in (0, 1)]
+    assert torch.equal(
+        torch.cat([share.lq_BCHW for share in shares]), alter(given, 1, **recipe | {"mixup": None}).lq_BCHW
+    )
+
+
+def test_grain_is_on_the_input_alone_and_of_several_strengths() -> None:
+    given = batch(300, side=16)
+    given.lq_BCHW = given.lq_BCHW * 0.2 + 0.4
+    result = alter(given, grain=Grain(chance=0.5, sigma=0.07, least=0.001))
+    assert torch.equal(result.gt_BCHW, given.gt_BCHW)  # type: ignore[arg-type]
+    spread = (result.lq_BCHW - given.lq_BCHW).flatten(1).std(1)
+    spread = spread[spread > 1e-5]
+    assert 120 < len(spread) < 180
+    assert 0.0008 < float(spread.min()) < 0.006
+    assert 0.064 < float(spread.max()) < 0.075
+    assert float(spread.mean()) == pytest.approx((0.001 + 0.07) / 2, rel=0.1)
+
+
+def test_grain_may_be_the_same_on_input_and_truth() -> None:
+    given = batch(64)
+    given.lq_BCHW, given.gt_BCHW = given.lq_BCHW * 0.4 + 0.3, given.lq_BCHW * 0.2 + 0.4
+    result = alter(given, grain=Grain(chance=0.25, sigma=0.01, truth=True))
+    assert given.gt_BCHW is not None
+    assert result.gt_BCHW is not None
+    one, other = result.lq_BCHW - given.lq_BCHW, result.gt_BCHW - given.gt_BCHW
+    touched = one.flatten(1).any(1)
+    assert 8 <= int(touched.sum()) <= 26
+    torch.testing.assert_close(one, other, atol=1e-6, rtol=0)
+    assert float(one[touched].std()) == pytest.approx(0.01, rel=0.05)
+    clipped = alter(batch(), grain=Grain(chance=1.0, sigma=3.0))
+    assert (float(clipped.lq_BCHW.min()), float(clipped.lq_BCHW.max())) == (0, 1)
+
+
+def test_grey_is_ifans() -> None:
+    """0.2126 R + 0.7152 G + 0.07228 B, then the curve of sRGB: mid grey 0.5 becomes 0.7354."""
+    image = batch(1).lq_BCHW
+    image[0, :, 0, 0] = torch.tensor([0.5, 0.5, 0.5])
+    image[0, :, 0, 1] = torch.tensor([0.001, 0.002, 0.003])
+    image[0, :, 0, 2] = 0
+    found = grey(image).numpy()
+    linear = np.tensordot([0.2126, 0.7152, 0.07228], image[0].double().numpy(), 1)
+    expected = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    np.testing.assert_allclose(found[0], np.stack([expected] * 3), atol=1e-6)
+    np.testing.assert_allclose(found[0, 0, 0], [0.735386, 12.92 * 0.00185984, 0, *found[0, 0, 0, 3:]], atol=1e-5)
+    result = alter(batch(40), grey=0.3)
+    one, other = ((x[:, 0] == x[:, 2]).flatten(1).all(1) for x in (result.lq_BCHW, result.gt_BCHW))  # type: ignore[index]
+    assert torch.equal(one, other)
+    assert 4 <= int(one.sum()) <= 20
+
+
+def test_areas_are_averaged() -> None:
+    assert torch.equal(area_weights(4, 2), torch.tensor([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]]).double())
+    thirds = torch.tensor([[2, 1, 0], [0, 1, 2]]).double() / 3
+    torch.testing.assert_close(area_weights(3, 2), thirds)
+    rows = area_weights(366, 257)
+    torch.testing.assert_close(rows.sum(1), torch.ones(257).double())
+    torch.testing.assert_close(rows.sum(0), torch.full((366,), 257 / 366).double())
+
+
+def test_tiles_are_cut_from_smaller_images() -> None:
+    """The image is its own coordinates, so that a tile tells where it lies and how small it was made."""
+    side, patch = 40, 28
+    down, right = torch.meshgrid(torch.arange(side) + 0.5, torch.arange(side) + 0.5, indexing="ij")
+    image = torch.stack([down, right, down]).expand(80, 3, side, side).float()
+    given = Batch(image, image * 2, None, [""] * 80)
+    recipe = Recipe(patch=patch, scale=Scale(chance=0.5, least=0.7))
+    result, seen = Alteration(recipe, 3, patch)(given, 1)
+    assert result.gt_BCHW is not None
+    assert seen.shape == result.gt_BCHW.shape == (80, 3, patch, patch)
+    torch.testing.assert_close(result.gt_BCHW, 2 * seen)
+    # The mean over an area of pixels that are constant in themselves is a ramp within half a pixel.
+    slopes, across = ((seen[:, 0, -1, 0] - seen[:, 0, 0, 0]) / 27, (seen[:, 1, 0, -1] - seen[:, 1, 0, 0]) / 27)
+    factors = 1 / slopes
+    assert 20 < int((factors == 1).sum()) < 60
+    assert 0.69 <= float(factors.min()) < 0.75
+    torch.testing.assert_close(slopes, across, rtol=0, atol=0.02)
+    assert len({float(value) for value in seen[factors == 1][:, 0, 0, 0]}) > 5
+    assert float(seen.max()) <= side
+    assert recipe.stored_tiles == (side,)
+
+
+def test_inputs_are_darkened_as_enlightengan_varies_them() -> None:
+    """Half of them are divided by 2.00, 2.01, … or 4.00."""
+    given = batch(400, side=2)
+    result, seen = Alteration(Recipe(darken=Darken(chance=0.5)), 3, 2)(given, 7)
+    assert torch.equal(result.lq_BCHW, given.lq_BCHW)
+    assert torch.equal(result.gt_BCHW, given.gt_BCHW)  # type: ignore[arg-type]
+    divisors = (given.lq_BCHW / seen).flatten(1).double()
+    torch.testing.assert_close(divisors, divisors[:, :1].expand_as(divisors), rtol=1e-5, atol=0)
+    hundredths = (100 * divisors[:, 0]).round()
+    torch.testing.assert_close(100 * divisors[:, 0], hundredths, rtol=1e-5, atol=0)
+    dark = hundredths[hundredths != 100]
+    assert 160 < len(dark) < 240
+    assert (200 <= float(dark.min()) < 210, 390 < float(dark.max()) <= 400) == (True, True)
+
+
+def test_without_alterations_the_batch_is_the_same_object() -> None:
+    given = batch()
+    altered, seen = Alteration(Recipe(), 0, 8)(given, 1)
+    assert altered is given
+    assert seen is given.lq_BCHW
