@@ -36,9 +36,9 @@ class BackboneTraits(Traits):
     exports: bool = False
     """Whether `torch.export` takes the network, for images of one size."""
     from_task: tuple[str, ...] = ()
-    """Options that the task has as well, as the noise level `sigma`: where a suite leaves one out its value is the
-    task's, and another value than the task's is refused. On a task without the option they are like all others, and
-    so is None, which says that the network is not told."""
+    """Options that the task has as well, such as the noise level `sigma`. Where a suite leaves one out, it has the
+    task's value; another value is refused, except None, which says that the network is not told. On a task without the
+    option they are like all others."""
     licence: str = ""
     """Licence of the code in this package. The authors' weights may have another one: see `bench weights list`."""
     paper: str = ""

@@ -19,4 +19,5 @@ class RecipeUse(Frozen):
     micro_batch: tuple[int, ...]
     """Images of one forward pass of one process in this run, by stage; the rest of the batch is accumulated."""
     differs: dict[str, tuple[Any, Any]]
-    """Field → (official, used), for what changes the result (`lr`, `images`) and what does not (`gpus`)."""
+    """Field → (official, used), for what changes the result (`lr`, `images`, `task.quantise`) and what does not
+    (`gpus`)."""

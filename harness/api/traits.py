@@ -151,7 +151,7 @@ class LossUse:
         weights = (self.weight,) if self.refined_weight is None else (self.weight, self.refined_weight)
         for weight in weights:
             if not 0 <= weight < float("inf"):
-                raise ValueError(f"the weight of a loss is a positive number, not {weight:g}")
+                raise ValueError(f"the weight of a loss is a number from 0 on, not {weight:g}")
         if not any(weights):
             raise ValueError(f"the loss {self.name} weighs nothing")
 

@@ -170,7 +170,7 @@ class Recipe(Hashed):
     augment: Augment = "dihedral"
     """Orientations of a tile that training draws from: none, flip (2, left-right), flips (4), dihedral (8)."""
     mixup: Annotated[Mixup, BeforeValidator(_mixup, json_schema_input_type=PositiveFloat | Mixup)] | None = None
-    """How samples are mixed; a number is the α of Beta(α, α), by which every other batch is, by chance; null: not."""
+    """How samples are mixed. A bare number is α: every other batch, by chance, has one λ of Beta(α, α); null: none."""
     grain: Grain | None = None
     """Noise on the input, or on input and truth alike."""
     grey: Chance | None = None

@@ -27,7 +27,7 @@ class Run(Frozen):
     """The suite's `run:` section: how jobs run. Nothing here changes results but `cpus`."""
 
     cpus: PositiveInt = 1
-    """Threads of a train or evaluate job. Fixed for a suite: the order of float sums, and so the weights, depend on it."""
+    """Threads of a train or evaluate job, the same for all: sums of floats depend on it, and so do weights."""
     gpus: NonNegativeInt | Literal["auto"] = "auto"
     """GPUs of a train job; auto: one when the executor has any."""
     checkpoint_every: PositiveInt = 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +26,7 @@ from harness.core.yaml import Place, load
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend
 from harness.recipes.mapping import LossMapping, RecipeMapping
-from harness.recipes.presets import all_presets
+from harness.recipes.presets import Preset, all_presets
 from harness.spec.sources import shipped_suites
 
 LISTS = {
@@ -110,7 +111,7 @@ def _default(value: Any) -> str:
         return ""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return f"[{', '.join(map(_default, value))}]" if isinstance(value, tuple) else str(value)
+    return f"[{', '.join(map(_default, value))}]" if isinstance(value, tuple | list) else str(value)
 
 
 def protocols_table(registry: Registry) -> Table:
@@ -135,9 +136,17 @@ def recipes_table() -> Table:
             f"patch {_spanned([part.patch for part in recipe.parts])}",
             f"{recipe.optimizer} {recipe.lr:g}, {_schedule(recipe)}",
             " + ".join(_term(term) for term in recipe.losses) or "the network's own losses",
+            *_options(preset),
         )
         table.add_row(f"{preset.name}\nv{preset.version}", "\n".join(lines), f"{preset.source}\n{preset.note}".rstrip())
     return table
+
+
+def _options(preset: Preset) -> Iterator[str]:
+    """What a preset sets beside the recipe, then what made its authors' data; named as the record names them."""
+    for kind, options in {"backbone": preset.backbone, "refiner": preset.refiner}.items():
+        yield from (f"{kind}.{name}={_default(value)}" for name, value in options.items())
+    yield from (f"task.{name}={_default(value)} (the authors' data)" for name, value in preset.task.items())
 
 
 def _gpus(number: int | None) -> str:

@@ -33,8 +33,8 @@ def restore(
 
     Where the network needs it, the image is padded by reflection on the right and below, and the result cut back.
     Images larger than the declared tile are restored in overlapping tiles; each gets the whole image's prior vector, or
-    its part of the prior's map. `truth_HWC` reaches no network but one that reads the truth in test, and raises
-    HarnessError there when it is missing.
+    its part of the prior's map. `truth_HWC` is shown only to a network that reads the truth in
+    test; HarnessError when it is missing there.
     """
     lq_BCHW = _batch_of(lq_HWC, device)
     truth_BCHW: Tensor | None = None
@@ -104,7 +104,7 @@ def _restore_tiled(
 
 
 def _part_of_map(map_BDhw: Tensor, sides: tuple[int, int], place: tuple[int, int, int, int]) -> Tensor:
-    """What lies over `sides` pixels from (top, left) on of a map that spans the whole image, B×D×h×w again.
+    """The part of a map of the whole image that lies over `sides` pixels from (top, left) on, B×D×h×w again.
 
     Bilinear, the border's values beyond the border. `place`: top, left, and height and width of the whole image.
     """

@@ -68,7 +68,7 @@ def do_job(job: Job, layout: Layout) -> None:
 
 
 def settle_process(run: Run) -> None:
-    """Threads and determinism of this job. The order of float sums, and so the last bits, depends on the threads.
+    """Threads and determinism of this job. The order of float sums, and so trained weights, depends on the threads.
 
     Where a GPU has no deterministic kernel, torch warns and goes on. Fresh tensors are not filled with NaN, which
     deterministic mode does by default and which costs a pass over memory for each.

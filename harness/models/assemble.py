@@ -25,6 +25,7 @@ from harness.api.refiner import DecoderEditor, Refiner, RefinerTraits, TapEditor
 from harness.cells.cell import Cell
 from harness.core.errors import HarnessError
 from harness.core.registry import Registry
+from harness.models.apart import in_evaluation, own_draws
 from harness.models.freeze import freeze
 from harness.models.fresh import fresh_backbone, fresh_module
 from harness.models.weights import fill, read_state
@@ -133,25 +134,26 @@ class RestorationModel(nn.Module):
     def _edited(
         self, refiner: nn.Module, lq_BCHW: Tensor, prior_BD: Tensor | None, truth_BCHW: Tensor | None
     ) -> Restored:
-        """F's restoration with R's edits inside it, of the last pass."""
+        """F's restoration with R's edits inside it, of the last pass. The passes before it are as in evaluation."""
         before_BCHW: Tensor | None = None
         told_BCHW = truth_BCHW if self._refiner_reads_truth and self.training else None
-        for _ in range(self.passes - 1 if told_BCHW is None else 0):
-            with torch.no_grad():
+        for number in range(self.passes - 1 if told_BCHW is None else 0):
+            with torch.no_grad(), in_evaluation(self), own_draws(f"pass {number}"):
                 edits, _known = self._edits(refiner, lq_BCHW, prior_BD, None, before_BCHW)
                 with self._inside(edits):
                     before_BCHW = self.backbone(lq_BCHW, *self._shown(truth_BCHW))
-        edits, known = self._edits(refiner, lq_BCHW, prior_BD, told_BCHW, before_BCHW)
+        with own_draws("edits") if self.training else nullcontext():
+            edits, known = self._edits(refiner, lq_BCHW, prior_BD, told_BCHW, before_BCHW)
         with self._inside(edits):
             # A frozen F still carries gradients from its result to R inside it.
             restored_BCHW, outputs = self._restored(lq_BCHW, truth_BCHW)
         return Restored(restored_BCHW, outputs=outputs | known)
 
     def _inside(self, edits: Sequence[Callable[[Tensor], Tensor]]) -> ExitStack:
-        """A context in which F's taps are edited."""
+        """A context in which F's taps are edited. The edits' random numbers leave F's as they are."""
         with ExitStack() as stack:
             for tap, edit in zip(self.taps, edits, strict=True):
-                stack.enter_context(edited(self.backbone, tap, edit))
+                stack.enter_context(edited(self.backbone, tap, _apart(tap, edit) if self.training else edit))
             return stack.pop_all()
 
     def _edits(
@@ -236,6 +238,14 @@ def start_from_base(model: RestorationModel, checkpoint: Path) -> None:
     state = read_state(checkpoint)
     backbone = {key.removeprefix(BACKBONE): state[key] for key in state if key.startswith(BACKBONE)}
     fill(model.backbone, backbone, where=str(checkpoint))
+
+
+def _apart(tap: str, edit: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    def apart(features_BChw: Tensor) -> Tensor:
+        with own_draws(tap):
+            return edit(features_BChw)
+
+    return apart
 
 
 def _capabilities(backbone: nn.Module) -> Capabilities:

@@ -14,8 +14,8 @@ from harness.core.errors import DataError, HarnessError, MissingWeights, Unknown
 from harness.core.identity import file_sha256
 from harness.core.paths import atomic_file, write_json
 from harness.core.registry import Entry, Registry
-from harness.models.readings import Found, some
-from harness.models.weights import file_digest, fill_from, load_weights, save_weights
+from harness.models.readings import Found, fill_from, some
+from harness.models.weights import file_digest, load_weights, save_weights
 from harness.parts.catalogue import REGISTRY
 from harness.parts.shared.formats import is_averaged, read_entries
 from harness.weights.catalogue import Checkpoint, Origin, read_origin

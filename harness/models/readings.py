@@ -1,4 +1,4 @@
-"""Which tensors of a file are a module's weights, whatever stands before their names and whatever lies beside them."""
+"""Which tensors of a file are a module's weights, whatever stands before their names and whatever else is in it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Found:
-    """The weights for a module in a file, and what was said of their choice."""
+    """The weights for a module in a file, and how they were chosen."""
 
     state: State
     """Under the module's own names, nothing else among them."""
@@ -111,7 +111,7 @@ class Found:
     """The number formats in the file that are not the module's own."""
 
 
-def find_weights(
+def fill_from(
     module: nn.Module,
     entries: Sequence[Entry],
     *,
@@ -120,12 +120,12 @@ def find_weights(
     strict: bool = True,
     kind: FailureClass = "checkpoint",
 ) -> Found:
-    """The weights for the module among the state dicts of a file, complete and usable.
+    """Copies the weights for the module, found among the state dicts of a file, into it, and says which they are.
 
     `entry`: the one that is meant, by the keys and leading parts of names that lead to it. Else, of those that are
     complete, averaged ones come first. With `strict`, all names must be the module's; without, whatever fits is given,
     but shapes must still agree. Raises UnknownName for an `entry` that is not there; DataError of `kind` when none
-    fits, when several do, and for values that are no finite floating-point numbers.
+    fits, when several do, and for values that are not finite floating-point numbers; the module is then untouched.
     """
     readings = [reading for each in entries if each.named for reading in _readings(module, each)]
     known = _worth_naming(entries, readings)
@@ -148,7 +148,9 @@ def find_weights(
     _refuse_unusable(state, chosen, where, kind)
     formats = {str(tensor.dtype) for key, tensor in state.items() if tensor.dtype != chosen.own[key].dtype}
     converted = tuple(sorted(name.removeprefix("torch.") for name in formats))
-    return Found(state, chosen.name, tuple(_left(chosen, entries, readings)), converted)
+    found = Found(state, chosen.name, tuple(_left(chosen, entries, readings)), converted)
+    module.load_state_dict(state, strict=False)  # all that must be there is
+    return found
 
 
 def some(keys: Sequence[str], limit: int = 3) -> str:
@@ -180,14 +182,13 @@ def _readings(module: nn.Module, entry: Entry) -> Iterable[Reading]:
 
 
 def _best(readings: Sequence[Reading], where: str, kind: FailureClass) -> Reading:
-    """The reading that is meant. Raises DataError when that could not be said."""
+    """The reading that is meant. Raises DataError when several may be."""
     complete = sorted((reading for reading in readings if reading.complete), key=lambda reading: reading.order)
     if not complete:
         nearest = max(readings, key=lambda reading: (reading.covered, not reading.order[0], -reading.order[1]))
         bare = next((reading for reading in readings if reading.entry is nearest.entry and not reading.lead), nearest)
-        return (
-            nearest if 2 * nearest.covered > len(nearest.own) else bare
-        )  # names that are alike by chance mean nothing
+        # A few names that are alike by chance mean nothing.
+        return nearest if 2 * nearest.covered > len(nearest.own) else bare
     best = complete[0]
     equal = [reading for reading in complete if reading.order == best.order and not reading.is_as(best)]
     if equal:
@@ -233,7 +234,7 @@ def _top(key: str, lead: Sequence[str]) -> list[str]:
 
 
 def _refuse_unusable(state: State, chosen: Reading, where: str, kind: FailureClass) -> None:
-    """Raises DataError for tensors that are no plain numbers, or not the kind of number that the module has."""
+    """Raises DataError for tensors that do not hold plain numbers, or not the kind of number that the module has."""
     # A training of our own that diverged has its own report; what a user brings must be sound.
     for name, tensor in state.items():
         key, problem = chosen.keys[name], _problem(tensor, chosen.own[name], finite=kind == "weights")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from hashlib import sha256 as hash_bytes
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from harness.core.errors import DataError, FailureClass
 from harness.core.identity import file_sha256
 from harness.core.paths import write_bytes
-from harness.models.readings import Found, find_weights, renamed
+from harness.models.readings import fill_from
 from harness.parts.shared.formats import Entry, State, read_checkpoint, read_entries
 
 
@@ -63,7 +63,7 @@ def file_digest(path: Path, *, kind: FailureClass = "checkpoint") -> str:
 
 def read_state(path: Path, *, kind: FailureClass = "checkpoint") -> State:
     """State dict of a `.safetensors` file or a PyTorch file, as `read_checkpoint` says; raises the same."""
-    return read_checkpoint(path, kind=kind).state
+    return read_checkpoint(path, kind=kind)
 
 
 def fill(
@@ -76,26 +76,3 @@ def fill(
 ) -> None:
     """Copies a state dict into the module, as `load_weights` says."""
     fill_from(module, [Entry("", dict(state))], where=where, strict=strict, kind=kind)
-
-
-def fill_from(
-    module: nn.Module,
-    entries: Sequence[Entry],
-    *,
-    where: str,
-    entry: str = "",
-    strict: bool = True,
-    kind: FailureClass = "checkpoint",
-) -> Found:
-    """Copies those of a file's weights that are the module's into it, and says which they are.
-
-    `entry` and the errors are those of `find_weights`; the module is untouched when it raises.
-    """
-    found = find_weights(module, entries, where=where, entry=entry, strict=strict, kind=kind)
-    module.load_state_dict(found.state, strict=False)  # all that must be there is
-    return found
-
-
-def rename(state: Mapping[str, Tensor], names: Mapping[str, str]) -> State:
-    """Translates each dotted part of every key by the table; parts that become empty vanish."""
-    return {renamed(key, names): tensor for key, tensor in state.items()}

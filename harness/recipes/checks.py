@@ -126,7 +126,7 @@ def until_restart(stages: Sequence[Stage]) -> int:
 
 
 def _alteration_mistakes(recipe: Recipe) -> Iterator[Mistake]:
-    """Mixing that never begins or has unequal groups, and ranges of noise and brightness that are none."""
+    """Mixing that never begins or has unequal groups, and ranges of noise and brightness that are empty."""
     mixup, darken, grain = recipe.mixup, recipe.darken, recipe.grain
     if mixup is not None and mixup.after >= recipe.steps:
         what = f"mixing begins after step {mixup.after} of {recipe.steps}"

@@ -1,7 +1,8 @@
 """Official recipes and their CPU-sized proxies: one file per network, `networks/<network>.yaml`.
 
 A file holds the authors' recipes, named by task or in another way, and one proxy: a recipe of the same kind that fits a
-CPU. Each recipe names its source and the options of the network, or refiner, that it trains. Its `note` says what is
+CPU. Each recipe names its source, the options of the network, or refiner, that it trains, and those options of the task
+that say how its authors' data were made. Those of the task are not set: they are compared. Its `note` says what is
 not known about it and what this harness does in another way. Recipes count steps: epochs have been converted with the
 size of the authors' training set. `version` is raised when a file's numbers change.
 """
@@ -18,6 +19,7 @@ from typing import Any
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from harness.api.recipe_use import RecipeUse
+from harness.api.reference import PartRef
 from harness.cells.cell import Cell
 from harness.cells.recipe import LossTerm, Recipe
 from harness.core.errors import HarnessError, UnknownName, did_you_mean
@@ -41,6 +43,8 @@ class _Entry(Strict):
     """Options of the network that this recipe trains."""
     refiner: dict[str, Any] = Field(default_factory=dict)
     """Options of the refiner that this recipe trains, in a file of a refiner."""
+    task: dict[str, Any] = Field(default_factory=dict)
+    """Options of the task that made the authors' data. They change no suite: records say where its task differs."""
     gpus: PositiveInt | None = None
     source: str = ""
     note: str = ""
@@ -68,6 +72,7 @@ class Preset:
     recipe: RecipeMapping
     backbone: Mapping[str, Any]
     refiner: Mapping[str, Any]
+    task: Mapping[str, Any]
     gpus: int | None
     """GPUs that the authors spread the batch over; None where that is not known."""
     source: str
@@ -174,6 +179,7 @@ def _preset(network: str, name: str, file: _File, entry: _Entry) -> Preset:
         recipe=entry.recipe,
         backbone=entry.backbone,
         refiner=entry.refiner,
+        task=entry.task,
         gpus=1 if own else entry.gpus or file.gpus,
         source=entry.source or (f"this project, after {file.source}" if own else file.source),
         note=" ".join(filter(None, ("" if own else file.note, entry.note))),
@@ -188,11 +194,11 @@ def recipe_use(cell: Cell, processes: int) -> RecipeUse | None:
     preset = _named(ref.name)
     pairs = {name: (getattr(preset.recipe, name), getattr(cell.recipe, name)) for name in ref.changed}
     if preset.network == cell.backbone.name:
-        options = cell.backbone.options
-        pairs |= {f"backbone.{name}": (value, options.get(name)) for name, value in preset.backbone.items()}
-    refiner = cell.variant.refiner
-    if refiner is not None and preset.network == refiner.name:
-        pairs |= {f"refiner.{name}": (value, refiner.options.get(name)) for name, value in preset.refiner.items()}
+        pairs |= _options("backbone", preset.backbone, cell.backbone)
+    if cell.variant.refiner is not None and preset.network == cell.variant.refiner.name:
+        pairs |= _options("refiner", preset.refiner, cell.variant.refiner)
+    known = {name: value for name, value in preset.task.items() if name in cell.task.options}
+    pairs |= _options("task", known, cell.task)
     ours = _micro_batches(cell.recipe, processes)
     pairs["images"] = (preset.recipe.images, cell.recipe.images)
     if preset.gpus is None:
@@ -207,6 +213,11 @@ def recipe_use(cell: Cell, processes: int) -> RecipeUse | None:
         micro_batch=ours,
         differs={name: pair for name, pair in shown.items() if pair[0] != pair[1]},
     )
+
+
+def _options(kind: str, official: Mapping[str, Any], part: PartRef) -> dict[str, tuple[Any, Any]]:
+    """A preset's options of a part, each with the value that the part has."""
+    return {f"{kind}.{name}": (value, part.options.get(name)) for name, value in official.items()}
 
 
 def _micro_batches(recipe: Recipe, processes: int) -> tuple[int, ...]:

@@ -101,12 +101,13 @@ def build(found: Measured) -> Leaderboard:
 
 
 def _warnings(cells: pl.DataFrame) -> Iterator[str]:
-    """Float sums depend on the number of threads, and so do trained weights; the input has none."""
+    """Sums of floats depend on the number of threads, and so do trained weights; the input has none."""
     made = cells.filter(pl.col("network").is_not_null(), pl.col("threads").is_not_null())
     counts = made["threads"].value_counts().sort("threads")
     if len(counts) > 1:
         told = ", ".join(f"{row['count']} with {row['threads']}" for row in _dicts(counts))
-        yield f"These cells were not all made with the same number of threads ({told}), on which last digits depend."
+        what = f"These cells were not all made with the same number of threads ({told})"
+        yield f"{what}, on which sums of floats, and so trained weights, depend."
 
 
 def _styles(metrics: pl.DataFrame) -> dict[str, MetricStyle]:

@@ -47,7 +47,7 @@ class Names:
             self._seen["prior", self._prior_stem(prior)].add(canonical_json(prior.content()))
 
     def part(self, kind: str, ref: PartRef) -> str:
-        """`nafnet`, or `nafnet(width=8)` when the suite has another nafnet; a control is always told as one."""
+        """`nafnet`, or `nafnet(width=8)` when the suite has another nafnet; a control always has its options."""
         if id(ref) not in self._labels:
             told = len(self._seen[kind, ref.name]) > 1 or (kind == "refiner" and self._is_control(ref))
             options = self._unusual(kind, ref) if told else []
@@ -63,7 +63,7 @@ class Names:
         return when is not None and when.holds(defaults | refiner.options)
 
     def _marks(self, backbone: PartRef) -> list[str]:
-        """What every table has to say of a backbone: no other one is compared with it on equal terms."""
+        """Why a backbone is not compared with others on equal terms; every table says it."""
         found = declaration(self._registry, "backbone", backbone.name)
         options = {name: option.default for name, option in found.options.items()} | backbone.options
         marks = ["reimplemented"] if found.traits.reimplemented else []
@@ -71,7 +71,7 @@ class Names:
         return [*marks, "reads the truth"] if told is not None and told.holds(options) else marks
 
     def task(self, ref: PartRef) -> str:
-        """`gaussian_denoise`, or `low_light (synthetic)` where the inputs imitate what photographs have."""
+        """`gaussian_denoise`, or `low_light (synthetic)` where the inputs imitate real photographs."""
         behind = ref.derived_from
         made = behind is not None and declaration(self._registry, "degradation", behind.name).traits.synthetic
         return f"{self.part('task', ref)} (synthetic)" if made else self.part("task", ref)

@@ -21,7 +21,6 @@ from torch import nn
 from harness.api.loss import Reads
 from harness.cells.cell import Cell
 from harness.cells.suite import Run
-from harness.core.identity import seed
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.models.assemble import RestorationModel
@@ -104,8 +103,6 @@ def train(
         loader = open_loader(span.number, progress.position if progress.step > span.streamed else 0, reads)
         with closing(iter(loader)) as batches:
             for step, batch in zip(range(progress.step + 1, span.last + 1), batches, strict=False):
-                # Anew in every step, and F before R: a variant's F drops the same paths as its base.
-                torch.manual_seed(seed("train", cell.seed, accelerator.process_index, step))
                 lr = span.learning_rate(step)
                 set_learning_rate(part.optimizer, lr)
                 curve.add(stepper(batch, step, rate=lr / span.peak), images=span.batch)

@@ -21,6 +21,7 @@ from harness.api.loading import load_part
 from harness.api.loss import Adversary, InputsLoss, Loss, LossInputs, LossTraits, Reads
 from harness.cells.cell import Cell
 from harness.cells.recipe import LossTerm, Stage
+from harness.core.identity import seed
 from harness.core.registry import Registry
 from harness.models.fresh import fresh_module
 
@@ -95,19 +96,29 @@ class Objective:
         """What the losses read beside the degraded images."""
         return frozenset(term.traits.reads for term in self.terms)
 
-    def __call__(self, restored: Restored, images: Images, *, step: int, share: float, ranks: int) -> Tensor:
+    def __call__(
+        self, restored: Restored, images: Images, *, step: int, share: float, ranks: int, number: int = 0
+    ) -> Tensor:
         """What this part of a batch adds to the loss, in float32 also under mixed precision.
 
         `share`: this part's share of the rank's images; `ranks`: number of processes over which gradients are averaged.
-        Neither micro-batches nor the number of processes changes the gradient (`Term.scale`).
+        Neither micro-batches nor the number of processes changes the gradient (`Term.scale`). `number`: the seed that
+        random numbers of losses follow from: each loss draws the same, whatever stands beside it.
         """
         total = images.lq_BCHW.new_zeros(())
         for share_of_look, inputs, term in self._seen(restored, images, step):
+            torch.manual_seed(self._number("loss", term, inputs, number))
             weight = term.weight_of(refined=inputs.refined) * share_of_look
             total = total + weight * term.scale(share, ranks) * term(inputs)
         return total
 
-    def train_adversaries(self, restored: Restored, images: Images, *, step: int, share: float, ranks: int) -> None:
+    def _number(self, purpose: str, term: Term, inputs: LossInputs, number: int) -> int:
+        """The seed of a term on one of the restorations. A refiner's own terms come last, and so move no other's."""
+        return seed(purpose, number, self.terms.index(term), int(inputs.refined))
+
+    def train_adversaries(
+        self, restored: Restored, images: Images, *, step: int, share: float, ranks: int, number: int = 0
+    ) -> None:
         """Adds the gradients of the adversaries' own losses on the same restorations.
 
         They do not depend on the weights with which the model is trained. What a term does not weigh at all, its
@@ -117,6 +128,7 @@ class Objective:
             return
         for share_of_look, inputs, term in self._seen(_detached(restored), images, step):
             if term.traits.adversary:
+                torch.manual_seed(self._number("adversary", term, inputs, number))
                 self.adversaries.backward(cast(Adversary, term.loss), inputs, share_of_look * term.scale(share, ranks))
 
     def _seen(self, restored: Restored, images: Images, step: int) -> Sequence[tuple[float, LossInputs, Term]]:

@@ -190,4 +190,5 @@ class Part:
             encode_live,
             alteration,
             gives_truth=gives_truth,
+            seed=cell.seed,
         )

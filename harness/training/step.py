@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from harness.api.batch import Batch, Restored
+from harness.core.identity import seed as named_seed
 from harness.training.alter import Alteration
 from harness.training.objective import Images, Objective
 
@@ -37,6 +38,8 @@ class Stepper:
     """What the recipe does to batches; None for nothing."""
     gives_truth: bool = False
     """Whether the model itself sees the truth in training (semantics of the truth, SKF)."""
+    seed: int = 0
+    """The cell's seed, which the random numbers of every step follow from."""
 
     def __call__(self, batch: Batch, step: int = 1, *, rate: float = 1.0) -> Tensor:
         """Takes optimizer step `step` on a rank's batch; gives its loss, detached, without waiting for the device.
@@ -73,8 +76,11 @@ class Stepper:
         images = Images(lq_BCHW, self._moved(batch.gt_BCHW, part), self._moved(batch.clean_BCHW, part))
         prior_BD = self.encode_live(shown_BCHW) if self.encode_live else self._moved(batch.prior_BD, part)
         truth = (images.gt_BCHW,) if self.gives_truth else ()
+        # Anew for every part, and just before F: a variant's F drops the same paths as its base.
+        number = named_seed("train", self.seed, self.accelerator.process_index, step, part.start)
+        torch.manual_seed(number)
         restored: Restored = self.model(shown_BCHW, prior_BD, *truth)
-        how = {"step": step, "share": share, "ranks": self.accelerator.num_processes}
+        how = {"step": step, "share": share, "ranks": self.accelerator.num_processes, "number": number}
         loss = self.objective(restored, images, **how)
         self.accelerator.backward(loss)
         self.objective.train_adversaries(restored, images, **how)

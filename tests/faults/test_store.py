@@ -15,9 +15,10 @@ from harness.cells.cell import Cell
 from harness.core.errors import DataError, HarnessError
 from harness.core.paths import Layout
 from harness.records import store
+from harness.records.store import ImageRow
 from tests.unit.records import made
 
-ROWS = [("0123456789ab", "photos", f"image{number:06d}", "psnr", number / 7) for number in range(60_000)]
+ROWS = [ImageRow("0123456789ab", "photos", f"image{number:06d}", "psnr", number / 7) for number in range(60_000)]
 Mount = Callable[[str], Path]
 
 

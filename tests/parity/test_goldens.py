@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits
 from harness.api.weights import OfficialNames, Renamed
-from harness.models.weights import fill, rename
+from harness.models.readings import renamed
+from harness.models.weights import fill
 from tests.parity.goldens import Golden, read_golden
 from tests.parity.networks.network import Network, NotSupported, builder
 
@@ -60,7 +61,7 @@ def fill_by_rule(network: Network, golden: Golden) -> None:
 def as_built(module: nn.Module, expected: dict[str, float]) -> dict[str, Tensor]:
     """The entries that the constructor makes, under their official keys, after a look at their sums."""
     own, official = module.state_dict(), module.official if isinstance(module, Renamed) else OfficialNames()
-    entries = {key: own[next(iter(rename({key: torch.empty(0)}, official.parts)))] for key in expected}
+    entries = {key: own[renamed(key, official.parts)] for key in expected}
     for key, entry in entries.items():
         assert entry.double().sum().item() == pytest.approx(expected[key], rel=1e-6), key
     return entries

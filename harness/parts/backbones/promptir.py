@@ -96,16 +96,13 @@ class PromptIR(nn.Module):
         self.down3_4 = halve(4 * dim)
         self.latent = level(8 * dim, 3, num_blocks[3])
 
-        self.prompting = nn.ModuleList(
-            Prompting(
-                Prompt(width, prompt_dim, prompt_len, prompt_size >> position),
-                block(width + prompt_dim, heads[2]),
-                nn.Conv2d(width + prompt_dim, out, 1, bias=bias),
-            )
-            for position, (width, out, prompt_dim) in enumerate(
-                zip((2 * dim, 4 * dim, 8 * dim), (2 * dim, 4 * dim, 4 * dim), prompt_dims, strict=True)
-            )
-        )
+        def prompting(width: int, out: int, position: int) -> Prompting:
+            joined = width + prompt_dims[position]
+            prompt = Prompt(width, prompt_dims[position], prompt_len, prompt_size >> position)
+            return Prompting(prompt, block(joined, heads[2]), nn.Conv2d(joined, out, 1, bias=bias))
+
+        widths = (2 * dim, 2 * dim), (4 * dim, 4 * dim), (8 * dim, 4 * dim)
+        self.prompting = nn.ModuleList(prompting(*pair, position) for position, pair in enumerate(widths))
         # Half of Restormer's width comes up here, since the latent was reduced to 4·dim.
         self.up4_3 = double(4 * dim)
         self.reduce_chan_level3 = nn.Conv2d(6 * dim, 4 * dim, 1, bias=bias)

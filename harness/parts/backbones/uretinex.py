@@ -8,7 +8,7 @@ An image I is the product of a reflectance R (B×3×H×W) and an illumination L 
 - decomposition gives the first estimates P of R and Q of L;
 - unfolding refines both for some rounds. A round balances the data term ‖I − P·Q‖² against staying near the last R and
   L, in closed form, then two small networks give the next R and L;
-- adjustment brightens L by a wished ratio. The restored image is R times the brighter illumination.
+- adjustment brightens L by a given ratio. The restored image is R times the brighter illumination.
 
 The authors' training is public for the follow-up alone (github.com/AndersonYong/URetinex-Net-PLUS, model.py), their
 test for this network too (github.com/AndersonYong/URetinex-Net, test.py and evaluate.py).
@@ -33,7 +33,7 @@ from harness.parts.shared.retinex import bright_illumination
 WIDTH = 32
 SMALL = 1e-4
 RATIO = 5.0
-"""The ratio where it shall be the truth's, and nobody gives a truth: when costs are measured, or taps read."""
+"""Stands in for the truth's ratio where no truth is given: when costs are measured, or taps are read."""
 
 
 class Round(NamedTuple):
@@ -45,21 +45,12 @@ class Round(NamedTuple):
     illumination_B1HW: Tensor
 
 
-class Enhanced(NamedTuple):
-    """The restored image, unclamped, and what it was made from."""
-
-    image_B3HW: Tensor
-    reflectance_B3HW: Tensor
-    illumination_B1HW: Tensor
-    high_illumination_B1HW: Tensor
-
-
 class URetinex(nn.Module):
     """Unfolded Retinex decomposition for low light; any image size. Unclamped: reflectance · adjusted illumination.
 
     - In round t (from 0), staying near the last reflectance has the weight `gamma` + t · `r_offset`, staying near the
       last illumination `lamda` + t · `l_offset`. `concat_l`: the illumination guides the reflectance network.
-    - `ratio`: how many times brighter the illumination shall become. A number, for which the authors recommend 3 to 5.
+    - `ratio`: how many times brighter the illumination becomes. A number, for which the authors recommend 3 to 5.
       Or `truth`: in test too, the network is told how bright the true image is, as the authors' evaluate.py does for
       the numbers of their paper (1 / mean(L / L_truth)). No other network sees that, so tables mark its rows.
     - `truth_trains`: as the authors train. A second decomposition network learns the truth's reflectance, which is what
@@ -156,12 +147,6 @@ class URetinex(nn.Module):
             "decomposed": rounds[0][:2],
             **({} if parts is None else {"truth_decomposed": parts}),
         }
-
-    def enhance(self, image_B3HW: Tensor, ratio: float | Tensor) -> Enhanced:
-        """All stages. `ratio`: one number, or one per image (B)."""
-        *_, reflectance, illumination = self.unfold(image_B3HW)[-1]
-        high = self.adjust(illumination, ratio)
-        return Enhanced(high * reflectance, reflectance, illumination, high)
 
     def decompose(self, image_B3HW: Tensor) -> tuple[Tensor, Tensor]:
         """First estimates of reflectance and illumination, not negative."""

@@ -24,7 +24,8 @@ class LowLight:
 
     Options: `exposure_min`, `exposure_max`: fraction of the light of the clean image, 0.001 to 1. The defaults span the
     brightness of LOL's dark photographs: the degraded pictures of `photos` have a mean of 0.05 at `exposure_min` and
-    0.2 at `exposure_max` (median over the pictures, in [0, 1] of sRGB; 0.02 to 0.28 over all, as some are dark before).
+    0.2 at `exposure_max` (median over the pictures, in [0, 1] of sRGB; 0.02 to 0.28 over all, as some are dark even
+    when clean).
     `full_well`: electrons of a white pixel in the clean image, 10 to 1,000,000; fewer give more noise.
     `read_noise`: standard deviation in electrons, 0 to 1,000. Raises HarnessError outside these ranges.
     """

@@ -23,9 +23,9 @@ class MotionBlur:
     TIP 21(8), 2012; the time spent at each place is the blur kernel, the same for the whole image. Borders reflect.
     The blurred light is caught by a sensor with shot and read noise (Foi et al., IEEE TIP 17(10), 2008).
 
-    Options: `size`: side in pixels of the square that a trajectory fits in, 3 to 101; each image's spans between half
-    and all of it. `shake`: 0 (nearly straight) to 1 (curled), no unit. `full_well`: electrons of a white pixel, 10 to
-    1,000,000; fewer give more noise, and the default one of 0.005 of full scale in a mid-gray (46 dB).
+    Options: `size`: side in pixels of the square that a trajectory fits in, 3 to 101; that of an image spans between
+    half and all of it. `shake`: 0 (nearly straight) to 1 (curled), no unit. `full_well`: electrons of a white pixel, 10
+    to 1,000,000; fewer give more noise, and the default gives a mid-grey a noise of 0.005 of full scale (46 dB).
     `read_noise`: standard deviation in electrons, 0 to 1,000. Raises HarnessError outside these ranges.
     """
 

@@ -30,7 +30,7 @@ class Rain:
     a screen, 1 − (1 − I)(1 − S): light is added and saturates, as with the synthetic rain of Yang et al., CVPR 2017
     (Rain100), and of Photoshop recipes. Rain too far away for streaks is a veil, as in the heavy-rain model of Yang
     et al.: I becomes (1 − v)·I + v·A with an airlight A as bright as the image's brightest parts (95 % of its pixels
-    are darker), and a share v that varies smoothly between half and all of the image's own.
+    are darker), and a share v that varies smoothly between half and all of the image's own largest share.
 
     Options: `density`: drops per pixel in the nearest layer, 0 to 0.05. `length`: longest streak of the nearest layer
     in pixels, 3 to 200; each image's own is drawn from the upper half of that. `width`: standard deviation across a

@@ -17,7 +17,8 @@ class LPIPS(nn.Module):
 
     - `scaled`: images are first taken to [−1, 1], which the network is made for.
     - `differences`: of the features, each of length one, whose channels the published linear layers weigh: `squared`,
-      as LPIPS is defined, or `absolute`, which is no longer the measure that was fitted to people, and much larger.
+      as LPIPS is defined, or `absolute`, which is much larger, and not the measure that was fitted to what people
+      see.
 
     The authors of SMG train with `scaled: false, differences: absolute` (their criteria/lpips/lpips.py).
     Raises MissingWeights without its two files, DataError when one differs.

@@ -11,7 +11,7 @@ from torch import Tensor
 def random_patches(images: tuple[Tensor, ...], count: int, side: int) -> Iterator[tuple[Tensor, ...]]:
     """`count` times the same square of each B×C×H×W batch, at one random place; all of a shorter image's side.
 
-    The last row and the last column are in no square of a longer side, as EnlightenGAN's authors draw them
+    Of a longer side the last row, or column, is in no square, as EnlightenGAN's authors draw them
     (`models/single_model.py`, `forward`).
     Places come from torch's generator of the CPU, whose state is in the checkpoints: a resumed training draws the same.
     """

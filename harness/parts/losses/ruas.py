@@ -26,8 +26,7 @@ class RUASLoss(nn.Module):
 
     They also give the denoiser an SGD of its own at 1/15 of the other learning rate, which a recipe's `rates` set, and
     clip its gradient apart from the other network's; here the two are clipped together. `denoiser` weighs its loss.
-    That this loss does not reach the illumination is for the network's `outputs` to see to, which denoise a detached
-    image.
+    This loss does not reach the illumination, since the network's `outputs` denoise a detached image.
 
     Raises HarnessError for a network without illuminations.
     """

@@ -28,7 +28,7 @@ class SKFAdversarial(nn.Module):
 
     The model's loss is (D'(restored, its classes) − 1)², over whole images: D' sees the image and the probability maps
     of its K classes as one image of 3 + K channels, through a first convolution of its own; all that follows is D.
-    That convolution stays as it is drawn, as the authors' does in effect: D's own loss, of images alone, does not meet
+    That convolution stays as it is drawn, as the authors' does in effect: D's own loss, of images alone, does not reach
     it. A gradient reaches the image through the segmentation network, too. D's own loss is
     0.9·(D(restored)² + (D(truth) − 1)²)/2 + 0.1·(the same of class-masked images). A mask is the probability of one
     class, as the segmentation network sees it in the `restored` image or the `truth` (`classes`), and an image's
@@ -42,7 +42,7 @@ class SKFAdversarial(nn.Module):
     The authors use it with DRBN, at the weight 0.1, with `lr` a thousandth of the model's 1e-4: at that rate D hardly
     learns, and they begin with a fresh D every epoch, which is not done here. Take a higher rate for an adversary that
     matters. `class_maps`: K, 59 with the published network of the refiner `skf`. Raises HarnessError where nothing in
-    the cell tells classes, or where K is another number.
+    the cell finds classes, or where K is another number.
     """
 
     traits = LossTraits(version=2, takes="inputs", adversary=True)
@@ -69,7 +69,7 @@ class SKFAdversarial(nn.Module):
         classes_BKHW = class_probabilities(inputs, self.classes, "skf_adversarial", gradient=True)
         known, K = self.discriminator.class_maps, classes_BKHW.shape[1]
         if known != K:
-            what = f"skf_adversarial looks at {known} classes, and the segmentation network tells {K}"
+            what = f"skf_adversarial looks at {known} classes, and the segmentation network has {K}"
             raise HarnessError(what, hint=f"class_maps: {K}")
         fixed = {name: parameter.detach() for name, parameter in self.discriminator.named_parameters()}
         beside_BCHW = torch.cat([inputs.restored_BCHW, classes_BKHW], 1)

@@ -19,7 +19,7 @@ def class_probabilities(
 ) -> Tensor:
     """B×K×H×W, of the truth's pixels or the restoration's. `gradient`: whether the restoration gets one from them.
 
-    Raises HarnessError where nothing in the cell tells classes, that is, without the refiner `skf`.
+    Raises HarnessError where nothing in the cell finds classes, that is, without the refiner `skf`.
     """
     segment: Callable[[Tensor], Tensor] | None = inputs.outputs.get("segment")
     if segment is None:

@@ -31,7 +31,7 @@ class SKFHistogram(nn.Module):
 
     `every`: at other steps the loss is zero (theirs with SNR-Net is 50, with the weight 10⁴ beside a Charbonnier that
     is summed; with DRBN it is 1). `classes`: whose pixels are segmented, the `truth`'s (with SNR-Net) or the
-    `restored` image's (with DRBN). Raises HarnessError where nothing in the cell tells classes.
+    `restored` image's (with DRBN). Raises HarnessError where nothing in the cell finds classes.
     """
 
     traits = LossTraits(takes="inputs")

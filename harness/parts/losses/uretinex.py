@@ -71,11 +71,11 @@ class Unfolding(nn.Module):
 
     Σ over rounds t of (`gamma` + t·`r_offset`) · MSE(P, R) + (`lamda` + t·`l_offset`) · MSE(Q, L), then for the last
     round MSE(R, R_truth) + 1 − SSIM(R, R_truth) + `smoothness` · half the total variation of L. The four weights are
-    options of the network too, and want to be the same there. The authors add `uretinex_features`, with weight 1.
+    options of the network too, and have to be the same there. The authors add `uretinex_features`, with weight 1.
 
     R_truth is what the network's second decomposition makes of the truth, where it has one (`truth_trains`), as with
-    the authors. Else it is the truth divided by its largest channel to the power of 1/2.2, with which that
-    decomposition would be content but for its smoothness.
+    the authors. Else it is the truth divided by its largest channel to the power of 1/2.2, which is what
+    that decomposition aims at, apart from its smoothness.
     """
 
     traits = LossTraits(version=2, takes="inputs")

@@ -70,7 +70,7 @@ class Clip:
     is not published. `features: image` comes nearest to it in training: tiles get their whole image's vector.
 
     `tokens`: `class`, the image embedding, or `patches`, a map: the final token of every patch through the same norm
-    and projection, divided by its own L2 norm (ViT-B/32: 512×7×7 numbers an image). A map has to span the whole image,
+    and projection, divided by its own L2 norm (ViT-B/32: 512×7×7 numbers per image). A map has to span the whole image,
     so that it needs `view: squash`.
 
     Raises MissingWeights without the files, DataError or HarnessError (kind `weights`) for files that are damaged, not

@@ -47,7 +47,7 @@ class Entry:
     name: str
     state: State
     named: bool = True
-    """Whether its tensors have names. An average that is a list has none: it can be told of, and not be read."""
+    """Whether its tensors have names. An average that is a list has none: messages name it, and it cannot be read."""
 
     @property
     def averaged(self) -> bool:
@@ -60,27 +60,18 @@ class Entry:
         return not self.averaged, min(known, default=len(WRAPPERS))
 
 
-@dataclass(frozen=True)
-class CheckpointFile:
-    """A state dict, the keys that led to it inside its file, and those beside it that hold weights too."""
-
-    state: State
-    entry: str = ""
-    others: tuple[str, ...] = ()
-
-
 def is_averaged(name: str) -> bool:
     """Whether one of the keys of a dotted name says that the weights are an average over training steps."""
     return any(AVERAGED.search(part) for part in name.lower().split("."))
 
 
-def read_checkpoint(path: Path, *, kind: FailureClass = "checkpoint") -> CheckpointFile:
+def read_checkpoint(path: Path, *, kind: FailureClass = "checkpoint") -> State:
     """Tensors by name of a safetensors or PyTorch file (zip or older), on the CPU.
 
     PyTorch's files may be a bare state dict, or hold one under an averaged key (`…_ema`), under any of WRAPPERS, or
     under the only key that has one. Optimizer states, counters and texts beside it are left out.
 
-    Raises as `read_entries`, and DataError where it could not be said which of several state dicts is meant.
+    Raises as `read_entries`, and DataError where it is not clear which of several state dicts is meant.
     """
     found = read_entries(path, kind=kind)
     entries = [entry for entry in found if any(tensor.ndim for tensor in entry.state.values())] or list(found)
@@ -91,8 +82,7 @@ def read_checkpoint(path: Path, *, kind: FailureClass = "checkpoint") -> Checkpo
         told = ", ".join(entry.name or f"{next(iter(entry.state))}, …" for entry in entries[:4])
         hint = "save the one that you want as a file of its own"
         raise DataError(f"holds weights in several places: {told}", where=str(path), hint=hint, kind=kind)
-    chosen = first[0]
-    return CheckpointFile(chosen.state, chosen.name, tuple(entry.name for entry in entries if entry is not chosen))
+    return first[0].state
 
 
 def read_entries(path: Path, *, kind: FailureClass = "checkpoint") -> tuple[Entry, ...]:
@@ -111,7 +101,7 @@ def read_entries(path: Path, *, kind: FailureClass = "checkpoint") -> tuple[Entr
 
 
 class _Nothing:
-    """Stands for each of NUMPY while a pickle is read: no code of NumPy's meets what lies in the file."""
+    """Stands for each of NUMPY while a pickle is read: no code of NumPy's runs on what lies in the file."""
 
     def __init__(self, *given: Any) -> None:
         pass
@@ -136,7 +126,7 @@ UNREADABLE = (
     ArithmeticError,
     MemoryError,
 )
-"""All that reading a file of noise can raise."""
+"""All that reading a file of random bytes can raise."""
 
 
 def _content(path: Path, kind: FailureClass) -> Any:

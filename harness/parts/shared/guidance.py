@@ -1,8 +1,9 @@
 """Controls for refiners that bring their own knowledge of an image: the same refiner, with knowledge of no use.
 
 A refiner that gains as much from another image's map, or from noise, as from its own does not gain from what the map
-knows. What is compared is the same in training and in use, and depends on the degraded image alone: neither on the
-batch nor on the order of images, the device or the number of processes.
+knows. What is compared is the same in training and in use, and depends on the degraded image alone, not on the batch,
+the order of images or the device. Which images `shuffled` keeps, its first steps decide, and so the division of batches
+over processes.
 
 Shape letters: B batch, C channels, H×W image, h×w a map, N images kept, S their side.
 """
@@ -29,6 +30,7 @@ class OtherImages(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self._full = False
         drawn = torch.Generator().manual_seed(0)
         self.register_buffer("images_N3SS", torch.rand(KEPT, 3, SIDE, SIDE, generator=drawn))
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
@@ -44,7 +46,10 @@ class OtherImages(nn.Module):
     @torch.no_grad()
     def remember(self, image_BCHW: Tensor) -> None:
         """Keeps images of the training, until there are enough. To be called after `forward`: none meets itself."""
-        start = int(self.count)
+        if self._full:
+            return
+        start = int(self.count)  # which waits for the device, so no longer than there is something to keep
+        self._full = start >= KEPT
         for place, image in zip(range(start, KEPT), image_BCHW, strict=False):
             self.images_N3SS[place] = _middle(image.detach())
             self.count += 1

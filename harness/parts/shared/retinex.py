@@ -1,4 +1,4 @@
-"""What networks that part an image into reflectance and illumination, and their losses, have in common."""
+"""What networks that split an image into reflectance and illumination share with their losses."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ def bright_illumination(image_BCHW: Tensor) -> Tensor:
     """The illumination that a bright image in [0, 1] is taken to have: its largest channel to the power of 1/2.2,
     B×1×H×W.
 
-    At this the decomposition of bright images aims in URetinex-Net (URetinex-Net-PLUS, model.py, `DecomModel`).
+    URetinex-Net's decomposition of bright images aims at it (URetinex-Net-PLUS, model.py, `DecomModel`).
     """
     return image_BCHW.amax(1, keepdim=True).clamp(min=0) ** (1 / GAMMA)

@@ -11,11 +11,13 @@ from harness.reports.text import number
 from harness.results.survey import Column
 
 CSV_DECIMALS = 6
-FIELDS = ("mean", "spread", "seeds", "seeds_wanted", "images", "infinite", "delta", "delta_spread", "delta_seeds")
+FIELDS = (
+    "mean", "spread", "seeds", "seeds_wanted", "images", "infinite", "left_out", "delta", "delta_spread", "delta_seeds"
+)  # fmt: skip
 
 
 def write(board: Leaderboard) -> str:
-    """One line per task, backbone and variant; nine columns (FIELDS) per data set, metric and protocol.
+    """One line per task, backbone and variant; columns FIELDS per data set, metric and protocol.
 
     Lines end in LF. Column names are `<data set>.<metric>@<protocol>.<field>`; what a task does not have is empty.
     """
@@ -38,7 +40,7 @@ def _fields(row: Row, column: Column) -> list[str]:
     found = row.entries.get(column)
     if found is None:
         return [""] * len(FIELDS)
-    counts = [str(count) for count in (found.seeds, found.wanted, found.images, found.infinite)]
+    counts = [str(count) for count in (found.seeds, found.wanted, found.images, found.infinite, found.left_out)]
     delta_seeds = str(found.delta.count) if found.delta else ""
     return [*_exact(found.score), *counts, *_exact(found.delta), delta_seeds]
 

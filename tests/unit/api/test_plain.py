@@ -142,6 +142,10 @@ INIT = "    def __init__(self, *, x: int = 1, mode: str = 'a', path: LocalFile |
         ("metric", "class P:\n    traits = MetricTraits(higher_is_better=True, decimals=-1)", 12, "from 0 to 12"),
         ("backbone", "class P:\n    traits = BackboneTraits(stages=(StageUse(-0.25), StageUse(1.25)))", 12,
          "the share of a stage is a positive number, not -0.25"),
+        ("backbone", "class P:\n    traits = BackboneTraits(losses=(LossUse('l1', -1.0),))", 12,
+         "the weight of a loss is a number from 0 on, not -1"),
+        ("backbone", "class P:\n    traits = BackboneTraits(losses=(LossUse('l1', 0.0),))", 12,
+         "the loss l1 weighs nothing"),
         *[("task", f"class P:\n    traits = TaskTraits(degradation='rain', protocol=EvaluationProtocol({given}))",
             12, what)
           for given, what in (

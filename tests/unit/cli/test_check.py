@@ -158,6 +158,8 @@ def test_list_of_recipes_says_what_they_set_and_where_it_comes_from() -> None:
         text in result.output for text in ("adamw 0.0003, cosine from step 92,000 on", "charbonnier + 0.05 edge")
     )
     assert all(text in result.output for text in ("Zamir et al., CVPR 2022", "the network's own losses"))
+    options = ("backbone.enc_blk_nums=[1, 1, 1, 28]", "refiner.head=residual", "backbone.local_connection=false")
+    assert all(text in result.output for text in (*options, "task.quantise=floor (the authors' data)"))
 
 
 def test_list_of_protocols_has_those_of_plug_ins(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_the_truth_reaches_those_that_read_it_in_test_and_nobody_else(capabiliti
     lq, truth = image(29, 38), image(38, 29).transpose(1, 0, 2)
     told = RestorationModel(Told(**capabilities), shows_truth=("training", "test")).eval()
     np.testing.assert_allclose(restore(told, lq, None, CPU, truth), truth, rtol=1e-6)
-    learned = RestorationModel(Told(**capabilities), shows_truth=("training",)).eval()
+    learned = RestorationModel(Told(**capabilities), shows_truth=["training"]).eval()
     np.testing.assert_allclose(restore(learned, lq, None, CPU, truth), lq, rtol=1e-6)
     with pytest.raises(HarnessError, match="reads the truth in test"):
         restore(told, lq, None, CPU)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,6 +37,18 @@ KEYS = ["chelsea", "coffee", "flower"]
 def run(world: SmallWorld, cell: Cell, **changes) -> None:
     torch.set_num_threads(1)
     evaluate.run(world.evaluate_job(cell, **changes), world.context)
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, name: str, instead: Callable[..., Any]) -> list[tuple[Any, ...]]:
+    """The arguments of each call that the job makes of its function `name`, which is `instead` from now on."""
+    calls: list[tuple[Any, ...]] = []
+
+    def call(*given: Any) -> Any:
+        calls.append(given)
+        return instead(*given)
+
+    monkeypatch.setattr(evaluate, name, call)
+    return calls
 
 
 def input_cell() -> Cell:
@@ -136,8 +150,7 @@ def test_a_further_metric_is_added_and_the_old_rows_stay(world: SmallWorld) -> N
 def test_one_restoration_is_scored_under_every_protocol(
     world: SmallWorld, trained: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    restored = []
-    monkeypatch.setattr(evaluate, "restore", lambda *given: (restored.append(1), restore(*given))[1])
+    restored = watched(monkeypatch, "restore", restore)
     run(world, trained, protocols=(RGB_UINT8, RGB_UINT8_SSIM3D, RGB_UINT8_SCENES))
     assert len(restored) == len(KEYS)
     evaluations = world.record(trained).evaluations
@@ -159,10 +172,9 @@ def test_every_restoration_comes_with_the_truth_that_it_is_scored_against(
     world: SmallWorld, trained: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For networks that read it in test; `restore` shows it to no other one."""
-    told = []
-    monkeypatch.setattr(evaluate, "restore", lambda model, lq, prior, device, truth: (told.append(truth), lq)[1])
+    calls = watched(monkeypatch, "restore", lambda model, lq, prior, device, truth: lq)
     run(world, trained)
-    for truth, sample in zip(told, open_set(held_out(trained), world.layout.data).samples(), strict=True):
+    for (*_, truth), sample in zip(calls, open_set(held_out(trained), world.layout.data).samples(), strict=True):
         np.testing.assert_array_equal(truth, to_float(sample.gt))
 
 
@@ -171,10 +183,9 @@ def test_a_further_protocol_leaves_what_is_on_record(
 ) -> None:
     run(world, trained)
     before = world.rows(trained)
-    scored = []
-    monkeypatch.setattr(evaluate, "score", lambda *given: (scored.append(given[-1].name), score(*given))[1])
+    scored = watched(monkeypatch, "score", score)
     run(world, trained, protocols=(RGB_UINT8, SIDD))
-    assert scored == ["sidd"] * len(KEYS)
+    assert [given[-1].name for given in scored] == ["sidd"] * len(KEYS)
     (own, more) = world.record(trained).evaluations
     assert (own.protocol, more.protocol) == ("rgb_uint8/v1", "sidd/v1")
     assert [row for row in world.rows(trained) if row["evaluation"] == own.id] == before

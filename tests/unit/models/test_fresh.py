@@ -24,7 +24,9 @@ def model(cell: Cell) -> RestorationModel:
     return build_model(cell, REGISTRY, DIM)
 
 
-def ptg_rm(seed: int = 0, *, dim: int = DIM, regime: str = "joint", version: str = "1", **options: Any) -> nn.Module:
+def ptg_rm(
+    seed: int = 0, *, dim: int = DIM, regime: str = "joint", version: str = "1", **options: Any
+) -> RestorationModel:
     refiner = PartRef(name="ptg_rm", version=version, options=options)
     variant = Variant(refiner=refiner, prior=PartRef(name="random"), regime=regime)
     return build_model(small_cell(variant=variant, seed=seed), REGISTRY, dim)

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from harness.api.weights import OfficialNames
 from harness.core.errors import DataError, HarnessError, UnknownName
 from harness.models.published import take_in
-from harness.models.weights import fill_from, load_weights
+from harness.models.readings import fill_from, renamed
+from harness.models.weights import load_weights
 from harness.parts.shared.formats import read_entries
 from harness.weights.catalogue import find
 from tests.small_weights import use_registry
@@ -275,10 +276,8 @@ class Renaming(Net):
 
 @pytest.mark.parametrize("lead", ["", "net.", "module.model."])
 def test_official_names_hold_after_the_leading_parts(tmp_path: Path, lead: str) -> None:
-    renamed = {
-        name.replace("first", "stem").replace("body.", "body.wrapper."): tensor for name, tensor in TAKEN.items()
-    }
-    torch.save(named(lead, renamed | {"table": torch.ones(9)}) | named("loss.", VGG), tmp_path / "net.pth")
+    others = {name.replace("first", "stem").replace("body.", "body.wrapper."): tensor for name, tensor in TAKEN.items()}
+    torch.save(named(lead, others | {"table": torch.ones(9)}) | named("loss.", VGG), tmp_path / "net.pth")
     load_weights(net := Renaming(), tmp_path / "net.pth")
     assert torch.equal(net.get_parameter("body.first.weight"), TAKEN["body.first.weight"])
 
@@ -296,3 +295,10 @@ def test_damage_is_the_files_and_never_a_bug(
     assert caught.value.kind == "weights"
     assert caught.value.hint
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "translated"), [("r1.weight", "encoder.0.weight"), ("r1norm.body.bias", "r1norm.bias"), ("body", "")]
+)
+def test_names_are_translated_by_whole_parts(name: str, translated: str) -> None:
+    assert renamed(name, {"r1": "encoder.0", "body": ""}) == translated

@@ -10,7 +10,7 @@ from torch import nn
 from harness.api.weights import OfficialNames
 from harness.core.errors import DataError, HarnessError
 from harness.core.identity import file_sha256
-from harness.models.weights import load_weights, rename, save_weights
+from harness.models.weights import load_weights, save_weights
 
 
 class Small(nn.Module):
@@ -66,12 +66,6 @@ def test_published_checkpoints_load_under_their_own_names(tmp_path: Path, wrappe
     module = Small()
     load_weights(module, tmp_path / "net.pth")
     assert torch.equal(module.new.weight, torch.ones(4, 3))
-
-
-def test_rename_works_on_whole_parts() -> None:
-    names = {"r1": "encoder.0", "body": ""}
-    renamed = rename({"r1.weight": torch.ones(1), "r1norm.body.bias": torch.ones(1)}, names)
-    assert list(renamed) == ["encoder.0.weight", "r1norm.bias"]
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])

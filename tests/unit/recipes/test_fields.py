@@ -12,7 +12,7 @@ from harness.recipes.checks import recipe_mistakes
 from harness.recipes.fitting import fitted
 from harness.recipes.mapping import RecipeMapping, StageMapping
 from harness.recipes.presets import find_preset
-from tests.unit.recipes.test_presets import cell, cells, expanded, problem
+from tests.unit.recipes.suites import cell, cells, expanded, problem
 
 
 @pytest.mark.parametrize(

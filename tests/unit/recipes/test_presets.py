@@ -1,8 +1,7 @@
-"""Official recipes: every file is sound, a suite can change them, fewer GPUs see the same images."""
+"""Official recipes: every file is sound, and a suite can change them."""
 
 from __future__ import annotations
 
-import re
 from math import prod
 from pathlib import Path
 
@@ -10,48 +9,19 @@ import pytest
 from torch import nn
 
 from harness.api.declaration import declaration
-from harness.cells.cell import Cell
 from harness.cells.recipe import Recipe
-from harness.cells.suite import ResolvedSuite
-from harness.core.errors import SpecErrors, UnknownName
+from harness.core.errors import UnknownName
 from harness.parts.catalogue import REGISTRY
 from harness.recipes.checks import recipe_mistakes
-from harness.recipes.presets import FOLDER, Preset, all_presets, find_preset, network_presets, networks, recipe_use
-from harness.spec.expand import expand
-from harness.spec.parse import load_suite
+from harness.recipes.presets import FOLDER, Preset, all_presets, find_preset, network_presets, networks
 from harness.training.optim import learning_rate
+from tests.unit.recipes.suites import cell, cells, expanded, problem
 
 WITHOUT_OFFICIAL = {"spair"}
 """Networks of whose training nothing is known."""
 REFINERS = {"ptg_rm", "skf", "smg"}
 
 PRESETS = list(all_presets())
-SUITE = "suite: s\ndefaults: {{dataset: photos}}\nblocks:\n  - {}\n"
-
-
-def expanded(tmp_path: Path, block: str) -> ResolvedSuite:
-    file = tmp_path / "suite.yaml"
-    file.write_text(SUITE.format(block))
-    return expand(load_suite(str(file)), REGISTRY)
-
-
-def cells(tmp_path: Path, block: str) -> list[Cell]:
-    return [entry.cell for entry in expanded(tmp_path, block).cells if entry.listed and entry.cell.backbone]
-
-
-def cell(tmp_path: Path, recipe: str, backbone: str = "restormer", task: str = "derain") -> Cell:
-    [made] = cells(tmp_path, f"{{task: {task}, backbone: {backbone}, recipe: {recipe}}}")
-    return made
-
-
-def problem(tmp_path: Path, block: str) -> tuple[str, str, str]:
-    with pytest.raises(SpecErrors) as caught:
-        expanded(tmp_path, block)
-    [found] = caught.value.problems
-    return found.path, found.what, found.hint
-
-
-# --- the files ----------------------------------------------------------------------------------------------------
 
 
 def test_every_file_is_read_and_every_network_has_its_presets() -> None:
@@ -100,9 +70,6 @@ def test_every_proxy_builds_and_is_small(network: str) -> None:
     assert max(part.batch * part.patch**2 for part in preset.recipe.parts) <= 8 * 64**2
     needs_weights = {name for name in REGISTRY.names("loss") if declaration(REGISTRY, "loss", name).traits.weights}
     assert not needs_weights & {term.name for term in preset.recipe.losses}
-
-
-# --- what a suite makes of them -------------------------------------------------------------------------------------
 
 
 def test_the_official_restormer(tmp_path: Path) -> None:
@@ -198,9 +165,6 @@ def test_a_priors_network_is_a_proxy_too(tmp_path: Path) -> None:
     assert (source.backbone.options["nf"], source.recipe.optimizer) == (16, "adam")
 
 
-# --- mistakes -----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("backbone", "preset", "what", "hint"),
     [
@@ -248,76 +212,3 @@ def test_an_unknown_backbone_is_the_only_mistake(tmp_path: Path) -> None:
 )
 def test_settings_that_do_nothing_with_the_schedule(tmp_path: Path, recipe: str, what: str) -> None:
     assert problem(tmp_path, f"{{task: derain, backbone: restormer, recipe: {recipe}}}")[1] == what
-
-
-# --- what the record says -------------------------------------------------------------------------------------------
-
-
-def test_fewer_gpus_see_the_same_images(tmp_path: Path) -> None:
-    official = cell(tmp_path, "{preset: official}")
-    use = recipe_use(official, 8)
-    assert use is not None
-    assert (use.preset, use.differs, use.micro_batch) == ("restormer/derain/v2", {}, (8, 5, 4, 2, 1, 1))
-    alone = cell(tmp_path, "{preset: official, micro_batch: 4}")
-    use = recipe_use(alone, 1)
-    assert use is not None
-    assert use.differs == {"gpus": (8, 1), "micro_batch": ([8, 5, 4, 2, 1, 1], [4, 4, 4, 4, 4, 4])}
-    assert alone.recipe.images == official.recipe.images == 11_040_000
-
-
-def test_the_record_says_what_was_changed(tmp_path: Path) -> None:
-    backbone = "{name: restormer, dim: 16}"
-    use = recipe_use(cell(tmp_path, "{preset: proxy, lr: 2e-3, patch: 48, losses: [charbonnier]}", backbone), 1)
-    assert use is not None
-    official, used = use.differs["losses"]
-    assert (official, used[0]["name"], used[0]["eps"]) == ([{"name": "l1", "weight": 1.0}], "charbonnier", 1e-3)
-    others = {name: pair for name, pair in use.differs.items() if name != "losses"}
-    assert others == {"lr": (1e-3, 2e-3), "backbone.dim": (8, 16)}
-    assert type(use).model_validate_json(use.model_dump_json()).differs.keys() == use.differs.keys()
-    assert recipe_use(cell(tmp_path, "{steps: 5}"), 1) is None
-
-
-@pytest.mark.parametrize(
-    ("name", "mixup"),
-    [
-        # An epoch of SIDD's tiles is 96,000 / batch steps, and two of the authors mix from the sixth epoch on.
-        ("restormer/gaussian_denoise", {"alpha": 1.2, "chance": 0.5, "per": "batch", "after": 0, "groups": 8}),
-        ("mirnet_v2/low_light", {"alpha": 1.2, "chance": 0.5, "per": "batch", "after": 0, "groups": 8}),
-        ("mprnet/real_denoise", {"alpha": 0.6, "chance": 1, "per": "sample", "after": 5 * 96_000 // 16, "groups": 1}),
-        ("uformer/real_denoise", {"alpha": 1.2, "chance": 1, "per": "sample", "after": 5 * 96_000 // 32, "groups": 1}),
-    ],
-)
-def test_samples_are_mixed_as_the_authors_mix_them(name: str, mixup: dict[str, object]) -> None:
-    found = find_preset(name, None, None).recipe.mixup
-    assert found is not None
-    assert {field: getattr(found, field) for field in mixup} == mixup
-
-
-def test_what_the_authors_do_to_samples_and_weights() -> None:
-    ifan = find_preset("ifan/defocus", None, None).recipe
-    assert (ifan.optimizer, ifan.weight_decay, ifan.betas, ifan.clip_grad) == ("radam", 0.01, (0.9, 0.999), 0.5)
-    assert ifan.grain is not None
-    assert ifan.scale is not None
-    assert (ifan.grain.chance, ifan.grain.sigma**2) == (0.05, pytest.approx(0.005))
-    assert (ifan.augment, ifan.grey, ifan.scale.chance, ifan.scale.least) == ("none", 0.3, 0.5, 0.7)
-    for name in ("grl/gaussian_denoise", "grl/gaussian_denoise_tiny"):
-        assert find_preset(name, None, None).recipe.weight_decay == 1e-4
-    for name in ("uformer/real_denoise", "uformer/motion_blur"):
-        assert find_preset(name, None, None).recipe.precision == "fp16"
-    assert all(find_preset(f"uformer/{task}", None, None).recipe.mixup is None for task in ("motion_blur", "proxy"))
-    tasks = ("motion_blur", "real_denoise")
-    local = {task: find_preset(f"nafnet/{task}", None, None).backbone.get("tlc") for task in tasks}
-    assert local == {"motion_blur": 256, "real_denoise": None}
-    assert (find_preset("mprnet/motion_blur", None, None).gpus, find_preset("grl/proxy", None, None).gpus) == (4, 1)
-
-
-# --- the page that compares them with their authors' files ------------------------------------------------------------
-
-
-def test_the_page_has_a_row_for_every_preset_of_the_authors() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "recipes.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| [^|`]+ \| `(\w+/\w+)` \| ([^|]+) \| ([^|]+) \|$", page, re.M)
-    official = {preset.name for preset in PRESETS if preset.entry != "proxy"}
-    assert {name for name, *_ in rows} == official | {f"{network}/proxy" for network in WITHOUT_OFFICIAL}
-    assert len(rows) == len({name for name, *_ in rows})
-    assert all(source.strip() and verdict.strip().endswith(".") for _, source, verdict in rows)

@@ -16,13 +16,14 @@ from harness.core.paths import Layout
 from harness.records import store
 from harness.records.migrate import NewerSchema
 from harness.records.model import IMAGE_COLUMNS, Failure
+from harness.records.store import ImageRow
 from results_schema.loader import SchemaError
 from tests.unit.records import made
 
 ROWS = [
-    ("0123456789ab", "photos", "b", "psnr", 21.5),
-    ("0123456789ab", "photos", "a", "ssim", 0.75),
-    ("0123456789ab", "photos", "a", "psnr", math.inf),
+    ImageRow("0123456789ab", "photos", "b", "psnr", 21.5),
+    ImageRow("0123456789ab", "photos", "a", "ssim", 0.75),
+    ImageRow("0123456789ab", "photos", "a", "psnr", math.inf),
 ]
 
 
@@ -118,7 +119,7 @@ def test_images_come_back_sorted_with_their_types(layout):
     assert tuple(table.column_names) == IMAGE_COLUMNS
     assert [str(field.type) for field in table.schema] == ["string"] * 4 + ["double", "string"]
     rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    assert rows == [(*row, None) for row in sorted(ROWS)]
+    assert rows == [(*row[:5], None) for row in sorted(ROWS)]
 
 
 def test_a_table_of_an_earlier_release_has_no_scenes(layout):
@@ -151,7 +152,7 @@ def test_no_rows_are_a_table_too(layout):
     assert store.load_images(layout, record.cell_id).num_rows == 0
 
 
-@pytest.mark.parametrize("rows", [[(*ROWS[0][:4], math.nan)], [ROWS[0], (*ROWS[0][:4], 3.0)]])
+@pytest.mark.parametrize("rows", [[ROWS[0]._replace(value=math.nan)], [ROWS[0], ROWS[0]._replace(value=3.0)]])
 def test_nan_and_twins_are_refused_and_leave_no_file(layout, rows):
     with pytest.raises(ValueError, match=r"not a number|given twice"):
         store.save_images(layout, "a" * 12, rows)

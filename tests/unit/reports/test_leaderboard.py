@@ -157,13 +157,14 @@ def test_a_base_and_its_variants_are_averaged_over_the_same_images(layout):
     base, nss = lines(board)
     means = [row[f"{PSNR}.mean"] for row in (base, nss)]
     assert (means, nss[f"{PSNR}.delta"]) == (["23.000000", "24.000000"], "1.000000")
+    assert [(row[f"{PSNR}.infinite"], row[f"{PSNR}.left_out"]) for row in (base, nss)] == [("0", "1"), ("1", "1")]
     text = table.write(board, 200)
     assert "23.00 [1 of 3 images left out: ∞]" in text
     assert "24.00 (+1.00, n = 1) [1 of 3 images left out: ∞]" in text
 
 
 def test_a_table_says_when_its_cells_differ_in_threads(layout):
-    told = "not all made with the same number of threads (2 with 1, 1 with 4), on which last digits depend."
+    told = "not all made with the same number of threads (2 with 1, 1 with 4), on which sums of floats,"
     finish(layout, cell(0), values([20.0]))
     finish(layout, cell(1), values([21.0]))
     finish(layout, degraded(), values([9.0]), threads=8)

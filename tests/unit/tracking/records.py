@@ -9,7 +9,7 @@ from harness.cells.cell import Cell
 from harness.cells.suite import Labels, ResolvedSuite, SuiteCell
 from harness.core.paths import Layout, write_bytes, write_text
 from harness.records.model import Attempt, EvaluationRecord, Failure, Provenance, RunRecord, Training
-from harness.records.store import rewrite_events, save, save_images
+from harness.records.store import ImageRow, rewrite_events, save, save_images
 
 CELL = Cell(
     task=PartRef(name="gaussian_denoise", options={"sigma": 25.0}),
@@ -27,8 +27,8 @@ def cell(seed: int) -> Cell:
 def leave(layout: Layout, seed: int = 0, *, psnr: float = 30.0, losses: tuple[float, ...] = (0.5, 0.25)) -> str:
     """Writes a finished cell: record, per-image metrics, loss curve and a strip. Gives its id."""
     cell_id = cell(seed).id
-    rows = [("e1", "photos", key, "psnr", psnr + shift) for key, shift in (("a", -1.0), ("b", 1.0))]
-    rows += [("e1", "photos", key, "ssim", 0.5) for key in "ab"]
+    rows = [ImageRow("e1", "photos", key, "psnr", psnr + shift) for key, shift in (("a", -1.0), ("b", 1.0))]
+    rows += [ImageRow("e1", "photos", key, "ssim", 0.5) for key in "ab"]
     evaluation = EvaluationRecord(
         id="e1",
         dataset="photos",

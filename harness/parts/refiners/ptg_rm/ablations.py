@@ -21,7 +21,7 @@ class Design:
     sve: bool = True
     """Whether there is SVE at all; without it f̂ = f."""
     range: Range = "score"
-    """Where M comes from: the learned score; its mean, one number an image; the SNR map of I_d; or nowhere, and both
+    """Where M comes from: the learned score; its mean, one number per image; the SNR map of I_d; or nowhere, and both
     ranges are summed."""
     channel: bool = True
     """Whether M_c is computed; else it is one."""

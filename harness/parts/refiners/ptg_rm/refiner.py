@@ -57,9 +57,9 @@ class PTGRM(nn.Module):
       (models/networks.py, `define_G`).
 
     The default differs from the released code since the default head does, of which no code is released. At PyTorch's
-    start I_m is near one half, so that half of Ī is the degraded input: R begins below a frozen F, and F trains jointly
-    on what is left to it. How much that costs depends on how far the input is from the truth. A NAFNet of width 8 on
-    photographs, 150 steps, PSNR of Ī against that of the base, mean of two seeds: low light +0.05 dB from
+    start I_m is near one half, so that half of Ī is the degraded input. Ī then begins worse than Î; where F trains too,
+    it learns to make up for that half. How much that costs depends on how far the input is from the truth. A NAFNet of
+    width 8 on photographs, 150 steps, PSNR of Ī against that of the base, mean of two seeds: low light +0.05 dB from
     `near_initial` and −1.89 dB from `published`, Gaussian noise of σ 25 +0.32 and +0.86 dB; with the head `residual`
     +0.03 and +0.13 dB, +0.24 and +0.56 dB. A comparison with the paper is `head: residual` with `start: published`,
     which the preset ptg_rm/sid sets.
@@ -151,7 +151,7 @@ class PTGRM(nn.Module):
             )
         if isinstance(prior_dim, tuple) and design.joined != "map":
             raise HarnessError(
-                "ptg_rm reads one vector an image, and this prior gives a map",
+                "ptg_rm reads one vector per image, and this prior gives a map",
                 hint="ablation: concat_2d, or a prior that gives vectors",
             )
         self.head = head

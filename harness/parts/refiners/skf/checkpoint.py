@@ -43,7 +43,7 @@ def read_hrnet(path: Path) -> HRNet:
 
 def _entries(path: Path) -> dict[str, Tensor]:
     """The network's tensors by name."""
-    state = read_checkpoint(path, kind="weights").state
+    state = read_checkpoint(path, kind="weights")
     own = {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
     return own or state
 

@@ -34,7 +34,7 @@ class SMG(nn.Module):
     - `width`: channels of E at full resolution. `narrow`: scales the widths of S.
     - `guidance`: whose map guides E. `own`: the image's. `shuffled`, a control: another image's, one of eight that the
       refiner keeps from its training. `random`, a control: noise. Which one depends on the degraded image's content.
-      The losses judge the image's own map always, so that S learns them alike.
+      The losses always judge the image's own map, so that S learns it in the same way.
 
     S draws noise in training, from PyTorch's generator, and none in evaluation (see `StructureNet`). At the start Ī is
     close to Î, for the sake of a trained F: E's last convolution has a tenth of its usual weights and no bias.

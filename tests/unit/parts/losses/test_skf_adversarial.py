@@ -122,7 +122,7 @@ def test_with_a_real_segmentation_network() -> None:
 
 
 def test_another_number_of_classes() -> None:
-    with pytest.raises(HarnessError, match="59 classes, and the segmentation network tells 3") as caught:
+    with pytest.raises(HarnessError, match="59 classes, and the segmentation network has 3") as caught:
         adversary(class_maps=59)(inputs(checks.images(1, 3, 16, 16)))
     assert caught.value.hint == "class_maps: 3"
 

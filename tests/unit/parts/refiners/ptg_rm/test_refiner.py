@@ -198,7 +198,7 @@ def test_the_place_of_a_map_counts() -> None:
 
 @pytest.mark.parametrize("ablation", ["none", "concat_1d", "large_without_priors"])
 def test_maps_are_refused_where_a_vector_is_read(ablation: Any) -> None:
-    with pytest.raises(HarnessError, match="reads one vector an image") as caught:
+    with pytest.raises(HarnessError, match="reads one vector per image") as caught:
         PTGRM((5, 2, 3), ablation=ablation)
     assert caught.value.hint.startswith("ablation: concat_2d")
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 
@@ -103,7 +105,7 @@ def test_controls_are_guided_by_maps_that_know_nothing_of_the_image(kind: type[S
 
 
 @pytest.mark.parametrize("guidance", ["shuffled", "random"])
-def test_losses_judge_the_images_own_map_whatever_guides(guidance: str) -> None:
+def test_losses_judge_the_images_own_map_whatever_guides(guidance: Literal["shuffled", "random"]) -> None:
     own, control = small().eval(), small(guidance).eval()
     lq, initial = inputs()
     with torch.no_grad():
