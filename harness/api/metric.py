@@ -32,4 +32,8 @@ class Metric(Protocol):
     traits: MetricTraits
 
     def __call__(self, restored: np.ndarray, truth: np.ndarray) -> float:
-        """H×W×3 float64 in [0, 255], already cut, clipped and rounded as the protocol says. May be inf (PSNR)."""
+        """H×W×3 float64 in [0, 255], already cut, clipped and rounded as the protocol says. May be inf (PSNR).
+
+        Raises DataError, with the reason, for an image that has no value; NaN is taken likewise. The metric is then
+        left out of the record under this protocol, and nothing else.
+        """

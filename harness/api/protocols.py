@@ -64,17 +64,18 @@ def protocols_of(
     return tuple(asked) or (protocol_of(registry, task),)
 
 
-def known_protocols(registry: Registry) -> dict[str, EvaluationProtocol]:
-    """The protocols that a suite may name: the built-in ones, and those that tasks of the registry bring along.
+def known_protocols(registry: Registry) -> dict[EvaluationProtocol, tuple[str, ...]]:
+    """The protocols that a suite may name, the built-in ones first, each with the tasks of the registry that bring it
+    along. Several may share a name, and even a version.
 
     A task whose declaration is wrong is skipped: it is reported where a suite names it.
     """
-    known = dict(PROTOCOLS)
+    known: dict[EvaluationProtocol, tuple[str, ...]] = dict.fromkeys(PROTOCOLS.values(), ())
     for entry in registry.entries("task"):
         try:
             protocol = read_declaration("task", entry.target).traits.protocol
         except (SpecErrors, ImportError, OSError, SyntaxError):
             continue
         if isinstance(protocol, EvaluationProtocol):
-            known.setdefault(protocol.name, protocol)
+            known[protocol] = (*known.get(protocol, ()), entry.name)
     return known

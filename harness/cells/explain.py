@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.cells.cell import Cell
+from harness.cells.recipe import Stage
 from harness.core.identity import canonical_json
 
 ABSENT = "—"
@@ -35,10 +36,20 @@ def flatten(cell: Cell) -> dict[str, Any]:
         for field, value in _fields("", content)
         if not (source and field.startswith("variant.prior.") and field.endswith("digest") and value == source.id)
     }
+    fields = {_code_name(field): value for field, value in fields.items()}
     for name, required in (("base", cell.base), ("prior_source", source)):
         if required is not None:
             fields |= {f"{name}.{field}": value for field, value in flatten(required).items()}
     return fields
+
+
+def _code_name(field: str) -> str:
+    """The field as code and suites call it: some are stored under another name."""
+    owner, _, name = field.rpartition(".")
+    return f"{owner}.{_STORED[name]}" if name in _STORED and owner.rpartition(".")[0].endswith("stages") else field
+
+
+_STORED = {field.alias: name for name, field in Stage.model_fields.items() if field.alias}
 
 
 def _fields(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -43,6 +43,7 @@ class Stage(Hashed):
     micro_batch: PositiveInt | None = None
     lr: PositiveFloat | None = None
     betas: tuple[float, float] | None = None
+    """Of the optimizer that the stage starts: in a later stage than the first one only with `restart`."""
     trains: tuple[str, ...] = Field((), alias="learns")
     """Modules that train, as `backbone.decomposition` or `refiner`; all when empty."""
     losses: tuple[LossTerm, ...] | None = None
@@ -52,6 +53,10 @@ class Stage(Hashed):
     """Schedule `step`, in a stage that restarts: its own milestones, counted from its first step; [] for none."""
     gamma: PositiveFloat | None = None
     """The factor at its own milestones; the recipe's when left out."""
+
+    def trains_in(self, root: Literal["backbone", "refiner"]) -> bool:
+        """Whether the stage trains anything of the backbone, or of the refiner."""
+        return not self.trains or any(module.partition(".")[0] == root for module in self.trains)
 
 
 class Cycle(Frozen):
@@ -134,9 +139,9 @@ class Darken(Frozen):
 
     chance: Chance
     """Probability for each sample."""
-    least: float = Field(2.0, ge=1)
+    least: float = Field(2.0, ge=1, le=100)
     """The smallest divisor. It is uniform in `least`, `least` + 0.01, …, `most`."""
-    most: float = Field(4.0, ge=1)
+    most: float = Field(4.0, ge=1, le=100)
 
 
 class PresetRef(Frozen):
@@ -233,11 +238,26 @@ class Recipe(Hashed):
         return tuple(side if self.scale is None else math.ceil(side / self.scale.least) for side in sides)
 
     @property
+    def for_backbone(self) -> Recipe:
+        """The recipe for a backbone alone: stages that train the refiner alone are left out."""
+        return self._without_other_stages("backbone")
+
+    @property
     def for_refiner(self) -> Recipe:
-        """The recipe for a refiner alone: stages that do not train it are left out, their steps go to the last."""
-        kept = [stage for stage in self.stages if not stage.trains or "refiner" in stage.trains]
-        if len(kept) in (0, len(self.stages)):
+        """The recipe for a refiner on a frozen backbone: stages that do not train it are left out."""
+        return self._without_other_stages("refiner")
+
+    def _without_other_stages(self, root: Literal["backbone", "refiner"]) -> Recipe:
+        """The recipe without the stages in which nothing of the root trains; their steps go to the last that is left.
+
+        When none is left there are no stages: all steps are alike, with the recipe's own fields. A recipe whose losses
+        are all in its stages has those of its last one.
+        """
+        kept = [stage for stage in self.stages if stage.trains_in(root)]
+        if len(kept) == len(self.stages):
             return self
+        if not kept:
+            return self.model_copy(update={"stages": (), "losses": self.losses or self.stages[-1].losses})
         rest = self.steps - sum(stage.steps for stage in kept[:-1])
         return self.model_copy(update={"stages": (*kept[:-1], kept[-1].model_copy(update={"steps": rest}))})
 

@@ -118,7 +118,7 @@ def protocols_table(registry: Registry) -> Table:
     """The protocols that a suite can name, with those that plug-in tasks bring along."""
     columns = ("name", "version", "colour", "rounding", "border", "SSIM", "test noise", "mean over")
     table = Table(*columns, title="protocols", title_justify="left")
-    for protocol in known_protocols(registry).values():
+    for protocol in known_protocols(registry):
         how = (protocol.colour, protocol.rounding, str(protocol.border), protocol.ssim, protocol.draw, protocol.mean)
         table.add_row(protocol.name, str(protocol.version), *how)
     return table

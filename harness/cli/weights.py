@@ -19,7 +19,8 @@ from harness.core.errors import HarnessError, MissingWeights, UnknownName, did_y
 from harness.core.identity import file_sha256
 from harness.core.yaml import resolve_scalar
 from harness.parts.catalogue import REGISTRY
-from harness.weights.catalogue import Checkpoint, find, known, named, own, state
+from harness.spec.options import fill
+from harness.weights.catalogue import Checkpoint, find, known, named, own, state, without_origin
 from harness.weights.download import download
 from harness.weights.folder import weights_folder
 
@@ -60,7 +61,8 @@ def list_(
     pattern: Annotated[str, typer.Argument(metavar="[PATTERN]", help="Part of an id, or a pattern with *.")] = "",
 ) -> None:
     """List the known weights, and say which are on this machine."""
-    chosen = [item for item in [*known(), *own()] if pattern in item.id or fnmatch(item.id, pattern)]
+    every = [*known(), *own(), *without_origin()]
+    chosen = [item for item in every if pattern in item.id or fnmatch(item.id, pattern)]
     if not chosen:
         raise UnknownName(f"no checkpoint matches {pattern!r}", hint=did_you_mean(pattern, [c.id for c in known()]))
     rows = ((state(item), item.id, item.taker, item.licence, _short(item.path)) for item in chosen)
@@ -92,7 +94,7 @@ def verify(
         return
     if entry:
         raise UnknownName("--entry says where in one file the weights are", hint="bench weights verify FILE --as ID")
-    here = [item for item in [*known(), *own()] if state(item) == "here"]
+    here = [item for item in [*known(), *own(), *without_origin()] if state(item) != "missing"]
     chosen = [_checkpoint(subject) for subject in subjects] if subjects else here
     if not chosen:
         typer.echo(f"no weights are here yet, neither in {_short(weights_folder())} nor in torch.hub's cache")
@@ -111,10 +113,17 @@ def import_(
     if backbone is None:
         if option:
             raise UnknownName("--option belongs to weights of your own", hint="give --backbone too")
-        checkpoint = find(as_)
-    else:
-        checkpoint = named(f"backbone {backbone}", _options(backbone, option or ()), as_)
-    typer.echo(_taken_in(file, checkpoint, entry))
+        typer.echo(_taken_in(file, find(as_), entry))
+        return
+    options = _options(backbone, option or ())
+    try:
+        checkpoint = named(f"backbone {backbone}", options, as_)
+    except HarnessError as error:
+        raise exits.WrongArgument(error.what, where="--as", hint=error.hint) from error
+    try:
+        typer.echo(_taken_in(file, checkpoint, entry))
+    except _tensors().RefusedOptions as error:
+        raise exits.WrongArgument(error.what, where="--option", hint=error.hint) from error
 
 
 def _each(checkpoints: Sequence[Checkpoint], act: Callable[[Checkpoint], str]) -> None:
@@ -162,8 +171,8 @@ def _checkpoint(subject: str) -> Checkpoint:
     """The checkpoint with this id, or whose file this is."""
     path = Path(subject).expanduser()
     if not path.is_file():
-        return find(subject)
-    for checkpoint in [*known(), *own()]:
+        return next((each for each in without_origin() if each.id == subject), None) or find(subject)
+    for checkpoint in [*known(), *own(), *without_origin()]:
         if checkpoint.path.absolute() == path.absolute():
             return checkpoint
     raise UnknownName(
@@ -172,7 +181,12 @@ def _checkpoint(subject: str) -> Checkpoint:
 
 
 def _options(backbone: str, given: Sequence[str]) -> dict[str, Any]:
-    """Options of a backbone from texts such as `width=8` or `enc_blk_nums=1,1,28`. Raises UnknownName for others."""
+    """Options of a backbone from texts such as `width=8` or `enc_blk_nums=1,1,28`, checked.
+
+    Raises UnknownName for names that the backbone lacks, WrongArgument for values that are not of the option's kind and
+    for a second value.
+    """
+    title = f"backbone {backbone}"
     known_options = declaration(REGISTRY, "backbone", backbone).options
     options: dict[str, Any] = {}
     for text in given:
@@ -180,8 +194,14 @@ def _options(backbone: str, given: Sequence[str]) -> dict[str, Any]:
         if not equals or name not in known_options:
             hint = did_you_mean(name, known_options) if equals else "NAME=VALUE"
             raise UnknownName(f"{backbone} has no option {name!r}" if equals else f"{text!r} sets nothing", hint=hint)
+        if name in options:
+            raise exits.WrongArgument(f"{name} is given twice", where="--option", hint=f"keep one {name}=VALUE")
         listed = known_options[name].annotation.startswith("tuple")
         options[name] = tuple(map(resolve_scalar, value.split(","))) if listed else resolve_scalar(value)
+    for mistake in fill(known_options, options, title).mistakes:
+        if mistake.path and mistake.path[0] in options:
+            where = f"--option {'.'.join(map(str, mistake.path))}"
+            raise exits.WrongArgument(mistake.what, where=where, hint=mistake.hint)
     return options
 
 

@@ -114,7 +114,8 @@ def dotted(path: Path) -> str:
 def load(text: str, origin: Place) -> tuple[YamlNode | None, list[Problem]]:
     """Tree of a YAML text that starts at `origin`, and all its mistakes. None when nothing could be read.
 
-    Mistakes of syntax end the reading; duplicate keys, tags, keys that are not text and misleading numbers do not.
+    Mistakes of syntax end the reading; duplicate keys, tags, keys that are not text and misleading numbers do not. A
+    number that is not finite is NaN in the tree, and always a mistake.
     """
     reader = _Reader(text, origin)
     return reader.read(), reader.problems
@@ -237,7 +238,7 @@ class _Reader:
             return text
         if _NOT_FINITE.match(text):
             self.problems.append(place.problem(path, f"{text} is not a finite number"))
-            return 0.0
+            return math.nan
         if _LEADING_ZERO.match(text):
             number = int(text)
             self.problems.append(place.problem(path, f"{text} is octal to some readers of YAML", f"write {number}"))
@@ -245,7 +246,7 @@ class _Reader:
         value = resolve_scalar(text)
         if isinstance(value, float) and not math.isfinite(value):
             self.problems.append(place.problem(path, f"{text} is too large a number"))
-            return 0.0
+            return math.nan
         return value
 
     def _mapping(self, place: Place, path: Path) -> YamlNode:

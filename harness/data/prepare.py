@@ -96,7 +96,8 @@ def cut(image: SourceImage, lq: np.ndarray, samples: PreparedSet) -> Iterator[Pa
     try:
         places = tile_origins(height, width, tile, samples.stride or tile)
     except DataError as error:
-        raise DataError(error.what, where=f"image {image.key!r}", hint=error.hint) from None
+        hint = f"{error.hint}; with `scale`, whose tiles have sides of patch / least, a larger scale.least"
+        raise DataError(error.what, where=f"image {image.key!r}", hint=hint) from None
     for top, left in places:
         window = np.s_[top : top + tile, left : left + tile]
         facts: dict[str, object] = {"height": tile, "width": tile, "top": top, "left": left}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,17 +43,40 @@ def apply_protocol(image_HWC: np.ndarray, protocol: EvaluationProtocol) -> np.nd
     return np.rint(values) if protocol.rounding == "uint8" else values
 
 
+class Scores(NamedTuple):
+    """What metrics say of one image under one protocol, by key."""
+
+    values: dict[str, float]
+    left_out: dict[str, str]
+    """Why the other metrics have no value."""
+
+
 def score(
     restored_HWC: np.ndarray, truth_HWC: np.ndarray, metrics: Mapping[str, Metric], protocol: EvaluationProtocol
-) -> dict[str, float]:
-    """The value of each metric for one image, by key. PSNR of identical images is inf.
+) -> Scores:
+    """The value of each metric for one image. PSNR of identical images is inf.
 
-    Raises DataError when the sizes differ, or (kind `nan`) when the restored image has values that are not finite:
+    A metric has none when the image is no larger than the protocol's border, when it raises DataError, or when it gives
+    NaN. Raises DataError when the sizes differ, or (kind `nan`) when the restored image has values that are not finite:
     clipping would turn an infinite pixel into an ordinary white one.
     """
     if restored_HWC.shape != truth_HWC.shape:
         raise DataError(f"the restored image is {restored_HWC.shape}, the ground truth {truth_HWC.shape}")
     if not np.isfinite(restored_HWC).all():
         raise DataError("the restored image has values that are not finite", kind="nan")
-    restored, truth = apply_protocol(restored_HWC, protocol), apply_protocol(truth_HWC, protocol)
-    return {key: metric(restored, truth) for key, metric in metrics.items()}
+    try:
+        restored, truth = apply_protocol(restored_HWC, protocol), apply_protocol(truth_HWC, protocol)
+    except DataError as error:
+        return Scores({}, dict.fromkeys(metrics, error.what))
+    found = Scores({}, {})
+    for key, metric in metrics.items():
+        try:
+            value = metric(restored, truth)
+        except DataError as error:
+            found.left_out[key] = f"{key}: {error.what}"
+            continue
+        if math.isnan(value):
+            found.left_out[key] = f"{key}: its value is not a number"
+        else:
+            found.values[key] = value
+    return found

@@ -44,8 +44,8 @@ class Evaluation:
     protocol: EvaluationProtocol
     metrics: Mapping[str, PartRef]
     """By key."""
-    on_record: Mapping[str, str]
-    """Key → version of what was scored before. Metrics that are not among `metrics` stay."""
+    before: EvaluationRecord | None
+    """What is on record of it. Metrics that are not among `metrics` stay."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,17 @@ class Pass:
     evaluations: tuple[Evaluation, ...]
 
 
+LeftOut = Mapping[str, Mapping[str, str]]
+"""Why metrics have no values, by evaluation and the metric's key."""
+
+
 def run(job: Job, context: Context) -> None:
     """Scores what the record does not have yet, and keeps the rest of it.
 
-    A cell without a backbone is the degraded input: it is scored as it lies in the shards. Raises HarnessError and
-    its kinds, `checkpoint` when the cell is not trained or its weights are not those of the record.
+    What cannot be computed of some image, a metric under a protocol, is left out of the record with the reason; all
+    else is scored and saved, and then DataError is raised that names what was left out. A cell without a backbone is
+    the degraded input: it is scored as it lies in the shards. Raises HarnessError and its kinds, `checkpoint` when the
+    cell is not trained or its weights are not those of the record.
     """
     work, layout = job.work, context.layout
     assert isinstance(work, EvaluateWork), work.kind
@@ -73,14 +79,23 @@ def run(job: Job, context: Context) -> None:
     journal = Journal(layout, cell.id, job.id, job.kind)
     journal.write("start")
     restore_image = _restorer(job, cell, todo, record, context)
+    reasons: dict[str, None] = {}
     for each in todo:
         began = time.perf_counter()
         again = {(evaluation.id, metric) for evaluation in each.evaluations for metric in evaluation.metrics}
         rows = [row for row in rows if (row.evaluation, row.metric) not in again]
-        rows += _score_set(job, cell, each, restore_image, context)
+        scored, left_out = _score_set(job, cell, each, restore_image, context)
+        rows += scored
+        reasons |= {why: None for by_metric in left_out.values() for why in by_metric.values()}
         seconds = time.perf_counter() - began
-        evaluations |= {evaluation.id: _described(each.inputs, evaluation, seconds) for evaluation in each.evaluations}
+        evaluations |= {
+            evaluation.id: _described(each.inputs, evaluation, left_out[evaluation.id], seconds)
+            for evaluation in each.evaluations
+        }
     _save(job, cell, record, evaluations, rows, todo, layout)
+    if reasons:
+        hint = "everything else is on record; leave out the protocol or the metric, or the image"
+        raise DataError(f"not scored: {'; '.join(reasons)}", hint=hint)
     journal.write("end")
 
 
@@ -110,10 +125,11 @@ def _missing(
     missing: dict[Path, tuple[PreparedSet, list[Evaluation]]] = {}
     for samples, protocol in work.evaluations(protocols):
         name = evaluation_id(work.cell, samples, protocol)
-        on_record = known[name].metrics if name in known else {}
+        before = known.get(name)
+        on_record = before.metrics if before else {}
         if any(on_record.get(key) != part.version for key, part in metrics.items()):
             lacking = missing.setdefault(samples.folder(layout.data), (samples, []))[1]
-            lacking.append(Evaluation(name, protocol, metrics, on_record))
+            lacking.append(Evaluation(name, protocol, metrics, before))
     return [
         Pass(open_inputs(samples, work.cell.test_features(samples), layout.data), tuple(lacking))
         for samples, lacking in missing.values()
@@ -135,43 +151,57 @@ def _restorer(job: Job, cell: Cell, todo: Sequence[Pass], record: RunRecord | No
     return lambda lq, prior, truth: restore(model, lq, prior, device, truth)
 
 
-def _score_set(job: Job, cell: Cell, each: Pass, restore_image: Restore, context: Context) -> list[store.ImageRow]:
-    """One row per image, protocol and metric; strips of the first images are written on the way."""
+def _score_set(
+    job: Job, cell: Cell, each: Pass, restore_image: Restore, context: Context
+) -> tuple[list[store.ImageRow], LeftOut]:
+    """One row per image, protocol and metric, without the metrics that cannot be computed of some image, and why not.
+
+    Strips of the first images are written on the way.
+    """
     inputs, dataset = each.inputs, each.inputs.samples.dataset.name
     metrics = {
         evaluation.id: build_metrics(evaluation.metrics, evaluation.protocol, context.registry)
         for evaluation in each.evaluations
     }
+    left_out: dict[str, dict[str, str]] = {evaluation.id: {} for evaluation in each.evaluations}
     rows: list[store.ImageRow] = []
     for number, (place, sample) in enumerate(zip(inputs.shards.rows, inputs.shards.samples(), strict=True)):
         lq, truth = to_float(sample.lq), to_float(sample.gt)
         prior = inputs.features.row(place.shard, place.position, 0) if inputs.features else None
         restored = restore_image(lq, prior, truth)
+        where = f"image {sample.key} of {dataset}"
         for evaluation in each.evaluations:
             try:
-                values = score(restored, truth, metrics[evaluation.id], evaluation.protocol)
+                found = score(restored, truth, metrics[evaluation.id], evaluation.protocol)
             except DataError as error:
-                raise DataError(error.what, where=f"image {sample.key} of {dataset}", kind=error.kind) from error
+                raise DataError(error.what, where=where, kind=error.kind) from error
+            for key, why in found.left_out.items():  # not tried on further images
+                del metrics[evaluation.id][key]
+                left_out[evaluation.id][key] = f"{where} under {evaluation.protocol.label}: {why}"
             named = (evaluation.id, dataset, sample.key)
-            rows += [store.ImageRow(*named, key, value, place.scene) for key, value in values.items()]
+            rows += [store.ImageRow(*named, key, value, place.scene) for key, value in found.values.items()]
         if number < job.run.samples and cell.backbone is not None:
             drawn = "" if inputs.samples.draw == "named" else f".{inputs.samples.draw}"
             name = f"{dataset}{drawn}.{escape_key(sample.key)}.png"
             write_strip(context.layout.samples(cell.id) / name, (lq, restored, truth))
-    return rows
+    return [row for row in rows if row.metric not in left_out[row.evaluation]], left_out
 
 
-def _described(inputs: Inputs, evaluation: Evaluation, seconds: float) -> EvaluationRecord:
-    samples = inputs.samples
+def _described(inputs: Inputs, evaluation: Evaluation, left_out: Mapping[str, str], seconds: float) -> EvaluationRecord:
+    samples, before = inputs.samples, evaluation.before
+    scored = {key: part.version for key, part in evaluation.metrics.items() if key not in left_out}
+    kept = {key: version for key, version in before.metrics.items() if key not in left_out} if before else {}
+    still = {key: why for key, why in before.left_out.items() if key not in scored} if before else {}
     return EvaluationRecord(
         id=evaluation.id,
         dataset=samples.dataset.name,
         split=samples.split,
         protocol=evaluation.protocol.label,
-        metrics={**evaluation.on_record, **{key: part.version for key, part in evaluation.metrics.items()}},
+        metrics={**kept, **scored},
         images=len(inputs.shards),
         seconds=seconds,
         mean=evaluation.protocol.mean,
+        left_out={**still, **left_out},
     )
 
 

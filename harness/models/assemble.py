@@ -28,7 +28,8 @@ from harness.core.registry import Registry
 from harness.models.apart import in_evaluation, own_draws
 from harness.models.freeze import freeze
 from harness.models.fresh import fresh_backbone, fresh_module
-from harness.models.weights import fill, read_state
+from harness.models.weights import fill
+from harness.parts.shared.formats import read_checkpoint
 from harness.parts.shared.taps import edited, tapped
 
 BACKBONE = "backbone."
@@ -235,7 +236,7 @@ def start_from_base(model: RestorationModel, checkpoint: Path) -> None:
 
     Raises DataError (kind `checkpoint`) when the file is missing, damaged, or of another backbone.
     """
-    state = read_state(checkpoint)
+    state = read_checkpoint(checkpoint)
     backbone = {key.removeprefix(BACKBONE): state[key] for key in state if key.startswith(BACKBONE)}
     fill(model.backbone, backbone, where=str(checkpoint))
 

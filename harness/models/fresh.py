@@ -7,16 +7,20 @@ shares everything with the full module that it does not leave out.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, repeat
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.api.reference import PartRef
+from harness.core.errors import HarnessError
 from harness.core.identity import seed
 
 M = TypeVar("M", bound=nn.Module)
@@ -28,20 +32,30 @@ def fresh_backbone(part: PartRef, number: int, make: Callable[[], M]) -> M:
     Neither its version nor its weights are in the seed: a network that is otherwise the same starts as it did.
     """
     with _seeded(seed("init", "backbone", part.name, part.identity()["options"], number)):
-        return make()
+        return _whole(make(), "backbone", part)
 
 
 def fresh_module(kind: str, part: PartRef, number: int, make: Callable[[], M]) -> M:
     """A module as `make` builds it, each parameter from random numbers of its own. `number`: the cell's seed.
 
     It is built twice: once to see which parameter each random number goes to, and once with those drawn anew. Random
-    numbers that reach a parameter only through other tensors are told apart by their order.
+    numbers that reach a parameter only through other tensors are told apart by their order. PyTorch's own generator is
+    seeded for every draw, so that a constructor cannot fix a draw by seeding it; one with a generator of its own can.
     """
-    with _seeded(0), _Draws() as first:
-        names = {_storage(tensor): name for name, tensor in _tensors(make())}
+    with _seeded(number), _Draws() as first:
+        names = {_storage(tensor): name for name, tensor in _tensors(_whole(make(), kind, part))}
     owners = [names.get(storage, "") for storage in first.filled]
-    with _seeded(0), _Draws(_seeds(kind, part.name, number, owners)):
+    with _seeded(number), _Draws(_seeds(kind, part.name, number, owners)):
         return make()
+
+
+def _whole(module: M, kind: str, part: PartRef) -> M:
+    """The module. Raises HarnessError when some of its weights have no size yet."""
+    lazy = [name for name, tensor in _tensors(module) if is_lazy(tensor)]
+    if lazy:
+        what = f"its weights {', '.join(lazy)} have no size before it has seen an image"
+        raise HarnessError(what, where=f"{kind} {part.name}", hint="give its layers their sizes: nothing lazy")
+    return module
 
 
 def _seeds(kind: str, part: str, number: int, owners: Sequence[str]) -> Iterator[int]:
@@ -86,7 +100,14 @@ class _Draws(TorchDispatchMode):
 
 @contextmanager
 def _seeded(number: int) -> Iterator[None]:
-    """That seed of the CPU's generator inside, whose state is restored afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(number)
-        yield
+    """That seed of the CPU's generators inside, of PyTorch, Python and NumPy, whose states are restored afterwards."""
+    python, legacy = random.getstate(), np.random.get_state()
+    try:
+        random.seed(number)
+        np.random.seed(number % 2**32)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(number)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)

@@ -14,11 +14,27 @@ from harness.core.errors import DataError, HarnessError, MissingWeights, Unknown
 from harness.core.identity import file_sha256
 from harness.core.paths import atomic_file, write_json
 from harness.core.registry import Entry, Registry
-from harness.models.readings import Found, fill_from, some
+from harness.models.readings import Found, fill_from
 from harness.models.weights import file_digest, load_weights, save_weights
 from harness.parts.catalogue import REGISTRY
-from harness.parts.shared.formats import is_averaged, read_entries
-from harness.weights.catalogue import Checkpoint, Origin, read_origin
+from harness.parts.shared.formats import is_averaged, read_entries, shown, some
+from harness.weights.catalogue import NO_ORIGIN, Checkpoint, Origin, read_origin
+
+REFUSALS = (
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    MemoryError,
+)
+"""What a network may raise when it is made with options that it was not written for."""
+
+
+class RefusedOptions(HarnessError):
+    """Options with which a network cannot be made."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +52,8 @@ def take_in(file: Path, checkpoint: Checkpoint, *, entry: str = "") -> Imported:
     averaged ones first, or where `entry` says (harness.models.readings). Nothing is left behind when it raises.
 
     Raises DataError (kind `weights`) for a file that is missing, damaged, not the published one, unsafe to read, made
-    for another network or with values that are not finite; UnknownName for an `entry` that it lacks; HarnessError for
-    options that the network refuses, and (kind `storage`) when the place cannot be written.
+    for another network or with values that are not finite; UnknownName for an `entry` that it lacks; RefusedOptions for
+    options that the network refuses; HarnessError (kind `storage`) when the place cannot be written.
     """
     found = file_digest(file, kind="weights")
     if wrong := checkpoint.digest_problem(found):
@@ -77,16 +93,18 @@ def verify(checkpoint: Checkpoint) -> str:
     """
     path = checkpoint.path
     if not path.is_file():
-        raise MissingWeights("not here", where=checkpoint.id, hint=f"bench weights fetch {checkpoint.id}")
-    again = f"remove it, then: bench weights fetch {checkpoint.id}"
+        raise MissingWeights("not here", where=checkpoint.id, hint=checkpoint.command)
     if checkpoint.place:
         if wrong := checkpoint.digest_problem(file_sha256(path)):
-            raise DataError(wrong, where=str(path), hint=again, kind="weights")
+            raise DataError(wrong, where=str(path), hint=checkpoint.again, kind="weights")
         return "SHA-256 as published" if checkpoint.sha256 else "first digits of the SHA-256 as published"
     origin = read_origin(checkpoint)
     if origin is None:
-        raise DataError("the JSON beside it is missing or damaged", where=str(path), hint=again, kind="weights")
-    load_weights(build(checkpoint), path, sha256=origin.sha256, kind="weights")
+        raise DataError(NO_ORIGIN, where=str(path), hint=checkpoint.again, kind="weights")
+    if (found := file_digest(path, kind="weights")) != origin.sha256:
+        what = f"has SHA-256 {found}, expected {origin.sha256}"
+        raise DataError(what, where=str(path), hint=checkpoint.again, kind="weights")
+    load_weights(build(checkpoint), path, kind="weights")
     return "SHA-256 as converted, every name and shape fits"
 
 
@@ -121,13 +139,14 @@ def _refuse_entry(entry: str, checkpoint: Checkpoint) -> None:
 def _said(weights: Found) -> str:
     """What was taken of a file, and what was not."""
     kind = ", an average" if is_averaged(weights.name) else ""
-    left = f"; left {some(weights.left, 8)}" if weights.left else ""
+    more = f" and {len(weights.left) - 8} more" if len(weights.left) > 8 else ""
+    left = f"; left {', '.join(weights.left[:8])}{more}" if weights.left else ""
     formats = f"; converted from {some(weights.converted)} to float32" if weights.converted else ""
-    return f"took {weights.name or 'the names without a leading part'}{kind}{left}{formats}"
+    return f"took {shown(weights.name) or 'the names without a leading part'}{kind}{left}{formats}"
 
 
 def build(checkpoint: Checkpoint) -> nn.Module:
-    """The network that a checkpoint is for, with fresh weights. Raises HarnessError for options that it refuses."""
+    """The network that a checkpoint is for, with fresh weights. Raises RefusedOptions where its options make none."""
     if checkpoint.network:
         entry = Entry("network", checkpoint.id, checkpoint.network)
         maker = Registry([entry]).load(entry.kind, entry.name)
@@ -136,7 +155,12 @@ def build(checkpoint: Checkpoint) -> nn.Module:
     try:
         with torch.random.fork_rng(devices=[]):
             network: nn.Module = maker(**checkpoint.options)
-    except (TypeError, ValueError) as error:
-        what = f"{checkpoint.taker} cannot be made: {error}"
-        raise HarnessError(what, where=checkpoint.id, hint="other options", kind="weights") from error
+    except REFUSALS as error:
+        why = shown(" ".join(str(error).split()), 400) or type(error).__name__
+        what = f"{checkpoint.taker} cannot be made: {why}"
+        raise RefusedOptions(what, where=checkpoint.id, hint="other options", kind="weights") from error
+    except MissingWeights:
+        raise
+    except HarnessError as error:
+        raise RefusedOptions(error.what, where=error.where, hint=error.hint, kind="weights") from error
     return network

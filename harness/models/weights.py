@@ -13,7 +13,7 @@ from harness.core.errors import DataError, FailureClass
 from harness.core.identity import file_sha256
 from harness.core.paths import write_bytes
 from harness.models.readings import fill_from
-from harness.parts.shared.formats import Entry, State, read_checkpoint, read_entries
+from harness.parts.shared.formats import Entry, read_entries, refuse_special
 
 
 def save_weights(module: nn.Module, path: Path) -> str:
@@ -47,23 +47,20 @@ def load_weights(
     """
     found = file_digest(path, kind=kind)
     if sha256 is not None and sha256 != found:
-        raise DataError(f"has SHA-256 {found}, expected {sha256}", where=str(path), hint="fetch it again", kind=kind)
+        hint = "remove it and run again" if kind == "checkpoint" else "run again: it has changed meanwhile"
+        raise DataError(f"has SHA-256 {found}, expected {sha256}", where=str(path), hint=hint, kind=kind)
     fill_from(module, read_entries(path, kind=kind), where=str(path), strict=strict, kind=kind)
     return found
 
 
 def file_digest(path: Path, *, kind: FailureClass = "checkpoint") -> str:
-    """SHA-256 of a weights file. Raises DataError when it cannot be read."""
+    """SHA-256 of a weights file. Raises DataError when it cannot be read, or is a pipe or a device."""
+    refuse_special(path, kind)
     try:
         return file_sha256(path)
     except OSError as error:
         hint = "give the path of a file that is there and may be read"
         raise DataError(f"cannot be read: {error.strerror}", where=str(path), hint=hint, kind=kind) from error
-
-
-def read_state(path: Path, *, kind: FailureClass = "checkpoint") -> State:
-    """State dict of a `.safetensors` file or a PyTorch file, as `read_checkpoint` says; raises the same."""
-    return read_checkpoint(path, kind=kind)
 
 
 def fill(

@@ -155,7 +155,7 @@ def not_scored(record: RunRecord, node: JobNode, metrics: Sequence[SuiteMetric])
     found = []
     for samples, protocol in work.evaluations(work.protocols):
         on_record = known.get(evaluation_id(work.cell, samples, protocol))
-        said = f"{samples.dataset.name} under {protocol.name}" if len(work.protocols) > 1 else samples.dataset.name
+        said = f"{samples.dataset.name} under {protocol.label}" if len(work.protocols) > 1 else samples.dataset.name
         found.append(_not_scored(said, on_record, metrics))
     return [what for what in found if what]
 

@@ -1,128 +1,88 @@
-"""Settings of a recipe that contradict each other."""
+"""Settings of a recipe that contradict each other. Those of the learning rate are in harness.recipes.schedule."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import takewhile
 
 from harness.cells.recipe import Recipe, Stage
+from harness.core.errors import did_you_mean
 from harness.core.wording import Mistake
+from harness.core.yaml import Path
+from harness.recipes.schedule import schedule_mistakes
 
 MIN_PATCH = 16
 MAX_PIXELS = 1 << 26
 """More pixels per forward pass than any device of today holds; batch and patch were probably swapped."""
 
-READ_BY = {
-    "milestones": ("step",),
-    "gamma": ("step",),
-    "cycles": ("cosine",),
-    "hold": ("cosine", "linear"),
-    "lr_min": ("cosine", "linear"),
-}
-"""Setting → the schedules that use it."""
+MAX_STORED = 4096
+"""Side of the largest prepared tile that `scale` may ask for; images of training sets are smaller than that."""
+
+ROOTS = ("backbone", "refiner")
+"""What a module's name begins with."""
 
 
 def recipe_mistakes(recipe: Recipe) -> Iterator[Mistake]:
     """Settings of a recipe that contradict each other; paths lead from the recipe."""
-    if recipe.stages:
-        together = sum(stage.steps for stage in recipe.stages)
-        if together != recipe.steps:
-            what = f"the stages take {together} steps of {recipe.steps}"
-            yield Mistake(("stages",), what, f"steps: {together}")
-        for index, stage in enumerate(recipe.parts):
-            for mistake in _tile_mistakes(stage, recipe.stride):
-                yield replace(mistake, path=("stages", index, *mistake.path))
-    else:
-        yield from _tile_mistakes(recipe.parts[0], recipe.stride)
-    yield from _rate_mistakes(recipe)
-    yield from _cycle_mistakes(recipe)
-    yield from _milestone_mistakes(recipe)
-    yield from _settings_without_effect(recipe)
+    together = sum(part.steps for part in recipe.parts)
+    if together != recipe.steps:
+        yield Mistake(("stages",), f"the stages take {together} steps of {recipe.steps}", f"steps: {together}")
+    for index, part in enumerate(recipe.parts):
+        for mistake in _tile_mistakes(part):
+            yield replace(mistake, path=("stages", index, *mistake.path)) if recipe.stages else mistake
+    yield from _stride_mistakes(recipe)
+    yield from schedule_mistakes(recipe)
     yield from _alteration_mistakes(recipe)
-    if not all(0 <= beta < 1 for beta in recipe.betas):
-        yield Mistake(("betas",), f"betas are in [0, 1), not {list(recipe.betas)}")
+    yield from _module_mistakes(recipe)
+    yield from _betas_mistakes(recipe)
     yield from _loss_mistakes(recipe)
     names = [(term.part.name, str(term.part.options)) for term in recipe.losses]
     if len(set(names)) < len(names):
         yield Mistake(("losses",), "a loss is named twice", "add up their weights")
 
 
+def _module_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+    """Modules of neither the backbone nor the refiner; whether those have them only the networks themselves know."""
+    named: list[tuple[Path, str]] = [(("rates", module), module) for module in recipe.rates or ()]
+    for index, stage in enumerate(recipe.stages):
+        named += [(("stages", index, "trains", place), module) for place, module in enumerate(stage.trains)]
+    for path, module in named:
+        hint = _wrong_root(module)
+        if hint is not None:
+            yield Mistake(path, f"{module!r} is not a module: its name begins with `backbone` or `refiner`", hint)
+
+
+def _wrong_root(module: str) -> str | None:
+    """What to try in place of a module that is neither `backbone`, `refiner` nor below one; None for a right one."""
+    steps = module.split(".")
+    if steps[0] not in ROOTS:
+        near = did_you_mean(steps[0], ROOTS)
+        return near if near.startswith("did you mean") or not module else " or ".join(f"{r}.{module}" for r in ROOTS)
+    return None if all(steps) else f"{'.'.join(filter(None, steps))}, without the empty name"
+
+
+def _betas_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+    """Betas out of range, and those of a stage that goes on with an optimizer that has its own."""
+    stages = [(("stages", index, "betas"), stage.betas) for index, stage in enumerate(recipe.stages)]
+    for path, betas in ((("betas",), recipe.betas), *stages):
+        if betas is not None and not all(0 <= beta < 1 for beta in betas):
+            yield Mistake(path, f"betas are in [0, 1), not {list(betas)}")
+    for (path, betas), stage in list(zip(stages, recipe.stages, strict=True))[1:]:
+        if betas is not None and not stage.restart:
+            what = "betas are those of a new optimizer, and this stage goes on with the one before"
+            yield Mistake(path, what, "restart: true, or remove it")
+
+
 def _loss_mistakes(recipe: Recipe) -> Iterator[Mistake]:
-    """Losses that weigh nothing, one by one or together on F's restorations or on a refiner's."""
+    """Losses that weigh nothing. Whether those that are left train a cell depends on its variant, too."""
     stages = [(("stages", index), stage.losses or ()) for index, stage in enumerate(recipe.stages) if stage.losses]
     for path, terms in ((), recipe.losses), *stages:
-        idle = [index for index, term in enumerate(terms) if not term.weight and not term.refined_weight]
-        for index in idle:
-            what = f"the loss {terms[index].part.name} weighs nothing"
-            yield Mistake((*path, "losses", index, "weight"), what, "remove it")
-        if idle or not terms:
-            continue
-        hint = "give one loss a weight above 0"
-        if not any(term.weight for term in terms):
-            yield Mistake((*path, "losses"), "no loss trains a network without a refiner", hint)
-        if not any(term.weight if term.refined_weight is None else term.refined_weight for term in terms):
-            hint = hint.replace("a weight", "a refined_weight")
-            yield Mistake((*path, "losses"), "no loss looks at the restoration of a refiner", hint)
-
-
-def _rate_mistakes(recipe: Recipe) -> Iterator[Mistake]:
-    """A rate that would rise, and phases that are longer than the training."""
-    steps, warmup, hold = recipe.steps, recipe.warmup, recipe.hold
-    if recipe.lr_min > recipe.lr and recipe.schedule in READ_BY["lr_min"] and not recipe.cycles:
-        what = f"lr_min {recipe.lr_min:g} is above lr {recipe.lr:g}"
-        yield Mistake(("lr_min",), what, "the rate falls from lr to lr_min")
-    if warmup >= steps:
-        yield Mistake(("warmup",), f"{warmup} warm-up steps of {steps} in all", "fewer than steps")
-    elif warmup + hold > steps:
-        what = f"{warmup} + {hold} steps before the rate falls, of {steps}"
-        yield Mistake(("hold",), what, f"hold: {steps - warmup} at most")
-
-
-def _cycle_mistakes(recipe: Recipe) -> Iterator[Mistake]:
-    """Cycles that end before the training does, or begin after it."""
-    if not recipe.cycles:
-        return
-    falls, together = recipe.steps - recipe.warmup, sum(cycle.steps for cycle in recipe.cycles)
-    if together < falls:
-        hint = f"{falls} at least: all steps but the warm-up"
-        yield Mistake(("cycles",), f"the cycles take {together} steps of {falls}", hint)
-    elif together - recipe.cycles[-1].steps >= falls:
-        yield Mistake(("cycles",), f"the last cycle begins after all {falls} steps", "remove it")
-
-
-def _milestone_mistakes(recipe: Recipe) -> Iterator[Mistake]:
-    """Milestones in a wrong order, after the end, or missing."""
-    yield from _milestone_order(recipe.milestones, recipe.steps)
-    for index, stage in enumerate(recipe.stages):
-        path = ("stages", index, "milestones")
-        if stage.milestones is None:
-            if stage.gamma is not None:
-                yield Mistake((*path[:2], "gamma"), "gamma does nothing without milestones of the stage", "remove it")
-            continue
-        if not stage.restart:
-            yield Mistake(path, "milestones are counted from a restart, and this stage goes on", "restart: true")
-        elif recipe.schedule != "step":
-            yield Mistake(path, f"milestones does nothing with schedule {recipe.schedule}", "remove it")
-        for mistake in _milestone_order(stage.milestones, until_restart(recipe.stages[index:])):
-            yield replace(mistake, path=path)
-    if recipe.schedule == "step" and not recipe.milestones and not any(each.milestones for each in recipe.stages):
-        hint = "milestones: [STEP], or schedule: constant"
-        yield Mistake(("schedule",), "schedule step never falls without milestones", hint)
-
-
-def _milestone_order(milestones: tuple[int, ...], steps: int) -> Iterator[Mistake]:
-    if list(milestones) != sorted(set(milestones)):
-        yield Mistake(("milestones",), f"milestones rise, not {list(milestones)}")
-    elif milestones and milestones[-1] >= steps:
-        what = f"milestone {milestones[-1]} is not before the last step, {steps}"
-        yield Mistake(("milestones",), what, "remove it")
-
-
-def until_restart(stages: Sequence[Stage]) -> int:
-    """Steps from the start of the first stage to the next restart."""
-    going_on = takewhile(lambda stage: not stage.restart, stages[1:])
-    return stages[0].steps + sum(stage.steps for stage in going_on)
+        for index, term in enumerate(terms):
+            if not term.weight and not term.refined_weight:
+                yield Mistake(
+                    (*path, "losses", index, "weight"), f"the loss {term.part.name} weighs nothing", "remove it"
+                )
 
 
 def _alteration_mistakes(recipe: Recipe) -> Iterator[Mistake]:
@@ -142,22 +102,29 @@ def _alteration_mistakes(recipe: Recipe) -> Iterator[Mistake]:
     if darken is not None and darken.least > darken.most:
         what = f"the smallest divisor, {darken.least:g}, is above the largest, {darken.most:g}"
         yield Mistake(("darken", "least"), what, "least at most `most`")
+    yield from _scale_mistakes(recipe)
 
 
-def _settings_without_effect(recipe: Recipe) -> Iterator[Mistake]:
-    """Settings that the chosen schedule does not use."""
-    unusual = {name for name, field in Recipe.model_fields.items() if getattr(recipe, name) != field.default}
-    for name, readers in READ_BY.items():
-        if name in unusual and recipe.schedule not in readers:
-            what = f"{name} does nothing with schedule {recipe.schedule}"
-            yield Mistake((name,), what, f"remove it, or schedule: {readers[0]}")
-    if recipe.cycles and recipe.schedule == "cosine":
-        for name in sorted(unusual & {"hold", "lr_min"}):
-            hint = "remove it: each cycle has its steps and its lr_min"
-            yield Mistake((name,), f"{name} does nothing beside cycles", hint)
+def _scale_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+    """Samples so small that no image holds the tile from which they are made."""
+    stored = max(recipe.stored_tiles)
+    if recipe.scale is not None and stored > MAX_STORED:
+        patch = max(part.patch or recipe.patch for part in recipe.parts)
+        what = f"tiles of {patch} pixels, made smaller by {recipe.scale.least:g}, need prepared ones of {stored}"
+        least = math.ceil(1000 * patch / MAX_STORED) / 1000
+        hint = f"least: {least:g} or more, or a smaller patch" if least < 1 else "a smaller patch"
+        yield Mistake(("scale", "least"), what, hint)
 
 
-def _tile_mistakes(part: Stage, stride: int | None) -> Iterator[Mistake]:
+def _stride_mistakes(recipe: Recipe) -> Iterator[Mistake]:
+    """Gaps between prepared tiles."""
+    stored = min(recipe.stored_tiles)
+    if recipe.stride and recipe.stride > stored:
+        what = f"stride {recipe.stride} skips pixels between tiles of {stored}"
+        yield Mistake(("stride",), what, "at most the patch" if recipe.scale is None else "at most patch / scale.least")
+
+
+def _tile_mistakes(part: Stage) -> Iterator[Mistake]:
     """What is wrong with batches and tiles of one part of the training, in which everything is filled in."""
     assert part.batch is not None, part
     assert part.patch is not None, part
@@ -171,9 +138,6 @@ def _tile_mistakes(part: Stage, stride: int | None) -> Iterator[Mistake]:
     elif forward * part.patch**2 > MAX_PIXELS:
         what = f"{forward} tiles of {part.patch}×{part.patch} pixels at once: no device holds that"
         yield Mistake(("patch",), what, "are batch and patch swapped? Otherwise set micro_batch")
-    if stride and stride > part.patch:
-        what = f"stride {stride} skips pixels between tiles of {part.patch}"
-        yield Mistake(("stride",), what, "at most the patch")
 
 
 def _divisors(number: int) -> list[int]:

@@ -9,9 +9,9 @@ from math import gcd
 from typing import Any
 
 from harness.cells.recipe import Recipe
-from harness.recipes.checks import READ_BY, until_restart
 from harness.recipes.mapping import RecipeMapping
 from harness.recipes.presets import Preset
+from harness.recipes.schedule import READ_BY, until_restart
 
 STAGED = ("patch", "batch", "micro_batch", "lr", "betas", "losses", "milestones", "gamma")
 """Fields that a stage may have of its own."""

@@ -91,6 +91,8 @@ class EvaluationRecord(Frozen):
     """Wall time of the pass over the test set. Protocols that were scored in one pass share it."""
     mean: Literal["image", "scene"] = "image"
     """What the protocol averages."""
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Why each metric that could not be computed of some image is not on record, by name."""
 
 
 class RunRecord(Frozen):

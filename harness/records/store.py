@@ -41,6 +41,11 @@ class ImageRow(NamedTuple):
     """The scene that the image is of; None in rows of earlier releases."""
 
 
+_ANEW = "bench run SUITE makes it anew"
+_RESCORED = "bench run SUITE scores the cell again"
+"""What planning does by itself about results that are damaged or gone."""
+
+
 def _again(cell_id: str) -> str:
     return f"make it again: bench run … --force {cell_id}"
 
@@ -71,11 +76,9 @@ def load(layout: Layout, cell_id: str) -> RunRecord | None:
         record = RunRecord.model_validate(upgrade(value, where=str(path)))
     except (ValueError, TypeError) as error:
         what = f"{error.error_count()} fields are wrong" if isinstance(error, ValidationError) else str(error)
-        raise DataError(
-            f"the record of cell {cell_id} is damaged: {what}", where=str(path), hint=_again(cell_id)
-        ) from error
+        raise DataError(f"the record of cell {cell_id} is damaged: {what}", where=str(path), hint=_ANEW) from error
     if record.cell_id != cell_id:
-        raise DataError(f"is the record of cell {record.cell_id}", where=str(path), hint=_again(cell_id))
+        raise DataError(f"is the record of cell {record.cell_id}", where=str(path), hint=_ANEW)
     return record
 
 
@@ -187,12 +190,12 @@ def read_images(layout: Layout, record: RunRecord) -> bytes:
     """The bytes of a cell's images.parquet. Raises DataError when it is missing or not what the record names."""
     path, content = layout.images(record.cell_id), _read(layout.images(record.cell_id))
     if content is None:
-        raise DataError("the per-image metrics are missing", where=str(path), hint=_again(record.cell_id))
+        raise DataError("the per-image metrics are missing", where=str(path), hint=_RESCORED)
     if record.images_sha256 is None or hashlib.sha256(content).hexdigest() != record.images_sha256:
         raise DataError(
             f"the per-image metrics of cell {record.cell_id} are damaged: not the file that its record names",
             where=str(path),
-            hint=_again(record.cell_id),
+            hint=_RESCORED,
         )
     return content
 

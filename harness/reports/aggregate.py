@@ -23,6 +23,8 @@ RowKey = tuple[str, ...]
 
 _KEYS = ("cell", *COLUMN)
 
+_ALL_INFINITE = pl.col("infinite") == pl.col("images")
+
 _COMPARED = ("task_digest", "backbone", *COLUMN)
 """What cells share that a reader compares: a base and its variants in one column."""
 
@@ -47,12 +49,15 @@ class TableEntry:
     infinite: int
     """Values that are infinite (PSNR of identical images), over all seeds. They are kept out of means."""
     left_out: int
-    """Images that the mean leaves out, as some cell of the same backbone is infinite there; the most of any seed."""
+    """Images that the mean leaves out, as some cell of the same backbone is infinite there; the most of any seed that
+    has a mean (without a mean: of any seed that has a finite value)."""
     delta: Spread | None
     """Difference to the base, paired on images and seeds: its mean, and its own deviation over the seeds that both
     have. None for the base itself or without one."""
     seeds: int
     """Seeds on record."""
+    all_infinite: int
+    """Seeds on record that are infinite at every image, and so have no part in the mean."""
     wanted: int
     """Seeds that the suite asks for."""
     reason: str
@@ -141,7 +146,11 @@ def entries(found: Measured) -> Mapping[tuple[RowKey, Column], TableEntry]:
         deltas=pl.col("delta").drop_nulls(),
         images=pl.col("images").min(),
         infinite=pl.col("infinite").sum(),
-        left_out=pl.col("left_out").max(),
+        left_out=pl.coalesce(
+            pl.col("left_out").filter(pl.col("mean").is_not_null()).max(),
+            pl.col("left_out").filter(~_ALL_INFINITE).max(),
+        ),
+        all_infinite=_ALL_INFINITE.sum(),
         seeds=pl.col("images").count(),
         wanted=pl.len(),
         reasons=pl.col("reason").filter(pl.col("images").is_null()).drop_nulls().unique(maintain_order=True),
@@ -154,6 +163,7 @@ def entries(found: Measured) -> Mapping[tuple[RowKey, Column], TableEntry]:
             left_out=row["left_out"] or 0,
             delta=spread(row["deltas"]),
             seeds=row["seeds"],
+            all_infinite=row["all_infinite"],
             wanted=row["wanted"],
             reason="; ".join(row["reasons"]),
         )

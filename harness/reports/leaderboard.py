@@ -14,6 +14,7 @@ from harness.core.errors import UnknownName
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
+from harness.records.labels import DIGITS
 from harness.reports.aggregate import ROW, RowKey, TableEntry, entries
 from harness.reports.query import Measured, query
 from harness.results.frames import Results
@@ -62,11 +63,16 @@ class Leaderboard:
     """By the metric's key."""
     datasets: Mapping[tuple[str, str], str]
     """Name of a data set by (name, digest): the beginning of the digest is added where two sets share a name."""
+    protocols: Mapping[tuple[str, str], str]
+    """Label of a protocol by (label, digest), likewise."""
     warnings: tuple[str, ...] = ()
     """Why its numbers may not be comparable; a sentence each."""
 
     def dataset(self, column: Column) -> str:
         return self.datasets[column.dataset, column.dataset_digest]
+
+    def protocol(self, column: Column) -> str:
+        return self.protocols[column.protocol, column.protocol_digest]
 
 
 def leaderboard(layout: Layout, suite: str | None = None, registry: Registry = REGISTRY) -> Leaderboard:
@@ -95,9 +101,16 @@ def build(found: Measured) -> Leaderboard:
         Section(name, columns.get(task, ()), _rows(group, columns.get(task, ()), numbers))
         for name, (task, group) in zip(_distinct(cells), cells.items(), strict=True)
     )
-    sets = dict.fromkeys((column.dataset, column.dataset_digest) for each in columns.values() for column in each)
-    named = dict(zip(sets, _distinct(sets), strict=True))
-    return Leaderboard(sections, _styles(found.metrics), named, tuple(_warnings(found.cells)))
+    every = [column for each in columns.values() for column in each]
+    sets = _called((column.dataset, column.dataset_digest) for column in every)
+    protocols = _called((column.protocol, column.protocol_digest) for column in every)
+    return Leaderboard(sections, _styles(found.metrics), sets, protocols, tuple(_warnings(found.cells)))
+
+
+def _called(named: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """What tables call each (name, digest)."""
+    pairs = list(dict.fromkeys(named))
+    return dict(zip(pairs, _distinct(pairs), strict=True))
 
 
 def _warnings(cells: pl.DataFrame) -> Iterator[str]:
@@ -133,7 +146,7 @@ def _distinct(named: Iterable[tuple[str, str]]) -> list[str]:
     """The names of (name, digest) pairs; where two share a name, with the beginning of the digest."""
     pairs = list(named)
     count = Counter(name for name, _ in pairs)
-    return [f"{name} [{content[:4]}]" if count[name] > 1 else name for name, content in pairs]
+    return [f"{name} [{content[:DIGITS]}]" if count[name] > 1 else name for name, content in pairs]
 
 
 def _rows(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from harness.records.labels import short_names
 from harness.reports.aggregate import Spread, TableEntry
 from harness.reports.leaderboard import Leaderboard, Row, Section
 
@@ -22,19 +25,29 @@ def entry(found: TableEntry | None, decimals: int) -> str:
     """An entry as text: `24.31 ± 0.05 (+0.52 ± 0.21, n = 8)`, with what must be said of it, or the word for its gap."""
     if found is None:
         return ""
-    notes = []
-    if found.seeds < found.wanted and found.seeds:
-        notes.append(f"{found.seeds} of {found.wanted} seeds")
-    if found.infinite and not found.score:
-        notes.append("all ∞")
-    elif found.left_out:
-        notes.append(f"{found.left_out} of {found.images} images left out: ∞")
+    notes = _notes(found)
     if found.score is None:
         return ", ".join(notes) or f"— {found.reason.partition(':')[0] or 'no images'}"
     text = _spread(found.score, decimals)
     if found.delta is not None:
         text += f" ({_spread(found.delta, decimals, sign=True)}, n = {found.delta.count})"
     return f"{text} [{', '.join(notes)}]" if notes else text
+
+
+def _notes(found: TableEntry) -> list[str]:
+    """What must be said of an entry: seeds that are not on record, or not in the mean, and images that are not."""
+    notes = []
+    if found.seeds < found.wanted and found.seeds:
+        notes.append(f"{found.seeds} of {found.wanted} seeds")
+    if found.all_infinite:
+        some = f"{found.all_infinite} of {found.seeds} seeds " if found.all_infinite < found.seeds else ""
+        notes.append(f"{some}all ∞")
+    without = found.seeds - found.all_infinite - found.score.count if found.score else 0
+    if without:
+        notes.append(f"{without} of {found.seeds} seeds with every image left out: ∞")
+    if found.left_out:
+        notes.append(f"{found.left_out} of {found.images} images left out: ∞")
+    return notes
 
 
 def _spread(value: Spread, decimals: int, *, sign: bool = False) -> str:
@@ -47,21 +60,18 @@ def header(board: Leaderboard, section: Section) -> list[str]:
     """Column titles of a section's table."""
     protocols = _protocols(section)
     titles = [
-        " ".join(filter(None, (board.dataset(column), board.styles[column.metric].title, protocols[column.protocol])))
-        for column in section.columns
+        (board.dataset(each), board.styles[each.metric].title, protocols[each.protocol, each.protocol_digest])
+        for each in section.columns
     ]
-    return ["backbone", "variant", "+params", *titles]
+    return ["backbone", "variant", "+params", *(" ".join(filter(None, parts)) for parts in titles)]
 
 
-def _protocols(section: Section) -> dict[str, str]:
-    """What a column's title says of its protocol: nothing when the section has only one, else its name; and its
-    version where two versions stand beside each other.
+def _protocols(section: Section) -> Mapping[tuple[str, str], str]:
+    """What a column's title says of its protocol, by label and digest: nothing when the section has only one, else its
+    name, with more where two share it.
     """
-    labels = list(dict.fromkeys(column.protocol for column in section.columns))
-    names = [label.partition("/")[0] for label in labels]
-    if len(labels) < 2:
-        return dict.fromkeys(labels, "")
-    return {label: f"[{name if names.count(name) == 1 else label}]" for label, name in zip(labels, names, strict=True)}
+    names = short_names((column.protocol, column.protocol_digest) for column in section.columns)
+    return {protocol: f"[{name}]" if len(names) > 1 else "" for protocol, name in names.items()}
 
 
 def cells(board: Leaderboard, section: Section, row: Row) -> list[str]:
@@ -71,9 +81,9 @@ def cells(board: Leaderboard, section: Section, row: Row) -> list[str]:
     return [row.backbone, row.variant, added, *entries]
 
 
-def title(section: Section) -> str:
+def title(board: Leaderboard, section: Section) -> str:
     """The task, and the protocols that its images are scored under."""
-    return f"{section.task} · {', '.join(dict.fromkeys(column.protocol for column in section.columns))}"
+    return f"{section.task} · {', '.join(dict.fromkeys(map(board.protocol, section.columns)))}"
 
 
 def notes(board: Leaderboard) -> list[str]:

@@ -22,6 +22,7 @@ def configuration(cell: Cell) -> str:
 class Bases:
     """Finds the base that a cell is compared with: the one it started from, else the one that differs in
     nothing but the treatment (same task, train split, backbone, recipe and seed). Both are listed under one task label.
+    Of the recipe the stages count in which the backbone trains: the base has no others.
     """
 
     def __init__(self, cells: Iterable[SurveyedCell]) -> None:
@@ -44,4 +45,5 @@ def _task(found: SurveyedCell) -> str:
 
 
 def _but_for_treatment(cell: Cell) -> str:
-    return canonical_json(cell.identity(include={"task", "train", "backbone", "recipe", "seed"}))
+    content = cell.identity(include={"task", "train", "backbone", "seed"})
+    return canonical_json(content | {"recipe": cell.recipe.for_backbone.identity()})

@@ -19,6 +19,7 @@ COLUMN = {
     "dataset": pl.String(),
     "dataset_digest": pl.String(),
     "protocol": pl.String(),
+    "protocol_digest": pl.String(),
     "metric": pl.String(),
 }
 """What tables have a column for."""

@@ -22,7 +22,7 @@ from harness.planning.graph import build_graph
 from harness.planning.look import outdated
 from harness.planning.missing import one_line
 from harness.planning.plan import CellStatus, statuses
-from harness.planning.verdict import Reason
+from harness.planning.verdict import Reason, Why
 from harness.records import store
 from harness.records.model import RunRecord
 from harness.records.state import CellState
@@ -42,6 +42,8 @@ class Column(NamedTuple):
     """Digest of the data set's reference, because two data sets may share a name."""
     protocol: str
     """`<name>/v<version>`."""
+    protocol_digest: str
+    """Digest of the protocol's content, because two protocols of plug-ins may share name and version."""
     metric: str
     """The metric's key."""
 
@@ -62,6 +64,8 @@ class SurveyedCell:
     """Why columns are missing; empty when none is."""
     gaps: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """Why all columns of one ("metric", key) or ("dataset", name) are missing."""
+    left_out: Mapping[Column, str] = field(default_factory=dict)
+    """Why columns are missing that could not be computed of some image."""
 
     @property
     def cell(self) -> Cell:
@@ -78,7 +82,7 @@ class SurveyedCell:
     def why_not(self, column: Column) -> str:
         """Why a column is missing."""
         by_metric, by_dataset = ("metric", column.metric), ("dataset", column.dataset)
-        return self.gaps.get(by_metric) or self.gaps.get(by_dataset) or self.reason
+        return self.gaps.get(by_metric) or self.gaps.get(by_dataset) or self.left_out.get(column) or self.reason
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,7 @@ def _joined(known: SurveyedCell, other: SurveyedCell) -> SurveyedCell:
         asked=tuple(dict.fromkeys((*known.asked, *other.asked))),
         reason=known.reason or other.reason,
         gaps={**known.gaps, **other.gaps},
+        left_out={**known.left_out, **other.left_out},
     )
 
 
@@ -151,7 +156,7 @@ def _asked(
     cell = suite_cell.cell
     return {
         (evaluation_id(cell, cell.test_set(dataset, draw=protocol.draw), protocol), metric): Column(
-            dataset.name, digest(dataset.identity(), 8), protocol.label, metric
+            dataset.name, digest(dataset.identity(), 8), protocol.label, digest(protocol.identity(), 8), metric
         )
         for dataset in suite_cell.tests
         for protocol in protocols
@@ -163,17 +168,28 @@ def _with_record(found: SurveyedCell, kept: Kept, stale: Reason | None) -> Surve
     """The cell with its record, and why values would be missing. `stale`: why the record must not be shown."""
     if stale or kept.record is None:
         return replace(found, reason=f"stale: {stale}" if stale else "")
-    reason = str(kept.failure) if kept.failure else "not evaluated yet" if kept.record.training else ""
+    failure = None if _of_some_columns(kept.record) else kept.failure
+    reason = str(failure) if failure else "not evaluated yet" if kept.record.training else ""
     return replace(found, record=kept.record, reason=reason)
+
+
+def _of_some_columns(record: RunRecord) -> bool:
+    """Whether the last attempt failed at certain columns alone, and so explains no other gap."""
+    whys = (why for evaluation in record.evaluations for why in evaluation.left_out.values())
+    return record.failure is not None and any(why in record.failure.message for why in whys)
 
 
 def _with_values(found: SurveyedCell, tables: _Tables, asked: Mapping[tuple[str, str], Column]) -> SurveyedCell:
     """Adds the values of the columns that the record vouches for to `tables`; the cell with the reason if it cannot."""
     if found.record is None:
         return found
-    vouched = {(evaluation.id, metric) for evaluation in found.record.evaluations for metric in evaluation.metrics}
+    record, evaluations = found.record, found.record.evaluations
+    vouched = {(evaluation.id, metric) for evaluation in evaluations for metric in evaluation.metrics}
+    whys = {(each.id, metric): why for each in evaluations for metric, why in each.left_out.items()}
+    told = {column: str(Reason(Why.FAILED, "data", whys[name])) for name, column in asked.items() if name in whys}
+    found = replace(found, left_out=told)
     try:
-        tables.add(found.record, {name: column for name, column in asked.items() if name in vouched})
+        tables.add(record, {name: column for name, column in asked.items() if name in vouched})
     except DataError as error:
         return replace(found, reason=f"stale: {one_line(error)}")
     return found

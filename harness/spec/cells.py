@@ -55,7 +55,8 @@ class Cells:
             return
         if variant.refiner is None or variant.continued:
             named = CONTINUED if variant.refiner else variant
-            yield CellDraft(Cell(**whole, variant=Variant(regime="from_base"), base=base), named, tests)
+            alone = {**whole, "recipe": self._recipes.cut(recipe, "backbone")}
+            yield CellDraft(Cell(**alone, variant=Variant(regime="from_base"), base=base), named, tests)
         if variant.refiner is not None:
             yield from self._refined(variant, variant.refiner, whole, base, layers, tests)
 
@@ -71,7 +72,7 @@ class Cells:
         """The cell of a variant with a refiner, after the one behind its prior. `whole`: what it shares with others."""
         recipe: Recipe = whole["recipe"]
         if variant.regime == "frozen":
-            recipe = recipe.for_refiner
+            recipe = self._recipes.cut(recipe, "refiner")
         needed = variant.prior.any_source if variant.prior else None
         source = self._source(needed, whole["train"], layers, whole["seed"]) if needed else None
         if needed is not None:
@@ -91,8 +92,7 @@ class Cells:
         yield CellDraft(cell, variant, tests)
 
     def _base(self, task: PartRef, train: PartRef, backbone: PartRef, recipe: Recipe, seed: int) -> Cell:
-        if backbone.weights:
-            recipe = _NO_TRAINING
+        recipe = _NO_TRAINING if backbone.weights else self._recipes.cut(recipe, "backbone")
         key = (id(task), id(train), id(backbone), id(recipe), seed)
         if key not in self._bases:
             self._bases[key] = Cell(

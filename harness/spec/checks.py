@@ -93,7 +93,9 @@ def training_mistakes(variant: VariantDraft, recipe: Recipe, registry: Registry)
         for name in recipe.alters_inputs:
             does = "mixes" if name == "mixup" else "changes"
             what = f"{name} {does} images, but the vectors of {variant.prior.ref.name} are cached for each image alone"
-            yield Mistake((), what, f"features: live, or in the recipe {name}: null")
+            derived = declaration(registry, "prior", variant.prior.ref.name).traits.derived
+            live = "" if derived else "features: live, or "  # a derived prior is always cached (`live_mistakes`)
+            yield Mistake((), what, f"{live}in the recipe {name}: null")
     if variant.refiner is None:
         return
     traits = declaration(registry, "refiner", variant.refiner.name).traits
@@ -108,7 +110,13 @@ def training_mistakes(variant: VariantDraft, recipe: Recipe, registry: Registry)
 
 
 def backbone_mistakes(variant: VariantDraft, backbone: PartRef, registry: Registry) -> Iterator[Mistake]:
-    """Where a variant and a backbone contradict each other: weights in joint training, or features that it lacks."""
+    """Where a variant and a backbone contradict each other: weights in joint training, or features that it lacks.
+
+    Also a recipe for a base that is not trained.
+    """
+    if backbone.weights and variant.base_recipe is not None:
+        what = f"base_recipe does nothing: {backbone.name} comes with {backbone.weights}, so that no base is trained"
+        yield Mistake(("base_recipe",), what, "remove base_recipe, or train the base yourself without `weights`")
     if variant.refiner is None:
         return
     if backbone.weights and variant.regime == "joint":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import cast
 
@@ -17,7 +18,13 @@ from harness.core.wording import short
 from harness.core.yaml import Path
 from harness.recipes.mapping import BackboneMapping, PartMapping, RecipeMapping
 from harness.spec.cells import BASE, Cells
-from harness.spec.checks import backbone_mistakes, live_mistakes, map_mistakes, training_mistakes, variant_mistakes
+from harness.spec.checks import (
+    backbone_mistakes,
+    live_mistakes,
+    map_mistakes,
+    training_mistakes,
+    variant_mistakes,
+)
 from harness.spec.drafts import CellDraft, Layer, VariantDraft
 from harness.spec.labels import call, label_cells, unusual_options
 from harness.spec.layers import Recipes
@@ -25,6 +32,7 @@ from harness.spec.protocols import named_protocols, refuse_impossible
 from harness.spec.resolve import Resolver
 from harness.spec.schema import SuiteFile, VariantMapping
 from harness.spec.sweep import Choice, Combination, combinations
+from harness.spec.untrained import untrained
 
 
 def expand(suite: SuiteFile, registry: Registry) -> ResolvedSuite:
@@ -127,7 +135,7 @@ class _Expansion:
         for owner, at in ((block, path), (self.suite.defaults, ("defaults",))):
             if owner.seeds and len(set(owner.seeds)) < len(owner.seeds):
                 self.resolver.report((*at, "seeds"), "a seed is given twice", "remove one")
-        swept = combinations(self.suite, index, self.problems)
+        swept = combinations(self.suite, index, self.resolver.registry, self.problems)
         self._check_axes(path, swept)
         tests = self._tests(index)
         below = [(self.suite.defaults.recipe, ("defaults", "recipe")), (block.recipe, (*path, "recipe"))]
@@ -167,10 +175,15 @@ class _Expansion:
         variant = self._variant(choices.get("variant"), layers, backbone, task)
         if variant and "variant" in choices:
             self._check_variant(variant, recipe, backbone, choices["variant"].path)
+        if variant and choices:
+            told = variant if combination.continued else replace(variant, continued=False)
+            for place, mistake in untrained(told, layers, backbone, task, self._recipes):
+                self.resolver.report(place or next(iter(choices.values())).path, mistake.what, mistake.hint)
         if task is None or train is None or backbone is None or variant is None or recipe is None or tests is None:
             return
         for seed in combination.seeds:
-            yield from self._cells.make(task, train, backbone, variant, layers, seed, tests)
+            told = variant if seed in combination.continued else replace(variant, continued=False)
+            yield from self._cells.make(task, train, backbone, told, layers, seed, tests)
 
     def _own_test(self, dataset: Choice | None) -> tuple[PartRef, ...] | None:
         """The test split of the data set that is trained on."""

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.api.backbone import BackboneTraits
 from harness.api.declaration import declaration
-from harness.api.reference import PartRef
-from harness.cells.cell import Cell
-from harness.cells.explain import flatten
+from harness.api.reference import FeaturePolicy, PartRef, Placement, Regime
 from harness.cells.suite import Labels
+from harness.core.errors import HarnessError
 from harness.core.identity import canonical_json
 from harness.core.registry import Registry
 from harness.core.source import REQUIRED, Option
 from harness.core.wording import short
+from harness.recipes.mapping import BackboneMapping, PartMapping, RecipeMapping
+from harness.spec.distinct import distinct
 from harness.spec.drafts import CellDraft, PriorDraft, VariantDraft
-from harness.spec.schema import CONTINUED
+from harness.spec.schema import CONTINUED, VariantMapping
+
+UNREADABLE = (HarnessError, ImportError, ValueError, SyntaxError, OSError)
+"""What reading the declaration of a part may raise."""
 
 
 class Names:
@@ -51,10 +55,8 @@ class Names:
         if id(ref) not in self._labels:
             told = len(self._seen[kind, ref.name]) > 1 or (kind == "refiner" and self._is_control(ref))
             options = self._unusual(kind, ref) if told else []
-            marks = self._marks(ref) if kind == "backbone" else []
-            marks += [ref.weights] if ref.weights else []
-            mark = f" ({', '.join(marks)})" if marks else ""
-            self._labels[id(ref)] = (self._given.get(id(ref)) or call(ref.name, options)) + mark
+            marks = backbone_marks(self._registry, ref.name, ref.options, ref.weights) if kind == "backbone" else []
+            self._labels[id(ref)] = _marked(self._given.get(id(ref)) or call(ref.name, options), marks)
         return self._labels[id(ref)]
 
     def _is_control(self, refiner: PartRef) -> bool:
@@ -62,19 +64,9 @@ class Names:
         when, defaults = found.traits.control, {name: option.default for name, option in found.options.items()}
         return when is not None and when.holds(defaults | refiner.options)
 
-    def _marks(self, backbone: PartRef) -> list[str]:
-        """Why a backbone is not compared with others on equal terms; every table says it."""
-        found = declaration(self._registry, "backbone", backbone.name)
-        options = {name: option.default for name, option in found.options.items()} | backbone.options
-        marks = ["reimplemented"] if found.traits.reimplemented else []
-        told = found.traits.reads_truth_at_test
-        return [*marks, "reads the truth"] if told is not None and told.holds(options) else marks
-
     def task(self, ref: PartRef) -> str:
         """`gaussian_denoise`, or `low_light (synthetic)` where the inputs imitate real photographs."""
-        behind = ref.derived_from
-        made = behind is not None and declaration(self._registry, "degradation", behind.name).traits.synthetic
-        return f"{self.part('task', ref)} (synthetic)" if made else self.part("task", ref)
+        return _marked(self.part("task", ref), task_marks(self._registry, ref.name))
 
     def variant(self, draft: VariantDraft) -> str:
         """`base`, `ptg_rm+shuffled(nss)`, `ptg_rm+nss from_base`, …"""
@@ -83,12 +75,9 @@ class Names:
         if draft.refiner is None:
             return "base" if draft.regime == "joint" else CONTINUED
         prior = f"+{self._prior(draft.prior)}" if draft.prior else ""
-        words = [self.part("refiner", draft.refiner) + prior]
         usual = declaration(self._registry, "refiner", draft.refiner.name).traits.placements[0]
-        words += [f"@{draft.placement}"] if draft.placement != usual else []
-        words += [f"prior:{draft.features}"] if draft.features != "tile" else []
-        words += [draft.regime] if draft.regime != "joint" else []
-        return " ".join(words)
+        placed = draft.placement if draft.placement != usual else None
+        return _told(self.part("refiner", draft.refiner) + prior, placed, draft.features, draft.regime)
 
     def _prior_stem(self, draft: PriorDraft) -> str:
         return call(draft.ref.name, [self._prior_stem(draft.derived_from)] if draft.derived_from else [])
@@ -110,6 +99,64 @@ class Names:
         # The task's own label says what the backbone shares with it.
         said = {name: value for name, value in ref.options.items() if name not in shared or value is None}
         return unusual_options(declared.options, ref.model_copy(update={"options": said}))
+
+
+def printed(axis: str, value: PartMapping | VariantMapping | RecipeMapping, registry: Registry) -> str | None:
+    """What tables call a value of an axis, apart from options; None for what has no name in them.
+
+    Also None for a part that cannot be read, which is reported elsewhere.
+    """
+    try:
+        if isinstance(value, VariantMapping):
+            return value.label or _variant_name(value, registry)
+        if axis == "task" and isinstance(value, PartMapping):
+            return _marked(value.label or value.name, task_marks(registry, value.name))
+        if isinstance(value, BackboneMapping):
+            marks = backbone_marks(registry, value.name, value.options, value.weights)
+            return _marked(value.label or value.name, marks)
+    except UNREADABLE:
+        return None
+    return None
+
+
+def _variant_name(variant: VariantMapping, registry: Registry) -> str:
+    if variant.refiner is None:
+        return "base" if variant.regime == "joint" else CONTINUED
+    usual = declaration(registry, "refiner", variant.refiner.name).traits.placements[0]
+    placed = variant.placement if "placement" in variant.model_fields_set and variant.placement != usual else None
+    name = "+".join(part.label or part.name for part in (variant.refiner, variant.prior) if part)
+    return _told(name, placed, variant.features, variant.regime)
+
+
+def _told(name: str, placed: Placement | None, features: FeaturePolicy, regime: Regime) -> str:
+    """A refined variant's name with what is unusual about it. `placed`: the placement unless it is the usual one."""
+    words = [name]
+    words += [f"@{placed}"] if placed else []
+    words += [f"prior:{features}"] if features != "tile" else []
+    words += [regime] if regime != "joint" else []
+    return " ".join(words)
+
+
+def task_marks(registry: Registry, name: str) -> list[str]:
+    """`synthetic` where the inputs of a task imitate real photographs; every table says it."""
+    behind = declaration(registry, "task", name).traits.degradation
+    return ["synthetic"] if declaration(registry, "degradation", behind).traits.synthetic else []
+
+
+def backbone_marks(registry: Registry, name: str, options: Mapping[str, Any], weights: str | None) -> list[str]:
+    """Why a backbone is not compared with others on equal terms, and its published weights; every table says it."""
+    found = declaration(registry, "backbone", name)
+    marks = ["reimplemented"] if found.traits.reimplemented else []
+    told = found.traits.reads_truth_at_test
+    marks += ["reads the truth"] if told is not None and found.holds(told, options) else []
+    return marks + ([weights] if weights else [])
+
+
+def _marked(name: str, marks: list[str]) -> str:
+    """`name (mark, mark)`, without the marks that the name itself ends with."""
+    said = name.rpartition("(")[2].removesuffix(")").split(", ") if name.endswith(")") else []
+    new = [mark for mark in marks if mark not in said]
+    return f"{name} ({', '.join(new)})" if new else name
 
 
 def unusual_options(options: Mapping[str, Option], ref: PartRef) -> list[str]:
@@ -144,43 +191,4 @@ def label_cells(drafts: list[CellDraft], registry: Registry, given: Mapping[int,
         else:
             backbone = names.part("backbone", cell.backbone)
             labels.append(Labels(task=task, backbone=backbone, variant=names.variant(draft.variant)))
-    return _unique(drafts, labels, given)
-
-
-def _unique(drafts: list[CellDraft], labels: list[Labels], given: Mapping[int, str]) -> list[Labels]:
-    """Where different settings have the same label, appends to the variant's label what differs."""
-    groups: dict[Labels, list[int]] = defaultdict(list)
-    for index, label in enumerate(labels):
-        groups[label].append(index)
-    told = list(labels)
-    for label, indices in groups.items():
-        settings = {index: _setting(drafts[index].cell, given) for index in indices}
-        names = {index: canonical_json(setting) for index, setting in settings.items()}
-        if len(set(names.values())) < 2:
-            continue
-        differing = _differing(list(settings.values()))
-        listed = {names[index] for index in indices if drafts[index].listed}
-        plain = listed if len(listed) == 1 else set()  # the only row that the table shows needs no more words
-        for index in indices:
-            if names[index] not in plain:
-                words = [f"{field.rpartition('.')[2]}={short(settings[index].get(field, '—'))}" for field in differing]
-                told[index] = label.model_copy(update={"variant": f"{label.variant} [{', '.join(words)}]"})
-    return told
-
-
-def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The fields whose values differ; of required cells and digests only where nothing else does."""
-    fields = dict.fromkeys(field for setting in settings for field in setting)
-    differing = [field for field in fields if len({str(setting.get(field)) for setting in settings}) > 1]
-    own = [field for field in differing if not field.startswith(("base.", "prior_source."))] or differing
-    return [field for field in own if not field.endswith("digest")] or own
-
-
-def _setting(cell: Cell, given: Mapping[int, str]) -> dict[str, Any]:
-    """What one row of a table has in common: everything but seeds, and the digests that only follow from seeds."""
-    seeds = ("seed", "base.seed", "prior_source.seed")
-    fields = {field: value for field, value in flatten(cell).items() if field not in seeds}
-    if id(cell.recipe) in given:
-        fields = {field: value for field, value in fields.items() if not field.startswith("recipe.")}
-        fields["recipe.label"] = given[id(cell.recipe)]
-    return fields
+    return distinct(drafts, labels, given)

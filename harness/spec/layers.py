@@ -40,6 +40,7 @@ class Recipes:
         self._resolver = resolver
         self._by_layers: dict[tuple[Any, ...], Recipe | None] = {}
         self._equal: dict[str, Recipe] = {}
+        self._cut: dict[tuple[int, str], Recipe] = {}
 
     def combined(self, layers: Sequence[Layer], backbone: PartRef | None, task: PartRef | None) -> Recipe | None:
         """The recipe of layers for a backbone and a task, the last one on top.
@@ -52,6 +53,23 @@ class Recipes:
         if key not in self._by_layers:
             self._by_layers[key] = self._combine(layers, network, solved)
         return self._by_layers[key]
+
+    def cut(self, recipe: Recipe, root: Literal["backbone", "refiner"]) -> Recipe:
+        """A combined recipe without the stages in which nothing of the root trains, under the same label."""
+        key = (id(recipe), root)
+        if key not in self._cut:
+            alone = recipe.for_backbone if root == "backbone" else recipe.for_refiner
+            alone = self._equal.setdefault(canonical_json(alone.model_dump(mode="json")), alone)
+            if id(recipe) in self._resolver.labels:
+                self._resolver.labels.setdefault(id(alone), self._resolver.labels[id(recipe)])
+            self._cut[key] = alone
+        return self._cut[key]
+
+    def place(self, layers: Sequence[Layer], backbone: PartRef | None, task: PartRef | None, path: Path) -> Path | None:
+        """Where the file gives what a path of the combined recipe leads to; None for what no layer sets."""
+        naming, preset = self._preset(layers, *(part.name if part else None for part in (backbone, task)))
+        setter = _stacked(layers, naming, preset).setters.get(str(path[0]))
+        return (*setter.path, *path) if setter else None
 
     def backbone(
         self, spec: BackboneMapping, path: Path, layers: Sequence[Layer], task: PartRef | None

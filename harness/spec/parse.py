@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
@@ -13,6 +14,20 @@ from harness.core.wording import said, said_together
 from harness.core.yaml import Path, YamlNode, rooted
 from harness.spec.schema import SuiteFile
 from harness.spec.sources import find_suite, override, read_tree
+
+_OTHER_WORDS = {
+    "momentum": ("betas", "betas: [0.9, 0.99], of which the first one is the momentum"),
+    "epochs": ("steps", "steps: a recipe counts optimizer steps"),
+    "epoch": ("steps", "steps: a recipe counts optimizer steps"),
+    "iterations": ("steps", "steps"),
+    "iters": ("steps", "steps"),
+    "total_iter": ("steps", "steps"),
+    "learning_rate": ("lr", "lr"),
+    "crop": ("patch", "patch"),
+    "crop_size": ("patch", "patch"),
+    "amp": ("precision", "precision: bf16 or fp16"),
+}
+"""What other programs call a key → the key here, and what to try, in a mapping that has it."""
 
 
 def load_suite(path_or_name: str, overrides: Sequence[str] = ()) -> SuiteFile:
@@ -44,6 +59,7 @@ def _validate(tree: YamlNode, problems: list[Problem]) -> tuple[SuiteFile | None
     A mistake found in a later round counts only where nothing was cut out below it.
     """
     cut: list[Path] = []
+    _cut_out(tree, list(_not_finite(tree)), cut)
     while True:
         try:
             return SuiteFile.model_validate(tree.plain, strict=True), tuple(cut)
@@ -52,6 +68,16 @@ def _validate(tree: YamlNode, problems: list[Problem]) -> tuple[SuiteFile | None
         problems += [problem for path, problem in found if not _lies_above(tree.nearest(path).path, cut)]
         if not _cut_out(tree, [path for path, _ in found], cut):
             return None, tuple(cut)
+
+
+def _not_finite(node: YamlNode) -> Iterator[Path]:
+    """Paths of numbers that are not finite, which reading has reported; the last item of a list first."""
+    if isinstance(node.content, float) and math.isnan(node.content):
+        yield node.path
+    elif isinstance(node.content, dict | list):
+        items = node.content.values() if isinstance(node.content, dict) else reversed(node.content)
+        for item in items:
+            yield from _not_finite(item)
 
 
 def _lies_above(path: Path, others: Sequence[Path]) -> bool:
@@ -88,17 +114,22 @@ def _remove(parent: YamlNode, step: str | int) -> None:
 def _grouped(tree: YamlNode, errors: list[ErrorDetails]) -> Iterator[tuple[Path, Problem]]:
     """One problem per place, with the path to cut out. What only follows from a problem below it is left out."""
     by_path: dict[Path, list[ErrorDetails]] = {}
+    paths = set()
     for error in errors:
         path = _tree_path(tree, error)
+        paths.add(path)
         if error["type"] == "missing":
             yield path, tree.nearest(path).problem(*said(error))
         else:
             by_path.setdefault(path, []).append(error)
     for path, group in by_path.items():
-        if any(other[: len(path)] == path for other in by_path if other != path):
+        if any(other[: len(path)] == path for other in paths if other != path):
             continue
         if group[0]["type"] == "extra_forbidden":
-            what, hint = said_together(group, _known_keys(path[:-1]))
+            known = _known_keys(path[:-1])
+            what, hint = said_together(group, known)
+            meant = _OTHER_WORDS.get(str(path[-1]).lower().replace("-", "_"), ("", ""))
+            hint = meant[1] if meant[0] in known else hint
             yield path, tree.nearest(path[:-1]).problem(what, hint, key=str(path[-1]))
         else:
             yield path, tree.nearest(path).problem(*said_together(group))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from harness.api.declaration import declaration
 from harness.api.protocols import known_protocols
@@ -11,20 +11,48 @@ from harness.api.task import EvaluationProtocol
 from harness.core.errors import did_you_mean
 from harness.spec.resolve import Resolver
 
+Known = Mapping[EvaluationProtocol, Sequence[str]]
+"""Protocols, with the tasks that bring them along."""
+
 
 def named_protocols(resolver: Resolver) -> tuple[EvaluationProtocol, ...]:
-    """The protocols of the suite in its order; empty when it names none. Mistakes are noted."""
+    """The protocols of the suite in its order; empty when it names none. Mistakes are noted.
+
+    A suite writes a protocol's name, or `<name>/v<version>`.
+    """
     known = known_protocols(resolver.registry)
-    found: dict[str, EvaluationProtocol] = {}
+    found: dict[EvaluationProtocol, None] = {}
     for index, name in enumerate(resolver.suite.protocols or ()):
-        if name not in known:
-            hint = did_you_mean(name, known) or "`bench list protocols` shows all"
+        meant = [protocol for protocol in known if _is_called(protocol, name)]
+        if not meant:
+            hint = did_you_mean(name, {protocol.name for protocol in known}) or "`bench list protocols` shows all"
             resolver.report(("protocols", index), f"no protocol is called {name!r}", hint)
-        elif name in found:
+        elif len(meant) > 1:
+            resolver.report(("protocols", index), *_ambiguous(name, {protocol: known[protocol] for protocol in meant}))
+        elif meant[0] in found:
             resolver.report(("protocols", index), f"the protocol {name!r} is given twice", "remove one")
         else:
-            found[name] = known[name]
-    return tuple(found.values())
+            found[meant[0]] = None
+    return tuple(found)
+
+
+def _is_called(protocol: EvaluationProtocol, name: str) -> bool:
+    return name in (protocol.name, protocol.label)
+
+
+def _ambiguous(name: str, meant: Known) -> tuple[str, str]:
+    """What is wrong with a name that several protocols have, and what to try."""
+    number = {2: "two", 3: "three"}.get(len(meant), str(len(meant)))
+    told = [f"{each.label} ({_origin(tasks)})" for each, tasks in meant.items()]
+    what = f"{number} protocols are called {name}: {', '.join(told)}"
+    labels = {protocol.label: None for protocol in meant}
+    if len(labels) == len(meant):
+        return what, f"name one: {' or '.join(labels)}"
+    return what, "give each a name or a version of its own: they score in different ways"
+
+
+def _origin(tasks: Sequence[str]) -> str:
+    return f"of the task {', '.join(tasks)}" if tasks else "built in"
 
 
 def refuse_impossible(
@@ -37,9 +65,14 @@ def refuse_impossible(
             assert task.derived_from is not None
             degradation = task.derived_from.name
             if protocol.draw not in declaration(resolver.registry, "degradation", degradation).traits.draws:
-                path = ("protocols", (resolver.suite.protocols or ()).index(protocol.name))
+                path = ("protocols", _place(resolver, protocol))
                 what = (
                     f"the task {task.name} cannot be scored under {protocol.name}: "
                     f"the degradation {degradation} cannot draw its random numbers so"
                 )
                 resolver.report(path, what, "remove the protocol, or put the task into another suite")
+
+
+def _place(resolver: Resolver, protocol: EvaluationProtocol) -> int:
+    """Where the suite names a protocol."""
+    return next(place for place, name in enumerate(resolver.suite.protocols or ()) if _is_called(protocol, name))

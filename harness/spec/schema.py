@@ -109,7 +109,9 @@ class Axes(Strict):
 class Exclude(Strict):
     """Leaves out the combinations that match all the keys given.
 
-    A pattern is a name or label, a mapping (every key must match), or a list of patterns (one must match).
+    A pattern is a name or label (bare, or with the marks of tables: `derain (synthetic)`), a mapping (every key must
+    match), or a list of patterns (one must match). The variant `base_continued` is also the one that stands beside
+    `from_base` and `frozen`.
     """
 
     task: Any = None
@@ -143,7 +145,8 @@ class SuiteFile(Strict):
     metrics: tuple[Metric, ...] = Field((PartMapping(name="psnr"), PartMapping(name="ssim")), min_length=1)
     """By name, or with options. A metric gives one number per image; reports average them."""
     protocols: tuple[str, ...] | None = Field(None, min_length=1)
-    """How restored images are scored, each protocol in columns of its own; every task's own protocol when left out."""
+    """How restored images are scored, by `name` or `name/vN`, each protocol in columns of its own. When left out: every
+    task's own protocol."""
     run: Run = Run()
     """How jobs run. Nothing here changes results but `cpus`, the number of threads: sums of floats depend on it."""
     defaults: Defaults = Defaults()

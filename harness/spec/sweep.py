@@ -11,9 +11,11 @@ from pydantic import BaseModel
 
 from harness.core.errors import Problem
 from harness.core.identity import canonical_json
+from harness.core.registry import Registry
 from harness.core.yaml import Path
 from harness.recipes.mapping import PartMapping, RecipeMapping
-from harness.spec.schema import AXES, Block, Exclude, SuiteFile, VariantMapping
+from harness.spec.labels import printed
+from harness.spec.schema import AXES, CONTINUED, Block, Exclude, SuiteFile, VariantMapping
 
 Value = PartMapping | VariantMapping | RecipeMapping
 
@@ -36,18 +38,27 @@ class Combination:
 
     choices: Mapping[str, Choice]
     seeds: tuple[int, ...]
+    continued: tuple[int, ...]
+    """Those for which `base_continued` stands beside a variant that starts from a base."""
 
 
-def combinations(suite: SuiteFile, index: int, problems: list[Problem]) -> list[Combination]:
+def combinations(suite: SuiteFile, index: int, registry: Registry, problems: list[Problem]) -> list[Combination]:
     """All combinations of block `index`, in the file's order. Mistakes are added to `problems`."""
     block, path = suite.blocks[index], ("blocks", index)
     seeds = block.seeds or suite.defaults.seeds or (0,)
-    rules = [_Rule(rule, (*path, "exclude", number)) for number, rule in enumerate(block.exclude)]
+    rules = [_Rule(rule, (*path, "exclude", number), registry) for number, rule in enumerate(block.exclude)]
     every = [
         {axis: choice for step in steps for axis, choice in step.items()}
         for steps in product(*_groups(suite, block, path, problems))
     ]
-    kept = [Combination(choices, left) for choices in every if (left := _left(seeds, choices, rules))]
+    kept, beside = [], []
+    for choices in every:
+        left, continued = _left(seeds, choices, rules), _continued(choices)
+        beside += [continued] if continued else []
+        there = _left(seeds, continued, rules) if continued else ()
+        if left:
+            kept.append(Combination(choices, left, tuple(seed for seed in left if seed in there)))
+    every += beside
     if suite.is_whole(path):
         for rule in rules:
             if not rule.used:
@@ -61,6 +72,18 @@ def _left(seeds: tuple[int, ...], choices: Mapping[str, Choice], rules: list[_Ru
     """The seeds that no rule excludes. Every rule is asked about every seed, so that each learns whether it is used."""
     excluded = {seed for rule in rules for seed in seeds if rule.matches(choices, seed)}
     return tuple(seed for seed in seeds if seed not in excluded)
+
+
+def _continued(choices: Mapping[str, Choice]) -> dict[str, Choice] | None:
+    """The combination of `base_continued` that stands beside one whose variant starts from a base; None without."""
+    choice = choices.get("variant")
+    variant = choice.value if choice else None
+    if choice is None or not isinstance(variant, VariantMapping):
+        return None
+    if variant.refiner is None or variant.regime == "joint" or not variant.continued:
+        return None
+    given = {"regime": "from_base"} | ({"base_recipe": variant.base_recipe} if variant.base_recipe else {})
+    return {**choices, "variant": Choice(VariantMapping.model_validate(given), choice.path)}
 
 
 def _groups(suite: SuiteFile, block: Block, path: Path, problems: list[Problem]) -> list[Group]:
@@ -119,8 +142,9 @@ def _zipped(suite: SuiteFile, block: Block, path: Path, problems: list[Problem])
 class _Rule:
     """One exclude rule, which remembers whether it ever matched."""
 
-    def __init__(self, rule: Exclude, path: Path) -> None:
+    def __init__(self, rule: Exclude, path: Path, registry: Registry) -> None:
         self.path = path
+        self._registry = registry
         self.used = False
         self._seeds = (rule.seed,) if isinstance(rule.seed, int) else rule.seed
         self._patterns = {axis: getattr(rule, axis) for axis in AXES if getattr(rule, axis) is not None}
@@ -136,7 +160,11 @@ class _Rule:
         return matched
 
     def _matches_axis(self, axis: str, choices: Mapping[str, Choice]) -> bool:
-        return axis in choices and _matches(self._patterns[axis], _content(choices[axis].value))
+        if axis not in choices:
+            return False
+        pattern, value = self._patterns[axis], choices[axis].value
+        texts = [text for text in (pattern if isinstance(pattern, tuple) else (pattern,)) if isinstance(text, str)]
+        return _matches(pattern, _content(value)) or (bool(texts) and printed(axis, value, self._registry) in texts)
 
     def hint(self, every: Sequence[Mapping[str, Choice]], seeds: Sequence[int]) -> str:
         """Why the rule matches none of the combinations."""
@@ -156,12 +184,17 @@ class _Rule:
 
 
 def _content(value: Value) -> dict[str, Any]:
-    """What a rule can match: the keys that the file gives. A variant is named `base` or `refiner+prior`."""
+    """What a rule can match: the keys that the file gives. A variant is named `refiner+prior`, or as `_alone` says."""
     content = {name: getattr(value, name) for name in value.model_fields_set if name in type(value).model_fields}
     content |= value.options if isinstance(value, PartMapping) else {}
     if isinstance(value, VariantMapping):
-        content["name"] = "+".join(part.name for part in (value.refiner, value.prior) if part) or "base"
+        content["name"] = "+".join(part.name for part in (value.refiner, value.prior) if part) or _alone(value)
     return {key: _content(item) if isinstance(item, BaseModel) else item for key, item in content.items()}  # type: ignore[arg-type]
+
+
+def _alone(variant: VariantMapping) -> str:
+    """The name of a variant without a refiner."""
+    return CONTINUED if variant.regime == "from_base" else "base"
 
 
 def _quoted(pattern: Any) -> str:

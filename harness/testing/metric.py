@@ -15,10 +15,14 @@ import numpy as np
 
 from harness.api.protocols import PROTOCOLS, RGB_UINT8
 from harness.api.task import EvaluationProtocol
+from harness.core.errors import DataError
 from harness.testing.part import PartContract, global_seeds, picture
 
 NOISE = (4.0, 16.0, 64.0)
 """Standard deviations of growing noise, on the scale of 0 to 255."""
+
+SMALL = ((9, 40), (3, 3))
+"""Heights and widths that windows and networks are larger than."""
 
 
 class MetricContract(PartContract):
@@ -64,6 +68,19 @@ class MetricContract(PartContract):
         for restored, truth in ((0.0, 0.0), (255.0, 255.0), (0.0, 255.0)):
             value = metric(np.full(shape, restored), np.full(shape, truth))
             assert not np.isnan(value), f"NaN for an image of {restored:g} and a truth of {truth:g}"
+
+    def test_small_images_have_a_value_or_a_reason(self) -> None:
+        """Gives small images a number, or says by DataError why they have none."""
+        metric, random = self.make(RGB_UINT8), np.random.default_rng(0)
+        for height, width in SMALL:
+            restored, truth = (np.rint(random.uniform(0, 255, (height, width, 3))) for _ in range(2))
+            try:
+                metric(restored, truth)
+            except DataError:
+                continue
+            except Exception as error:
+                said = f"{type(error).__name__}: {error}"
+                raise AssertionError(f"an image of {width}×{height} raises no DataError but {said}") from error
 
     def test_more_noise_is_worse(self) -> None:
         """Gets worse with growing noise, in the direction that its traits say."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.cells.cell import Cell
 from harness.core.identity import canonical_json, digest
-from harness.records.model import RunRecord
+from harness.records.labels import short_names
+from harness.records.model import EvaluationRecord, RunRecord
 
 if TYPE_CHECKING:
     import pyarrow
@@ -89,13 +90,12 @@ def costs(record: RunRecord) -> dict[str, float]:
 def means(record: RunRecord, images: pyarrow.Table) -> dict[str, float]:
     """Means by `<metric>.<data set>`, for a glance; the tables of `bench leaderboard` are made in reports.
 
-    The protocol's name follows where a data set was scored under several; the mean is over images or scenes, as it
-    says. A mean that is not finite (PSNR of an identical image) is left out, as MLflow would show a made-up number.
+    The protocol's name follows where a data set was scored under several, with its version and the beginning of the
+    evaluation's id where two share it. The mean is over images or scenes, as the protocol says. A mean that is not
+    finite (PSNR of an identical image) is left out, as MLflow would show a made-up number.
     """
     evaluations = {evaluation.id: evaluation for evaluation in record.evaluations}
-    protocols: dict[str, set[str]] = defaultdict(set)
-    for evaluation in evaluations.values():
-        protocols[evaluation.dataset].add(evaluation.protocol)
+    under = _told_apart([each for each in record.evaluations if each.metrics])
     values: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in images.to_pylist():
         by_scene = evaluations[row["evaluation"]].mean == "scene" and row["scene"] is not None
@@ -103,9 +103,17 @@ def means(record: RunRecord, images: pyarrow.Table) -> dict[str, float]:
     found = {}
     for (evaluation_id, metric), parts in values.items():
         evaluation = evaluations[evaluation_id]
-        under = f".{evaluation.protocol.partition('/')[0]}" if len(protocols[evaluation.dataset]) > 1 else ""
-        found[mlflow_name(f"{metric}.{evaluation.dataset}{under}")] = fmean(map(fmean, parts.values()))
+        found[mlflow_name(f"{metric}.{evaluation.dataset}{under[evaluation_id]}")] = fmean(map(fmean, parts.values()))
     return {name: value for name, value in sorted(found.items()) if math.isfinite(value)}
+
+
+def _told_apart(evaluations: Sequence[EvaluationRecord]) -> dict[str, str]:
+    """What follows the data set's name in the name of a mean, by the evaluation's id."""
+    found: dict[str, str] = {}
+    for dataset in dict.fromkeys(each.dataset for each in evaluations):
+        names = short_names((each.protocol, each.id) for each in evaluations if each.dataset == dataset)
+        found |= {content: f".{name}" if len(names) > 1 else "" for (_, content), name in names.items()}
+    return found
 
 
 def mlflow_name(text: str) -> str:

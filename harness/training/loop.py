@@ -36,7 +36,7 @@ from harness.training.checkpoint import (
 from harness.training.data import TrainLoader
 from harness.training.journal import Journal, LossCurve, not_finite
 from harness.training.optim import set_learning_rate
-from harness.training.stages import Part, spans
+from harness.training.stages import Part, check_modules, spans
 from harness.training.step import EncodeLive
 
 OpenLoader = Callable[[int, int, Collection[Reads]], TrainLoader]
@@ -74,10 +74,12 @@ def train(
 
     With `ema` the model has the average of its weights afterwards: that is what is saved, evaluated and started from.
     On a CPU an interrupted and resumed training equals an uninterrupted one bit for bit, loss curve included.
-    Raises HarnessError: kind `nan` when the loss or the weights stop being finite, `checkpoint` when every checkpoint
-    is damaged, `storage` when one cannot be written.
+    Raises HarnessError: kind `data` when a stage or a rate names a module that the model lacks (before the first step),
+    `nan` when the loss or the weights stop being finite, `checkpoint` when every checkpoint is damaged, `storage` when
+    one cannot be written.
     """
     recipe = cell.recipe
+    check_modules(cell, model)
     model.to(accelerator.device).train()
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     found = _newest(cell, layout, journal)

@@ -27,7 +27,8 @@ def build_optimizer(recipe: Recipe, parameters: Iterable[tuple[str, nn.Parameter
     """
     groups = _groups(recipe, [(name, value) for name, value in parameters if value.requires_grad])
     if not groups:
-        raise HarnessError("no parameter is left to train", hint="the regime `frozen` needs a refiner")
+        what = "no parameter is left to train"
+        raise HarnessError(what, hint="the regime `frozen` needs a refiner", kind="data")
     if recipe.optimizer == "sgd":
         momentum = recipe.betas[0]
         return SGD(groups, lr=recipe.lr, momentum=momentum, weight_decay=recipe.weight_decay, fused=True)

@@ -98,28 +98,47 @@ def _divided(part: Stage, own: Stage, added: tuple[LossTerm, ...]) -> tuple[Stag
     return part.model_copy(update=changes | {"losses": ()}), own.losses
 
 
+def check_modules(cell: Cell, model: nn.Module) -> None:
+    """Raises HarnessError (kind `data`) for a module that any stage or rate names and the model does not have.
+
+    A recipe may name modules of a refiner where the cell has none.
+    """
+    recipe, refiner = cell.recipe, cell.variant.refiner
+    named = [(f"recipe.stages.{index}.trains", stage.trains) for index, stage in enumerate(recipe.stages)]
+    named.append(("recipe.rates", tuple(recipe.rates or ())))
+    if refiner is not None:
+        of_refiner = f"refiner {refiner.name}, stage "
+        named += [(f"{of_refiner}{number}", stage.trains) for number, stage in enumerate(cell.variant.stages, 1)]
+    names = [name for name, _ in model.named_parameters()]
+    for where, modules in named:
+        for module in modules:
+            _check_module(module, names, where)
+
+
+def _check_module(module: str, names: Sequence[str], where: str) -> None:
+    root = module.partition(".")[0]
+    inside = [name for name in names if name.startswith(f"{root}.")]
+    if (not inside and root == "refiner") or any(name.startswith(f"{module}.") for name in inside):
+        return
+    known = {"backbone", "refiner"} if not inside else set()
+    for steps in (name.split(".") for name in inside):
+        known |= {".".join(steps[:depth]) for depth in range(1, len(steps))}
+    hint = did_you_mean(module, known) or did_you_mean(module, {name for name in known if name.count(".") <= 1})
+    raise HarnessError(f"{module!r} is not a module with parameters", where=where, hint=hint, kind="data")
+
+
 def choose_trained(model: nn.Module, trainable: Collection[str], modules: Collection[str]) -> None:
     """Lets the parameters of some modules train, of all when none is named.
 
     `trainable`: parameters that may train at all; what the regime or the network froze stays frozen. Raises
-    HarnessError for a module that has no parameters.
+    HarnessError (kind `data`) when that leaves nothing to train.
     """
-    names = [name for name, _ in model.named_parameters()]
-    for module in modules:
-        check_module(module, names, "a stage trains")
     prefixes = tuple(f"{module}." for module in modules)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in trainable and (not prefixes or name.startswith(prefixes)))
-
-
-def check_module(module: str, names: Sequence[str], role: str) -> None:
-    """Raises HarnessError for a module that F or R does not have. A recipe may name R where a cell has none."""
-    root = module.partition(".")[0]
-    inside = [name for name in names if name.startswith(f"{root}.")]
-    if inside and not any(name.startswith(f"{module}.") for name in inside):
-        known = {name.rpartition(".")[0] for name in inside}
-        what = f"{role} {module!r}, which is not a module with parameters"
-        raise HarnessError(what, hint=did_you_mean(module, known))
+    if modules and not any(parameter.requires_grad for parameter in model.parameters()):
+        what = f"nothing of {', '.join(modules)} trains here: it is frozen, or this cell does not have it"
+        raise HarnessError(what, where="recipe.stages", hint="trains: the modules that may train", kind="data")
 
 
 @dataclass
@@ -151,8 +170,6 @@ class Part:
         if before is None or span.began == span.first:
             choose_trained(model, trainable, span.optimised)
             own = span.recipe.model_copy(update={"lr": span.peak, "betas": span.stage.betas})
-            for module in own.rates or ():
-                check_module(module, [name for name, _ in model.named_parameters()], "a rate is given for")
             optimizer = build_optimizer(own, model.named_parameters())
             wrapped, stepped = accelerator.prepare(model, optimizer)
         else:

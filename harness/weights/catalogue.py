@@ -8,7 +8,7 @@ them. `bench weights` manages all of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,9 @@ from harness.core.yaml import Place, load
 from harness.weights.folder import hub_file, weights_folder
 
 FILE = Path(__file__).with_suffix(".yaml")
+
+NO_ORIGIN = "the JSON beside it is missing or damaged"
+"""What is wrong with a converted file that has no sound origin."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,20 @@ class Checkpoint:
         download = f"download {self.url} elsewhere" if self.url else f"open {self.page}, download {self.published}"
         return f"{download}, then: bench weights import FILE --as {self.id}"
 
+    @property
+    def command(self) -> str:
+        """The command that gets it: weights of a user's own cannot be fetched."""
+        if self.page:
+            return f"bench weights fetch {self.id}"
+        given = "".join(f" --option {name}={_typed(value)}" for name, value in self.options.items())
+        whose = f"{self.part.removeprefix('backbone ')}{given}" if self.part else "NAME --option NAME=VALUE"
+        return f"bench weights import FILE --as {self.id} --backbone {whose}"
+
+    @property
+    def again(self) -> str:
+        """What to do about a file that is not what it should be."""
+        return f"remove it, then: {self.command}" if self.page else f"import it again: {self.command}"
+
     def digest_problem(self, found: str) -> str:
         """What is wrong with a published file of this SHA-256; empty when nothing is, or when none is known."""
         wanted = self.sha256 or self.sha256_prefix
@@ -113,22 +130,36 @@ def known() -> tuple[Checkpoint, ...]:
 
 def own() -> list[Checkpoint]:
     """Weights of a user's own networks in the folder of weights, which `catalogue.yaml` does not name."""
-    names = {checkpoint.id for checkpoint in known()}
-    found = []
+    return [checkpoint for checkpoint in _not_known() if checkpoint.part]
+
+
+def without_origin() -> list[Checkpoint]:
+    """Files in the folder of weights that nothing says whose they are: the JSON beside them is missing or damaged."""
+    return [checkpoint for checkpoint in _not_known() if not checkpoint.part]
+
+
+def _not_known() -> Iterator[Checkpoint]:
+    """A checkpoint for each converted file that `catalogue.yaml` does not name; of no part where its JSON is bad."""
+    places = {checkpoint.path for checkpoint in known()}
     for file in sorted(weights_folder().rglob("*.safetensors")):
-        name = file.relative_to(weights_folder()).with_suffix("").as_posix()
-        if name not in names and (origin := read_origin(Checkpoint(name))):
-            found.append(Checkpoint(name, part=origin.part, options=origin.options, licence=origin.licence))
-    return found
+        if file not in places and file.is_file():
+            bare = Checkpoint(file.relative_to(weights_folder()).with_suffix("").as_posix(), licence="your own")
+            origin = read_origin(bare)
+            if origin is None or not origin.part.startswith("backbone "):
+                yield bare
+            else:
+                yield replace(bare, part=origin.part, options=origin.options, licence=origin.licence)
 
 
 def find(name: str) -> Checkpoint:
-    """The checkpoint with this id. Raises UnknownName with the nearest known ones."""
+    """The checkpoint with this id. Raises UnknownName with the nearest known ones, or why it cannot be used."""
     published = {checkpoint.id: checkpoint for checkpoint in known()}
     if name in published:
         return published[name]
     by_id = published | {checkpoint.id: checkpoint for checkpoint in own()}
     if name not in by_id:
+        if bare := next((checkpoint for checkpoint in without_origin() if checkpoint.id == name), None):
+            raise UnknownName(f"{name}: {NO_ORIGIN}", where=str(bare.path), hint=bare.again)
         raise UnknownName(f"no checkpoint is called {name!r}", hint=did_you_mean(name, by_id) or "bench weights list")
     return by_id[name]
 
@@ -142,17 +173,21 @@ def named(part: str, options: Mapping[str, Any], name: str) -> Checkpoint:
     return Checkpoint(name, part=part, options=dict(options), licence="your own")
 
 
-def state(checkpoint: Checkpoint) -> Literal["here", "missing"]:
-    return "here" if checkpoint.path.is_file() else "missing"
+def state(checkpoint: Checkpoint) -> Literal["here", "missing", "damaged"]:
+    """Whether its file is on this machine; damaged where nothing says which network it is for."""
+    here: Literal["here", "damaged"] = "here" if checkpoint.part or checkpoint.network else "damaged"
+    return here if checkpoint.path.is_file() else "missing"
 
 
 def read_origin(checkpoint: Checkpoint) -> Origin | None:
     """What is written beside a converted file; None when nothing sound is."""
     try:
         content = json.loads(checkpoint.origin.read_bytes())
-        return replace(Origin(**content), options=_tuples(content["options"]))
-    except (OSError, ValueError, TypeError, KeyError):
+        origin = replace(Origin(**content), options=_tuples(content["options"]))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
+    texts = [value for name, value in origin.content().items() if name != "options"]
+    return origin if all(isinstance(text, str) for text in texts) and isinstance(origin.options, dict) else None
 
 
 def _tuples(value: Any) -> Any:
@@ -160,6 +195,11 @@ def _tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _tuples(item) for key, item in value.items()}
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _typed(value: Any) -> str:
+    """A value as `--option` takes it."""
+    return ",".join(map(_typed, value)) if isinstance(value, tuple) else json.dumps(value).strip('"')
 
 
 def _said(value: Any) -> str:

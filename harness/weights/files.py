@@ -18,10 +18,9 @@ from harness.weights.catalogue import Checkpoint, find
 
 def published_file(checkpoint: Checkpoint) -> WeightFile:
     """Where a published checkpoint lies, or would lie, on this machine."""
-    fetch = f"bench weights fetch {checkpoint.id}"
     # Conversion changes the bytes, so the published digest does not hold for a converted file.
     known = (checkpoint.sha256, checkpoint.sha256_prefix) if checkpoint.place else (None, "")
-    return WeightFile(checkpoint.id, str(checkpoint.path), fetch, *known)
+    return WeightFile(checkpoint.id, str(checkpoint.path), checkpoint.command, *known)
 
 
 def needed_files(traits: Traits, options: Mapping[str, Any], part: str) -> tuple[WeightFile, ...]:
@@ -55,7 +54,7 @@ def _found_for(part: str, checkpoint_id: str) -> Checkpoint:
 
 def missing_files(files: Sequence[WeightFile]) -> list[WeightFile]:
     """Those that are not on this machine."""
-    return [file for file in files if not Path(file.path).exists()]
+    return [file for file in files if not Path(file.path).is_file()]
 
 
 def said_missing(missing: Sequence[WeightFile]) -> tuple[str, str]:

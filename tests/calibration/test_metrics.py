@@ -137,7 +137,7 @@ def floats(pair) -> tuple[np.ndarray, np.ndarray]:
 
 def test_sidd_is_matlabs_volume_on_floats(floats) -> None:
     restored, truth = floats
-    found = score(restored, truth, {"psnr": PSNR(SIDD), "ssim": SSIM(SIDD)}, SIDD)
+    found = score(restored, truth, {"psnr": PSNR(SIDD), "ssim": SSIM(SIDD)}, SIDD).values
     clipped, truth = np.clip(restored, 0, 1).astype(np.float64), truth.astype(np.float64)
     assert found["psnr"] == pytest.approx(peak_signal_noise_ratio(truth, clipped, data_range=1), abs=1e-9)
     assert found["ssim"] == pytest.approx(conv3d_ssim(clipped, truth), abs=1e-9)
@@ -150,7 +150,7 @@ def test_the_volume_on_8_bits_is_the_same_filter(pair) -> None:
 
 def test_dpdd_is_scikit_images_default_on_floats(floats) -> None:
     restored, truth = floats
-    found = score(restored, truth, {"psnr": PSNR(DPDD), "ssim": SSIM(DPDD)}, DPDD)
+    found = score(restored, truth, {"psnr": PSNR(DPDD), "ssim": SSIM(DPDD)}, DPDD).values
     clipped, truth = np.clip(restored, 0, 1).astype(np.float64), truth.astype(np.float64)
     assert found["psnr"] == pytest.approx(peak_signal_noise_ratio(truth, clipped, data_range=1), abs=1e-9)
     assert found["ssim"] == pytest.approx(structural_similarity(clipped, truth, data_range=1, channel_axis=2), abs=1e-9)
@@ -161,5 +161,5 @@ def test_the_kinds_of_ssim_are_far_apart(photos) -> None:
     truth = photos["chelsea"] / 255
     blurred = gaussian_filter(truth, (2, 2, 0), mode="mirror")
     metrics = {protocol: {"ssim": SSIM(protocol)} for protocol in (RGB_UINT8, RGB_UINT8_SSIM3D, DPDD)}
-    found = [score(blurred, truth, metric, protocol)["ssim"] for protocol, metric in metrics.items()]
+    found = [score(blurred, truth, metric, protocol).values["ssim"] for protocol, metric in metrics.items()]
     assert found == pytest.approx([0.784, 0.966, 0.799], abs=1e-3)

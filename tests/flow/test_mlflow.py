@@ -249,7 +249,7 @@ def test_a_run_whose_server_is_down_goes_on_and_is_caught_up(finished, bench, tm
     assert "bench track sync" in said
     bench.environment = {}
     assert "cells are not mirrored yet: bench track sync" in bench.ok("run", TINY, "--out", out)
-    assert "9 of 9 cells with a record are mirrored" in bench.ok("track", "sync", out)
+    assert "11 of 11 cells with a record are mirrored" in bench.ok("track", "sync", out)
     assert "not mirrored" not in bench.ok("run", TINY, "--out", out)
     table = bench.ok("leaderboard", out, "--format", "csv", "--source", "mlflow")
     assert table == bench.ok("leaderboard", finished, "--format", "csv")

@@ -19,7 +19,7 @@ from tests.flow.bench import TINY, Bench
 
 pytestmark = pytest.mark.xdist_group("tiny")
 
-CELLS = 9
+CELLS = 11
 """base, nss and frozen shuffled with two seeds each, restoration with one; its source cell; the input."""
 
 
@@ -54,8 +54,8 @@ def test_the_table_shows_every_listed_row_and_the_input(finished, bench):
     rows = list(csv.DictReader(io.StringIO(leaderboard(bench, finished))))
     variants = [row["variant"] for row in rows]
     assert variants[0] == "input"
-    assert len(rows) == 5
-    assert {"base", "ptg_rm+nss"} <= set(variants)
+    assert len(rows) == 6
+    assert {"base", "base_continued", "ptg_rm+nss"} <= set(variants)
     text = bench.ok("leaderboard", finished)
     assert "NAFNet-8" in text
     assert "PSNR" in text

@@ -5,13 +5,16 @@ The network is spandrel's (MIT), with the authors' parameter names.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Le
+from pydantic import NonNegativeInt, PositiveInt
 from spandrel.architectures.DRUNet import DRUNet as SpandrelDRUNet
 from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.traits import Conflict, Unless, When
 from harness.core.errors import HarnessError
 
 
@@ -41,19 +44,26 @@ class DRUNet(SpandrelDRUNet):
         licence="MIT (network from spandrel)",
         paper="arXiv 2008.13751",
         verified=True,
+        conflicts=(
+            Conflict(
+                when=(When("sigma", None), Unless("in_nc", (1, 3))),
+                what="without a noise map all {in_nc} input channels are the image's, which has 3, or 1 if it is grey",
+                hint="in_nc: 3",
+            ),
+        ),
     )
 
     def __init__(
         self,
         *,
-        in_nc: int = 4,
-        out_nc: int = 3,
-        nc: tuple[int, int, int, int] = (64, 128, 256, 512),
-        nb: int = 4,
+        in_nc: PositiveInt = 4,
+        out_nc: PositiveInt = 3,
+        nc: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256, 512),
+        nb: NonNegativeInt = 4,
         act_mode: str = "R",
         downsample_mode: Literal["strideconv", "avgpool"] = "strideconv",
         upsample_mode: Literal["convtranspose", "pixelshuffle", "upconv"] = "convtranspose",
-        sigma: float | None = 25.0,
+        sigma: Annotated[float, Ge(0.0), Le(255.0)] | None = 25.0,
     ) -> None:
         channels_in = in_nc if sigma is None else in_nc - 1
         if channels_in < 1:

@@ -7,6 +7,7 @@ outputs. Checkpoints with the authors' parameter names load (harness.models.weig
 from __future__ import annotations
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -58,7 +59,7 @@ class EnlightenGAN(nn.Module):
     def __init__(
         self,
         *,
-        width: int = 32,
+        width: PositiveInt = 32,
         self_attention: bool = True,
         use_norm: bool = True,
         use_avgpool: bool = False,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from spandrel.architectures.GRL import GRL as SpandrelGRL  # noqa: N811
 from torch import Tensor, nn
 
@@ -64,23 +65,23 @@ class GRL(SpandrelGRL):
     def __init__(
         self,
         *,
-        in_channels: int = 3,
-        out_channels: int | None = None,
-        embed_dim: int = 180,
-        img_range: float = 1.0,
-        depths: tuple[int, ...] = (4, 4, 8, 8, 8, 4, 4),
-        num_heads_window: tuple[int, ...] = (3, 3, 3, 3, 3, 3, 3),
-        num_heads_stripe: tuple[int, ...] = (3, 3, 3, 3, 3, 3, 3),
-        window_size: int = 32,
-        stripe_size: tuple[int, int] = (64, 128),
+        in_channels: PositiveInt = 3,
+        out_channels: PositiveInt | None = None,
+        embed_dim: PositiveInt = 180,
+        img_range: PositiveFloat = 1.0,
+        depths: tuple[NonNegativeInt, ...] = (4, 4, 8, 8, 8, 4, 4),
+        num_heads_window: tuple[PositiveInt, ...] = (3, 3, 3, 3, 3, 3, 3),
+        num_heads_stripe: tuple[PositiveInt, ...] = (3, 3, 3, 3, 3, 3, 3),
+        window_size: PositiveInt = 32,
+        stripe_size: tuple[PositiveInt, PositiveInt] = (64, 128),
         stripe_groups: tuple[int | None, int | None] = (None, None),
         stripe_shift: bool = True,
-        mlp_ratio: float = 2.0,
+        mlp_ratio: PositiveFloat = 2.0,
         qkv_bias: bool = True,
         qkv_proj_type: Literal["linear", "separable_conv"] = "linear",
         anchor_proj_type: Literal["avgpool", "maxpool", "conv2d", "separable_conv", "patchmerging"] = "avgpool",
         anchor_one_stage: bool = True,
-        anchor_window_down_factor: int = 2,
+        anchor_window_down_factor: PositiveInt = 2,
         local_connection: bool = True,
         drop_rate: float = 0.0,
         attn_drop_rate: float = 0.0,

@@ -10,6 +10,7 @@ Shape letters: B batch, C channels, H height, W width; h and w are an eighth of 
 from __future__ import annotations
 
 import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -64,12 +65,12 @@ class IFAN(nn.Module):
     def __init__(
         self,
         *,
-        ks: int = 3,
-        Fs: int = 3,
-        res_num: int = 2,
-        ch: int = 32,
-        N: int = 17,
-        wiF: float = 1.5,
+        ks: PositiveInt = 3,
+        Fs: PositiveInt = 3,
+        res_num: NonNegativeInt = 2,
+        ch: PositiveInt = 32,
+        N: PositiveInt = 17,
+        wiF: PositiveFloat = 1.5,
         dual: bool = False,
     ) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -101,13 +102,13 @@ class LLFormer(nn.Module):
     def __init__(
         self,
         *,
-        inp_channels: int = 3,
-        out_channels: int = 3,
-        dim: int = 16,
-        num_blocks: tuple[int, int, int, int] = (2, 4, 8, 16),
-        num_refinement_blocks: int = 2,
-        heads: tuple[int, int, int, int] = (1, 2, 4, 8),
-        ffn_expansion_factor: float = 2.66,
+        inp_channels: PositiveInt = 3,
+        out_channels: PositiveInt = 3,
+        dim: PositiveInt = 16,
+        num_blocks: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt] = (2, 4, 8, 16),
+        num_refinement_blocks: NonNegativeInt = 2,
+        heads: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (1, 2, 4, 8),
+        ffn_expansion_factor: PositiveFloat = 2.66,
         bias: bool = False,
         layer_norm: Literal["with_bias", "bias_free"] = "with_bias",
         attention: bool = True,

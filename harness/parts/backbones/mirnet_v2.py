@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
@@ -67,12 +68,12 @@ class MIRNetV2(nn.Module):
     def __init__(
         self,
         *,
-        inp_channels: int = 3,
-        out_channels: int = 3,
-        n_feat: int = 80,
-        chan_factor: float = 1.5,
-        groups: tuple[int, ...] = (1, 2, 4, 4),
-        n_MRB: int = 2,
+        inp_channels: PositiveInt = 3,
+        out_channels: PositiveInt = 3,
+        n_feat: PositiveInt = 80,
+        chan_factor: PositiveFloat = 1.5,
+        groups: tuple[PositiveInt, ...] = (1, 2, 4, 4),
+        n_MRB: NonNegativeInt = 2,
         bias: bool = False,
         dual_pixel_task: bool = False,
     ) -> None:

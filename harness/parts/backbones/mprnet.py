@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
@@ -87,13 +88,13 @@ class MPRNet(nn.Module):
     def __init__(
         self,
         *,
-        in_c: int = 3,
-        n_feat: int = 96,
-        scale_unetfeats: int = 48,
-        scale_orsnetfeats: int = 32,
-        num_cab: int = 8,
-        kernel_size: int = 3,
-        reduction: int = 4,
+        in_c: PositiveInt = 3,
+        n_feat: PositiveInt = 96,
+        scale_unetfeats: PositiveInt = 48,
+        scale_orsnetfeats: PositiveInt = 32,
+        num_cab: NonNegativeInt = 8,
+        kernel_size: PositiveInt = 3,
+        reduction: PositiveInt = 4,
         bias: bool = False,
     ) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import cast
 
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from spandrel.architectures.NAFNet import NAFNet as SpandrelNAFNet
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -44,12 +45,12 @@ class NAFNet(SpandrelNAFNet):
     def __init__(
         self,
         *,
-        img_channel: int = 3,
-        width: int = 32,
-        enc_blk_nums: tuple[int, ...] = (2, 2, 4, 8),
-        middle_blk_num: int = 12,
-        dec_blk_nums: tuple[int, ...] = (2, 2, 2, 2),
-        tlc: int | None = None,
+        img_channel: PositiveInt = 3,
+        width: PositiveInt = 32,
+        enc_blk_nums: tuple[NonNegativeInt, ...] = (2, 2, 4, 8),
+        middle_blk_num: NonNegativeInt = 12,
+        dec_blk_nums: tuple[NonNegativeInt, ...] = (2, 2, 2, 2),
+        tlc: PositiveInt | None = None,
     ) -> None:
         if len(enc_blk_nums) != len(dec_blk_nums) or not enc_blk_nums:
             raise HarnessError("nafnet takes as many decoder as encoder levels: `enc_blk_nums` and `dec_blk_nums`")

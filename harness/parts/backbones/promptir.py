@@ -14,6 +14,7 @@ from functools import partial
 from typing import Literal
 
 import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -58,17 +59,17 @@ class PromptIR(nn.Module):
     def __init__(
         self,
         *,
-        channels: int = 3,
-        dim: int = 48,
-        num_blocks: tuple[int, int, int, int] = (4, 6, 6, 8),
-        num_refinement_blocks: int = 4,
-        heads: tuple[int, int, int, int] = (1, 2, 4, 8),
-        ffn_expansion_factor: float = 2.66,
+        channels: PositiveInt = 3,
+        dim: PositiveInt = 48,
+        num_blocks: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt] = (4, 6, 6, 8),
+        num_refinement_blocks: NonNegativeInt = 4,
+        heads: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (1, 2, 4, 8),
+        ffn_expansion_factor: PositiveFloat = 2.66,
         bias: bool = False,
         layer_norm: Literal["with_bias", "bias_free"] = "with_bias",
-        prompt_dims: tuple[int, int, int] = (64, 128, 320),
-        prompt_len: int = 5,
-        prompt_size: int = 64,
+        prompt_dims: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 128, 320),
+        prompt_len: PositiveInt = 5,
+        prompt_size: PositiveInt = 64,
     ) -> None:
         super().__init__()
         if len(num_blocks) != 4 or len(heads) != 4 or len(prompt_dims) != 3:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
@@ -45,13 +46,13 @@ class Restormer(nn.Module):
     def __init__(
         self,
         *,
-        inp_channels: int = 3,
-        out_channels: int = 3,
-        dim: int = 48,
-        num_blocks: tuple[int, int, int, int] = (4, 6, 6, 8),
-        num_refinement_blocks: int = 4,
-        heads: tuple[int, int, int, int] = (1, 2, 4, 8),
-        ffn_expansion_factor: float = 2.66,
+        inp_channels: PositiveInt = 3,
+        out_channels: PositiveInt = 3,
+        dim: PositiveInt = 48,
+        num_blocks: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt] = (4, 6, 6, 8),
+        num_refinement_blocks: NonNegativeInt = 4,
+        heads: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (1, 2, 4, 8),
+        ffn_expansion_factor: PositiveFloat = 2.66,
         bias: bool = False,
         layer_norm: Literal["with_bias", "bias_free"] = "with_bias",
         dual_pixel_task: bool = False,

@@ -6,6 +6,7 @@ The network is spandrel's (MIT), with the authors' parameter names.
 
 from __future__ import annotations
 
+from pydantic import NonNegativeInt, PositiveInt
 from spandrel.architectures.RetinexFormer import RetinexFormer as SpandrelRetinexFormer
 from torch import Tensor
 
@@ -32,7 +33,13 @@ class Retinexformer(SpandrelRetinexFormer):
         verified=True,
     )
 
-    def __init__(self, *, n_feat: int = 40, stage: int = 1, num_blocks: tuple[int, int, int] = (1, 2, 2)) -> None:
+    def __init__(
+        self,
+        *,
+        n_feat: PositiveInt = 40,
+        stage: PositiveInt = 1,
+        num_blocks: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt] = (1, 2, 2),
+    ) -> None:
         if n_feat % 4:
             raise HarnessError(f"`n_feat` {n_feat} is not a multiple of the illumination estimator's four groups")
         if len(num_blocks) != 3 or stage < 1:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
@@ -57,7 +58,7 @@ class SCI(nn.Module):
         verified=True,
     )
 
-    def __init__(self, *, stage: int | None = None) -> None:
+    def __init__(self, *, stage: PositiveInt | None = None) -> None:
         super().__init__()
         if stage is not None and stage < 1:
             raise HarnessError("sci has at least one stage: `stage`")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -74,14 +75,14 @@ class SNRNet(nn.Module):
     def __init__(
         self,
         *,
-        nf: int = 64,
-        front_rbs: int = 1,
-        back_rbs: int = 1,
-        short_rbs: int = 6,
-        layers: int = 6,
-        heads: int = 8,
-        head_dim: int = 64,
-        inner: int = 2048,
+        nf: PositiveInt = 64,
+        front_rbs: NonNegativeInt = 1,
+        back_rbs: NonNegativeInt = 1,
+        short_rbs: NonNegativeInt = 6,
+        layers: NonNegativeInt = 6,
+        heads: PositiveInt = 8,
+        head_dim: PositiveInt = 64,
+        inner: PositiveInt = 2048,
     ) -> None:
         super().__init__()
         self.capabilities = Capabilities(

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -56,7 +57,14 @@ class SPAIR(nn.Module):
         reimplemented=True,
     )
 
-    def __init__(self, *, width: int = 32, levels: int = 3, blocks: int = 2, mask_width: int = 16) -> None:
+    def __init__(
+        self,
+        *,
+        width: PositiveInt = 32,
+        levels: PositiveInt = 3,
+        blocks: NonNegativeInt = 2,
+        mask_width: PositiveInt = 16,
+    ) -> None:
         super().__init__()
         if levels < 1:
             raise HarnessError("spair has a level below full resolution: `levels`")

@@ -14,6 +14,7 @@ from math import isqrt, lcm
 from typing import Literal
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from spandrel.architectures.Uformer import Uformer as SpandrelUformer
 from torch import Tensor, nn
 
@@ -55,14 +56,14 @@ class Uformer(SpandrelUformer):
     def __init__(
         self,
         *,
-        img_size: int = 128,
-        in_chans: int = 3,
-        dd_in: int = 3,
-        embed_dim: int = 32,
+        img_size: PositiveInt = 128,
+        in_chans: PositiveInt = 3,
+        dd_in: PositiveInt = 3,
+        embed_dim: PositiveInt = 32,
         depths: tuple[int, int, int, int, int, int, int, int, int] = (1, 2, 8, 8, 2, 8, 8, 2, 1),
         num_heads: tuple[int, int, int, int, int, int, int, int, int] = (1, 2, 4, 8, 16, 16, 8, 4, 2),
-        win_size: int = 8,
-        mlp_ratio: float = 4.0,
+        win_size: PositiveInt = 8,
+        mlp_ratio: PositiveFloat = 4.0,
         qkv_bias: bool = True,
         qk_scale: float | None = None,
         drop_rate: float = 0.0,

@@ -21,6 +21,7 @@ from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -99,7 +100,7 @@ class URetinex(nn.Module):
     def __init__(
         self,
         *,
-        rounds: int = 3,
+        rounds: PositiveInt = 3,
         gamma: float = 0.5,
         lamda: float = 0.5,
         r_offset: float = 0.05,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -37,7 +38,7 @@ class ZeroDCE(nn.Module):
         verified=True,
     )
 
-    def __init__(self, *, width: int = 32, iterations: int = 8) -> None:
+    def __init__(self, *, width: PositiveInt = 32, iterations: PositiveInt = 8) -> None:
         super().__init__()
         if iterations < 1:
             raise HarnessError("zero_dce applies its curve at least once: `iterations`")

@@ -47,7 +47,7 @@ class MotionBlur:
         """H×W×3 float32 in [0, 1] to a blurred one of the same shape and range."""
         kernel = shake_kernel(self.size, self.shake, random)
         blurred = cv2.filter2D(srgb_to_linear(clean), cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT_101)
-        light = np.clip(blurred, 0.0, 1.0)
+        light = np.clip(blurred, 0.0, 1.0).reshape(clean.shape)  # OpenCV drops the axis of a single channel
         return linear_to_srgb(caught(light, self.full_well, self.read_noise, random)).astype(np.float32)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import wraps
+from numbers import Integral, Real
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Le
@@ -16,7 +17,7 @@ Made = TypeVar("Made")
 
 
 def ranged(degradation: str) -> Callable[[Callable[Concatenate[Made, P], None]], Callable[Concatenate[Made, P], None]]:
-    """Makes a constructor refuse options outside the ranges of its annotations, `Annotated[float, Ge(…), Le(…)]`.
+    """Makes a constructor refuse options that its annotations exclude: `Annotated[float, Ge(…), Le(…)]`, `Literal[…]`.
 
     The options of a suite are checked against the same annotations when the suite is read; this one is for callers
     from Python. The constructor then raises HarnessError.
@@ -24,13 +25,12 @@ def ranged(degradation: str) -> Callable[[Callable[Concatenate[Made, P], None]],
 
     def decorate(constructor: Callable[Concatenate[Made, P], None]) -> Callable[Concatenate[Made, P], None]:
         hints = get_type_hints(constructor, include_extras=True)
-        ranges = {name: _range(hint) for name, hint in hints.items() if get_origin(hint) is not Literal}
 
         @wraps(constructor)
         def checked(self: Made, /, *args: P.args, **options: P.kwargs) -> None:
             for option, value in options.items():
-                if option in ranges:
-                    check_range(degradation, option, value, *ranges[option])  # type: ignore[arg-type]
+                if option in hints:
+                    _check(degradation, option, value, hints[option])
             constructor(self, *args, **options)
 
         return checked
@@ -38,14 +38,18 @@ def ranged(degradation: str) -> Callable[[Callable[Concatenate[Made, P], None]],
     return decorate
 
 
-def check_range(degradation: str, option: str, value: float, low: float, high: float) -> None:
-    """Raises HarnessError unless low ≤ value ≤ high (NaN never is)."""
-    if not low <= value <= high:
-        raise HarnessError(
-            f"{option} = {value} is out of range",
-            where=f"degradation {degradation}",
-            hint=f"choose {option} between {low} and {high}",
-        )
+def _check(degradation: str, option: str, value: Any, hint: Any) -> None:
+    """Raises HarnessError for a value of another kind, outside the range (NaN always is) or not among the choices."""
+    if get_origin(hint) is Literal:
+        wrong, choose = value not in get_args(hint), f"one of {', '.join(map(str, get_args(hint)))}"
+        what = f"cannot be {value!r}"
+    elif not isinstance(value, Integral if (whole := get_args(hint)[0] is int) else Real) or isinstance(value, bool):
+        wrong, what, choose = True, f"cannot be {value!r}", "a whole number" if whole else "a number"
+    else:
+        low, high = _range(hint)
+        wrong, what, choose = not low <= value <= high, f"= {value} is out of range", f"between {low} and {high}"
+    if wrong:
+        raise HarnessError(f"{option} {what}", where=f"degradation {degradation}", hint=f"choose {option}: {choose}")
 
 
 def _range(hint: Any) -> tuple[Any, Any]:

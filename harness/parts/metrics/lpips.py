@@ -9,8 +9,12 @@ from torch import Tensor
 from harness.api.metric import MetricTraits
 from harness.api.task import EvaluationProtocol
 from harness.api.traits import Published
+from harness.core.errors import DataError
 from harness.parts.shared.alex_lpips import build_network
 from harness.weights.files import ready_files
+
+SMALLEST = 31
+"""Pixels per side from which on every layer of AlexNet has an output."""
 
 
 class LPIPS:
@@ -28,7 +32,10 @@ class LPIPS:
 
     @torch.inference_mode()
     def __call__(self, restored: np.ndarray, truth: np.ndarray) -> float:
-        """H×W×3 float64 in [0, 255] to a distance ≥ 0. Runs on the CPU."""
+        """H×W×3 float64 in [0, 255] to a distance ≥ 0, on the CPU. Raises DataError for images that are too small."""
+        height, width = restored.shape[:2]
+        if min(height, width) < SMALLEST:
+            raise DataError(f"LPIPS needs at least {SMALLEST}×{SMALLEST} pixels, the image has {width}×{height}")
         distance: float = self._network(_tensor(restored), _tensor(truth)).item()
         return distance
 

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -136,6 +137,7 @@ class Clip:
             "view": view,
             "tokens": tokens,
         }
+        _refuse_unknown(options)
         weights, *described = ready_files(Clip.traits, options, "prior clip")
         architecture, self._mean, self._std = (
             (_read_config(described[0]), *_openai_statistics()) if described else _known(model, pretrained)
@@ -163,6 +165,14 @@ class Clip:
             map_BDP = F.normalize(_patch_vectors(network, normed_BCHW).float(), dim=1)
             return map_BDP.flatten(1) / map_BDP.shape[2] ** 0.5
         return F.normalize(network(normed_BCHW).float(), dim=1)
+
+
+def _refuse_unknown(options: Mapping[str, Any]) -> None:
+    """The check that a suite's options get when it is read, for callers from Python."""
+    for name, hint in get_type_hints(Clip.__init__).items():
+        if get_origin(hint) is Literal and options[name] not in get_args(hint):
+            known_values = did_you_mean(str(options[name]), get_args(hint))
+            raise HarnessError(f"{name} cannot be {options[name]!r}", where="prior clip", hint=known_values)
 
 
 def _with_tokens(network: Any) -> tuple[int, int]:

@@ -17,14 +17,15 @@ FIELDS = (
 
 
 def write(board: Leaderboard) -> str:
-    """One line per task, backbone and variant; columns FIELDS per data set, metric and protocol.
+    """One line per task, backbone and variant; columns FIELDS per data set, metric and protocol. `seeds` counts those
+    that the mean is over.
 
     Lines end in LF. Column names are `<data set>.<metric>@<protocol>.<field>`; what a task does not have is empty.
     """
     columns = list(dict.fromkeys(column for section in board.sections for column in section.columns))
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    names = [f"{board.dataset(column)}.{column.metric}@{column.protocol}" for column in columns]
+    names = [f"{board.dataset(column)}.{column.metric}@{board.protocol(column)}" for column in columns]
     numbers = [f"{name}.{field}" for name in names for field in FIELDS]
     writer.writerow(["task", "backbone", "variant", "added_parameters", *numbers, "note"])
     for section in board.sections:
@@ -40,7 +41,8 @@ def _fields(row: Row, column: Column) -> list[str]:
     found = row.entries.get(column)
     if found is None:
         return [""] * len(FIELDS)
-    counts = [str(count) for count in (found.seeds, found.wanted, found.images, found.infinite, found.left_out)]
+    seeds = found.score.count if found.score else 0
+    counts = [str(count) for count in (seeds, found.wanted, found.images, found.infinite, found.left_out)]
     delta_seeds = str(found.delta.count) if found.delta else ""
     return [*_exact(found.score), *counts, *_exact(found.delta), delta_seeds]
 

@@ -11,7 +11,12 @@ def write(board: Leaderboard) -> str:
     lines = []
     for section in board.sections:
         titles = header(board, section)
-        lines += [f"### {title(section)}", "", _line(titles), _line(["---", "---"] + ["---:"] * (len(titles) - 2))]
+        lines += [
+            f"### {title(board, section)}",
+            "",
+            _line(titles),
+            _line(["---", "---"] + ["---:"] * (len(titles) - 2)),
+        ]
         lines += [_line(cells(board, section, row)) for row in section.rows] + [""]
     lines += [LEGEND, ""]
     missing = notes(board)

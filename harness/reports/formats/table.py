@@ -33,7 +33,7 @@ def write(board: Leaderboard, width: int | None = None) -> str:
 def tables(board: Leaderboard) -> Iterator[Table]:
     """A rich table per section, for a console to print."""
     for section in board.sections:
-        table = Table(title=Text(title(section)), title_justify="left", box=SIMPLE_HEAD)
+        table = Table(title=Text(title(board, section)), title_justify="left", box=SIMPLE_HEAD)
         for index, name in enumerate(header(board, section)):
             table.add_column(Text(name), justify="left" if index < 2 else "right", overflow="fold")
         for row in section.rows:

@@ -33,6 +33,16 @@ class Own:
 
     traits = TaskTraits(degradation="rain", protocol=EvaluationProtocol("mine", 3, border=4))
 
+class Same:
+    """Scored in the same way."""
+
+    traits = TaskTraits(degradation="rain", protocol=EvaluationProtocol("mine", 3, border=4))
+
+class Other:
+    """Scored in another way of the same name."""
+
+    traits = TaskTraits(degradation="rain", protocol=EvaluationProtocol("mine", 3, border=8))
+
 class Misspelt:
     """Names a protocol that does not exist."""
 
@@ -49,7 +59,9 @@ class Drawn:
 def registry(tmp_path: Path) -> Registry:
     file = tmp_path / "tasks.py"
     file.write_text(TASKS)
-    return REGISTRY.extended([Entry("task", name.lower(), f"{file}:{name}") for name in ("Own", "Misspelt", "Drawn")])
+    return REGISTRY.extended(
+        [Entry("task", name.lower(), f"{file}:{name}") for name in ("Own", "Same", "Other", "Misspelt", "Drawn")]
+    )
 
 
 def test_a_task_names_one(registry: Registry) -> None:
@@ -67,9 +79,10 @@ def test_a_suites_protocols_stand_in_place_of_the_tasks_own(registry: Registry) 
 
 
 def test_a_suite_may_name_the_protocols_that_plug_ins_bring(registry: Registry) -> None:
-    assert known_protocols(REGISTRY) == PROTOCOLS
-    own = EvaluationProtocol("mine", 3, border=4)
-    assert known_protocols(registry) == {**PROTOCOLS, "mine": own}
+    built_in = dict.fromkeys(PROTOCOLS.values(), ())
+    assert known_protocols(REGISTRY) == built_in
+    own, other = EvaluationProtocol("mine", 3, border=4), EvaluationProtocol("mine", 3, border=8)
+    assert known_protocols(registry) == {**built_in, own: ("own", "same"), other: ("other",)}
 
 
 def test_a_task_whose_degradation_cannot_be_drawn_so_is_refused(registry: Registry) -> None:

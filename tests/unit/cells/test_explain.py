@@ -97,3 +97,15 @@ def test_cells_of_different_ids_always_differ_in_a_field(world) -> None:
         for b in every:
             assert bool(explain(a, b)) == (a.id != b.id)
             assert (flatten(a) == flatten(b)) == (a.id == b.id)
+
+
+def test_fields_have_the_names_of_the_suite_language(world) -> None:
+    """`trains` is stored as `learns`; a module of that name keeps it."""
+    stages = "recipe: {steps: 4, stages: [{steps: 4, trains: [backbone]}]}"
+    changed = "recipe: {steps: 4, rates: {backbone.learns: 2}, stages: [{steps: 4, trains: [backbone, refiner]}]}"
+    suite = world.blocks(f"- {{{stages}}}\n- {{{changed}}}")
+    left, right = cells(suite)
+    assert explain(left, right) == [
+        Difference("recipe.stages.0.trains", '["backbone"]', '["backbone","refiner"]'),
+        Difference("recipe.rates.backbone.learns", ABSENT, "2.0"),
+    ]

@@ -167,13 +167,17 @@ def test_list_of_protocols_has_those_of_plug_ins(tmp_path: Path) -> None:
     plugin.write_text(
         "from harness.api.task import EvaluationProtocol, TaskTraits\n"
         'class Mine:\n  """Rain."""\n  traits = TaskTraits(degradation="rain",'
-        ' protocol=EvaluationProtocol("cut", 2, border=4))\nCATALOGUE = [("task", "mine", "Mine")]\n'
+        ' protocol=EvaluationProtocol("cut", 2, border=4))\n'
+        'class Other:\n  """Rain."""\n  traits = TaskTraits(degradation="rain",'
+        ' protocol=EvaluationProtocol("cut", 1, border=8))\n'
+        'CATALOGUE = [("task", "mine", "Mine"), ("task", "other", "Other")]\n'
     )
     result = bench("list", "protocols", "--plugin", str(plugin))
     assert result.exit_code == 0
     words = [line.replace("│", " ").split() for line in result.output.splitlines()]
     assert ["gaussian_field", "1", "rgb", "uint8", "0", "rgb2d", "seed0", "image"] in words
     assert ["cut", "2", "rgb", "uint8", "4", "rgb2d", "named", "image"] in words
+    assert ["cut", "1", "rgb", "uint8", "8", "rgb2d", "named", "image"] in words
 
 
 def test_list_of_nothing_known() -> None:

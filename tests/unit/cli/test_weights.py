@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -162,6 +163,77 @@ def test_wrong_arguments(bench: Run, folder: Path, published: Path, arguments: l
     code, _, err = bench(*given)
     assert code == exits.WRONG
     assert message.replace("F ", f"{published} ") in err
+
+
+@pytest.mark.parametrize(
+    ("as_", "given", "message"),
+    [
+        ("../x", [], "--as: '../x' cannot be a name of weights"),
+        ("", [], "--as: '' cannot be a name of weights"),
+        ("small/net", [], "--as: small/net is a published checkpoint"),
+        ("my/net", ["width=8"], "--option: width is given twice"),
+        ("my/net", ["nonsense"], "sets nothing"),
+    ],
+)
+def test_wrong_names_and_options_of_ones_own(
+    bench: Run, folder: Path, published: Path, as_: str, given: list[str], message: str
+) -> None:
+    more = [word for option in given for word in ("--option", option)]
+    code, out, err = bench("import", published, "--as", as_, "--backbone", "nafnet", *small_options(), *more)
+    assert (code, out) == (exits.WRONG, "")
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("width=-3", "--option width: expected more than 0, not -3"),
+        ("width=x", "--option width: expected a whole number, not 'x'"),
+        ("width=4.5", "--option width: expected a whole number, not 4.5"),
+        ("width=", "--option width: "),
+        ("enc_blk_nums=1,x", "--option enc_blk_nums.1: "),
+        ("enc_blk_nums=1,1", "as many decoder as encoder levels"),
+    ],
+)
+def test_options_that_the_backbone_cannot_take(
+    bench: Run, folder: Path, published: Path, option: str, message: str
+) -> None:
+    code, out, err = bench("import", published, "--as", "my/net", "--backbone", "nafnet", "--option", option)
+    assert (code, out) == (exits.WRONG, "")
+    assert message in err
+    assert "--debug" not in err
+    assert not folder.exists()
+
+
+def test_verify_says_which_weights_have_lost_their_json(bench: Run, folder: Path, published: Path) -> None:
+    for name in ("own/a", "own/b", "own/c"):
+        bench("import", published, "--as", name, "--backbone", "nafnet", *small_options())
+    (folder / "own" / "a.json").unlink()
+    (folder / "own" / "b.json").write_text("{")
+    lost = "the JSON beside it is missing or damaged\n  try: import it again: bench weights import FILE --as"
+    code, out, err = bench("verify")
+    assert code == exits.FAILED
+    assert out == "own/c: ok: SHA-256 as converted, every name and shape fits\n"
+    assert [f"own/{name}.safetensors: {lost} own/{name} " in err for name in "abc"] == [True, True, False]
+    for subject in ("own/a", folder / "own" / "a.safetensors"):
+        code, _, err = bench("verify", subject)
+        assert (code, f"{lost} own/a " in err) == (exits.FAILED, True)
+    assert [line.split()[:2] for line in bench("list", "own/*")[1].splitlines()[1:]] == [
+        ["here", "own/c"],
+        ["damaged", "own/a"],
+        ["damaged", "own/b"],
+    ]
+    code, _, err = bench("import", published, "--as", "own/a")
+    assert (code, lost in err) == (exits.WRONG, True)
+    assert bench("import", published, "--as", "own/a", "--backbone", "nafnet", *small_options())[0] == exits.DONE
+    assert bench("verify", "own/a")[0] == exits.DONE
+
+
+def test_a_pipe_does_not_stop_an_import(bench: Run, folder: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "net.pth")
+    code, _, err = bench("import", tmp_path / "net.pth", "--as", "small/net")
+    assert (code, "is a named pipe, not a file of weights" in err) == (exits.FAILED, True)
+    assert bench("verify", tmp_path / "net.pth", "--as", "small/net")[0] == exits.FAILED
 
 
 def test_verify_of_a_file_that_is_not_taken_in(bench: Run, folder: Path, published: Path) -> None:

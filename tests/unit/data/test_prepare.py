@@ -150,6 +150,13 @@ def test_what_cannot_be_prepared_says_why(samples: object, words: str, tmp_path:
         prepare_set(samples, registry(), tmp_path)  # type: ignore[arg-type]
 
 
+def test_a_tile_larger_than_an_image_names_both_settings_that_make_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        prepare_set(prepared(tile=128), registry(), tmp_path)
+    assert "a smaller patch" in caught.value.hint
+    assert "a larger scale.least" in caught.value.hint
+
+
 def test_a_gray_image_is_refused(tmp_path: Path) -> None:
     class Gray(Small):
         def images(self, split: str):  # type: ignore[no-untyped-def]

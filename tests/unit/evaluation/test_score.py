@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from harness.api.metric import Metric
 from harness.api.protocols import RGB_FLOAT, RGB_UINT8
 from harness.api.reference import PartRef
 from harness.core.errors import DataError, MissingWeights, UnknownName
-from harness.evaluation.score import apply_protocol, build_metrics, score
+from harness.evaluation.score import Scores, apply_protocol, build_metrics, score
 from harness.parts.catalogue import REGISTRY
 
 
@@ -54,13 +55,14 @@ def test_metrics_of_arrays_equal_metrics_of_saved_pngs(tmp_path) -> None:
     metrics = built("psnr", "ssim")
     restored, truth = image(1), np.clip(image(2), 0, 1)
     direct = score(restored, truth, metrics, RGB_UINT8)
+    assert direct.left_out == {}
     loaded = []
     for number, array in enumerate((restored, truth)):
         path = str(tmp_path / f"{number}.png")
         cv2.imwrite(path, apply_protocol(array, RGB_UINT8).astype(np.uint8))
         loaded.append(cv2.imread(path, cv2.IMREAD_COLOR).astype(np.float32) / 255)
     assert score(loaded[0], loaded[1], metrics, RGB_UINT8) == direct
-    assert list(direct) == ["psnr", "ssim"]
+    assert list(direct.values) == ["psnr", "ssim"]
 
 
 def test_clipping_helps_unclipped_noise() -> None:
@@ -68,7 +70,7 @@ def test_clipping_helps_unclipped_noise() -> None:
     truth = np.zeros((16, 16, 3), np.float32)
     noisy = truth.copy()
     noisy[::2] = -0.5
-    assert score(noisy, truth, built("psnr"), RGB_UINT8) == {"psnr": math.inf}
+    assert score(noisy, truth, built("psnr"), RGB_UINT8) == Scores({"psnr": math.inf}, {})
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -78,6 +80,27 @@ def test_values_that_are_not_finite_are_no_score(value: float) -> None:
     with pytest.raises(DataError, match="not finite") as caught:
         score(bad, image(), built("psnr"), RGB_UINT8)
     assert caught.value.kind == "nan"
+
+
+def test_a_metric_that_cannot_be_computed_costs_no_other_one() -> None:
+    thin = image(0, 9, 40)
+    found = score(thin, thin, built("psnr", "ssim"), RGB_UINT8)
+    assert found.values == {"psnr": math.inf}
+    assert found.left_out == {"ssim": "ssim: SSIM needs at least 11×11 pixels, the image has 40×9"}
+
+
+def test_nan_is_no_value() -> None:
+    metrics: dict[str, Any] = {"odd": lambda restored, truth: math.nan, **built("psnr")}
+    assert score(image(), image(), metrics, RGB_UINT8) == Scores(
+        {"psnr": math.inf}, {"odd": "odd: its value is not a number"}
+    )
+
+
+def test_a_border_wider_than_the_image_is_the_reason_for_every_metric() -> None:
+    found = score(image(), image(), built("psnr", "ssim"), replace(RGB_UINT8, border=10))
+    assert found == Scores(
+        {}, dict.fromkeys(["psnr", "ssim"], "protocol rgb_uint8 cuts 10 pixels per side, the image has 24×20")
+    )
 
 
 def test_sizes_must_agree() -> None:

@@ -14,14 +14,15 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from harness.api.protocols import GAUSSIAN_FIELD, RGB_UINT8, RGB_UINT8_SCENES, RGB_UINT8_SSIM3D, SIDD
 from harness.api.reference import PartRef
+from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell
 from harness.cells.suite import SuiteMetric
-from harness.core.errors import HarnessError
+from harness.core.errors import DataError, HarnessError
 from harness.core.identity import file_sha256
 from harness.core.registry import Entry
 from harness.data.shards import open_set, to_float
 from harness.evaluation.infer import restore
-from harness.evaluation.score import score
+from harness.evaluation.score import Scores, score
 from harness.jobs import evaluate, shards, train
 from harness.jobs.context import Context
 from harness.models.assemble import build_model
@@ -29,6 +30,7 @@ from harness.models.weights import load_weights
 from harness.parts.catalogue import REGISTRY
 from harness.planning.job import ShardsWork
 from harness.records import store
+from tests.small_metrics import plain_metric
 from tests.small_world import RUN, SmallWorld, held_out, refined_cell, small_cell
 
 KEYS = ["chelsea", "coffee", "flower"]
@@ -240,6 +242,89 @@ def test_one_metric_with_two_settings_is_two_columns(world: SmallWorld, tmp_path
         assert values[key, "scaled(factor=3.0)"] == pytest.approx(3 * values[key, "scaled(factor=1.0)"])
     (evaluation,) = world.record(cell).evaluations
     assert evaluation.metrics == {"psnr": "1", "ssim": "1", **dict.fromkeys(parts, "2")}
+
+
+FUSSY = '''
+from harness.api.metric import MetricTraits
+from harness.core.errors import DataError
+
+class Fussy:
+    """The mean pixel of images that it likes."""
+
+    traits = MetricTraits(higher_is_better=True)
+
+    def __init__(self, protocol, *, refuses: bool = False):
+        self.refuses = refuses
+
+    def __call__(self, restored, truth):
+        if restored.shape[1] == 451:  # chelsea, the first image
+            return float(restored.mean())
+        if self.refuses:
+            raise DataError("only cats")
+        return float("nan")
+'''
+
+WIDE = EvaluationProtocol("wide", 1, border=400)
+
+
+def test_what_cannot_be_computed_is_left_out_with_its_reason_and_all_else_is_saved(
+    world: SmallWorld, tmp_path: Path
+) -> None:
+    file = tmp_path / "fussy.py"
+    file.write_text(FUSSY)
+    context = Context(world.layout, REGISTRY.extended([Entry("metric", "fussy", f"{file}:Fussy")]))
+    refuses = SuiteMetric(part=PartRef(name="fussy", options={"refuses": True}), key="fussy(refuses)", label="f")
+    metrics = ("psnr", plain_metric("fussy"), refuses)
+    cell = input_cell()
+    job = world.evaluate_job(cell, metrics=metrics, protocols=(RGB_UINT8, WIDE, SIDD))
+    with pytest.raises(DataError) as caught:
+        evaluate.run(job, context)
+    too_wide = "image chelsea of photos under wide/v1: protocol wide cuts 400 pixels per side, the image has 451×300"
+    reasons = {
+        label: {
+            "fussy": f"image coffee of photos under {label}: fussy: its value is not a number",
+            "fussy(refuses)": f"image coffee of photos under {label}: fussy(refuses): only cats",
+        }
+        for label in ("rgb_uint8/v1", "sidd/v1")
+    } | {"wide/v1": dict.fromkeys(["psnr", "fussy", "fussy(refuses)"], too_wide)}
+    assert caught.value.kind == "data"
+    every = [why for by_metric in reasons.values() for why in by_metric.values()]
+    assert all(caught.value.what.count(why) == 1 for why in every)
+    evaluations = world.record(cell).evaluations
+    assert {each.protocol: each.left_out for each in evaluations} == reasons
+    assert [list(each.metrics) for each in evaluations] == [["psnr"], [], ["psnr"]]
+    assert [(row["key"], row["metric"]) for row in world.rows(cell)] == [(key, "psnr") for key in KEYS] * 2
+
+    kept = world.rows(cell)
+    run(world, cell, metrics=("psnr", "ssim"), protocols=(RGB_UINT8, SIDD))
+    assert [row for row in world.rows(cell) if row["metric"] == "psnr"] == kept
+    assert {each.protocol: each.left_out for each in world.record(cell).evaluations} == reasons
+    unbordered = {"psnr": "1", "ssim": "1"}
+    assert [each.metrics for each in world.record(cell).evaluations] == [unbordered, {}, unbordered]
+
+
+def test_what_can_be_computed_after_all_is_no_longer_left_out(
+    world: SmallWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = input_cell()
+    monkeypatch.setattr(evaluate, "score", lambda *given: Scores({}, dict.fromkeys(given[2], "not today")))
+    with pytest.raises(DataError, match="not scored: image chelsea of photos under rgb_uint8/v1: not today"):
+        run(world, cell)
+    monkeypatch.setattr(evaluate, "score", score)
+    run(world, cell)
+    (evaluation,) = world.record(cell).evaluations
+    assert (evaluation.metrics, evaluation.left_out) == ({"psnr": "1", "ssim": "1"}, {})
+    assert len(world.rows(cell)) == 2 * len(KEYS)
+
+
+def test_a_restoration_that_is_not_finite_fails_the_whole(world: SmallWorld, trained: Cell, monkeypatch) -> None:
+    def broken(model: Any, lq: np.ndarray, *others: Any) -> np.ndarray:
+        return np.full_like(lq, np.nan)
+
+    watched(monkeypatch, "restore", broken)
+    with pytest.raises(DataError, match="not finite") as caught:
+        run(world, trained, protocols=(RGB_UINT8, WIDE))
+    assert (caught.value.kind, world.record(trained).evaluations) == ("nan", ())
 
 
 def test_damaged_rows_are_made_again(world: SmallWorld) -> None:

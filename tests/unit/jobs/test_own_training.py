@@ -147,7 +147,7 @@ def test_stages_follow_each_other_and_resume_bit_for_bit(
 
 
 def test_only_the_modules_that_a_stage_names_train(staged_data: Path, tmp_path: Path) -> None:
-    from harness.models.weights import read_state
+    from harness.parts.shared.formats import read_checkpoint
 
     first = Stage(steps=4, trains=("backbone",), restart=True)
     cells = [
@@ -163,6 +163,6 @@ def test_only_the_modules_that_a_stage_names_train(staged_data: Path, tmp_path: 
     for number, cell in enumerate(cells):
         world = SmallWorld(Layout(tmp_path / str(number), staged_data))
         train.run(world.train_job(cell), world.context)
-        states.append(read_state(world.layout.final_weights(cell.id)))
+        states.append(read_checkpoint(world.layout.final_weights(cell.id)))
     changed = {key.split(".")[0] for key, value in states[0].items() if not value.equal(states[1][key])}
     assert changed == {"refiner"}

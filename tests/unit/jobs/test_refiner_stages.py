@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from harness.cells.cell import Cell
 from harness.core.errors import HarnessError
 from harness.jobs import train
+from harness.jobs.classify import classify
 from harness.jobs.context import Context
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend, open_suite
@@ -170,6 +171,7 @@ def test_a_stage_that_names_a_missing_module_says_so(world: SmallWorld, staged: 
     two, _, plugin = staged
     stages = (two.variant.stages[0].model_copy(update={"trains": ("refiner.gess",)}), two.variant.stages[1])
     cell = two.model_copy(update={"variant": two.variant.model_copy(update={"stages": stages})})
-    with pytest.raises(HarnessError, match=r"a stage trains 'refiner\.gess'") as caught:
+    with pytest.raises(HarnessError, match=r"stage 1: 'refiner\.gess' is not a module with parameters") as caught:
         run(world, cell, plugin)
     assert "refiner.guess" in caught.value.hint
+    assert classify(caught.value) == "data"

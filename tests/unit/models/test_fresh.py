@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell, Variant
+from harness.core.errors import HarnessError
 from harness.models.assemble import RestorationModel, build_model
-from harness.models.fresh import fresh_module
+from harness.models.fresh import fresh_backbone, fresh_module
 from harness.parts.catalogue import REGISTRY
 from harness.parts.refiners.ptg_rm.ablations import DESIGNS
 from harness.training.objective import build_objective
@@ -106,6 +109,7 @@ class Odd(nn.Module):
         nn.init.orthogonal_(self.square.weight)
         self.token = nn.Parameter(torch.randn(6) * 0.02)
         self.register_buffer("noise", torch.empty(3).uniform_())
+        self.register_buffer("foreign", torch.tensor([random.random(), np.random.random()]))
 
 
 def odd(number: int, *, extra: bool = False) -> Odd:
@@ -115,8 +119,10 @@ def odd(number: int, *, extra: bool = False) -> Odd:
 def test_every_way_of_drawing_is_repeatable_and_leaves_the_process_alone() -> None:
     torch.manual_seed(3)
     before = torch.get_rng_state()
+    others = random.getstate(), np.random.get_state()[1].tolist()
     first = odd(0)
     assert torch.equal(torch.get_rng_state(), before)
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == others
     torch.manual_seed(4)
     again = odd(0)
     for name, value in first.state_dict().items():
@@ -124,6 +130,17 @@ def test_every_way_of_drawing_is_repeatable_and_leaves_the_process_alone() -> No
     other = odd(1)
     for name, value in first.state_dict().items():
         assert not torch.equal(value, other.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("kind", ["backbone", "refiner"])
+def test_lazy_layers_are_refused_by_name(kind: str) -> None:
+    part = PartRef(name="lazy")
+    with pytest.raises(HarnessError, match=r"its weights 0\.weight, 0\.bias have no size") as error:
+        if kind == "backbone":
+            fresh_backbone(part, 0, lambda: nn.Sequential(nn.LazyLinear(3)))
+        else:
+            fresh_module(kind, part, 0, lambda: nn.Sequential(nn.LazyLinear(3)))
+    assert error.value.where == f"{kind} lazy"
 
 
 def test_a_further_layer_moves_no_other() -> None:

@@ -11,8 +11,9 @@ import torch
 
 from harness.core.errors import DataError, HarnessError, MissingWeights
 from harness.core.identity import file_sha256
-from harness.models.published import build, check, take_in, verify
-from harness.models.weights import load_weights, read_state
+from harness.models.published import RefusedOptions, build, check, take_in, verify
+from harness.models.weights import load_weights
+from harness.parts.shared.formats import read_checkpoint
 from harness.weights.catalogue import Checkpoint, find, named, own, read_origin
 from tests.small_weights import OPTIONS, state, use_registry
 
@@ -60,14 +61,14 @@ def test_averaged_weights_are_preferred_and_that_is_said(folder: Path, published
     torch.save({"params": plain, "params_ema": state()}, published)
     imported = take_in(published, find("small/net"))
     assert imported.remarks[0] == "took params_ema, an average; left params"
-    assert torch.equal(read_state(imported.path)["intro.weight"], state()["intro.weight"])
+    assert torch.equal(read_checkpoint(imported.path)["intro.weight"], state()["intro.weight"])
 
 
 def test_half_precision_is_converted_and_that_is_said(folder: Path, published: Path) -> None:
     torch.save({key: tensor.half() for key, tensor in state().items()}, published)
     imported = take_in(published, find("small/net"))
     assert imported.remarks[0] == "took the names without a leading part; converted from float16 to float32"
-    assert read_state(imported.path)["intro.weight"].dtype == torch.float32
+    assert read_checkpoint(imported.path)["intro.weight"].dtype == torch.float32
 
 
 def test_a_file_that_is_read_as_published_is_copied(folder: Path, tmp_path: Path, published: Path) -> None:
@@ -110,8 +111,27 @@ def test_weights_of_ones_own(folder: Path, published: Path) -> None:
 def test_options_that_a_network_refuses(folder: Path, published: Path) -> None:
     with pytest.raises(HarnessError, match="as many decoder as encoder levels"):
         take_in(published, named("backbone nafnet", {"enc_blk_nums": (1, 1)}, "my/net"))
-    with pytest.raises(HarnessError, match="cannot be made"):
-        build(Checkpoint("a/b", part="backbone nafnet", options={"width": "wide"}))
+    for width in ("wide", -3, 10**30, (1,)):
+        with pytest.raises(RefusedOptions, match=r"cannot be made: \w") as caught:
+            build(Checkpoint("a/b", part="backbone nafnet", options={"width": width}))
+        assert "\n" not in caught.value.what
+
+
+def test_damaged_weights_of_ones_own_are_imported_again_and_not_fetched(folder: Path, published: Path) -> None:
+    mine = named("backbone nafnet", OPTIONS, "my/net")
+    assert take_in(published, mine).path == mine.path
+    again = "bench weights import FILE --as my/net --backbone nafnet --option width=4 --option enc_blk_nums=1"
+    content = mine.path.read_bytes()
+    mine.path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    for match, damage in (("has SHA-256", lambda: None), ("JSON beside it", mine.origin.unlink)):
+        damage()
+        with pytest.raises(DataError, match=match) as caught:
+            verify(mine)
+        assert caught.value.hint.startswith(f"import it again: {again}")
+    mine.path.unlink()
+    with pytest.raises(MissingWeights) as gone:
+        verify(mine)
+    assert gone.value.hint.startswith(again)
 
 
 def test_what_changed_since_is_found(folder: Path, published: Path) -> None:

@@ -96,9 +96,149 @@ def test_new_fields_stay_out_of_older_ids() -> None:
             "stages.1.gamma",
             "gamma does nothing without milestones of the stage",
         ),
+        (
+            "{stages: [{steps: 200}, {steps: 100, betas: [0.9, 0.999]}]}",
+            "stages.1.betas",
+            "betas are those of a new optimizer, and this stage goes on with the one before",
+        ),
+        (
+            "{stages: [{steps: 200, betas: [0.9, 1.0]}, {steps: 100}]}",
+            "stages.0.betas",
+            "betas are in [0, 1), not [0.9, 1.0]",
+        ),
+        (
+            "{rates: {bakbone.body: 0.1}}",
+            "rates.bakbone.body",
+            "'bakbone.body' is not a module: its name begins with `backbone` or `refiner`",
+        ),
+        ("{rates: {'': 0.1}}", "rates.", "'' is not a module: its name begins with `backbone` or `refiner`"),
+        (
+            "{stages: [{steps: 200}, {steps: 100, trains: [backbone, decomposition]}]}",
+            "stages.1.trains.1",
+            "'decomposition' is not a module: its name begins with `backbone` or `refiner`",
+        ),
+        (
+            "{patch: 32, scale: {chance: 0.5, least: 0.005}}",
+            "scale.least",
+            "tiles of 32 pixels, made smaller by 0.005, need prepared ones of 6400",
+        ),
+        (
+            "{patch: 32, stride: 65, scale: {chance: 0.5, least: 0.5}}",
+            "stride",
+            "stride 65 skips pixels between tiles of 64",
+        ),
+        (
+            "{stride: 49, stages: [{steps: 200, patch: 32}, {steps: 100, patch: 48}]}",
+            "stride",
+            "stride 49 skips pixels between tiles of 32",
+        ),
     ],
 )
 def test_settings_of_batches_and_stages_that_contradict(tmp_path: Path, recipe: str, field: str, what: str) -> None:
+    path, said, _ = problem(tmp_path, f"{{task: derain, backbone: restormer, recipe: {recipe}}}")
+    assert (path, said) == (f"blocks.0.recipe.{field}", what)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "hint"),
+    [
+        ("{rates: {bakbone.body: 0.1}}", "did you mean 'backbone'?"),
+        ("{rates: {body: 0.1}}", "backbone.body or refiner.body"),
+        ("{rates: {'': 0.1}}", "known: backbone, refiner"),
+        ("{rates: {backbone.: 0.1}}", "backbone, without the empty name"),
+        ("{stages: [{steps: 300, trains: [refine]}]}", "did you mean 'refiner'?"),
+        ("{stages: [{steps: 200}, {steps: 100, betas: [0.9, 0.9]}]}", "restart: true, or remove it"),
+        ("{patch: 32, scale: {chance: 0.5, least: 0.005}}", "least: 0.008 or more, or a smaller patch"),
+        ("{optimizer: radam, momentum: 0.9}", "betas: [0.9, 0.99], of which the first one is the momentum"),
+        ("{epochs: 9}", "steps: a recipe counts optimizer steps"),
+    ],
+)
+def test_what_to_try_is_said(tmp_path: Path, recipe: str, hint: str) -> None:
+    assert problem(tmp_path, f"{{task: derain, backbone: restormer, recipe: {recipe}}}")[2] == hint
+
+
+def test_tiles_of_several_sizes_may_lie_as_far_apart_as_they_are_stored(tmp_path: Path) -> None:
+    made = cell(tmp_path, "{patch: 32, stride: 64, scale: {chance: 0.5, least: 0.5}}")
+    assert made.recipe.stored_tiles == (made.recipe.stride,) == (64,)
+
+
+RESTARTS = "stages: [{steps: 200}, {steps: 60, restart: true}, {steps: 40}]"
+THERE = " from stages.1 on, where the schedule begins anew"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "field", "what"),
+    [
+        (f"{{warmup: 100, {RESTARTS}}}", "warmup", f"100 warm-up steps of 100{THERE}"),
+        (f"{{warmup: 20, hold: 80, {RESTARTS}}}", "hold", f"20 + 80 steps before the rate falls, of 100{THERE}"),
+        (
+            f"{{schedule: step, milestones: [50, 100], {RESTARTS}}}",
+            "milestones",
+            f"milestone 100 is not before the last step, 100{THERE}",
+        ),
+        (
+            "{schedule: step, milestones: [50], stages: [{steps: 300, restart: true, milestones: [60]}]}",
+            "milestones",
+            "milestones does nothing: each stage that restarts has its own",
+        ),
+        (
+            f"{{cycles: [{{steps: 150, lr_min: 0.0}}], {RESTARTS}}}",
+            "cycles",
+            "the cycles take 150 steps of 200 from stages.0 on, where the schedule begins anew",
+        ),
+        (
+            f"{{cycles: [{{steps: 100, lr_min: 0.0}}, {{steps: 100, lr_min: 0.0}}], {RESTARTS}}}",
+            "cycles",
+            f"the last cycle begins after all 100 steps{THERE}",
+        ),
+        (
+            "{lr_min: 5e-4, stages: [{steps: 200}, {steps: 100, lr: 1e-4}]}",
+            "stages.1.lr",
+            "lr_min 0.0005 is above lr 0.0001 of this stage",
+        ),
+        ("{hold: 300}", "hold", "0 + 300 steps before the rate falls, of 300"),
+    ],
+)
+def test_a_schedule_fits_the_steps_between_two_restarts(tmp_path: Path, recipe: str, field: str, what: str) -> None:
+    path, said, hint = problem(tmp_path, f"{{task: derain, backbone: restormer, recipe: {recipe}}}")
+    assert (path, said) == (f"blocks.0.recipe.{field}", what)
+    assert hint
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        f"{{warmup: 99, {RESTARTS}}}",
+        f"{{warmup: 20, hold: 79, {RESTARTS}}}",
+        f"{{schedule: step, milestones: [50, 99], {RESTARTS}}}",
+        f"{{cycles: [{{steps: 200, lr_min: 0.0}}], {RESTARTS}}}",
+        "{schedule: step, milestones: [150], stages: [{steps: 200}, {steps: 100, restart: true, milestones: []}]}",
+        "{lr: 1e-7, stages: [{steps: 200, lr: 1e-3}, {steps: 100, lr: 1e-4, restart: true, betas: [0.5, 0.9]}]}",
+        "{stages: [{steps: 300, betas: [0.5, 0.9]}]}",
+        "{rates: {backbone: 0.1, refiner.head: 2.0}}",
+    ],
+)
+def test_schedules_that_fit_are_taken(tmp_path: Path, recipe: str) -> None:
+    assert cell(tmp_path, recipe).recipe.steps == 300
+
+
+@pytest.mark.parametrize(
+    ("recipe", "field", "what"),
+    [
+        ("{mixup: {}}", "mixup", "'alpha' is missing"),
+        ("{grain: {sigma: .1}}", "grain", "'chance' is missing"),
+        ("{betas: [0.9]}", "betas", "item 1 is missing"),
+        ("{cycles: [{steps: 300}]}", "cycles.0", "'lr_min' is missing"),
+        ("{lr: .inf}", "lr", ".inf is not a finite number"),
+        ("{mixup: {alpha: .nan}}", "mixup.alpha", ".nan is not a finite number"),
+        ("{betas: [0.9, .nan]}", "betas.1", ".nan is not a finite number"),
+        ("{lr: 1e999}", "lr", "1e999 is too large a number"),
+        ("{losses: [{name: l1, weight: .inf}]}", "losses.0.weight", ".inf is not a finite number"),
+        ("{darken: {chance: 0.5, most: 1e17}}", "darken.most", "expected at most 100, not 1e+17"),
+        ("{darken: {chance: 0.5, least: 5.0}}", "darken.least", "the smallest divisor, 5, is above the largest, 4"),
+    ],
+)
+def test_one_mistake_is_one_message(tmp_path: Path, recipe: str, field: str, what: str) -> None:
     path, said, _ = problem(tmp_path, f"{{task: derain, backbone: restormer, recipe: {recipe}}}")
     assert (path, said) == (f"blocks.0.recipe.{field}", what)
 

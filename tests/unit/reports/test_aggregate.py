@@ -13,11 +13,12 @@ import pytest
 from harness.cells.cell import Cell
 from harness.reports.aggregate import Spread, TableEntry, comparable, differences, entries, image_mean, spread
 from harness.reports.query import Measured
+from harness.reports.text import entry
 from harness.results.schema import CELLS, COVERAGE, IMAGES, METRICS
 from harness.results.survey import Column
 from tests.unit.records.made import cell, refined
 
-PSNR = Column("photos", "c", "rgb_uint8/v1", "psnr")
+PSNR = Column("photos", "c", "rgb_uint8/v1", "d", "psnr")
 INF = math.inf
 
 
@@ -120,7 +121,34 @@ def test_a_cell_that_is_infinite_everywhere_takes_no_image_from_the_others():
     summary = summarise(cells, bases)
     assert summary is not None
     assert (summary.score, summary.delta) == (Spread(23.0, None, 1), Spread(2.0, None, 1))
-    assert (summary.images, summary.infinite, summary.left_out) == (2, 2, 2)
+    assert (summary.images, summary.infinite, summary.left_out) == (2, 2, 0)
+    assert (summary.seeds, summary.all_infinite) == (2, 1)
+    assert entry(summary, 2) == "23.00 (+2.00, n = 1) [1 of 2 seeds all ∞]"
+
+
+def test_images_that_are_left_out_are_those_of_the_seeds_that_have_a_mean():
+    """Seed 0 is infinite everywhere, seed 1 at two images of five."""
+    images = dict(zip("abcde", (20.0, INF, 22.0, INF, 27.0), strict=True))
+    summary = summarise([result(refined(0), dict.fromkeys("abcde", INF)), result(refined(1), images)], [None, None])
+    assert summary is not None
+    assert (summary.score, summary.left_out, summary.all_infinite) == (Spread(23.0, None, 1), 2, 1)
+    assert entry(summary, 2) == "23.00 [1 of 2 seeds all ∞, 2 of 5 images left out: ∞]"
+
+
+def test_a_seed_without_a_common_finite_image_is_told():
+    cells = [result(refined(0), {"a": INF, "b": 20.0}), result(refined(1), {"a": 21.0})]
+    bases = [result(cell(0), {"a": 20.0, "b": INF}), result(cell(1), {"c": 20.0})]
+    (summary,) = [found for (row, _), found in entries(measured(cells, bases)).items() if row[3] == "base"]
+    assert entry(summary, 2) == "20.00 [1 of 2 seeds with every image left out: ∞]"
+    alone = summarise(cells[:1], bases[:1])
+    assert alone is not None
+    assert (alone.score, alone.all_infinite, entry(alone, 2)) == (None, 0, "2 of 2 images left out: ∞")
+
+
+def test_a_row_that_is_infinite_everywhere_says_so():
+    summary = summarise([result(refined(seed), {"a": INF}) for seed in (0, 1)], [None, None])
+    assert summary is not None
+    assert (summary.score, entry(summary, 2)) == (None, "all ∞")
 
 
 def test_missing_seeds_are_counted_and_explained():

@@ -145,6 +145,7 @@ def test_infinite_values_are_kept_out_and_said(layout):
     base, nss = lines(board)
     assert (base[f"{PSNR}.mean"], base[f"{PSNR}.infinite"]) == ("25.000000", "1")
     assert (nss[f"{PSNR}.mean"], nss[f"{PSNR}.infinite"]) == ("", "2")
+    assert (base[f"{PSNR}.seeds"], nss[f"{PSNR}.seeds"]) == ("1", "0")
     text = table.write(board, 200)
     assert "25.00 [1 of 3 images left out: ∞]" in text
     assert "all ∞" in text

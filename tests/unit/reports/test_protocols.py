@@ -10,12 +10,16 @@ import pytest
 
 from harness.api.protocols import RGB_UINT8, RGB_UINT8_SCENES, RGB_UINT8_SSIM3D
 from harness.api.task import EvaluationProtocol
+from harness.cells.cell import evaluation_id
 from harness.cells.suite import ResolvedSuite
+from harness.core.identity import digest
+from harness.records import store
+from harness.records.model import Failure
 from harness.reports.formats import comma_separated, markdown
 from harness.reports.leaderboard import board_of
 from harness.reports.text import header, title
 from harness.results.frames import Results
-from tests.unit.records.made import cell, degraded, finish, listed, refined, suite, values
+from tests.unit.records.made import cell, degraded, finish, listed, photos, refined, suite, values
 
 SCENES = {"a": "one", "b": "one", "c": "two"}
 BOTH = (RGB_UINT8, RGB_UINT8_SCENES)
@@ -43,7 +47,7 @@ def test_two_protocols_are_two_columns(layout):
         "photos PSNR (dB) ↑ [rgb_uint8_ssim3d]",
         "photos SSIM ↑ [rgb_uint8_ssim3d]",
     ]
-    assert title(section) == "low_light · rgb_uint8/v1, rgb_uint8_ssim3d/v1"
+    assert title(board, section) == "low_light · rgb_uint8/v1, rgb_uint8_ssim3d/v1"
     assert "| base | 0 | 21.00 | 0.6000 | 21.00 | 0.6000 |" in markdown.write(board)
     assert lines(board)["base"]["photos.ssim@rgb_uint8_ssim3d/v1.mean"] == "0.600000"
 
@@ -59,6 +63,65 @@ def test_two_versions_of_a_protocol_are_told_apart(layout):
     finish(layout, cell(), values([20.0]), protocols=versions)
     board = board_of([suite(listed(cell()), metrics=["psnr"], protocols=versions)], layout)
     assert header(board, board.sections[0])[3:] == ["photos PSNR (dB) ↑ [mine/v1]", "photos PSNR (dB) ↑ [mine/v2]"]
+
+
+NARROW, WIDE = EvaluationProtocol("mine", 1, border=4), EvaluationProtocol("mine", 1, border=100)
+
+
+def differ(layout, content, under, by):
+    """Adds a number to the values on record of one protocol."""
+    name = evaluation_id(content, content.test_set(photos(), draw=under.draw), under)
+    table = store.load_images(layout, content.id).to_pylist()
+    rows = [store.ImageRow(**row) for row in table]
+    rows = [row._replace(value=row.value + by * (row.evaluation == name)) for row in rows]
+    sha256 = store.save_images(layout, content.id, rows)
+    store.save(layout, store.load(layout, content.id).model_copy(update={"images_sha256": sha256}))
+
+
+def test_two_protocols_of_one_name_and_version_are_two_columns(layout):
+    """As two suites leave them whose plug-ins each define a `mine` of version 1; here with one seed in common."""
+    for seed in (0, 1):
+        finish(layout, cell(seed), values([20.0 + seed]), protocols=[NARROW, WIDE])
+        differ(layout, cell(seed), WIDE, 10.0)
+    one = suite(listed(cell(0)), listed(cell(1)), metrics=["psnr"], protocols=[NARROW], name="one")
+    other = suite(listed(cell(0)), metrics=["psnr"], protocols=[WIDE], name="other")
+    digests = [digest(protocol.identity(), 8) for protocol in (NARROW, WIDE)]
+    board = board_of([one, other], layout)
+    (section,) = board.sections
+    assert [column.protocol_digest for column in section.columns] == digests
+    assert header(board, section)[3:] == [f"photos PSNR (dB) ↑ [mine/v1 {each[:4]}]" for each in digests]
+    assert title(board, section) == "low_light · " + ", ".join(f"mine/v1 [{each[:4]}]" for each in digests)
+    found = lines(board)["base"]
+    means = [found[f"photos.psnr@mine/v1 [{each[:4]}].mean"] for each in digests]
+    assert means == ["20.500000", "30.000000"]
+    assert lines(board_of([other], layout))["base"]["photos.psnr@mine/v1.mean"] == "30.000000"
+    assert Results([one, other], layout).images().filter(cell=cell(0).id)["value"].sort().to_list() == [20.0, 30.0]
+
+
+def test_what_a_protocol_could_not_score_is_the_reason_of_its_columns_alone(layout):
+    """The record of an attempt that scored all but one protocol, and then failed."""
+    finish(layout, cell(), values([20.0]), protocols=[RGB_UINT8, WIDE])
+    record, why = store.load(layout, cell().id), "image a of photos under mine/v1: protocol mine cuts 100 pixels"
+    kept, lost = record.evaluations
+    lost = lost.model_copy(update={"metrics": {}, "left_out": {"psnr": why}})
+    rows = [store.ImageRow(**row) for row in store.load_images(layout, cell().id).to_pylist()]
+    sha256 = store.save_images(layout, cell().id, [row for row in rows if row.evaluation == kept.id])
+    failure = Failure(kind="data", message=f"not scored: {why}\n  try: something")
+    changes = {"evaluations": (kept, lost), "images_sha256": sha256, "status": "failed", "failure": failure}
+    store.save(layout, record.model_copy(update=changes))
+
+    def reasons(*protocols):
+        resolved = suite(listed(cell()), metrics=["psnr"], protocols=protocols)
+        found = Results([resolved], layout)
+        return dict(found.coverage().select("protocol", "reason").rows()), found.cells()["state"].to_list()
+
+    told = f"failed before (data): {why}"
+    assert reasons(RGB_UINT8, WIDE) == ({"rgb_uint8/v1": None, "mine/v1": told}, ["failed"])
+    assert reasons(RGB_UINT8) == ({"rgb_uint8/v1": None}, ["done"])
+    assert reasons(RGB_UINT8, RGB_UINT8_SSIM3D)[0] == {"rgb_uint8/v1": None, "rgb_uint8_ssim3d/v1": "not evaluated yet"}
+    nan = Failure(kind="nan", message="the restored image has values that are not finite")
+    store.save(layout, store.load(layout, cell().id).model_copy(update={"failure": nan}))
+    assert reasons(RGB_UINT8_SSIM3D)[0]["rgb_uint8_ssim3d/v1"].startswith("failed before (nan)")
 
 
 def test_a_protocol_that_is_not_on_record_is_a_gap_of_its_column(layout):

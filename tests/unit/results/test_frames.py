@@ -14,6 +14,7 @@ import pyarrow
 import pytest
 
 from harness.api.reference import PartRef
+from harness.cells.recipe import Recipe, Stage
 from harness.cells.suite import ResolvedSuite
 from harness.core.errors import DataError, HarnessError, UnknownName
 from harness.core.paths import Layout, write_text
@@ -283,3 +284,11 @@ def test_frames_need_no_heavy_library(layout):
     root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout.strip() == ""
+
+
+def test_the_base_of_a_joint_variant_lacks_the_stages_of_the_refiner_alone(layout):
+    recipe = Recipe(steps=8, stages=(Stage(steps=3, trains=("backbone",)), Stage(steps=5, trains=("refiner",))))
+    joint = refined(recipe=recipe)
+    base, other = cell(recipe=recipe.for_backbone), cell()
+    results = keep(layout, suite(listed(base), listed(other), listed(joint)))
+    assert by_cell(results.cells())[joint.id]["base"] == base.id

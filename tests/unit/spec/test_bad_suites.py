@@ -62,6 +62,30 @@ def problems(folder: Path, block: str) -> list[Problem]:
             "the refiner ptg_rm takes sides that are multiples of 4, and patch is 50",
             "in the recipe patch: 48, or patch: 52",
         ),
+        (
+            f"{{task: low_light, backbone: {NAFNET}, variant: {{refiner: ptg_rm, prior: nss}}, recipe: {{mixup: 1}}}}",
+            "blocks.0.variant",
+            "mixup mixes images, but the vectors of nss are cached for each image alone",
+            "features: live, or in the recipe mixup: null",
+        ),
+        *(
+            (
+                f"{{task: low_light, backbone: {NAFNET}, recipe: {{{field}: {value}}},"
+                f" variant: {{refiner: ptg_rm, prior: {prior}}}}}",
+                "blocks.0.variant",
+                f"{field} {does} images, but the vectors of {name} are cached for each image alone",
+                f"in the recipe {field}: null",  # live features are refused for derived priors
+            )
+            for field, value, does in (("mixup", "1", "mixes"), ("grey", "0.5", "changes"))
+            for name, prior in (("random", "random"), ("shuffled", "{name: shuffled, of: nss}"))
+        ),
+        (
+            "{task: derain, backbone: {name: drunet, sigma: null}}",
+            "blocks.0.backbone",
+            "the backbone drunet cannot be made: without a noise map all 4 input channels are the image's, which has 3,"
+            " or 1 if it is grey",
+            "in_nc: 3",
+        ),
     ],
 )
 def test_each_is_refused_with_what_to_do(tmp_path: Path, block: str, path: str, what: str, hint: str) -> None:
@@ -115,6 +139,31 @@ def test_a_part_that_names_an_unknown_loss_is_reported_where_it_is_defined(world
         ("lossy.py", 5, "Lossy.traits.losses")
     }
     assert {problem.what for problem in problems} == {"no loss is called 'l2'", "loss l1 has no option 'epz'"}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "option", "what"),
+    [
+        ("{name: drunet, sigma: -5}", "sigma", "expected at least 0, not -5"),
+        ("{name: drunet, sigma: 256}", "sigma", "expected at most 255, not 256"),
+        ("{name: drunet, nc: [64, 0, 64, 64]}", "nc.1", "expected more than 0, not 0"),
+        ("{name: nafnet, width: -3}", "width", "expected more than 0, not -3"),
+        (
+            "{name: nafnet, enc_blk_nums: [1, -1], dec_blk_nums: [1, 1]}",
+            "enc_blk_nums.1",
+            "expected at least 0, not -1",
+        ),
+        ("{name: restormer, dim: 0}", "dim", "expected more than 0, not 0"),
+        ("{name: mprnet, n_feat: 0}", "n_feat", "expected more than 0, not 0"),
+        ("{name: uformer, embed_dim: -1}", "embed_dim", "expected more than 0, not -1"),
+        ("{name: grl, embed_dim: 0}", "embed_dim", "expected more than 0, not 0"),
+        ("{name: sci, stage: 0}", "stage", "expected more than 0, not 0"),
+        ("{name: zero_dce, iterations: 0}", "iterations", "expected more than 0, not 0"),
+    ],
+)
+def test_sizes_of_networks_are_checked(tmp_path: Path, backbone: str, option: str, what: str) -> None:
+    [problem] = problems(tmp_path, f"{{task: derain, backbone: {backbone}}}")
+    assert (problem.path, problem.what) == (f"blocks.0.backbone.{option}", what)
 
 
 PATCHES = "{name: clip, tokens: patches, view: squash, checkpoint: /w.pt}"

@@ -143,3 +143,124 @@ def test_tasks_whose_inputs_imitate_photographs_are_marked(tmp_path: Path) -> No
     assert list(tasks) == ["low_light (synthetic)", "rain (synthetic)", "motion_blur (synthetic)", "gaussian_denoise"]
     (refined,) = {entry.labels.variant for entry in suite.cells if "restoration" in entry.labels.variant}
     assert "synthetic" not in refined
+
+
+@pytest.mark.parametrize(
+    ("recipes", "words"),
+    [
+        (
+            "{scale: {chance: 1, least: 0.5}}, {darken: {chance: 1, least: 3}}, {}",
+            [
+                "scale.chance=1, scale.least=0.5, darken=—",
+                "scale=—, darken.chance=1, darken.least=3, darken.most=4",
+                "scale=—, darken=—",
+            ],
+        ),
+        ("{scale: {chance: 1, least: 0.5}}, {scale: {chance: 1, least: 0.25}}",
+         ["scale.least=0.5", "scale.least=0.25"]),
+        ("{mixup: 2}, {mixup: {alpha: 2, groups: 2}}",
+         ["mixup=2", "mixup.alpha=2, mixup.chance=0.5, mixup.per=batch, mixup.after=0, mixup.groups=2"]),
+        ("{rates: {backbone.nothing: 0.1}}, {}", ["rates.backbone.nothing=0.1", "rates=—"]),
+        (
+            "{steps: 4, stages: [{steps: 4, trains: [backbone]}]}, "
+            "{steps: 4, stages: [{steps: 4, trains: [refiner, backbone]}]}",
+            ["stages.0.trains=[backbone]", "stages.0.trains=[refiner,backbone]"],
+        ),
+        (
+            "{losses: [l1]}, {losses: [l1, {name: charbonnier, eps: 0.5}]}, {losses: [{name: l1, weight: 2}]}",
+            [
+                "losses.0.weight=1, losses.1=—",
+                "losses.0.weight=1, losses.1.name=charbonnier, losses.1.eps=0.5, losses.1.weight=1",
+                "losses.0.weight=2, losses.1=—",
+            ],
+        ),
+        ("{steps: 4}, {steps: 5, label: five}", ["steps=4", "label=five"]),
+        ("{steps: 4, label: same}, {steps: 5, label: same}", ["steps=4", "steps=5"]),
+        ("{steps: 4, milestones: [1], schedule: step}, {steps: 4}", ["schedule=step, milestones=[1]",
+                                                                    "schedule=cosine, milestones=—"]),
+    ],
+)  # fmt: skip
+def test_words_of_different_recipes_are_unique_names(world, recipes: str, words: list[str]) -> None:
+    suite = world.blocks(f"- {{matrix: {{recipe: [{recipes}]}}}}")
+    assert labels(suite) == [f"denoise | net | base [{each}]" for each in words]
+
+
+def test_long_words_are_cut_and_stay_apart(world) -> None:
+    """What does not fit is told by the beginning of a digest, where the rest is the same."""
+    rates = "rates: {backbone.first: 0.5, backbone.second: 0.5, backbone.third: 0.5, backbone.fourth: 0.5, backbone."
+    suite = world.blocks(f"- {{matrix: {{recipe: [{{}}, {{{rates}fifth: 1}}}}, {{{rates}fifth: 2}}}}]}}}}")
+    none, one, two = labels(suite)
+    assert none == "denoise | net | base [rates=—]"
+    for found in (one, two):
+        shown, _, end = found.partition("[")[2].rpartition(", …, ")
+        assert shown == "rates.backbone.first=0.5, rates.backbone.second=0.5, rates.backbone.third=0.5"
+        assert len(end.removesuffix("]")) == 4
+    assert one != two
+
+
+def test_cells_that_start_from_different_bases_say_so(world) -> None:
+    frozen = "refiner: refine, regime: frozen"
+    suite = world.blocks(f"""
+        - recipe: {{steps: 6}}
+          matrix:
+            variant:
+              - {{{frozen}, prior: plain, base_recipe: {{steps: 9}}}}
+              - {{{frozen}, prior: {{name: mixed, of: plain}}}}
+              - {{{frozen}, prior: plain, base_recipe: {{steps: 9}}, label: mine}}
+              - {{refiner: refine, prior: plain}}
+          seeds: [0, 1]
+    """)
+    assert labels(suite) == [
+        "denoise | net | base_continued [base.steps=9]",
+        "denoise | net | mine",
+        "denoise | net | base_continued [base.steps=6]",
+        "denoise | net | refine+mixed(plain) frozen [base.steps=6]",
+        "denoise | net | refine+plain",
+    ]
+    assert labels(suite, listed=False) == ["denoise | net | base [steps=9]", "denoise | net | base [steps=6]"]
+
+
+def test_recipes_and_bases_that_differ_are_both_told(world) -> None:
+    frozen = "refiner: refine, regime: frozen, continued: false, prior"
+    suite = world.blocks(f"""
+        - matrix:
+            recipe: [{{steps: 6}}, {{steps: 7}}]
+            variant: [{{{frozen}: plain, base_recipe: {{steps: 9}}}}, {{{frozen}: plain}}]
+    """)
+    assert labels(suite) == [
+        "denoise | net | refine+plain frozen [steps=6, base.steps=9]",
+        "denoise | net | refine+plain frozen [steps=7, base.steps=9]",
+        "denoise | net | refine+plain frozen [steps=6, base.steps=6]",
+        "denoise | net | refine+plain frozen [steps=7, base.steps=7]",
+    ]
+
+
+def test_bases_are_told_by_their_own_label_only(world) -> None:
+    """Those that inherit the recipe's label are told by what differs."""
+    frozen = "refiner: refine, regime: frozen, continued: false, prior: plain, base_recipe"
+    suite = world.blocks(f"""
+        - recipe: {{steps: 6, label: short}}
+          matrix:
+            variant: [{{{frozen}: {{steps: 9}}}}, {{{frozen}: {{steps: 12}}}}, {{{frozen}: {{steps: 20, label: long}}}}]
+    """)
+    assert labels(suite) == [
+        "denoise | net | refine+plain frozen [base.steps=9]",
+        "denoise | net | refine+plain frozen [base.steps=12]",
+        "denoise | net | refine+plain frozen [base.label=long]",
+    ]
+
+
+def test_a_label_that_says_the_mark_is_marked_once(tmp_path: Path) -> None:
+    file = tmp_path / "suite.yaml"
+    file.write_text(
+        "suite: s\ndefaults: {dataset: photos, recipe: {steps: 4}}\nblocks: [{matrix: {backbone: [nafnet, "
+        "{name: uretinex, ratio: truth, label: U (reads the truth)}], "
+        "task: [{name: low_light, label: dark (synthetic)}, {name: derain, label: synthetic rain}]}}]\n"
+    )
+    suite = expand(load_suite(str(file)), REGISTRY)
+    names = [(entry.labels.task, entry.labels.backbone) for entry in suite.cells if entry.cell.backbone]
+    assert names == [
+        (task, backbone)
+        for task in ("dark (synthetic)", "synthetic rain (synthetic)")
+        for backbone in ("nafnet", "U (reads the truth)")
+    ]

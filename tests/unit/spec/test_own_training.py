@@ -62,3 +62,47 @@ def test_what_a_refiner_adds_is_part_of_its_cells(tmp_path: Path) -> None:
     assert cell.variant.prior is None
     assert {"smg_structure", "smg_adversary"} < {term.part.name for term in cell.loss_terms}
     assert cell.train_features() is None
+
+
+REFINER_LAST = "stages: [{steps: 3, patch: 32, trains: [backbone]}, {steps: 7, trains: [refiner.head, refiner]}]"
+REFINED = "{refiner: ptg_rm, prior: random, regime: %s}"
+
+
+def test_cells_without_a_refiner_leave_its_stages_out(tmp_path: Path) -> None:
+    """In a stage that trains the refiner alone a backbone by itself has nothing to train."""
+    block = f"{{backbone: nafnet, recipe: {{{REFINER_LAST}}}, variant: {REFINED % 'from_base'}}}"
+    base, continued, refined = cells(tmp_path, block)
+    alone = [(10, 32, ("backbone",))]
+    for cell in (base, continued):
+        assert [(stage.steps, stage.patch, stage.trains) for stage in cell.recipe.stages] == alone
+    assert continued.base is not None
+    assert continued.base.id == refined.base.id == base.id
+    assert [stage.steps for stage in refined.recipe.stages] == [3, 7]
+    listed_alone = cells(tmp_path, f"{{backbone: nafnet, recipe: {{{REFINER_LAST}}}, variant: base_continued}}")
+    assert [cell.id for cell in listed_alone] == [base.id, continued.id]
+    plain, plain_continued, _ = cells(
+        tmp_path,
+        f"{{backbone: nafnet, recipe: {{stages: [{{steps: 10, patch: 32, trains: [refiner]}}]}}, "
+        f"variant: {REFINED % 'frozen'}}}",
+    )
+    assert plain.recipe == plain_continued.recipe
+    assert (plain.recipe.stages, plain.recipe.steps, plain.recipe.patch) == ((), 10, 64)
+    assert plain.id == cells(tmp_path, "{backbone: nafnet}")[0].id
+
+
+def test_the_network_behind_a_prior_leaves_a_refiners_stages_out(tmp_path: Path) -> None:
+    prior = "{name: restoration, source: {task: low_light, backbone: nafnet}}"
+    source, joint = cells(
+        tmp_path,
+        f"{{backbone: restormer, recipe: {{{REFINER_LAST}}}, variant: {{refiner: ptg_rm, prior: {prior}}}}}",
+    )
+    assert [(stage.steps, stage.trains) for stage in source.recipe.stages] == [(10, ("backbone",))]
+    assert [stage.steps for stage in joint.recipe.stages] == [3, 7]
+
+
+def test_a_label_stays_with_a_recipe_of_which_stages_are_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "suite.yaml"
+    recipes = f"[{{label: late, {REFINER_LAST}}}, {{label: plain}}]"
+    file.write_text(SUITE.format(f"{{backbone: nafnet, matrix: {{recipe: {recipes}, variant: [base]}}}}"))
+    labels = [entry.labels.variant for entry in expand(load_suite(str(file)), REGISTRY).cells if entry.cell.backbone]
+    assert labels == ["base [label=late]", "base [label=plain]"]

@@ -10,7 +10,7 @@ from harness.api.protocols import RGB_UINT8, SIDD
 from harness.api.task import EvaluationProtocol
 from harness.cells.suite import ResolvedSuite
 from harness.core.errors import Problem, SpecErrors
-from harness.parts.plugins import open_suite
+from harness.parts.plugins import extend, open_suite
 from tests.suite_world import BASE, World
 
 BLOCK = "blocks:\n  - {}\n"
@@ -45,6 +45,66 @@ def test_mistakes_have_their_places(world: World) -> None:
     assert (problems[0].line, problems[1].hint) == (3, "remove one")
     (empty,) = world.problems(BASE + "protocols: []\n" + BLOCK)
     assert empty.path == "protocols"
+
+
+@pytest.fixture
+def crowded(tmp_path: Path) -> World:
+    """A world whose plug-ins define `mine` three times, `twin` twice with one version, and `sidd` again."""
+    world = World(tmp_path)
+    bring = {
+        "one": "EvaluationProtocol('mine', 1)",
+        "again": "EvaluationProtocol('mine', 1)",
+        "two": "EvaluationProtocol('mine', 2, border=4)",
+        "left": "EvaluationProtocol('twin', 1, border=4)",
+        "right": "EvaluationProtocol('twin', 1, border=100)",
+        "own": "EvaluationProtocol('sidd', 2, border=4)",
+    }
+    tasks = [
+        f"class {name.title()}:\n    traits = TaskTraits(version=3, degradation='noise', protocol={protocol})\n"
+        for name, protocol in bring.items()
+    ]
+    file = tmp_path / "tasks.py"
+    catalogue = tuple(("task", name, name.title()) for name in bring)
+    header = "from harness.api.task import EvaluationProtocol, TaskTraits\n"
+    file.write_text(header + "".join(tasks) + f"CATALOGUE = {catalogue!r}\n")
+    world.registry = extend(world.registry, [str(file)])
+    return world
+
+
+def test_a_name_that_two_protocols_have_is_a_mistake(crowded: World) -> None:
+    problems = crowded.problems(BASE + "protocols: [mine, twin, sidd, mine/v1]\n" + BLOCK)
+    assert said(problems) == [
+        (
+            "protocols.0",
+            "two protocols are called mine: mine/v1 (of the task one, again), mine/v2 (of the task two)",
+            "name one: mine/v1 or mine/v2",
+        ),
+        (
+            "protocols.1",
+            "two protocols are called twin: twin/v1 (of the task left), twin/v1 (of the task right)",
+            "give each a name or a version of its own: they score in different ways",
+        ),
+        (
+            "protocols.2",
+            "two protocols are called sidd: sidd/v1 (built in), sidd/v2 (of the task own)",
+            "name one: sidd/v1 or sidd/v2",
+        ),
+    ]
+    (again,) = crowded.problems(BASE + "protocols: [rgb, rgb/v1]\n" + BLOCK)
+    assert (again.path, again.what) == ("protocols.1", "the protocol 'rgb/v1' is given twice")
+    (unknown,) = crowded.problems(BASE + "protocols: [mine/v7]\n" + BLOCK)
+    assert unknown.what == "no protocol is called 'mine/v7'"
+    assert "'mine'" in unknown.hint
+
+
+def test_a_version_tells_protocols_of_one_name_apart(crowded: World) -> None:
+    suite = crowded.expand(BASE + "protocols: [mine/v2, sidd/v1, mine/v1]\n" + BLOCK)
+    assert suite.protocols == (EvaluationProtocol("mine", 2, border=4), SIDD, EvaluationProtocol("mine", 1))
+
+
+def test_a_protocol_named_with_its_version_is_refused_at_its_place(world: World) -> None:
+    (problem,) = world.problems(BASE + "protocols: [sidd/v1, gaussian_field/v1]\n" + BLOCK)
+    assert problem.path == "protocols.1"
 
 
 def test_noise_that_a_degradation_cannot_draw_so_is_refused(world: World) -> None:

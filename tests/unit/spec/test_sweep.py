@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from harness.cells.suite import ResolvedSuite
+from harness.parts.catalogue import REGISTRY
+from harness.spec.expand import expand
+from harness.spec.parse import load_suite
 
 
 def names(suite: ResolvedSuite) -> list[tuple]:
@@ -161,3 +166,82 @@ def test_rules_that_leave_nothing(world) -> None:
 def test_axes_that_contradict_each_other(world, block: str, path: str, what: str) -> None:
     [problem] = world.block_problems(f"- {block}")
     assert (problem.path, problem.what) == (path, what)
+
+
+FROZEN = "{refiner: refine, prior: plain, regime: frozen}"
+AGAIN = "{regime: from_base, label: again}"
+
+
+@pytest.mark.parametrize(
+    ("variants", "rules", "left"),
+    [
+        ("[base, base_continued]", "{variant: base}", ["base_continued"]),
+        ("[base, base_continued]", "{variant: base_continued}", ["base"]),
+        (f"[base, {AGAIN}]", "{variant: base}", ["again"]),
+        (f"[base, {AGAIN}]", "{variant: again}", ["base"]),
+        (f"[base, {AGAIN}]", "{variant: base_continued}", ["base"]),
+        (f"[base, {AGAIN}]", "{variant: {regime: from_base}}", ["base"]),
+        (f"[{FROZEN}]", "{variant: base_continued}", ["refine+plain frozen"]),
+        (f"[{FROZEN}]", "{variant: [base_continued]}", ["refine+plain frozen"]),
+        (f"[{FROZEN}, base_continued]", "{variant: base_continued}", ["refine+plain frozen"]),
+        (f"[base, {FROZEN}]", "{variant: refine+plain}", ["base"]),
+        # The rule for base_continued is used although another one excludes the variant that it stands beside.
+        (f"[base, {FROZEN}]", "{variant: refine+plain}, {variant: base_continued}", ["base"]),
+    ],
+)
+def test_base_continued_is_excluded_by_its_name(world, variants: str, rules: str, left: list[str]) -> None:
+    suite = world.blocks(f"- {{matrix: {{variant: {variants}}}, exclude: [{rules}]}}")
+    assert [e.labels.variant for e in suite.cells if e.cell.backbone and e.listed] == left
+
+
+def test_base_continued_is_excluded_for_some_seeds_and_networks_only(world) -> None:
+    suite = world.blocks(f"""
+        - matrix: {{backbone: [net, other]}}
+          variant: {FROZEN}
+          seeds: [0, 1]
+          exclude: [{{variant: base_continued, backbone: net, seed: 1}}]
+    """)
+    continued = [e for e in suite.cells if e.labels.variant == "base_continued"]
+    assert [(e.labels.backbone, e.cell.seed) for e in continued] == [("net", 0), ("other", 0), ("other", 1)]
+    assert len([e for e in suite.cells if e.labels.variant == "refine+plain frozen"]) == 4
+
+
+def test_a_rule_names_base_continued_where_there_is_none(world) -> None:
+    """Nothing stands beside joint training, nor beside a variant that leaves it out."""
+    variants = "[base, {refiner: refine, prior: plain, regime: frozen, continued: false}]"
+    [problem] = world.block_problems(f"- {{matrix: {{variant: {variants}}}, exclude: [{{variant: base_continued}}]}}")
+    assert problem.what == "this rule excludes nothing"
+    assert problem.hint == "variant base_continued matches none of base, refine+plain"
+
+
+@pytest.mark.parametrize(
+    ("rule", "excluded"),
+    [
+        ("{task: motion_blur (synthetic)}", ("task", "motion_blur (synthetic)")),
+        ("{task: [rain (synthetic), nothing]}", ("task", "rain (synthetic)")),
+        ("{task: rain}", ("task", "rain (synthetic)")),
+        ("{backbone: uretinex (reads the truth)}", ("backbone", "uretinex(ratio=truth) (reads the truth)")),
+        ("{variant: ptg_rm+random frozen}", ("variant", "ptg_rm+random frozen")),
+        ('{variant: "ptg_rm+random @features"}', ("variant", "ptg_rm+random @features")),
+    ],
+)
+def test_rules_match_names_as_tables_print_them(tmp_path: Path, rule: str, excluded: tuple[str, str]) -> None:
+    random = "refiner: ptg_rm, prior: random"
+    variants = f"{{{random}}}, {{{random}, regime: frozen, continued: false}}, {{{random}, placement: features}}"
+    matrix = (
+        "task: [motion_blur, {name: derain, label: rain}, gaussian_denoise], "
+        f"backbone: [nafnet, {{name: uretinex, ratio: truth}}, uretinex], variant: [base, {variants}]"
+    )
+
+    def rows(exclude: str) -> set[tuple[str, str, str]]:
+        file = tmp_path / "suite.yaml"
+        file.write_text(
+            f"suite: s\ndefaults: {{dataset: photos}}\nblocks: [{{matrix: {{{matrix}}}, exclude: [{exclude}]}}]\n"
+        )
+        cells = [each for each in expand(load_suite(str(file)), REGISTRY).cells if each.listed and each.cell.backbone]
+        return {(each.labels.task, each.labels.backbone, each.labels.variant) for each in cells}
+
+    every = rows("")
+    axis, name = excluded
+    index = ("task", "backbone", "variant").index(axis)
+    assert every - rows(rule) == {row for row in every if row[index] == name} != set()

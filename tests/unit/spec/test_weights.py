@@ -106,3 +106,19 @@ def test_mistakes_are_told_together(tmp_path: Path) -> None:
     assert "not for backbone restormer" in foreign
     assert "regime joint trains from scratch, and nafnet comes with small/net" in joint
     assert "regime: from_base" in joint
+
+
+@pytest.mark.parametrize("variant", ["refiner: ptg_rm, prior: random, regime: frozen", "regime: from_base"])
+def test_a_recipe_for_a_base_that_is_not_trained_is_refused(tmp_path: Path, variant: str) -> None:
+    [told] = mistakes(tmp_path, f"{{backbone: {NET}, variant: {{{variant}, base_recipe: {{steps: 9}}}}}}")
+    assert "base_recipe does nothing: nafnet comes with small/net, so that no base is trained" in told
+    assert "remove base_recipe" in told
+
+
+def test_a_published_base_needs_no_loss(tmp_path: Path) -> None:
+    """With frozen only the refiner trains, and only losses on its restoration count."""
+    losses = "losses: [{name: l1, weight: 0, refined_weight: 1}]"
+    variant = "{refiner: ptg_rm, prior: random, regime: frozen, continued: false}"
+    base, refined = cells(tmp_path, f"{{backbone: {NET}, variant: {variant}, recipe: {{{losses}}}}}")
+    assert base.ready_made
+    assert refined.recipe.losses[0].refined_weight == 1

@@ -87,6 +87,23 @@ def test_two_protocols_are_told_apart_and_scenes_are_averaged_as_theirs_says(lay
     assert entries.means(both, table) == {"psnr.photos.rgb": 25.0, "psnr.photos.rgb_uint8_scenes": 30.0}
 
 
+def test_protocols_that_share_a_name_never_share_a_mean(layout):
+    record = load(layout, leave(layout))
+    labels = {"a" * 12: "mine/v1", "b" * 12: "mine/v1", "c" * 12: "mine/v2", "d" * 12: "sidd/v1", "e" * 12: "wide/v1"}
+    one = record.evaluations[0]
+    found = [one.model_copy(update={"id": name, "protocol": label}) for name, label in labels.items()]
+    found[-1] = found[-1].model_copy(update={"metrics": {}, "left_out": {"psnr": "too wide"}})
+    several = record.model_copy(update={"evaluations": tuple(found)})
+    table = pyarrow.concat_tables(table_of(name, [("psnr", 10.0 + n)]) for n, name in enumerate("abcd"))
+    table = table.set_column(0, "evaluation", pyarrow.array([name * 12 for name in "abcd"]))
+    assert entries.means(several, table) == {
+        "psnr.photos.mine/v1 aaaa": 10.0,
+        "psnr.photos.mine/v1 bbbb": 11.0,
+        "psnr.photos.mine/v2": 12.0,
+        "psnr.photos.sidd": 13.0,
+    }
+
+
 def test_costs_and_tags(layout):
     record = load(layout, leave(layout))
     assert entries.costs(record)["train_seconds"] == 12.5

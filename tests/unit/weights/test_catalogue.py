@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -15,8 +17,8 @@ from harness.api.weights import WeightFile
 from harness.core.errors import HarnessError, UnknownName
 from harness.parts.catalogue import REGISTRY
 from harness.spec.options import fill
-from harness.weights.catalogue import Checkpoint, find, known, named, own, read_origin
-from harness.weights.files import needed_files
+from harness.weights.catalogue import Checkpoint, Origin, find, known, named, own, read_origin, state, without_origin
+from harness.weights.files import missing_files, needed_files, published_file
 
 PUBLISHED = {
     "restormer", "nafnet", "mprnet", "mirnet_v2", "uformer", "drunet", "grl", "retinexformer", "snr_net", "llformer",
@@ -105,10 +107,49 @@ def test_files_without_a_sound_origin_are_nobodys(tmp_path: Path, monkeypatch: p
     mine = named("backbone nafnet", {}, "my/net")
     mine.path.parent.mkdir()
     mine.path.touch()
-    for content in ("", "[]", "{}", '{"options": 3}'):
+    sound = dict.fromkeys(Origin.__dataclass_fields__, "x") | {"part": "backbone nafnet", "options": {"width": [8]}}
+    broken = [sound | {"options": [1]}, sound | {"licence": 3}, sound | {"part": None}]
+    for content in ("", "[]", "{}", '{"options": 3}', "[" * 10**5, *map(json.dumps, broken)):
         mine.origin.write_text(content)
         assert read_origin(mine) is None
-    assert own() == []
+        assert own() == []
+        (nobodys,) = without_origin()
+        assert (nobodys.id, nobodys.path, state(nobodys)) == ("my/net", mine.path, "damaged")
+        with pytest.raises(UnknownName, match="my/net: the JSON beside it is missing or damaged") as caught:
+            find("my/net")
+        assert caught.value.hint.startswith("import it again: bench weights import FILE --as my/net --backbone NAME")
+    mine.origin.write_text(json.dumps(sound | {"part": "nafnet"}))
+    assert (own(), len(without_origin())) == ([], 1)
+    mine.origin.write_text(json.dumps(sound))
+    assert ([each.options for each in own()], without_origin()) == ([{"width": (8,)}], [])
+
+
+def test_published_files_that_lie_in_the_folder_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRIORBENCH_WEIGHTS", str(tmp_path))
+    for checkpoint in known():
+        if checkpoint.path.is_relative_to(tmp_path):
+            checkpoint.path.parent.mkdir(parents=True, exist_ok=True)
+            checkpoint.path.touch()
+    assert list(tmp_path.rglob("*.safetensors"))
+    assert (own(), without_origin()) == ([], [])
+
+
+def test_the_command_that_gets_weights() -> None:
+    assert find("restormer/deraining").command == "bench weights fetch restormer/deraining"
+    assert find("restormer/deraining").again == "remove it, then: bench weights fetch restormer/deraining"
+    mine = named("backbone nafnet", {"width": 8, "enc_blk_nums": (1, 28), "bias": True, "kind": "a"}, "my/net")
+    assert mine.command == (
+        "bench weights import FILE --as my/net --backbone nafnet "
+        "--option width=8 --option enc_blk_nums=1,28 --option bias=true --option kind=a"
+    )
+    assert mine.again == f"import it again: {mine.command}"
+    assert published_file(mine).fetch == mine.command
+
+
+def test_a_pipe_is_no_file_of_weights(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "net.pth")
+    file = WeightFile("net", str(tmp_path / "net.pth"), "cp")
+    assert missing_files([file]) == [file]
 
 
 def test_the_registry_is_read_without_a_tensor_library() -> None:

@@ -75,6 +75,12 @@ def test_input_quality_is_that_of_the_field(
         (MotionBlur, {"full_well": 1}),
         (MotionBlur, {"read_noise": -1.0}),
         (MotionBlur, {"shake": 2.0}),
+        (MotionBlur, {"size": 4.5}),
+        (MotionBlur, {"size": True}),
+        (MotionBlur, {"size": "21"}),
+        (Rain, {"layers": 2.0}),
+        (GaussianNoise, {"sigma": "25"}),
+        (GaussianNoise, {"quantise": "x"}),
     ],
 )
 def test_options_out_of_range_are_refused(make: Callable[..., Any], options: dict[str, float]) -> None:
@@ -82,6 +88,17 @@ def test_options_out_of_range_are_refused(make: Callable[..., Any], options: dic
         make(**options)
     assert caught.value.where.startswith("degradation ")
     assert caught.value.hint
+
+
+def test_numbers_of_numpy_are_options_too() -> None:
+    assert MotionBlur(size=np.int64(5)).size == 5  # type: ignore[arg-type]
+    assert GaussianNoise(sigma=np.float32(25)).sigma == 25  # type: ignore[arg-type]
+    assert GaussianNoise(sigma=25).sigma == 25
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_a_grey_image_keeps_its_shape(make: Callable[[], Any], coffee: np.ndarray) -> None:
+    assert make()(coffee[:24, :20, :1], np.random.default_rng(5)).shape == (24, 20, 1)
 
 
 def test_srgb_round_trip_and_known_values() -> None:

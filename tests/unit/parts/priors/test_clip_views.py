@@ -119,3 +119,13 @@ def test_patches_need_the_whole_image_and_a_class_token(options: dict[str, Any],
     config.write_text(json.dumps(pooled))
     with pytest.raises(HarnessError, match="no patch tokens"):
         Clip(checkpoint=options["checkpoint"], config=str(config), view="squash", tokens="patches")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"), [({"view": "x"}, "crop, pad, squash"), ({"tokens": "patch"}, "did you mean 'patches'")]
+)
+def test_other_views_and_tokens_are_refused(options: dict[str, Any], wrong: dict[str, Any], hint: str) -> None:
+    (name,) = wrong
+    with pytest.raises(HarnessError, match=f"{name} cannot be '{wrong[name]}'") as caught:
+        Clip(**options | wrong)
+    assert hint in caught.value.hint

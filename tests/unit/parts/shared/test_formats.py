@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import socket
 import tarfile
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from harness.core.errors import DataError
+from harness.models.weights import file_digest
 from harness.parts.shared.formats import read_checkpoint
 
 ONE, TWO = {"a.weight": torch.ones(2)}, {"a.weight": torch.full((2,), 2.0)}
@@ -127,3 +130,44 @@ def test_no_advice_to_read_noise_unsafely(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="damaged") as caught:
         read_checkpoint(tmp_path / "net.pth")
     assert "weights_only" not in str(caught.value)
+
+
+def packed(path: Path, *, forged: int = 0) -> Path:
+    """PyTorch's archive of a state dict, compressed anew, or with members that claim to hold more."""
+    torch.save({"params": ONE}, path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED if forged else zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+        for member in archive.infolist():
+            member.file_size += forged
+    return path
+
+
+def test_an_archive_that_unpacks_to_more_than_its_size_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compressed, forged = packed(tmp_path / "net.pth"), packed(tmp_path / "forged.pth", forged=3 << 20)
+    monkeypatch.setattr(torch, "load", lambda *given, **options: pytest.fail("it was read"))
+    with pytest.raises(DataError, match=r"is a compressed archive \(net/data\.pkl, .* does not write"):
+        read_checkpoint(compressed)
+    with pytest.raises(DataError, match=r"says that it holds [0-9,]+ bytes, more than its own size"):
+        read_checkpoint(forged)
+
+
+@pytest.mark.parametrize("special", ["pipe", "socket", "/dev/zero"])
+def test_what_is_no_regular_file_is_refused_unopened(tmp_path: Path, special: str) -> None:
+    path = tmp_path / "net.pth"
+    if special == "pipe":
+        os.mkfifo(path)
+    elif special == "socket":
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(path))
+    else:
+        path = Path(special)
+    what = {"pipe": "is a named pipe", "socket": "is a socket"}.get(special, "is a device")
+    for read in (read_checkpoint, file_digest):
+        with pytest.raises(DataError, match=what) as caught:
+            read(path, kind="weights")
+        assert (caught.value.kind, caught.value.where) == ("weights", str(path))
