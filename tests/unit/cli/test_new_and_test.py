@@ -165,7 +165,7 @@ def test_what_is_broken_is_said_in_words(liar: Path) -> None:
     result = bench("test", liar)
     assert result.exit_code == exits.FAILED
     lines = result.output.splitlines()
-    assert lines[0].startswith("metric upside · 3 of 9 promises broken")
+    assert lines[0].startswith("metric upside · 3 of 10 promises broken")
     assert "  promised: Gets worse with growing noise, in the direction that its traits say" in lines
     assert any(line.startswith("  seen:     higher_is_better=True, and it gives ") for line in lines)
     black = LIAR.splitlines().index('            raise ValueError("the truth is black")') + 1
@@ -341,7 +341,7 @@ def test_what_a_part_does_to_the_output_hides_no_verdict(tmp_path: Path, deed: s
     file.write_text(loud)
     done = bench_alone("test", file)
     assert done.returncode == exits.FAILED
-    assert done.stdout.startswith("metric upside · 3 of 9 promises broken")
+    assert done.stdout.startswith("metric upside · 3 of 10 promises broken")
     assert "ValueError: the truth is black" in done.stdout
     assert "babble" not in done.stdout
     assert "loss squares · all " in done.stdout

@@ -108,6 +108,6 @@ def test_tiles_of_scaled_samples_are_cut_from_larger_ones(world: SmallWorld, mon
 
 def test_a_rate_for_a_module_that_is_not_there_is_refused(world: SmallWorld) -> None:
     cell = small_cell(recipe=RECIPE.model_copy(update={"rates": {"backbone.intr": 0.5, "refiner.any": 2.0}}))
-    with pytest.raises(HarnessError, match=r"a rate is given for 'backbone\.intr'") as caught:
+    with pytest.raises(HarnessError, match=r"'backbone\.intr' is not a module with parameters") as caught:
         train.run(world.train_job(cell), world.context)
     assert "backbone.intro" in caught.value.hint

@@ -229,7 +229,7 @@ def test_a_new_protocol_evaluates_and_does_not_retrain(layout):
     both = suite(listed(cell()), protocols=[RGB_UINT8, RGB_UINT8_SSIM3D])
     planned = make_plan(both, layout, REGISTRY)
     assert [each.job.work.kind for each in planned.to_run] == ["evaluate"]
-    assert planned.cells[0].reason == "evaluated before, not yet: photos under rgb_uint8_ssim3d"
+    assert planned.cells[0].reason == "evaluated before, not yet: photos under rgb_uint8_ssim3d/v1"
     work = planned.to_run[0].job.work
     assert isinstance(work, EvaluateWork)
     assert (len(work.tests), work.protocols) == (1, (RGB_UINT8, RGB_UINT8_SSIM3D))
