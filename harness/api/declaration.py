@@ -47,10 +47,13 @@ class Declaration(Generic[T]):
     version: str
     summary: str = ""
 
+    def filled(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """These options, and the defaults of all others."""
+        return {name: option.default for name, option in self.options.items()} | dict(given)
+
     def holds(self, condition: Condition | None, given: Mapping[str, Any]) -> bool:
         """Whether a condition of its traits holds with these options, defaults filled in; None never does."""
-        defaults = {name: option.default for name, option in self.options.items()}
-        return condition is not None and condition.holds(defaults | dict(given))
+        return condition is not None and condition.holds(self.filled(given))
 
 
 @overload

@@ -15,9 +15,9 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from harness.api.backbone import Backbone, BackboneTraits, Capabilities, WithOutputs
+from harness.api.backbone import Backbone, Capabilities, WithOutputs
 from harness.api.batch import Restored
-from harness.api.declaration import declaration
+from harness.api.declaration import Declaration, declaration
 from harness.api.loading import load_part
 from harness.api.prior import PriorDim
 from harness.api.reference import PartRef
@@ -27,7 +27,7 @@ from harness.core.errors import HarnessError
 from harness.core.registry import Registry
 from harness.models.apart import in_evaluation, own_draws
 from harness.models.freeze import freeze
-from harness.models.fresh import fresh_backbone, fresh_module
+from harness.models.fresh import fresh_module, fresh_whole
 from harness.models.weights import fill
 from harness.parts.shared.formats import read_checkpoint
 from harness.parts.shared.taps import edited, tapped
@@ -182,17 +182,18 @@ def build_model(cell: Cell, registry: Registry, prior_dim: PriorDim | None) -> R
     """
     if cell.backbone is None:
         raise HarnessError(f"cell {cell.id} is the degraded input: it has no network")
-    backbone = fresh_backbone(cell.backbone, cell.seed, _maker(registry, "backbone", cell.backbone))
+    backbone = fresh_whole("backbone", cell.backbone, cell.seed, _maker(registry, "backbone", cell.backbone))
     shows_truth = _shows_truth(cell.backbone, registry)
     ref, placement = cell.variant.refiner, cell.variant.placement
     if ref is None:
         return RestorationModel(backbone, shows_truth=shows_truth)
     kind = load_part(registry, "refiner", ref.name)
-    traits: RefinerTraits = kind.traits
+    declared = declaration(registry, "refiner", ref.name)
+    traits = declared.traits
     if placement not in traits.placements:
         what = f"{kind.__name__} cannot be placed on {placement!r}"
         raise HarnessError(what, hint="supported: " + ", ".join(traits.placements))
-    given: list[Any] = [_dim(prior_dim, traits, ref, registry)] if traits.needs_prior else []
+    given: list[Any] = [_dim(prior_dim, declared, ref)] if traits.needs_prior else []
     taps: tuple[str, ...] = ()
     if placement == "features":
         taps = _taps(backbone, traits)
@@ -204,28 +205,26 @@ def build_model(cell: Cell, registry: Registry, prior_dim: PriorDim | None) -> R
         refiner,
         frozen=cell.variant.regime == "frozen",
         taps=taps,
-        reads_truth=traits.reads_truth is not None and traits.reads_truth.holds(_options(ref, registry)),
+        reads_truth=declared.holds(traits.reads_truth, ref.arguments),
         shows_truth=shows_truth,
-        passes=_passes(traits, ref, registry),
+        passes=_passes(declared, ref),
         prior_shape=prior_dim if isinstance(prior_dim, tuple) else None,
     )
 
 
 def _shows_truth(ref: PartRef, registry: Registry) -> tuple[Literal["training", "test"], ...]:
     """When F, with these options, sees the clean images."""
-    traits: BackboneTraits = load_part(registry, "backbone", ref.name).traits
-    options = declaration(registry, "backbone", ref.name).options
-    given = {name: option.default for name, option in options.items()} | ref.arguments
-    if traits.reads_truth_at_test is not None and traits.reads_truth_at_test.holds(given):
+    declared = declaration(registry, "backbone", ref.name)
+    if declared.holds(declared.traits.reads_truth_at_test, ref.arguments):
         return ("training", "test")
-    return ("training",) if traits.reads_truth is not None and traits.reads_truth.holds(given) else ()
+    return ("training",) if declared.holds(declared.traits.reads_truth, ref.arguments) else ()
 
 
-def _dim(prior_dim: PriorDim | None, traits: RefinerTraits, ref: PartRef, registry: Registry) -> PriorDim:
+def _dim(prior_dim: PriorDim | None, declared: Declaration[RefinerTraits], ref: PartRef) -> PriorDim:
     """What the refiner is told of its prior. Raises HarnessError without one, and for maps that it cannot read."""
     if prior_dim is None:
         raise HarnessError(f"refiner {ref.name!r} needs a prior", hint="give the variant a `prior`")
-    reads_maps = declaration(registry, "refiner", ref.name).holds(traits.reads_maps, ref.arguments)
+    reads_maps = declared.holds(declared.traits.reads_maps, ref.arguments)
     if isinstance(prior_dim, tuple) and not reads_maps:
         raise HarnessError(f"refiner {ref.name!r} reads vectors, and this prior gives maps", hint="another prior")
     return prior_dim
@@ -253,16 +252,10 @@ def _capabilities(backbone: nn.Module) -> Capabilities:
     return cast(Backbone, backbone).capabilities
 
 
-def _passes(traits: RefinerTraits, ref: PartRef, registry: Registry) -> int:
+def _passes(declared: Declaration[RefinerTraits], ref: PartRef) -> int:
     """How often F runs with the refiner's edits, with these options."""
-    passes = traits.passes
-    return passes if isinstance(passes, int) else int(_options(ref, registry)[passes.option])
-
-
-def _options(ref: PartRef, registry: Registry) -> dict[str, Any]:
-    """The refiner's options, defaults filled in."""
-    options = declaration(registry, "refiner", ref.name).options
-    return {name: option.default for name, option in options.items()} | ref.arguments
+    passes = declared.traits.passes
+    return passes if isinstance(passes, int) else int(declared.filled(ref.arguments)[passes.option])
 
 
 def _taps(backbone: nn.Module, traits: RefinerTraits) -> tuple[str, ...]:

@@ -26,13 +26,14 @@ from harness.core.identity import seed
 M = TypeVar("M", bound=nn.Module)
 
 
-def fresh_backbone(part: PartRef, number: int, make: Callable[[], M]) -> M:
-    """F as `make` builds it, from one stream of random numbers. `number`: the cell's seed.
+def fresh_whole(kind: str, part: PartRef, number: int, make: Callable[[], M]) -> M:
+    """F, or a loss without weights that train, as `make` builds it: from one stream of random numbers.
 
-    Neither its version nor its weights are in the seed: a network that is otherwise the same starts as it did.
+    `number`: the cell's seed. Neither the part's version nor its files of weights enter: what is otherwise the same
+    starts as it did.
     """
-    with _seeded(seed("init", "backbone", part.name, part.identity()["options"], number)):
-        return _whole(make(), "backbone", part)
+    with _seeded(seed("init", kind, part.name, part.identity()["options"], number)):
+        return _sized(make(), kind, part)
 
 
 def fresh_module(kind: str, part: PartRef, number: int, make: Callable[[], M]) -> M:
@@ -43,13 +44,13 @@ def fresh_module(kind: str, part: PartRef, number: int, make: Callable[[], M]) -
     seeded for every draw, so that a constructor cannot fix a draw by seeding it; one with a generator of its own can.
     """
     with _seeded(number), _Draws() as first:
-        names = {_storage(tensor): name for name, tensor in _tensors(_whole(make(), kind, part))}
+        names = {_storage(tensor): name for name, tensor in _tensors(_sized(make(), kind, part))}
     owners = [names.get(storage, "") for storage in first.filled]
     with _seeded(number), _Draws(_seeds(kind, part.name, number, owners)):
         return make()
 
 
-def _whole(module: M, kind: str, part: PartRef) -> M:
+def _sized(module: M, kind: str, part: PartRef) -> M:
     """The module. Raises HarnessError when some of its weights have no size yet."""
     lazy = [name for name, tensor in _tensors(module) if is_lazy(tensor)]
     if lazy:

@@ -87,9 +87,8 @@ def one_line(error: HarnessError) -> str:
 
 def _missing_weights(kind: str, part: PartRef, registry: Registry) -> Reason | None:
     declared = declaration(registry, kind, part.name)
-    defaults = {name: option.default for name, option in declared.options.items()}
     title = f"{kind} {part.name}"
-    return _missing(title, needed_files(declared.traits, defaults | part.arguments, title))
+    return _missing(title, needed_files(declared.traits, declared.filled(part.arguments), title))
 
 
 def _missing(title: str, files: Sequence[WeightFile]) -> Reason | None:

@@ -61,8 +61,7 @@ class Names:
 
     def _is_control(self, refiner: PartRef) -> bool:
         found = declaration(self._registry, "refiner", refiner.name)
-        when, defaults = found.traits.control, {name: option.default for name, option in found.options.items()}
-        return when is not None and when.holds(defaults | refiner.options)
+        return found.holds(found.traits.control, refiner.options)
 
     def task(self, ref: PartRef) -> str:
         """`gaussian_denoise`, or `low_light (synthetic)` where the inputs imitate real photographs."""
@@ -147,8 +146,7 @@ def backbone_marks(registry: Registry, name: str, options: Mapping[str, Any], we
     """Why a backbone is not compared with others on equal terms, and its published weights; every table says it."""
     found = declaration(registry, "backbone", name)
     marks = ["reimplemented"] if found.traits.reimplemented else []
-    told = found.traits.reads_truth_at_test
-    marks += ["reads the truth"] if told is not None and found.holds(told, options) else []
+    marks += ["reads the truth"] if found.holds(found.traits.reads_truth_at_test, options) else []
     return marks + ([weights] if weights else [])
 
 

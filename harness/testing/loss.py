@@ -156,8 +156,7 @@ class LossContract(PartContract):
         )
 
     def _sums(self) -> bool:
-        defaults = {name: option.default for name, option in self.declared.options.items()}
-        adds: bool = self.part.traits.sums({**defaults, **self.options})
+        adds: bool = self.part.traits.sums(self.declared.filled(self.options))
         return adds
 
     def test_same_images_same_value(self) -> None:

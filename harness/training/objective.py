@@ -23,7 +23,7 @@ from harness.cells.cell import Cell
 from harness.cells.recipe import LossTerm, Stage
 from harness.core.identity import seed
 from harness.core.registry import Registry
-from harness.models.fresh import fresh_module
+from harness.models.fresh import fresh_module, fresh_whole
 
 
 @dataclass(frozen=True)
@@ -229,10 +229,12 @@ def build_objective(
 
 
 def _build(term: LossTerm, added: bool, number: int, registry: Registry, device: torch.device) -> Term:
-    kind = load_part(registry, "loss", term.part.name)
-    loss = fresh_module("loss", term.part, number, lambda: kind(**term.part.arguments)).to(device)
-    defaults = {name: option.default for name, option in declaration(registry, "loss", term.part.name).options.items()}
-    return Term(term.weight, loss, defaults | term.part.arguments, added, term.refined_weight)
+    kind, declared = load_part(registry, "loss", term.part.name), declaration(registry, "loss", term.part.name)
+    # Others have no weights that train, and files of weights that are long to read twice.
+    fresh = fresh_module if declared.traits.adversary else fresh_whole
+    loss = fresh("loss", term.part, number, lambda: kind(**term.part.arguments)).to(device)
+    options = declared.filled(term.part.arguments)
+    return Term(term.weight, loss, options, added, term.refined_weight)
 
 
 def _module(loss: Adversary) -> nn.Module:

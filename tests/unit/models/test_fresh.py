@@ -14,7 +14,7 @@ from harness.api.reference import PartRef
 from harness.cells.cell import Cell, Variant
 from harness.core.errors import HarnessError
 from harness.models.assemble import RestorationModel, build_model
-from harness.models.fresh import fresh_backbone, fresh_module
+from harness.models.fresh import fresh_module, fresh_whole
 from harness.parts.catalogue import REGISTRY
 from harness.parts.refiners.ptg_rm.ablations import DESIGNS
 from harness.training.objective import build_objective
@@ -137,7 +137,7 @@ def test_lazy_layers_are_refused_by_name(kind: str) -> None:
     part = PartRef(name="lazy")
     with pytest.raises(HarnessError, match=r"its weights 0\.weight, 0\.bias have no size") as error:
         if kind == "backbone":
-            fresh_backbone(part, 0, lambda: nn.Sequential(nn.LazyLinear(3)))
+            fresh_whole(kind, part, 0, lambda: nn.Sequential(nn.LazyLinear(3)))
         else:
             fresh_module(kind, part, 0, lambda: nn.Sequential(nn.LazyLinear(3)))
     assert error.value.where == f"{kind} lazy"
