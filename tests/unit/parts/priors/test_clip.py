@@ -13,7 +13,6 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
-from skimage import data
 
 from harness.api.declaration import declaration
 from harness.api.traits import Published
@@ -27,7 +26,7 @@ from harness.parts.priors.clip import Clip
 from harness.weights import catalogue
 from harness.weights.catalogue import find
 from harness.weights.files import needed_files
-from tests.tiny_clip import ARCHITECTURE, build, write
+from tests.tiny_clip import ARCHITECTURE, build
 
 DEFAULTS = {
     "model": "ViT-B-32-quickgelu",
@@ -42,16 +41,6 @@ DEFAULTS = {
 def files(**options: Any) -> tuple[WeightFile, ...]:
     """The files that the prior needs with these options."""
     return needed_files(Clip.traits, DEFAULTS | options, "prior clip")
-
-
-@pytest.fixture(scope="module")
-def options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return {**write(tmp_path_factory.mktemp("clip"))}
-
-
-@pytest.fixture(scope="module")
-def tile() -> torch.Tensor:
-    return torch.from_numpy(data.astronaut()[:64, 100:164].copy()).permute(2, 0, 1)[None].float() / 255
 
 
 class Visual(torch.nn.Module):

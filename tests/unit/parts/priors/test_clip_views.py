@@ -16,18 +16,7 @@ from skimage import data
 from harness.core.errors import HarnessError
 from harness.parts.priors.clip import Clip
 from harness.parts.priors.views import View, fit
-from tests.tiny_clip import ARCHITECTURE, build, write
-
-
-@pytest.fixture(scope="module")
-def options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return {**write(tmp_path_factory.mktemp("clip"))}
-
-
-@pytest.fixture(scope="module")
-def tile() -> torch.Tensor:
-    return torch.from_numpy(data.astronaut()[:64, 100:164].copy()).permute(2, 0, 1)[None].float() / 255
-
+from tests.tiny_clip import ARCHITECTURE, build
 
 SIZES = [(64, 64), (40, 77), (300, 200), (20, 32), (31, 200)]
 MODES: list[tuple[View, str]] = [("crop", "shortest"), ("squash", "squash"), ("pad", "longest")]
