@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
-FailureClass = Literal["bug", "data", "nan", "memory", "worker_lost", "weights", "checkpoint", "storage", "interrupted"]
-"""Why a job failed. Only `worker_lost` is retried by itself: the others would fail the same way again."""
+FailureClass = Literal[
+    "bug", "suite", "plugin", "data", "nan", "memory", "worker_lost", "weights", "checkpoint", "storage", "interrupted"
+]
+"""Why a job failed. `suite`: what was asked for cannot be done; `plugin`: a part of the user's own file is at fault;
+`bug`: an error that nobody foresaw, in this package. Only `worker_lost` is retried by itself: the others would fail the
+same way again."""
 
 
 class HarnessError(Exception):
@@ -17,7 +21,7 @@ class HarnessError(Exception):
     `kind` says how a job that raises it is classified; `hint` is what to try.
     """
 
-    def __init__(self, what: str, *, where: str = "", hint: str = "", kind: FailureClass = "bug") -> None:
+    def __init__(self, what: str, *, where: str = "", hint: str = "", kind: FailureClass = "suite") -> None:
         super().__init__(what)
         self.what, self.where, self.hint, self.kind = what, where, hint, kind
 

@@ -168,7 +168,7 @@ def test_as_a_module(world: SmallWorld) -> None:
         (DataError("x"), "data"),
         (MissingWeights("x"), "weights"),
         (HarnessError("x", kind="nan"), "nan"),
-        (HarnessError("x"), "bug"),
+        (HarnessError("x"), "suite"),
         (torch.OutOfMemoryError("CUDA out of memory"), "memory"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "memory"),
         (OSError(errno.EROFS, "Read-only file system"), "storage"),
