@@ -94,7 +94,7 @@ def verify(
         return
     if entry:
         raise UnknownName("--entry says where in one file the weights are", hint="bench weights verify FILE --as ID")
-    here = [item for item in [*known(), *own(), *without_origin()] if state(item) != "missing"]
+    here = [item for item in known() if state(item) != "missing"] + own() + without_origin()
     chosen = [_checkpoint(subject) for subject in subjects] if subjects else here
     if not chosen:
         typer.echo(f"no weights are here yet, neither in {_short(weights_folder())} nor in torch.hub's cache")

@@ -8,6 +8,7 @@ them. `bench weights` manages all of them.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.core.errors import HarnessError, SpecErrors, UnknownName, did_you_mean
+from harness.core.text import shortened
 from harness.core.yaml import Place, load
 from harness.weights.folder import hub_file, weights_folder
 
@@ -22,6 +24,9 @@ FILE = Path(__file__).with_suffix(".yaml")
 
 NO_ORIGIN = "the JSON beside it is missing or damaged"
 """What is wrong with a converted file that has no sound origin."""
+
+LONGEST_STEP = 200
+"""Bytes of one part of a name; file systems take 255, and files have a suffix and are written under a longer name."""
 
 
 @dataclass(frozen=True)
@@ -139,14 +144,19 @@ def without_origin() -> list[Checkpoint]:
 
 
 def _not_known() -> Iterator[Checkpoint]:
-    """A checkpoint for each converted file that `catalogue.yaml` does not name; of no part where its JSON is bad."""
-    places = {checkpoint.path for checkpoint in known()}
-    for file in sorted(weights_folder().rglob("*.safetensors")):
-        if file not in places and file.is_file():
-            bare = Checkpoint(file.relative_to(weights_folder()).with_suffix("").as_posix(), licence="your own")
+    """A checkpoint for each converted file that `catalogue.yaml` does not name, also where the JSON beside it alone is
+    left; of no part where its JSON is bad.
+    """
+    folder, places = weights_folder(), {checkpoint.path for checkpoint in known()}
+    weights = {file for file in folder.rglob("*.safetensors") if file.is_file()}
+    origins = {file.with_suffix(".safetensors") for file in folder.rglob("*.json") if file.is_file()}
+    for file in sorted(weights | origins):
+        if file not in places:
+            bare = Checkpoint(file.relative_to(folder).with_suffix("").as_posix(), licence="your own")
             origin = read_origin(bare)
             if origin is None or not origin.part.startswith("backbone "):
-                yield bare
+                if file in weights:
+                    yield bare
             else:
                 yield replace(bare, part=origin.part, options=origin.options, licence=origin.licence)
 
@@ -168,9 +178,14 @@ def named(part: str, options: Mapping[str, Any], name: str) -> Checkpoint:
     """A checkpoint of a user's own network. Raises HarnessError for names that cannot be files or are taken."""
     if any(checkpoint.id == name for checkpoint in known()):
         raise HarnessError(f"{name} is a published checkpoint", hint="another name, or leave --backbone out")
-    if not all(step.strip(".") == step and step and "\\" not in step for step in name.split("/")):
-        raise HarnessError(f"{name!r} cannot be a name of weights", hint="such as my/restormer")
+    if not name.isprintable() or not all(_is_step(step) for step in name.split("/")):
+        raise HarnessError(f"{shortened(name, 80)!r} cannot be a name of weights", hint="such as my/restormer")
     return Checkpoint(name, part=part, options=dict(options), licence="your own")
+
+
+def _is_step(step: str) -> bool:
+    """Whether one part of a name can be that of a file or folder."""
+    return bool(step) and step.strip(". ") == step and "\\" not in step and len(os.fsencode(step)) <= LONGEST_STEP
 
 
 def state(checkpoint: Checkpoint) -> Literal["here", "missing", "damaged"]:

@@ -152,6 +152,9 @@ def read_entries(path: Path, *, kind: FailureClass = "checkpoint") -> tuple[Entr
         what = "holds something other than tensors by name"
         hint = "save the state dict of the network: torch.save(network.state_dict(), FILE)"
         raise DataError(what, where=str(path), hint=hint, kind=kind)
+    if nested := [name for entry in entries for name, tensor in entry.state.items() if tensor.is_nested]:
+        what = f"{some(nested)} is nested, not a plain tensor"  # it has no shape to compare
+        raise DataError(what, where=str(path), hint="save it as plain float32 numbers", kind=kind)
     return entries
 
 

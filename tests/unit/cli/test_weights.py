@@ -170,6 +170,9 @@ def test_wrong_arguments(bench: Run, folder: Path, published: Path, arguments: l
     [
         ("../x", [], "--as: '../x' cannot be a name of weights"),
         ("", [], "--as: '' cannot be a name of weights"),
+        ("my/a\x1b[2Jb", [], "--as: 'my/a\\x1b[2Jb' cannot be a name of weights"),
+        ("my/" + "ü" * 101, [], "…' cannot be a name of weights"),
+        ("my/ net", [], "--as: 'my/ net' cannot be a name of weights"),
         ("small/net", [], "--as: small/net is a published checkpoint"),
         ("my/net", ["width=8"], "--option: width is given twice"),
         ("my/net", ["nonsense"], "sets nothing"),
@@ -203,6 +206,17 @@ def test_options_that_the_backbone_cannot_take(
     assert message in err
     assert "--debug" not in err
     assert not folder.exists()
+
+
+def test_verify_says_which_weights_are_gone_from_beside_their_json(bench: Run, folder: Path, published: Path) -> None:
+    for name in ("own/a", "own/b"):
+        bench("import", published, "--as", name, "--backbone", "nafnet", *small_options())
+    (folder / "own" / "b.safetensors").unlink()
+    code, out, err = bench("verify")
+    assert code == exits.BLOCKED
+    assert "own/a: ok" in out
+    assert err.startswith("own/b: own/b: not here\n  try: bench weights import FILE --as own/b --backbone nafnet")
+    assert ["missing", "own/b"] in [line.split()[:2] for line in bench("list")[1].splitlines()]
 
 
 def test_verify_says_which_weights_have_lost_their_json(bench: Run, folder: Path, published: Path) -> None:

@@ -221,6 +221,13 @@ def test_quantised_weights_are_refused(tmp_path: Path) -> None:
         load_weights(Net(), tmp_path / "net.pth", kind="weights")
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_weights_are_refused(tmp_path: Path) -> None:
+    torch.save(changed("first.bias", torch.nested.nested_tensor([torch.ones(3)])), tmp_path / "net.pth")
+    with pytest.raises(DataError, match=r"first\.bias is nested, not a plain tensor"):
+        load_weights(Net(), tmp_path / "net.pth", kind="weights")
+
+
 def test_a_file_that_holds_itself_is_read(tmp_path: Path) -> None:
     held: dict[str, Any] = {"params": TAKEN}
     held["itself"] = held
