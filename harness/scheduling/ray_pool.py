@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +29,8 @@ from ray.exceptions import RayError, RayTaskError
 
 from harness.api.running import JobOutcome
 from harness.core.errors import HarnessError
-from harness.scheduling.resources import check_capacity
+from harness.scheduling.resources import check_address, check_capacity
+from harness.scheduling.signals import held_back
 from harness.scheduling.threads import set_threads
 
 Shape = tuple[float, float]
@@ -99,7 +99,7 @@ class RayPool:
     """Executor on Ray. Starts a cluster on this machine, or joins the one at `address` ("auto" or "host:port").
 
     `cpus` and `gpus` limit a local cluster; None: all that this machine has. Raises HarnessError when Ray does not
-    start or does not answer.
+    start or does not answer, and KeyboardInterrupt for a Ctrl-C meanwhile, once Ray has started and ended again.
     """
 
     def __init__(self, address: str | None = None, *, cpus: int | None = None, gpus: int | None = None) -> None:
@@ -266,33 +266,22 @@ def _cause(error: RayError) -> str:
     return text.partition("Worker exit detail: ")[2].partition(" Some common causes")[0] or text[:300]
 
 
-def _check_address(address: str) -> None:
-    """Asks the port itself first: Ray tries for ten minutes to reach a cluster that has gone."""
-    host, _, port = address.rpartition(":")
-    hint = "start one with `launchers/ray_node.sh head`, or leave --address away"
-    if not host or not port.isdigit():
-        raise HarnessError(
-            f"{address!r} is not the address of a Ray cluster", where="--address", hint="auto, or host:port"
-        )
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
-        raise HarnessError(f"no Ray cluster answers: {error.strerror or error}", where=address, hint=hint) from error
-
-
 def _connect(address: str | None, cpus: int | None, gpus: int | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address not in (None, "auto"):
-        _check_address(address)
+        check_address(address)
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address is None:
         options |= {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
     try:
-        ray.init(address=address or "local", **options)
+        with held_back("stopping, as soon as Ray has started"):
+            ray.init(address=address or "local", **options)
+    except (KeyboardInterrupt, SystemExit):  # the latter is Ray's own answer to SIGTERM
+        with held_back():
+            ray.shutdown()
+        raise KeyboardInterrupt from None
     except (RayError, ConnectionError, OSError, ValueError, RuntimeError) as error:
-        hint = "start one with `ray start --head`, or leave --address away"
-        if address is None:
-            hint = "`--executor local` needs no Ray"
+        hint = "start one with `ray start --head`, or leave --address away" if address else "`--executor local`"
         if "AF_UNIX" in str(error):
             hint = "set RAY_TMPDIR to a folder with a shorter name"
         raise HarnessError(f"Ray does not start: {error}", where=address or "this machine", hint=hint) from error

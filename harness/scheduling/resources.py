@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Mapping
 
 from harness.core.errors import HarnessError
@@ -33,3 +34,20 @@ def check_capacity(requests: Iterable[Mapping[str, float]], capacity: Mapping[st
                 where=f"{option} of the suite",
                 hint=f"run with --set {option}={int(capacity[kind])}, or give a larger cluster with --address",
             )
+
+
+def check_address(address: str) -> None:
+    """Raises HarnessError for what is no address of a Ray cluster, and where none answers.
+
+    Asks the port itself first: Ray tries for ten minutes to reach a cluster that has gone.
+    """
+    host, _, port = address.rpartition(":")
+    hint = "start one with `launchers/ray_node.sh head`, or leave --address away"
+    if not host or not port.isdigit():
+        raise HarnessError(
+            f"{address!r} is not the address of a Ray cluster", where="--address", hint="auto, or host:port"
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise HarnessError(f"no Ray cluster answers: {error.strerror or error}", where=address, hint=hint) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -37,6 +39,33 @@ def workers(home: Path) -> list[str]:
         if f"RAY_TMPDIR={home}\0".encode() in environment:
             found.append(line)
     return found
+
+
+START = """
+import os, signal, sys, threading, ray
+from harness.scheduling.ray_pool import RayPool
+real = ray.init
+def start(*given, **options):
+    threading.Timer(float(sys.argv[1]), os.kill, (os.getpid(), getattr(signal, sys.argv[2]))).start()
+    return real(*given, **options)
+ray.init = start
+try:
+    RayPool(cpus=1)
+except KeyboardInterrupt:
+    print("stopped", ray.is_initialized())
+"""
+"""Sends itself a signal some seconds after the start of Ray has begun."""
+
+
+@pytest.mark.parametrize(("number", "after"), [("SIGINT", 0.05), ("SIGINT", 1.0), ("SIGTERM", 0.4)])
+def test_a_stop_while_ray_starts_leaves_nothing(short_home, monkeypatch, number, after):
+    monkeypatch.setenv("RAY_TMPDIR", str(short_home))
+    monkeypatch.setenv("HOME", str(short_home))
+    command = [sys.executable, "-c", START, str(after), number]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "stopped False\n"), ended.stderr
+    assert ended.stderr.count("stopping, as soon as Ray has started\n") == (number == "SIGINT")
+    assert not workers(short_home)
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks at processes through /proc")
