@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from harness.cli import exits
 from harness.core.errors import HarnessError
+from harness.core.guests import contained, tell_interrupts
 
 COMMANDS = {
     "run": ("harness.cli.run:run", "Run a suite: everything that is not done yet."),
@@ -24,9 +25,10 @@ COMMANDS = {
         "List what a suite can name: parts of every kind with their options, recipes, suites.",
     ),
     "check": ("harness.cli.check:check", "Check a suite file; every mistake is reported."),
-    "new": ("harness.cli.new:new", "Write a small working part of your own, of any kind, to start from."),
+    "new": ("harness.cli.new:new", "Write a suite, or a small working part of your own, to start from."),
     "test": ("harness.cli.test_:run_contracts", "Test the parts of a plug-in file against what their kinds promise."),
     "explain": ("harness.cli.explain:explain", "Say in which fields two cells differ."),
+    "clean": ("harness.cli.clean:clean", "List what no suite needs any more, with sizes; --yes removes it."),
     "track": ("harness.cli.track:track", "Bring MLflow up to date."),
     "weights": ("harness.cli.weights:weights", "List, fetch, check and take in published weights."),
     "doctor": ("harness.cli.doctor:doctor", "Check this machine: packages, devices, Ray, MLflow, weights, disk."),
@@ -67,7 +69,8 @@ class LazyGroup(TyperGroup):
         """Runs the command. Raises typer.Exit with the exit code for errors, after a message without a traceback."""
         debug = bool(ctx.params.get("debug"))
         try:
-            code = super().invoke(ctx)
+            with contained("mend the plug-in; --debug shows the traceback"):
+                code = super().invoke(ctx)
         except KeyboardInterrupt:
             typer.echo("stopped; the same command resumes", err=True)
             raise typer.Exit(exits.INTERRUPTED) from None
@@ -120,6 +123,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names and messages may hold what no encoding has
+    tell_interrupts()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     arguments = ["--debug"] * debug + [argument for argument in arguments if argument != "--debug"]

@@ -1,0 +1,140 @@
+"""What lies in the folders of results and data that no suite needs any more."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.cells.suite import ResolvedSuite
+from harness.core.errors import DataError
+from harness.core.paths import Layout, storage_error
+from harness.core.registry import Registry
+from harness.planning.graph import JobGraph, build_graph
+from harness.planning.job import FeaturesWork, ShardsWork
+from harness.records import store
+
+CELL = re.compile(r"\.?(?P<id>[0-9a-f]{12})(\.[0-9a-z.]+)?")
+"""The folder of a cell, or what a run left beside it."""
+
+DIGESTED = re.compile(r".+\.[0-9a-f]{12}")
+"""The folder of a prepared set, or of a prior's vectors."""
+
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+"""What a killed write left behind."""
+
+
+@dataclass(frozen=True)
+class Unneeded:
+    """A file or folder that no suite needs."""
+
+    kind: Literal["cell", "shards", "features", "job", "temporary"]
+    name: str
+    path: Path
+    bytes: int
+
+    def remove(self) -> None:
+        """Removes it: renamed away first, so that no crash leaves half of it. Raises HarnessError (kind `storage`)."""
+        away = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        try:
+            os.rename(self.path, away)
+            if away.is_dir() and not away.is_symlink():
+                shutil.rmtree(away)
+            else:
+                away.unlink()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+
+
+def unneeded(suites: Sequence[tuple[ResolvedSuite, Registry]], layout: Layout, *, data: bool) -> list[Unneeded]:
+    """What none of the suites, each with the registry of its parts, needs: cells, jobs, shards, features, remains.
+
+    `data`: whether the folder of data is looked at as well. Nothing is known of what other folders of results need of
+    it. What was not made by this package is left out. Raises HarnessError for a folder that cannot be read.
+    """
+    graphs = [build_graph(suite.cells, suite.metrics, suite.protocols, registry) for suite, registry in suites]
+    found = [*_cells(graphs, layout), *_jobs(graphs, layout)]
+    return found + (list(_data(graphs, layout.data)) if data else [])
+
+
+def _cells(graphs: Iterable[JobGraph], layout: Layout) -> Iterator[Unneeded]:
+    needed = {cell_id for graph in graphs for cell_id in (*graph.trains, *(jobs.id for jobs in graph.cells))}
+    for path in _inside(layout.out / "cells"):
+        named = CELL.fullmatch(path.name)
+        if TEMPORARY.fullmatch(path.name):
+            yield _made("temporary", path.name, path)
+        elif named and named["id"] not in needed:
+            yield _made("cell", _title(layout, named["id"]) if path.name == named["id"] else path.name, path)
+
+
+def _title(layout: Layout, cell_id: str) -> str:
+    """A cell as its record calls it; its id where that cannot be read."""
+    try:
+        record = store.load(layout, cell_id)
+    except DataError:
+        record = None
+    labels = record.labels if record is not None else {}
+    return " ".join([*(labels[name] for name in ("task", "backbone", "variant") if name in labels), cell_id])
+
+
+def _jobs(graphs: Iterable[JobGraph], layout: Layout) -> Iterator[Unneeded]:
+    """Files and logs of jobs."""
+    needed = {job for graph in graphs for job in graph.nodes}
+    for path in _inside(layout.out / "jobs"):
+        if TEMPORARY.fullmatch(path.name):
+            yield _made("temporary", path.name, path)
+        elif path.name.partition(".")[0] not in needed and path.suffix in (".json", ".log"):
+            yield _made("job", path.name, path)
+
+
+def _data(graphs: Iterable[JobGraph], data: Path) -> Iterator[Unneeded]:
+    works = [node.work for graph in graphs for node in graph.nodes.values()]
+    sets = {work.samples.folder(data) for work in works if isinstance(work, ShardsWork)}
+    rows = {work.features.folder(data) for work in works if isinstance(work, FeaturesWork)}
+    for path in _inside(data):
+        if TEMPORARY.fullmatch(path.name):
+            yield _made("temporary", path.name, path)
+        elif DIGESTED.fullmatch(path.name) and path.is_dir():
+            yield from _not_in("shards", sets, path, data)
+    for prior in _inside(data / "features"):
+        for path in _inside(prior) if DIGESTED.fullmatch(prior.name) else ():
+            yield from _not_in("features", rows, path, data / "features")
+
+
+def _not_in(kind: Literal["shards", "features"], needed: Collection[Path], folder: Path, root: Path) -> list[Unneeded]:
+    """The splits of a set that are not needed; the folder itself when none of them is."""
+    if not any(path.parent == folder for path in needed):
+        return [_made(kind, str(folder.relative_to(root)), folder)]
+    splits = [path for path in _inside(folder) if path not in needed]
+    return [
+        _made("temporary" if TEMPORARY.fullmatch(path.name) else kind, str(path.relative_to(root)), path)
+        for path in splits
+    ]
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted; nothing when there is no such folder."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise storage_error(error, folder) from error
+
+
+def _made(kind: Literal["cell", "shards", "features", "job", "temporary"], name: str, path: Path) -> Unneeded:
+    return Unneeded(kind, name, path, _size(path))
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder; links are not followed."""
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_size
+    return sum(os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names)

@@ -1,0 +1,98 @@
+"""`bench clean`: says what no suite needs, and removes that alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.cli import exits
+from harness.core.paths import Layout, write_text
+from harness.parts.catalogue import REGISTRY
+from harness.planning.graph import build_graph
+from harness.planning.job import FeaturesWork, ShardsWork
+from tests.unit.cli.results import SUITE, Results, bench
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
+    monkeypatch.delenv("PRIORBENCH_DATA", raising=False)
+    found = Results(tmp_path)
+    found.finish(0, 1, 2, 3, 4)
+    suite = found.suite
+    for node in build_graph(suite.cells, suite.metrics, suite.protocols, REGISTRY).nodes.values():
+        work = node.work
+        if isinstance(work, ShardsWork | FeaturesWork):
+            content = work.samples if isinstance(work, ShardsWork) else work.features
+            write_text(content.folder(found.layout.data) / "000000", "x" * 1000)
+    return found
+
+
+def tree(layout: Layout) -> set[str]:
+    return {str(path.relative_to(layout.out)) for path in layout.out.rglob("*") if path.is_file()} - {".lock"}
+
+
+def test_all_that_a_suite_needs_stays(results: Results) -> None:
+    before = tree(results.layout)
+    for subject in ((results.out,), (results.file, "--out", results.out)):
+        done = bench("clean", *subject, "--yes")
+        assert (done.exit_code, done.output) == (exits.DONE, "nothing to remove: all that is here is needed\n")
+    assert tree(results.layout) == before
+
+
+def test_what_another_version_of_the_suite_left_is_listed_and_removed(results: Results) -> None:
+    """The suite loses a variant: its two cells, the prior's vectors and the remains of killed runs are not needed."""
+    before = tree(results.layout)
+    results.file.write_text(SUITE.replace("variant: [base, {refiner: ptg_rm, prior: nss}]", "variant: [base]"))
+    lost = {results.suite.cells[place].cell.id for place in (3, 4)}
+    remains = [f"cells/.{next(iter(lost))}.0a1b2c3d.tmp/record.json", f"cells/.{next(iter(lost))}.anew/record.json"]
+    remains += ["data/.set.0a1b2c3d.tmp/000000.tar", "jobs/train-0123456789abcdef.log"]
+    for name in remains:
+        write_text(results.out / name, "y" * 10)
+    foreign = ["cells/notes.txt", "data/my pictures/1.png", "mine.txt"]
+    for name in foreign:
+        write_text(results.out / name, "z")
+    listed = bench("clean", results.file, "--out", results.out)
+    assert (listed.exit_code, tree(results.layout)) == (exits.DONE, before | set(remains) | set(foreign))
+    assert listed.output.splitlines()[-1].endswith("; --yes removes them")
+    assert all(f"low_light NAFNet base {cell_id}" in listed.output for cell_id in lost), "as the record calls it"
+    removed = bench("clean", results.file, "--out", results.out, "--yes")
+    assert (removed.exit_code, " removed, " in removed.output) == (exits.DONE, True), removed.output
+    gone = {name for name in before if any(cell_id in name for cell_id in lost) or name.startswith("data/features/")}
+    assert gone
+    assert tree(results.layout) == before - gone | set(foreign)
+
+
+def test_another_suite_of_the_folder_keeps_what_it_needs(results: Results) -> None:
+    before = tree(results.layout)
+    results.file.write_text(SUITE.replace("suite: small", "suite: other").replace("seeds: [0, 1]", "seeds: [0]"))
+    done = bench("clean", results.file, "--out", results.out, "--yes")
+    assert (done.exit_code, tree(results.layout)) == (exits.DONE, before), done.output
+
+
+def test_a_suite_that_cannot_be_read_keeps_all(results: Results) -> None:
+    write_text(results.layout.suite("other"), "{")
+    before = tree(results.layout)
+    done = bench("clean", results.file, "--out", results.out, "--yes")
+    assert (done.exit_code, "nothing is removed" in done.output) == (exits.FAILED, True), done.output
+    assert tree(results.layout) == before
+
+
+def test_shared_data_is_looked_at_when_asked(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRIORBENCH_DATA", str(tmp_path / "shared"))
+    others = tmp_path / "shared" / "photos.derain.0123456789ab" / "train" / "000000.tar"
+    write_text(others, "x")
+    kept = bench("clean", results.out, "--yes")
+    assert (kept.exit_code, others.exists()) == (exits.DONE, True)
+    assert "not looked at" in kept.output
+    assert bench("clean", results.out, "--yes", "--shared-data").exit_code == exits.DONE
+    assert not others.exists()
+
+
+def test_a_running_run_is_left_alone(results: Results) -> None:
+    from harness.scheduling.lock import run_lock
+
+    with run_lock(results.layout):
+        assert bench("clean", results.out).exit_code == exits.DONE
+        done = bench("clean", results.out, "--yes")
+    assert (done.exit_code, "another run is using this folder" in done.output) == (exits.FAILED, True)
