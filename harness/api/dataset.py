@@ -18,6 +18,14 @@ class DatasetTraits(Traits):
 
     licence: str = ""
     """Notice that goes into the manifest of everything prepared from it."""
+    shortest_side: int | None = None
+    """The shortest side of any training image, pixels: a suite whose tiles are larger is refused before anything is
+    prepared. None: not known before the images are read."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shortest_side is not None and self.shortest_side < 1:
+            raise ValueError(f"shortest_side is a whole number from 1 on, not {self.shortest_side}")
 
 
 @dataclass(frozen=True)

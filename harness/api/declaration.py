@@ -7,12 +7,12 @@ The convention for every part, which is one class:
   when the suite must choose;
 - the class attribute `traits` is a literal of the traits class of its kind (harness.api.traits).
 
-A plug-in's version also holds a digest of its syntax tree, so that editing the file, comments aside, makes new cells.
+A plug-in's version also holds a digest of its syntax tree and of the helper files that it imports from its folder, so
+that editing one of them, comments aside, makes new cells.
 """
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -30,7 +30,7 @@ from harness.api.refiner import RefinerTraits
 from harness.api.task import PROTOCOLS, TaskTraits
 from harness.api.traits import Condition, Traits
 from harness.core.errors import Problem, SpecErrors, did_you_mean
-from harness.core.identity import digest
+from harness.core.helpers import content_digest
 from harness.core.registry import Registry
 from harness.core.source import Option, assignments, definitions, is_file, parse_module, source_path
 
@@ -150,5 +150,5 @@ def _read(kind: str, target: str) -> Declaration[Any]:
     if reader.problems or found is None:
         raise SpecErrors(reader.problems)
     given, traits, summary = found
-    version = str(traits.version) + (f"+{digest(ast.dump(module))}" if plugin else "")
+    version = str(traits.version) + (f"+{content_digest(module_name)}" if plugin else "")
     return Declaration(target, given, traits, version, summary)

@@ -14,7 +14,19 @@ from harness.api.metric import MetricTraits
 from harness.api.prior import PriorTraits
 from harness.api.refiner import RefinerTraits
 from harness.api.task import EvaluationProtocol, TaskTraits
-from harness.api.traits import Above, Conflict, FromOption, LossUse, OwnFile, Published, StageUse, Traits, Unless, When
+from harness.api.traits import (
+    Above,
+    Conflict,
+    FromOption,
+    LossUse,
+    OwnFile,
+    Published,
+    Rule,
+    StageUse,
+    Traits,
+    Unless,
+    When,
+)
 
 Kind = Literal["dataset", "degradation", "task", "prior", "backbone", "refiner", "loss", "metric"]
 
@@ -30,7 +42,7 @@ KINDS: Mapping[str, type[Traits]] = {
 }
 """The traits class of each kind."""
 
-VALUES = (When, Unless, Above, FromOption, Conflict, Published, OwnFile, LossUse, StageUse, EvaluationProtocol)
+VALUES = (When, Unless, Above, FromOption, Conflict, Rule, Published, OwnFile, LossUse, StageUse, EvaluationProtocol)
 """The classes whose calls may stand in traits, besides plain literals."""
 
 ONLY_IN_TRAITS = frozenset({"VERSION", "name"}) | {item.name for traits in KINDS.values() for item in fields(traits)}

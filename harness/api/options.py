@@ -14,7 +14,7 @@ import pydantic
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import SchemaError
 
-from harness.api import reference
+from harness.api import ranges, reference
 from harness.core.errors import did_you_mean
 from harness.core.source import NOT_LITERAL, REQUIRED, Option
 from harness.core.wording import said_together, shown
@@ -30,6 +30,8 @@ _NAMES: dict[str, Any] = {
        for kind in ("Int", "Float")},
     **{name: getattr(reference, name) for name in ("Placement", "Regime", "FeaturePolicy", "Augment",
                                                         "LocalFile")},
+    **{name: getattr(ranges, name) for name in ("Channels", "Count", "Blocks", "Pixels", "Kernel", "Steps", "Chance",
+                                                "Share", "Factor", "Weight", "Rate")},
     "Field": pydantic.Field,
 }  # fmt: skip
 """What an option's annotation may be made of."""
@@ -63,6 +65,14 @@ def refers_to(option: Option) -> Reference | None:
 def holds_file(option: Option) -> bool:
     """Whether the option holds the path of a local file. Raises AnnotationError."""
     return "LocalFile" in _names(option.annotation)
+
+
+def names_meant_here(option: Option) -> set[str]:
+    """The names in the option's annotation whose meaning is this module's, whatever the file says that holds it."""
+    try:
+        return _names(option.annotation) & _NAMES.keys()
+    except AnnotationError:
+        return set()
 
 
 def _names(annotation: str) -> set[str]:

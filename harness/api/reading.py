@@ -14,10 +14,10 @@ from pydantic_core import ErrorDetails
 
 from harness.api.backbone import BackboneTraits
 from harness.api.kinds import ONLY_IN_TRAITS, VALUES
-from harness.api.options import AnnotationError, holds_file, option_mistake
+from harness.api.options import AnnotationError, holds_file, names_meant_here, option_mistake
 from harness.api.plain import Plainness
 from harness.api.task import TaskTraits
-from harness.api.traits import Above, Conflict, FromOption, OwnFile, Published, Traits, When
+from harness.api.traits import Above, Conflict, FromOption, OwnFile, Published, Rule, Traits, When
 from harness.core.errors import Problem, did_you_mean
 from harness.core.source import Literals, Option, SourceError, assignments, called, constructor, definitions, options
 from harness.core.wording import said, shown
@@ -82,7 +82,13 @@ class Reader:
 
     def _check_options(self, path: str, init: ast.FunctionDef, given: Mapping[str, Option]) -> None:
         """Refuses options that a suite could not set."""
+        own = {name for name, _ in assignments(self.module.body)}
         for argument in init.args.kwonlyargs:
+            redefined = own & names_meant_here(given[argument.arg])
+            if redefined:
+                what = f"{min(redefined)} in the annotation of {argument.arg!r} has another meaning in this file"
+                self._report(SourceError(argument, what, f"rename it, or write out what {argument.arg!r} may be"), path)
+                continue
             mistake = option_mistake(self.kind, given[argument.arg])
             if mistake is not None:
                 self._report(SourceError(argument, *mistake), path)
@@ -183,8 +189,8 @@ def _named_options(value: Any) -> Iterator[str]:
     elif isinstance(value, tuple):
         for item in value:
             yield from _named_options(item)
-    elif isinstance(value, Traits | Conflict | Published):
-        if isinstance(value, Conflict):
+    elif isinstance(value, Traits | Conflict | Rule | Published):
+        if isinstance(value, Conflict | Rule):
             yield from value.options
         for item in fields(value):
             yield from _named_options(getattr(value, item.name))

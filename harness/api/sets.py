@@ -8,6 +8,7 @@ from typing import Literal
 from harness.api.degradation import Draw
 from harness.api.reference import ORIENTATIONS, Augment, Frozen, Hashed, PartRef
 from harness.core.identity import digest
+from harness.core.paths import below
 
 
 class PreparedSet(Hashed):
@@ -33,7 +34,7 @@ class PreparedSet(Hashed):
 
     def folder(self, data: Path) -> Path:
         """`<data>/<name>/<split>`, holding manifest.json and 000000.tar, …"""
-        return data / self.name / self.split
+        return below(data, self.name, self.split)
 
 
 class FeatureSet(Frozen):
@@ -60,7 +61,8 @@ class FeatureSet(Frozen):
 
     def folder(self, data: Path) -> Path:
         """`<data>/features/<prior>.<digest>/<set>/<split>`, holding manifest.json and 000000.safetensors, …"""
-        return data / "features" / f"{self.prior.name}.{self.digest}" / self.samples.name / self.samples.split
+        prior, samples = f"{self.prior.name}.{self.digest}", self.samples
+        return below(data, "features", prior, samples.name, samples.split)
 
     @property
     def parents(self) -> tuple[FeatureSet, ...]:

@@ -19,6 +19,10 @@ from dataclasses import dataclass, field
 from string import Formatter
 from typing import Any
 
+from harness.core.errors import HarnessError
+from harness.core.formula import Unknown, names_in, value_of
+from harness.core.wording import short
+
 
 @dataclass(frozen=True)
 class When:
@@ -29,7 +33,7 @@ class When:
 
     option: str
     value: Any
-    """The value, or a tuple of values of which one must be there."""
+    """The value, or a tuple of values of which one must be there; a single tuple stands in one: `((1, 2),)`."""
 
     def __post_init__(self) -> None:
         if isinstance(self.value, list | set | dict):
@@ -38,7 +42,8 @@ class When:
     def holds(self, options: Mapping[str, Any]) -> bool:
         """Whether it holds. `options`: those of the part, defaults filled in; one that is not there is None."""
         values = self.value if isinstance(self.value, tuple) else (self.value,)
-        return options.get(self.option) in values
+        given = options.get(self.option)
+        return (tuple(given) if isinstance(given, list) else given) in values
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,47 @@ def _named_in(text: str) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """What must hold between options: `bench check` refuses a suite that breaks it, and says what would fit.
+
+    `Rule("dim % heads == 0", "`heads` must divide `dim`")`. It does not apply where one of its options is None.
+    """
+
+    holds: str
+    """A formula of the options (harness.core.formula), true where they fit each other."""
+    what: str
+    """The demand in words, with the names of the options; their values are added to it."""
+    when: tuple[Condition, ...] = ()
+    """It must hold only when all of these hold."""
+
+    def __post_init__(self) -> None:
+        if not names_in(self.holds):
+            raise ValueError(f"{self.holds!r} names no option")
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options that the formula names, in its order."""
+        return names_in(self.holds)
+
+    def kept(self, options: Mapping[str, Any]) -> bool:
+        """Whether the options keep it; true where the formula has no value."""
+        try:
+            return not all_hold(self.when, options) or bool(value_of(self.holds, options))
+        except Unknown:
+            return True
+
+    @property
+    def summary(self) -> str:
+        """The demand, and on what it depends."""
+        names = ", ".join(f"`{condition.option}`" for condition in self.when)
+        return f"{self.what} (with some values of {names})" if names else self.what
+
+    def told(self, options: Mapping[str, Any]) -> str:
+        """What is wrong with options that break it."""
+        return f"{self.what}; here " + ", ".join(f"`{name}` is {short(options[name])}" for name in self.options)
+
+
+@dataclass(frozen=True)
 class Published:
     """Published weights that a part needs, by their id in the catalogue (`bench weights list`).
 
@@ -178,10 +224,21 @@ class Traits:
     """Files of weights that it needs and this package may not ship."""
     conflicts: tuple[Conflict, ...] = ()
     """Options that contradict each other."""
+    rules: tuple[Rule, ...] = ()
+    """What must hold between options."""
 
     def __post_init__(self) -> None:
         if self.version < 1:
             raise ValueError(f"version is a whole number from 1 on, not {self.version}")
+
+    def require(self, options: Mapping[str, Any]) -> None:
+        """For constructors, which code other than a suite may call: raises HarnessError for a rule that is broken.
+
+        `options`: at least those that the rules name, such as `locals()`.
+        """
+        for rule in self.rules:
+            if not rule.kept(options):
+                raise HarnessError(rule.told(options))
 
 
 def check_stages(stages: tuple[StageUse, ...]) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from harness.api.reference import Frozen, PartRef
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell
+
+DATASET_DIGITS = 8
+"""Digits of the digest of a data set's identity in columns of tables."""
 
 
 class Labels(Frozen):
@@ -96,6 +100,11 @@ class ResolvedSuite(Frozen):
     metrics: tuple[SuiteMetric, ...]
     protocols: tuple[EvaluationProtocol, ...] = ()
     """How restored images are scored, in the order of the tables; every task's own protocol when empty."""
+    dataset_labels: Mapping[str, str] = Field({}, exclude_if=lambda labels: not labels)
+    """What tables call data sets, by the first digits of the digests of their identities."""
     run: Run = Run()
     plugins: tuple[str, ...] = ()
     """Absolute paths of plug-in files."""
+    file: str = Field("", exclude_if=lambda file: not file)
+    """Where the suite file lay when it ran, or `shipped:<name>`; tells suites of one name apart in a folder of results.
+    Empty in those of earlier releases."""

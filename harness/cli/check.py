@@ -11,9 +11,11 @@ import typer
 from harness.cells.suite import ResolvedSuite
 from harness.cli import exits
 from harness.cli.common import SetOption
+from harness.cli.tried import tried
 from harness.core.errors import HarnessError, SpecErrors
 from harness.parts.catalogue import REGISTRY
-from harness.parts.plugins import open_suite
+from harness.parts.plugins import open_placed
+from harness.planning.missing import broken_guests
 
 SuitesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="SUITE...", help="Suite files, or names of built-in suites.")
@@ -21,9 +23,17 @@ SuitesArgument = Annotated[
 SchemaOption = Annotated[
     bool, typer.Option("--json-schema", help="Print the JSON Schema of suite files, for editors, and nothing else.")
 ]
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="Read the files only. Otherwise every network is built once, without weights.")
+]
 
 
-def check(suites: SuitesArgument = None, overrides: SetOption = None, json_schema: SchemaOption = False) -> int:
+def check(
+    suites: SuitesArgument = None,
+    overrides: SetOption = None,
+    json_schema: SchemaOption = False,
+    quick: QuickOption = False,
+) -> int:
     """Check suites without running anything. Exit code 2 when one has mistakes; all of them are listed."""
     if json_schema:
         from harness.spec.json_schema import suite_json_schema
@@ -32,20 +42,26 @@ def check(suites: SuitesArgument = None, overrides: SetOption = None, json_schem
         return exits.DONE
     if not suites:
         raise typer.BadParameter("name at least one suite", param_hint="SUITE")
-    wrong = [name for name in suites if not _check(name, overrides or ())]
+    wrong = [name for name in suites if not _check(name, overrides or (), quick)]
     return exits.WRONG if wrong else exits.DONE
 
 
-def _check(name: str, overrides: Sequence[str]) -> bool:
+def _check(name: str, overrides: Sequence[str], quick: bool) -> bool:
     """Prints what one suite holds, or its mistakes."""
     try:
-        suite, _ = open_suite(name, overrides)
+        suite, registry, origins = open_placed(name, overrides)
+        problems = () if quick else tried(suite, registry, origins)
+        if problems:
+            raise SpecErrors(problems)
     except SpecErrors as error:
         typer.echo(str(error), err=True)
         typer.echo(f"{name}: {_counted(len(error.problems), 'mistake')}", err=True)
         return False
     except HarnessError as error:
         typer.echo(f"error: {error}", err=True)
+        return False
+    if broken := broken_guests(suite.cells, registry):
+        typer.echo("\n".join(f"error: {line}" for line in broken), err=True)
         return False
     typer.echo(f"{name}: {summary(suite)}")
     return True

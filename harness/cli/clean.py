@@ -37,7 +37,7 @@ def clean(
 
     For a suite, what its file says now counts, and the other suites that were run into the same folder.
     """
-    from harness.scheduling.lock import run_lock
+    from harness.records.lock import run_lock
 
     found = find_subject(subject, out)
     data = shared_data or _within(found.layout.data, found.layout.out)

@@ -13,8 +13,18 @@ from harness.core.paths import Layout
 from harness.core.text import shown_name
 
 SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a built-in suite.")]
+
+
+def _folder(text: str) -> Path:
+    """A folder from the command line. Text of nothing would mean the working directory."""
+    if not text.strip():
+        raise typer.BadParameter("it is empty, and should name a folder")
+    return Path(text)
+
+
 OutOption = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Where results go. Default: results/<suite>.")
+    Path | None,
+    typer.Option("--out", metavar="DIR", parser=_folder, help="Where results go. Default: results/<suite>."),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -43,6 +53,36 @@ def layout_for(suite_name: str, out: Path | None) -> Layout:
 
     The paths are absolute, because workers have other working directories.
     """
-    folder = (out or Path("results", suite_name)).absolute()
-    data = os.environ.get("PRIORBENCH_DATA")
-    return Layout(folder, Path(data).absolute() if data else folder / "data")
+    folder = (out if out is not None else Path("results", suite_name)).absolute()
+    given = os.environ.get("PRIORBENCH_DATA")
+    if out is not None:
+        _refuse(folder, "--out", str(out))
+    if given is not None:
+        _refuse(Path(given).absolute(), "PRIORBENCH_DATA", given)
+    return Layout(folder, Path(given).absolute() if given else folder / "data")
+
+
+def _refuse(folder: Path, setting: str, given: str) -> None:
+    """Raises WrongArgument, which names the setting, for what cannot be a folder to write in."""
+    hint = f"{setting}=DIR" if setting.startswith("--") else f"unset {setting}, or name a folder that you can write in"
+    if not given.strip():
+        raise WrongArgument("it is empty, and should name a folder", where=setting, hint=hint)
+    if not printable_path(given):
+        raise WrongArgument(f"a folder cannot be called {shown_name(given)}", where=setting, hint=hint)
+    above = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    name = shown_name(str(above), 200)
+    if not os.path.isdir(above):
+        raise WrongArgument(f"{name} is a file, not a folder", where=setting, hint=hint)
+    if len(os.fsencode(folder.name)) > LONGEST_NAME:
+        raise WrongArgument(f"a folder's name has at most {LONGEST_NAME} bytes", where=setting, hint=hint)
+    if not os.access(above, os.X_OK):
+        raise WrongArgument(f"{name} cannot be entered: permission denied", where=setting, hint=hint)
+
+
+LONGEST_NAME = 255
+"""Bytes of a file's name on usual file systems."""
+
+
+def printable_path(text: str) -> bool:
+    """Whether a path has no control characters; bytes that are no text, as Python keeps them, are sound names."""
+    return all(letter.isprintable() or "\udc80" <= letter <= "\udcff" for letter in text)

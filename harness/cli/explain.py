@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from harness.cells.cell import Cell
 from harness.cells.explain import explain as differences
@@ -50,12 +49,8 @@ def explain(
     if not found:
         typer.echo(f"{a.id} is one and the same cell")
         return exits.DONE
-    table = Table()
-    for heading in ("field", f"{a.id}\n{title_a}", f"{b.id}\n{title_b}"):
-        table.add_column(heading, overflow="fold")
-    for difference in found:
-        table.add_row(difference.field, difference.left, difference.right)
-    show(table)
+    headings = ("field", f"{a.id}\n{title_a}", f"{b.id}\n{title_b}")
+    show("", headings, ((each.field, each.left, each.right) for each in found))
     return exits.DONE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +16,7 @@ from harness.core.paths import Layout
 from harness.parts.catalogue import REGISTRY
 from harness.reports.leaderboard import Leaderboard, board_of
 from harness.reports.render import FORMATS, render
+from harness.results.shelf import copies
 
 
 class Source(StrEnum):
@@ -54,4 +56,7 @@ def _from_mlflow(found: Subject) -> Leaderboard:
         copy = Layout(Path(folder), found.layout.data)
         names = [suite.name for suite, _ in found.suites]
         REGISTRY.load("tracker", "mlflow").fetch(found.layout, names, copy)
+        for name in names:
+            if (plugins := copies(found.layout, name)).is_dir():
+                shutil.copytree(plugins, copies(copy, name))
         return _board(found, copy)

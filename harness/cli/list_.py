@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from textwrap import wrap
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from harness.api.backbone import BackboneTraits
 from harness.api.declaration import declaration
@@ -18,10 +18,12 @@ from harness.api.protocols import known_protocols
 from harness.api.task import TaskTraits
 from harness.cli import exits
 from harness.cli.common import plugin_path
-from harness.cli.tables import show
+from harness.cli.ranges import allowed
+from harness.cli.tables import page_width, show
 from harness.core.errors import HarnessError, UnknownName, did_you_mean
 from harness.core.registry import Entry, Registry
 from harness.core.source import REQUIRED, Option
+from harness.core.text import on_one_line, printable
 from harness.core.yaml import Place, load
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend
@@ -46,33 +48,89 @@ LISTS = {
 TABLES = ("protocols", "recipes", "suites")
 """Lists whose entries are not parts."""
 
+SHOWN = 8
+"""Recipes and the like that the overview names."""
+
 WhatArgument = Annotated[
-    str | None, typer.Argument(metavar="[WHAT]", help=f"One of {', '.join([*LISTS, *TABLES])}. Default: all.")
+    str | None, typer.Argument(metavar="[WHAT]", help=f"One of {', '.join([*LISTS, *TABLES])}. Default: all, by name.")
+]
+NameArgument = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="One part of the list: its options with defaults and ranges.")
 ]
 PluginOption = Annotated[
     list[Path] | None, typer.Option("--plugin", metavar="FILE", help="Also list the parts of a plug-in file.")
 ]
 
 
-def list_(what: WhatArgument = None, plugin: PluginOption = None) -> int:
+def list_(what: WhatArgument = None, name: NameArgument = None, plugin: PluginOption = None) -> int:
     """List what a suite can name: parts with their options and defaults, recipes, and the suites of this package."""
     known = [*LISTS, *TABLES]
     if what is not None and what not in known:
         raise UnknownName(f"there is no list of {what!r}", hint=did_you_mean(what, known))
     registry = extend(REGISTRY, [str(plugin_path(file)) for file in plugin or ()])
     tables = {"protocols": lambda: protocols_table(registry), "recipes": recipes_table, "suites": suites_table}
-    for name in known if what is None else [what]:
-        show(tables[name]() if name in tables else parts_table(registry, name))
+    if what is None:
+        show_overview(registry)
+    elif what in tables:
+        if name is not None:
+            raise UnknownName(f"bench list {what} takes no name", hint=f"bench list {what}")
+        tables[what]()
+    elif name is None:
+        parts_table(registry, what)
+    else:
+        show_part(registry, LISTS[what], name)
     return exits.DONE
 
 
-def parts_table(registry: Registry, title: str) -> Table:
+def show_overview(registry: Registry) -> None:
+    """How many there are of each kind, and their names."""
+    names = {title: [entry.name for entry in registry.entries(kind)] for title, kind in LISTS.items()}
+    names["protocols"] = [*dict.fromkeys(each.name for each in known_protocols(registry))]
+    names["recipes"] = [preset.name for preset in all_presets()]
+    names["suites"] = [file.stem for file in shipped_suites()]
+    for title, called in names.items():
+        some = called[:SHOWN] if title in TABLES else called
+        left = f", and {len(called) - len(some)} more" if len(some) < len(called) else ""
+        text = on_one_line(f"{', '.join(some)}{left}") or "none"
+        print("\n".join(wrap(text, page_width(), initial_indent=f"{f'{title} ({len(called)})':18}  ",
+                             subsequent_indent="    ", break_on_hyphens=False)))  # fmt: skip
+    print()
+    for line in (
+        "bench list WHAT: its parts with their options and defaults",
+        "bench list WHAT NAME: one part, with ranges",
+    ):
+        print("\n".join(wrap(line, page_width(), subsequent_indent="    ")))
+
+
+def show_part(registry: Registry, kind: str, name: str) -> None:
+    """One part: what it is, and its options with defaults and what they may be."""
+    entry = registry.get(kind, name)
+    mark = " (synthetic)" if _is_synthetic(registry, entry) else ""
+    print(printable(f"{kind} {entry.name}: {entry.summary}{mark}"))
+    if kind not in KINDS:
+        return
+    found = declaration(registry, kind, name)
+    options = found.options
+    rows = [
+        (option.name, _default(option.default) or "(must be given)", allowed(option)) for option in options.values()
+    ]
+    if rows:
+        show("", ("option", "default", "may be"), rows)
+    else:
+        print("no options")
+    for rule in found.traits.rules:
+        print("\n".join(wrap(printable(f"rule: {rule.summary}"), page_width(), subsequent_indent="    ")))
+    for line in _marks_of(registry, entry):
+        print(printable(line))
+
+
+def parts_table(registry: Registry, title: str) -> None:
     """One row per part: name, what it is, `option=default`; an option that a suite must give ends in `=`."""
-    table = Table("name", "what it is", "options", title=title, title_justify="left", expand=False)
+    rows = []
     for entry in registry.entries(LISTS[title]):
         mark = " (synthetic)" if _is_synthetic(registry, entry) else ""
-        table.add_row(entry.name, f"{entry.summary}{mark}", "\n".join(_said_of(registry, entry)))
-    return table
+        rows.append((entry.name, f"{entry.summary}{mark}", "\n".join(_said_of(registry, entry))))
+    show(title, ("name", "what it is", "options"), rows)
 
 
 def _is_synthetic(registry: Registry, entry: Entry) -> bool:
@@ -90,7 +148,13 @@ def _said_of(registry: Registry, entry: Entry) -> list[str]:
     if entry.kind not in KINDS:
         return []
     found = declaration(registry, entry.kind, entry.name)
-    lines = [_option(option) for option in found.options.values()]
+    return [*map(_option, found.options.values()), *_marks_of(registry, entry)]
+
+
+def _marks_of(registry: Registry, entry: Entry) -> list[str]:
+    """What a part's declaration says beside its options."""
+    found = declaration(registry, entry.kind, entry.name)
+    lines = []
     if isinstance(found.traits, BackboneTraits) and found.traits.reimplemented:
         lines.append("(reimplemented: no official code to compare with)")
     if isinstance(found.traits, BackboneTraits) and found.traits.reads_truth_at_test is not None:
@@ -114,20 +178,19 @@ def _default(value: Any) -> str:
     return f"[{', '.join(map(_default, value))}]" if isinstance(value, tuple | list) else str(value)
 
 
-def protocols_table(registry: Registry) -> Table:
+def protocols_table(registry: Registry) -> None:
     """The protocols that a suite can name, with those that plug-in tasks bring along."""
     columns = ("name", "version", "colour", "rounding", "border", "SSIM", "test noise", "mean over")
-    table = Table(*columns, title="protocols", title_justify="left")
+    rows = []
     for protocol in known_protocols(registry):
         how = (protocol.colour, protocol.rounding, str(protocol.border), protocol.ssim, protocol.draw, protocol.mean)
-        table.add_row(protocol.name, str(protocol.version), *how)
-    return table
+        rows.append((protocol.name, str(protocol.version), *how))
+    show("protocols", columns, rows)
 
 
-def recipes_table() -> Table:
+def recipes_table() -> None:
     """The presets that a suite's recipe can name: what they set, and where the numbers come from."""
-    table = Table("name", "recipe", "source", title="recipes", title_justify="left", show_lines=True)
-    table.columns[0].no_wrap = True
+    rows = []
     for preset in all_presets():
         recipe = preset.recipe
         lines = (
@@ -138,8 +201,8 @@ def recipes_table() -> Table:
             " + ".join(_term(term) for term in recipe.losses) or "the network's own losses",
             *_options(preset),
         )
-        table.add_row(f"{preset.name}\nv{preset.version}", "\n".join(lines), f"{preset.source}\n{preset.note}".rstrip())
-    return table
+        rows.append((f"{preset.name}\nv{preset.version}", "\n".join(lines), f"{preset.source}\n{preset.note}".rstrip()))
+    show("recipes", ("name", "recipe", "source"), rows, lines=True)
 
 
 def _options(preset: Preset) -> Iterator[str]:
@@ -169,13 +232,13 @@ def _term(term: LossMapping) -> str:
     return own if term.refined_weight is None else f"{own} (refined: {term.refined_weight:g})"
 
 
-def suites_table() -> Table:
+def suites_table() -> None:
     """The suites that ship with the package, with their descriptions."""
-    table = Table("name", "description", title="suites", title_justify="left")
+    rows = []
     for file in shipped_suites():
         tree, problems = load(file.read_text(encoding="utf-8"), Place(str(file)))
         if tree is None or problems:
             raise HarnessError("this shipped suite cannot be read", where=str(file), hint=f"bench check {file}")
         described = tree.child("description")
-        table.add_row(file.stem, str(described.content) if described else "")
-    return table
+        rows.append((file.stem, str(described.content) if described else ""))
+    show("suites", ("name", "description"), rows)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 import traceback
 from importlib import import_module
-from io import TextIOWrapper
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from harness.cli import exits
+from harness.cli.output import guard_streams
 from harness.core.errors import HarnessError
 from harness.core.guests import contained, tell_interrupts
+from harness.core.text import printable
 
 COMMANDS = {
     "run": ("harness.cli.run:run", "Run a suite: everything that is not done yet."),
@@ -89,7 +90,8 @@ class LazyGroup(TyperGroup):
 
 
 def _tell(error: Exception, message: str, debug: bool) -> None:
-    typer.echo("".join(traceback.format_exception(error)) if debug else f"error: {message}", err=True)
+    text = "".join(traceback.format_exception(error)) if debug else f"error: {message}"
+    typer.echo(printable(text), err=True)
 
 
 def _app(**options: Any) -> typer.Typer:
@@ -120,9 +122,7 @@ def bench(
 
 def main() -> None:
     """Entry point. Always raises SystemExit."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names and messages may hold what no encoding has
+    guard_streams()
     tell_interrupts()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments

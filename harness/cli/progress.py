@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event, RLock, Thread
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.api.running import JobOutcome
 from harness.core.paths import Layout
-from harness.core.text import first_line
+from harness.core.text import first_line, on_one_line, printable
 from harness.planning.job import Job
 from harness.planning.plan import Plan
 from harness.records.state import activity
@@ -90,7 +90,8 @@ class Board:
             running = list(self.running.values())
         lines = []
         for job, started in running:
-            state = activity_line(last_events(self.layout.events(job.cell_id)), job.id) if job.cell_id else ""
+            where = replace(self.layout, anew=frozenset(job.anew))
+            state = activity_line(last_events(where.events(job.cell_id)), job.id) if job.cell_id else ""
             lines.append(f"{job.title} · {state or f'{monotonic() - started:.0f} s'}")
         return lines
 
@@ -144,7 +145,7 @@ class LineDisplay(_BoardDisplay):
         self._thread = Thread(target=self._beat, name="progress", daemon=True)
 
     def say(self, line: str) -> None:
-        print(line, flush=True)
+        print(printable(line), flush=True)
 
     def begin(self, plan: Plan) -> None:
         super().begin(plan)
@@ -173,11 +174,11 @@ class LiveDisplay(_BoardDisplay):
         from rich.text import Text
 
         width = self._console.width
-        lines = [self.board.headline(), *(f"  {line}" for line in self.board.running_lines())]
+        lines = [self.board.headline(), *(f"  {on_one_line(line)}" for line in self.board.running_lines())]
         return Text("\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in lines))
 
     def say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False)
+        self._console.print(printable(line), markup=False, highlight=False)
 
     def begin(self, plan: Plan) -> None:
         super().begin(plan)

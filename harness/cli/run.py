@@ -7,17 +7,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.api.running import Executor
 from harness.cells.suite import ResolvedSuite
 from harness.cli import exits
 from harness.cli.common import ForceOption, LimitOption, OutOption, SetOption, SuiteArgument, layout_for
-from harness.core.paths import Layout, write_text
+from harness.cli.subject import suite_place
+from harness.cli.tried import refuse, to_train
+from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
-from harness.parts.plugins import open_suite
-from harness.planning.plan import Plan, clear, make_plan
+from harness.parts.plugins import open_placed
+from harness.planning.plan import Plan, follow_up, make_plan
+from harness.records.anew import recover, waiting
+from harness.results.shelf import keep_plugins
+from harness.results.suites import keep_suite, kept_as
 
 if TYPE_CHECKING:
     from harness.scheduling.drive import RunSummary
+
+ROUNDS = 8
+"""How often a run goes on after its end, longer than any chain of cells that rest on each other."""
 
 ExecutorOption = Annotated[str, typer.Option("--executor", metavar="ray|local", help="Ray workers, or this process.")]
 AddressOption = Annotated[
@@ -46,11 +55,14 @@ def run(
     began = monotonic()
     for kind, name in (("executor", executor), ("tracker", tracker)):
         REGISTRY.get(kind, name)  # a misspelt name is an error before anything is written
-    resolved, registry = open_suite(suite, set_ or ())
+    resolved, registry, origins = open_placed(suite, set_ or ())
     layout = layout_for(resolved.name, out)
+    resolved = kept_as(resolved, suite_place(suite), layout)
+    _recover(layout)
     plan = make_plan(resolved, layout, registry, force=force or (), limit=limit)
     summary = None
     if plan.to_run:
+        refuse(resolved, registry, origins, to_train(plan))
         plan, summary = _work(resolved, layout, registry, force or [], limit, executor, address, tracker)
         _report(summary)
     else:
@@ -66,6 +78,15 @@ def run(
     raise typer.Exit(exits.code_of_run(failed=failed, blocked=plan.blocked))
 
 
+def _recover(layout: Layout) -> None:
+    """Ends what a killed run left between two folders of a cell, before anything is planned."""
+    if waiting(layout):
+        from harness.records.lock import run_lock
+
+        with run_lock(layout):
+            recover(layout)
+
+
 def _work(
     resolved: ResolvedSuite,
     layout: Layout,
@@ -76,27 +97,60 @@ def _work(
     address: str | None,
     tracker: str,
 ) -> tuple[Plan, RunSummary]:
-    """Runs the plan, made again under the folder's lock: another run may just have ended."""
-    from harness.cli.progress import make_display
-    from harness.scheduling.drive import drive
-    from harness.scheduling.lock import run_lock
+    """Runs the plan, made again under the folder's lock: another run may just have ended.
+
+    Then what has become stale because something that it rests on was made anew, until nothing is.
+    """
+    from harness.records.lock import run_lock
 
     with run_lock(layout):
+        recover(layout)
         plan = make_plan(resolved, layout, registry, force=force, limit=limit)
         _keep(resolved, layout)
-        clear(plan, layout)
         counts = plan.counts()
         typer.echo(f"{resolved.name}: {len(plan.to_run)} jobs to do, {counts['done']} done before · {layout.out}")
-        pool = REGISTRY.load("executor", executor)(address)
-        mirror = REGISTRY.load("tracker", tracker)(None, layout, resolved.name)
-        return plan, drive(plan, pool, mirror, layout, make_display(layout))
+        first, summary = plan, _round(plan, layout, executor, address, tracker)
+        for _ in range(ROUNDS):
+            plan = make_plan(resolved, layout, registry)
+            further = follow_up(plan, summary.lost, first)
+            if further is None:
+                break
+            typer.echo(f"{_stale(further)} rest on what was made anew: {len(further.to_run)} more jobs")
+            summary.add(_round(further, layout, executor, address, tracker))
+        return first, summary
+
+
+def _round(plan: Plan, layout: Layout, executor: str, address: str | None, tracker: str) -> RunSummary:
+    from harness.cli.progress import make_display
+    from harness.scheduling.drive import drive
+
+    pool = _executor(executor, address)
+    mirror = REGISTRY.load("tracker", tracker)(None, layout, plan.suite)
+    return drive(plan, pool, mirror, layout, make_display(layout))
+
+
+def _executor(name: str, address: str | None) -> Executor:
+    """Starts what runs jobs. Ray takes some seconds, and is told as a step."""
+    told, began = name == "ray", monotonic()
+    if told:
+        typer.echo(f"joining Ray at {address} …" if address else "starting Ray on this machine …")
+    started: Executor = REGISTRY.load("executor", name)(address)
+    if told:
+        has = started.capacity()
+        gpus = f", {has['gpus']:g} GPUs" if has["gpus"] else ""
+        typer.echo(f"Ray is ready: {has['cpus']:g} CPUs{gpus} ({monotonic() - began:.1f} s)")
+    return started
+
+
+def _stale(plan: Plan) -> str:
+    cells = {cell for planned in plan.to_run for cell in planned.cells}
+    return "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
 
 
 def _keep(resolved: ResolvedSuite, layout: Layout) -> None:
-    """Writes the resolved suite beside its results, for `bench status DIR` and `bench leaderboard DIR`."""
-    path, text = layout.suite(resolved.name), resolved.model_dump_json(indent=1) + "\n"
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        write_text(path, text)
+    """Writes the resolved suite and copies of its plug-ins beside its results, for what is asked of the folder."""
+    keep_suite(resolved, layout)
+    keep_plugins(resolved, layout)
 
 
 def _report(summary: RunSummary) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,11 +13,12 @@ from harness.cli import exits
 from harness.cli.common import OutOption, SetOption
 from harness.cli.subject import SubjectArgument, find_subject
 from harness.cli.tables import print_table
-from harness.core.errors import DataError
+from harness.core.errors import HarnessError
 from harness.core.paths import Layout
-from harness.planning.plan import CellStatus, make_plan
+from harness.planning.plan import CellStatus
 from harness.planning.table import cell_row
 from harness.records import store
+from harness.records.model import RunRecord
 from harness.records.state import activity
 
 
@@ -26,12 +28,12 @@ def status(subject: SubjectArgument, out: OutOption = None, set_: SetOption = No
     going_on = is_running(found.layout)
     statuses: dict[str, CellStatus] = {}
     for resolved, registry in found.suites:
-        for cell in make_plan(resolved, found.layout, registry).cells:
+        for cell in found.statuses(resolved, registry):
             statuses.setdefault(cell.cell_id, _now(cell, found.layout, going_on))
     cells = list(statuses.values())
     print_table(("state", "task", "backbone", "variant", "seed", "cell", "what"), map(cell_row, cells))
     typer.echo(_counts(cells) + (f" · a run is going on in {found.layout.out}" if going_on else ""))
-    _print_failures([cell for cell in cells if cell.state == "failed"], found.layout)
+    _print_failures(cells, found.layout)
     failed = any(cell.state == "failed" for cell in cells)
     blocked = any(cell.state == "blocked" or cell.gaps for cell in cells)
     raise typer.Exit(exits.code_of_run(failed=failed, blocked=blocked))
@@ -50,14 +52,16 @@ def is_running(layout: Layout) -> bool:
 
 
 def _now(cell: CellStatus, layout: Layout, going_on: bool) -> CellStatus:
-    """The status of a cell, with what its worker last reported unless it is done or blocked."""
-    if cell.state in ("done", "blocked"):
+    """The status of a cell, with what its worker last reported unless it is blocked, or done and not made again."""
+    making = layout.anew_cell(cell.cell_id).is_dir()
+    if cell.state == "blocked" or (cell.state == "done" and not (making and going_on)):
         return cell
-    latest = activity(store.read_events(layout, cell.cell_id))
+    where = replace(layout, anew=frozenset([cell.cell_id])) if making else layout
+    latest = activity(store.read_events(where, cell.cell_id))
     if latest is None or latest.ended:
         return cell
     if going_on:
-        return replace(cell, state="running", reason=str(latest))
+        return replace(cell, state="running", reason=f"made again: {latest}" if making else str(latest))
     return replace(cell, reason=f"{cell.reason}; last seen at {latest}" if cell.reason else f"stopped at {latest}")
 
 
@@ -66,13 +70,22 @@ def _counts(cells: Sequence[CellStatus]) -> str:
     return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states))) or "no cells"
 
 
-def _print_failures(failed: Sequence[CellStatus], layout: Layout) -> None:
-    for cell in failed:
+def _print_failures(cells: Sequence[CellStatus], layout: Layout) -> None:
+    """The failures on the records of cells, of those as well whose results from before stay."""
+    for cell in cells:
         try:
             record = store.load(layout, cell.cell_id)
-        except DataError:
+        except HarnessError:
             continue
-        if record is not None and record.failure is not None:
+        if record is not None and record.failure is not None and record.failure.kind != "interrupted":
             typer.echo(f"\n{cell.suite_cell.title}")
             typer.echo(f"  {record.failure.kind}: {record.failure.message}")
-            typer.echo(f"  log: {record.failure.log}" if record.failure.log else "  no log")
+            typer.echo(f"  log: {_log(record, layout)}" if record.failure.log else "  no log")
+
+
+def _log(record: RunRecord, layout: Layout) -> str:
+    """The log of the last attempt, found in the folder where it lies now: records hold an absolute path."""
+    assert record.failure is not None
+    here = layout.job_log(record.attempts[-1].job) if record.attempts else None
+    moved = here is not None and here.is_file() and not os.path.isfile(record.failure.log)
+    return str(here) if moved else record.failure.log

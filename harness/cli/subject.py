@@ -15,8 +15,11 @@ from harness.cli.common import layout_for
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
-from harness.parts.plugins import extend, open_suite
-from harness.results.suites import read_suites
+from harness.parts.plugins import open_suite
+from harness.planning.plan import CellStatus, make_plan
+from harness.results.shelf import cell_statuses, shelve
+from harness.results.suites import kept_as, read_suites
+from harness.spec.sources import find_suite, shipped_suites
 
 SubjectArgument = Annotated[str, typer.Argument(metavar="SUITE|DIR", help="A suite, or a folder of results.")]
 
@@ -27,12 +30,30 @@ class Subject:
 
     layout: Layout
     suites: list[tuple[ResolvedSuite, Registry]]
+    stored: bool = False
+    """Whether they are the suites of a folder as they were when they ran; plug-ins may have gone since then."""
+
+    def statuses(self, suite: ResolvedSuite, registry: Registry) -> Sequence[CellStatus]:
+        """The state of each cell of one of the suites."""
+        if self.stored:
+            return cell_statuses(suite, self.layout, shelve(suite, self.layout, REGISTRY))
+        return make_plan(suite, self.layout, registry).cells
 
 
 def read_suite(name: str, out: Path | None, overrides: Sequence[str] | None) -> Subject:
-    """A suite as its file says it now. Raises SpecErrors with all that is wrong in it and its plug-ins."""
+    """A suite as its file says it now, under the name that it has in the folder of its results.
+
+    Raises SpecErrors with all that is wrong in it and its plug-ins.
+    """
     resolved, registry = open_suite(name, overrides or ())
-    return Subject(layout_for(resolved.name, out), [(resolved, registry)])
+    layout = layout_for(resolved.name, out)
+    return Subject(layout, [(kept_as(resolved, suite_place(name), layout), registry)])
+
+
+def suite_place(name: str) -> str:
+    """Where a suite's file lies, links resolved; `shipped:<name>` for one that came with the package."""
+    file = find_suite(name)
+    return f"shipped:{file.stem}" if file in shipped_suites() else os.path.realpath(file)
 
 
 def find_subject(name: str, out: Path | None = None, overrides: Sequence[str] | None = None) -> Subject:
@@ -40,7 +61,9 @@ def find_subject(name: str, out: Path | None = None, overrides: Sequence[str] | 
     if os.path.isdir(Path(name) / "suites") and out is None and not overrides:
         layout = layout_for("", Path(name))
         stored = read_suites(layout)
-        for problem in stored.problems:
+        shelves = [(suite, shelve(suite, layout, REGISTRY)) for suite in stored.suites]
+        problems = [problem for _, shelf in shelves for problem in shelf.problems.values()]
+        for problem in dict.fromkeys([*stored.problems, *problems]):
             typer.echo(f"warning: {problem}", err=True)
-        return Subject(layout, [(suite, extend(REGISTRY, suite.plugins)) for suite in stored.suites])
+        return Subject(layout, [(suite, shelf.planned) for suite, shelf in shelves], stored=True)
     return read_suite(name, out, overrides)

@@ -93,7 +93,8 @@ def _options(entries: list[Entry], registry: Registry, given: Any, file: str) ->
     filled = {}
     for entry, options in known.items():
         own = {name: value for name, value in values.items() if name in options}
-        filled[entry] = fill(options, {**_stand_ins(options), **own}, f"{entry.kind} {entry.name}")
+        rules = declaration(registry, entry.kind, entry.name).traits.rules
+        filled[entry] = fill(options, {**_stand_ins(options), **own}, f"{entry.kind} {entry.name}", rules)
         for mistake in filled[entry].mistakes:
             path = ".".join(map(str, (entry.name, *mistake.path)))
             hint = mistake.hint if mistake.path else "bench test FILE --set OPTION=VALUE"

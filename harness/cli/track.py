@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from harness.cells.suite import ResolvedSuite
@@ -43,4 +45,4 @@ def sync(subject: SubjectArgument, out: OutOption = None) -> None:
 def _with_record(layout: Layout, suite: ResolvedSuite) -> list[str]:
     """Ids of the suite's cells that have a record."""
     ids = dict.fromkeys(cell.cell.id for cell in suite.cells)
-    return [cell_id for cell_id in ids if layout.record(cell_id).is_file()]
+    return [cell_id for cell_id in ids if os.path.lexists(layout.record(cell_id))]

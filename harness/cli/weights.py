@@ -17,7 +17,7 @@ from harness.cli import exits
 from harness.cli.tables import print_table
 from harness.core.errors import HarnessError, MissingWeights, UnknownName, did_you_mean
 from harness.core.identity import file_sha256
-from harness.core.yaml import resolve_scalar
+from harness.core.scalars import resolve_scalar
 from harness.parts.catalogue import REGISTRY
 from harness.spec.options import fill
 from harness.weights.catalogue import Checkpoint, find, known, named, own, state, without_origin
@@ -187,7 +187,8 @@ def _options(backbone: str, given: Sequence[str]) -> dict[str, Any]:
     for a second value.
     """
     title = f"backbone {backbone}"
-    known_options = declaration(REGISTRY, "backbone", backbone).options
+    declared = declaration(REGISTRY, "backbone", backbone)
+    known_options = declared.options
     options: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
@@ -196,9 +197,9 @@ def _options(backbone: str, given: Sequence[str]) -> dict[str, Any]:
             raise UnknownName(f"{backbone} has no option {name!r}" if equals else f"{text!r} sets nothing", hint=hint)
         if name in options:
             raise exits.WrongArgument(f"{name} is given twice", where="--option", hint=f"keep one {name}=VALUE")
-        listed = known_options[name].annotation.startswith("tuple")
+        listed = "tuple[" in known_options[name].annotation
         options[name] = tuple(map(resolve_scalar, value.split(","))) if listed else resolve_scalar(value)
-    for mistake in fill(known_options, options, title).mistakes:
+    for mistake in fill(known_options, options, title, declared.traits.rules).mistakes:
         if mistake.path and mistake.path[0] in options:
             where = f"--option {'.'.join(map(str, mistake.path))}"
             raise exits.WrongArgument(mistake.what, where=where, hint=mistake.hint)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
+from harness.core.text import printable, shortened
+
 FailureClass = Literal[
     "bug", "suite", "plugin", "data", "nan", "memory", "worker_lost", "weights", "checkpoint", "storage", "interrupted"
 ]
@@ -55,6 +57,10 @@ class UnknownName(HarnessError):
     """A name that is not in the catalogue."""
 
 
+MOST_SHOWN = 100
+"""Mistakes that one message lists."""
+
+
 @dataclass(frozen=True, order=True)
 class Problem:
     """One mistake in a file: place, path inside the file, what is wrong, what to try."""
@@ -67,8 +73,9 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        text = f"{self.file}:{self.line}:{self.column} · {self.path or '(file)'} · {self.what}"
-        return f"{text} · try: {self.hint}" if self.hint else text
+        path, what = shortened(self.path, 200) or "(file)", shortened(self.what, 1000)
+        text = f"{self.file}:{self.line}:{self.column} · {path} · {what}"
+        return printable(f"{text} · try: {self.hint}" if self.hint else text)
 
 
 class SpecErrors(HarnessError):
@@ -76,7 +83,9 @@ class SpecErrors(HarnessError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(set(problems)))
-        super().__init__("\n".join(map(str, self.problems)))
+        lines = [str(problem) for problem in self.problems[:MOST_SHOWN]]
+        more = len(self.problems) - len(lines)
+        super().__init__("\n".join([*lines, f"and {more:,} more mistakes"] if more else lines))
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.problems,)
@@ -85,6 +94,9 @@ class SpecErrors(HarnessError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint with the nearest known names, or all of them when there are few. Empty if none helps."""
     choices = sorted(known)
+    same = [choice for choice in choices if choice.lower() == name.lower()]
+    if len(same) == 1:
+        return f"did you mean {same[0]!r}?"
     near = get_close_matches(name, choices, n=3, cutoff=0.55)
     if near:
         return "did you mean " + " or ".join(repr(n) for n in near) + "?"

@@ -1,4 +1,8 @@
-"""Identity of content: canonical JSON, digests, and seeds made from named ingredients."""
+"""Identity of content: canonical JSON, digests, seals, and seeds made from named ingredients.
+
+A seal tells a damaged file from a changed one. It is the SHA-256 of a JSON object's canonical form, floats included,
+and stands in the object under `SEAL`, as `sha256:…`. Objects without one are of earlier releases and are believed.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,17 @@ import hashlib
 import json
 import math
 import os
-from functools import cache
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 DIGEST_LENGTH = 16
+SEAL = "sealed"
+"""The name under which an object holds its seal."""
+_SEAL_FORM = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def canonical_json(value: Any) -> str:
@@ -38,6 +48,61 @@ def _normal(value: Any) -> Any:
 def digest(value: Any, length: int = DIGEST_LENGTH) -> str:
     """First `length` hex digits of the SHA-256 of the value's canonical JSON."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+def json_text(value: Any) -> str:
+    """The text of a JSON file: indented, keys as they come. Raises ValueError for NaN and infinities."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The object with its seal, which comes last; an old seal is replaced."""
+    content = {name: item for name, item in value.items() if name != SEAL}
+    return {**content, SEAL: f"sha256:{digest(content, 64)}"}
+
+
+@dataclass(frozen=True)
+class Unsealed:
+    """A JSON object as a file holds it."""
+
+    content: dict[str, Any]
+    """Without its seal."""
+    bare: bytes | None = None
+    """The file's bytes where it has no seal."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file as it is without the seal (`json_text`); of its very bytes where it has none."""
+        return hashlib.sha256(json_text(self.content).encode() if self.bare is None else self.bare).hexdigest()
+
+
+def unsealed(text: bytes | str) -> Unsealed:
+    """The object in a JSON file's text.
+
+    Raises ValueError when the text is not a JSON object, or not the one that was sealed.
+    """
+    try:
+        value = json.loads(text)
+        if not isinstance(value, dict):
+            raise ValueError("not a JSON object")
+        seal = value.pop(SEAL, None)
+        if seal is None:
+            if any(isinstance(item, str) and _SEAL_FORM.fullmatch(item) for item in value.values()):
+                raise ValueError("its seal has lost its name")
+            return Unsealed(value, text.encode() if isinstance(text, str) else text)
+        if not _is_sealed_by(value, seal):
+            raise ValueError("its content is not what was sealed")
+        return Unsealed(value)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _is_sealed_by(content: dict[str, Any], seal: object) -> bool:
+    """Whether the seal is the content's. What is already canonical, nearly all, is not walked through."""
+    quick = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    if seal == f"sha256:{hashlib.sha256(quick.encode()).hexdigest()}":
+        return True
+    return bool(seal == sealed(content)[SEAL])
 
 
 def file_sha256(path: str | Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import uuid
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import HarnessError
+from harness.core.identity import json_text
+from harness.core.text import shown_name
 
 
 def storage_error(error: OSError, path: Path) -> HarnessError:
@@ -22,10 +23,78 @@ def storage_error(error: OSError, path: Path) -> HarnessError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         what, hint = "the disk is full", "free some space, then run the same command again"
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        what, hint = "cannot write here", "choose a writable folder with --out"
+        what, hint = "cannot write here", f"choose a writable folder with {_setting(path)}"
     else:
         what, hint = error.strerror or str(error), ""
     return HarnessError(what, where=where, hint=hint, kind="storage")
+
+
+def _setting(path: Path) -> str:
+    """What a user sets to have a path elsewhere."""
+    data = os.environ.get("PRIORBENCH_DATA")
+    return "PRIORBENCH_DATA" if data and path.absolute().is_relative_to(Path(data).absolute()) else "--out"
+
+
+def read_error(error: OSError, path: Path | str) -> HarnessError:
+    """The HarnessError that tells a user about the OSError of a read. `where` shows a path that can be printed."""
+    return HarnessError(f"cannot be read: {unread(error)}", where=shown_name(str(path), 200), kind="storage")
+
+
+def unread(error: OSError) -> str:
+    """Why a file cannot be read, as a few words."""
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "permission denied"
+    if error.errno == errno.ELOOP:
+        return "its links lead in a circle"
+    if error.errno == errno.ENOENT:
+        return "there is no such file"
+    if error.errno == errno.EISDIR:
+        return "this is a folder"
+    if error.errno == errno.ENOTDIR:
+        return "a part of the path is a file, not a folder"
+    if error.errno == errno.EIO:
+        return "the disk reports an error (EIO)"
+    return (error.strerror or str(error) or type(error).__name__).lower()
+
+
+LONGEST_NAME = 100
+"""Bytes of a name that becomes a part of a folder's name: file systems take 255, and digests stand beside it."""
+
+_RESERVED = frozenset(
+    ["CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))]
+)
+"""Names that are devices in Windows, whatever follows a dot."""
+
+
+def unfit_name(name: str) -> str:
+    """Why a name cannot become a part of a folder's name on every system; empty when it can."""
+    if not name:
+        return "a name is not empty"
+    if not name.isprintable():
+        return "a name holds only characters that can be printed"
+    if found := next((character for character in name if character in '/\\:*?"<>|'), ""):
+        return f"a name holds no {found!r}: folders are called by it"
+    if name[0] == "." or name[-1] == ".":
+        return "a name neither begins nor ends with a dot: folders are called by it"
+    if name != name.strip():
+        return "a name neither begins nor ends with a space"
+    if name.partition(".")[0].strip().upper() in _RESERVED:
+        return f"{name!r} is the name of a device in Windows"
+    if len(name.encode(errors="surrogatepass")) > LONGEST_NAME:
+        return f"a name has at most {LONGEST_NAME} bytes in UTF-8"
+    return ""
+
+
+def below(root: Path, *names: str) -> Path:
+    """The path of these names below a folder, one folder a name: whatever is written or removed lies there.
+
+    Raises HarnessError for a name that is not one plain name, such as `..` or `a/b`.
+    """
+    for name in names:
+        if name in ("", ".", "..") or any(character in "/\\\0" for character in name):
+            what = f"{shown_name(name)!r} cannot be the name of a file or folder here"
+            raise HarnessError(what, where=str(root), hint="give the part or split a plain name", kind="suite")
+    return root.joinpath(*names)
 
 
 @contextmanager
@@ -61,7 +130,7 @@ def write_text(path: Path, content: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes indented JSON atomically; NaN is refused, as JSON has none."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
 
 
 @contextmanager
@@ -87,13 +156,35 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Layout:
-    """The folders of one run. `out` holds results, `data` holds shards and features (shareable between runs)."""
+    """The folders of one run. `out` holds results, `data` holds shards and features (shareable between runs).
+
+    `anew` names the cells that are made again beside what they left before (harness.records.anew).
+    """
 
     out: Path
     data: Path
+    anew: frozenset[str] = frozenset()
 
     def cell(self, cell_id: str) -> Path:
-        return self.out / "cells" / cell_id
+        """The folder of a cell: where it is made anew while it is; where the old one waits if a swap was cut off."""
+        if cell_id in self.anew and (made := self.anew_cell(cell_id)).is_dir():
+            return made
+        place = self.placed_cell(cell_id)
+        if not place.exists() and (old := self.old_cell(cell_id)).is_dir():
+            return old
+        return place
+
+    def placed_cell(self, cell_id: str) -> Path:
+        """Where the folder of a cell lies but for the moment of a swap."""
+        return below(self.out, "cells", cell_id)
+
+    def anew_cell(self, cell_id: str) -> Path:
+        """Where a cell is made again while its old folder stays in place."""
+        return below(self.out, "cells", f".{cell_id}.anew")
+
+    def old_cell(self, cell_id: str) -> Path:
+        """Where the old folder of a cell lies between the two renames of a swap, and until it is removed."""
+        return below(self.out, "cells", f".{cell_id}.old")
 
     def record(self, cell_id: str) -> Path:
         return self.cell(cell_id) / "record.json"
@@ -115,13 +206,17 @@ class Layout:
         return self.cell(cell_id) / "samples"
 
     def job_file(self, job_id: str) -> Path:
-        return self.out / "jobs" / f"{job_id}.json"
+        return below(self.out, "jobs", f"{job_id}.json")
 
     def job_log(self, job_id: str) -> Path:
-        return self.out / "jobs" / f"{job_id}.log"
+        return below(self.out, "jobs", f"{job_id}.log")
+
+    def job_failure(self, job_id: str) -> Path:
+        """Why a shards or features job failed; not there once it has succeeded (harness.records.job_failures)."""
+        return below(self.out, "jobs", f"{job_id}.failure.json")
 
     def suite(self, name: str) -> Path:
-        return self.out / "suites" / f"{name}.json"
+        return below(self.out, "suites", f"{name}.json")
 
     @property
     def lock(self) -> Path:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
-from types import ModuleType
 from typing import Any
 
 from harness.core.errors import HarnessError, UnknownName, did_you_mean
-from harness.core.identity import digest
+from harness.core.guests import PARTS
+from harness.core.running import import_file
 from harness.core.source import is_file
 
 
@@ -59,21 +57,7 @@ class Registry:
     def load(self, kind: str, name: str) -> Any:
         """Imports the part's module and gives the attribute: a class or a factory."""
         module, _, attribute = self.get(kind, name).target.partition(":")
-        return getattr(_import_file(module) if is_file(module) else import_module(module), attribute)
-
-
-def _import_file(path: str) -> ModuleType:
-    """Runs a plug-in file once per process, under a module name made from its path."""
-    name = f"priorbench_plugin_{digest(path)}"
-    if name not in sys.modules:
-        spec = spec_from_file_location(name, path)
-        assert spec is not None, path
-        assert spec.loader is not None, path
-        module = module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return sys.modules[name]
+        if not is_file(module):
+            return getattr(import_module(module), attribute)
+        PARTS[module, attribute] = f"{kind} {name}"
+        return getattr(import_file(module), attribute)

@@ -20,3 +20,41 @@ def shown_name(name: str, longest: int = 80) -> str:
     """A name as messages show it: cut, and quoted where it holds what cannot be printed."""
     name = shortened(name, longest)
     return name if name.isprintable() else repr(name)
+
+
+def printable(text: str) -> str:
+    """The text as a terminal may have it: line breaks and tabs stay, every other character that is not shown as itself
+    (control characters, the beginnings of escape sequences, marks that turn the direction, lone surrogates) becomes its
+    code, as `\\x1b`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter in _KEPT else _code(letter) for letter in text)
+
+
+def on_one_line(text: str) -> str:
+    """The text as `printable` has it, its line breaks and tabs as spaces."""
+    return printable(" ".join(text.splitlines()).replace("\t", " "))
+
+
+_KEPT = frozenset("\n\t\u00a0\u202f\u2009")
+"""Line breaks, tabs, and spaces that do not break or are thin."""
+
+
+def _code(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+NARROWEST = 12
+"""Characters of a long word that stay together when a column is folded."""
+
+
+def least_width(text: str) -> int:
+    """How narrow a column with a text may get: as wide as its longest word, so that no number and no id is split.
+    Longer words, such as paths and labels, may be folded.
+    """
+    return max(((len(word) if _whole(word) else min(len(word), NARROWEST)) for word in text.split()), default=0)
+
+
+def _whole(word: str) -> bool:
+    return len(word) <= 2 * NARROWEST and any(map(str.isdigit, word))

@@ -11,7 +11,8 @@ from pydantic_core import ErrorDetails
 
 from harness.core.errors import did_you_mean
 from harness.core.identity import canonical_json
-from harness.core.yaml import Path, resolve_scalar
+from harness.core.scalars import resolve_scalar
+from harness.core.yaml import Path
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ _BOUNDS = {
     "less_than_equal": ("le", "at most"),
     "multiple_of": ("multiple_of", "a multiple of"),
 }
+_LENGTHS = {"string_too_long": ("max_length", "at most"), "string_too_short": ("min_length", "at least")}
 _QUOTE = "'"
 _SWITCHES = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
@@ -54,9 +56,9 @@ def said(error: ErrorDetails, siblings: Collection[str] = ()) -> tuple[str, str]
     """What is wrong and what to try. `siblings` are the keys that the mapping with the mistake may have."""
     step = error["loc"][-1] if error["loc"] else ""
     if error["type"] == "extra_forbidden":
-        return f"unknown key {str(step)!r}", did_you_mean(str(step), siblings)
+        return f"unknown key {shown(str(step))}", did_you_mean(str(step), siblings)
     if error["type"] == "missing":
-        return f"item {step} is missing" if isinstance(step, int) else f"{step!r} is missing", ""
+        return f"item {step} is missing" if isinstance(step, int) else f"{step!r} is missing", _named(error)
     return _said_of_value(error["type"], error.get("input"), error.get("ctx") or {}, error["msg"])
 
 
@@ -84,12 +86,32 @@ def _said_of_value(kind: str, value: Any, context: Mapping[str, Any], message: s
         return f"expected {choices.replace(_QUOTE, '')}, not {shown(value)}", near
     if kind in ("too_short", "too_long") and not value:
         return "an empty list", "give at least one item, or remove the key"
+    if kind in ("too_short", "too_long") and isinstance(value, list | tuple):
+        words, bound = ("at least", "min_length") if kind == "too_short" else ("at most", "max_length")
+        return f"expected {words} {context[bound]} items, not {len(value)}", ""
+    if kind == "string_pattern_mismatch" and "A-Z" not in str(context["pattern"]):
+        return f"expected text like {context['pattern']}, not {shown(value)}", ""
     if kind == "string_pattern_mismatch":
         return f"{shown(value)} has characters that a folder name should not have", "letters, digits, . _ -"
+    if kind in _LENGTHS:
+        bound, words = _LENGTHS[kind]
+        count = f"{len(value):,} characters" if isinstance(value, str) and value else "empty text"
+        return f"expected {words} {context[bound]} characters, not {count}", ""
     text = str(context.get("error") or message).removeprefix("Input should be ")
     if kind.startswith(("value_error", "too_")):
         return f"{shown(value)}: {text[:1].lower()}{text[1:]}", ""
-    return f"{text}, not {shown(value)}" if text.startswith("expected ") else text, ""
+    return f"{text}, not {shown(value)}" if text.startswith("expected ") else text, str(context.get("hint", ""))
+
+
+def _named(error: ErrorDetails) -> str:
+    """What to write where `name` is missing because the name stands as the key: {nafnet: {width: 8}}."""
+    value = error.get("input")
+    if error["loc"][-1] != "name" or not isinstance(value, dict) or len(value) != 1:
+        return ""
+    name, inner = next(iter(value.items()))
+    if isinstance(inner, dict):
+        return f"the name is a value, too: {{name: {name}, {', '.join(f'{key}: …' for key in list(inner)[:3])}}}"
+    return ""
 
 
 def short(value: Any) -> str:

@@ -8,7 +8,6 @@ is a number and `no` is text.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,21 +27,18 @@ from ruamel.yaml.events import (
 )
 
 from harness.core.errors import Problem
+from harness.core.scalars import LEADING_ZERO, NOT_FINITE, Scalar, resolve_scalar
+from harness.core.syntax import syntax
 
 Path = tuple[str | int, ...]
-Scalar = str | int | float | bool | None
 
 MAX_DEPTH = 64
-MAX_NODES = 200_000
-"""Aliases of aliases can describe more than any memory holds; no suite is this large."""
-
-_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-_BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_INT = re.compile(r"[-+]?[0-9]{1,4000}\Z")
-_BASED = re.compile(r"0o[0-7]{1,4000}\Z|0x[0-9a-fA-F]{1,4000}\Z")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
-_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
-_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+\Z")
+MAX_BYTES = 128 * 1024
+"""Of one text, and of a suite with all that it includes. Reading takes some 4 µs a byte; a suite of 20,000 cells has a
+few kilobytes, because a matrix multiplies."""
+MAX_NODES = 20_000
+"""Values of a text, as they stand there and with every alias written out: aliases of aliases can describe more than any
+memory holds."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -117,8 +113,17 @@ def load(text: str, origin: Place) -> tuple[YamlNode | None, list[Problem]]:
     Mistakes of syntax end the reading; duplicate keys, tags, keys that are not text and misleading numbers do not. A
     number that is not finite is NaN in the tree, and always a mistake.
     """
+    size = len(text.encode(errors="surrogatepass"))
+    if size > MAX_BYTES:
+        return None, [origin.problem((), *too_large(size))]
     reader = _Reader(text, origin)
     return reader.read(), reader.problems
+
+
+def too_large(size: int) -> tuple[str, str]:
+    """What is wrong with a text of so many bytes, and what to try."""
+    what = f"the file has {size:,} bytes, and a suite at most {MAX_BYTES:,}"
+    return what, "write what repeats as a `matrix`, or split it into several suites"
 
 
 def rooted(node: YamlNode) -> YamlNode:
@@ -149,13 +154,15 @@ class _Reader:
         self._origin = origin
         self._anchors: dict[str, YamlNode] = {}
         self._events: Iterator[Event] = iter(())
+        self._count = 0
 
     def read(self) -> YamlNode | None:
         self._events = YAML(typ="safe", pure=True).parse(self._text)
         try:
             return self._document()
-        except _TooDeep as error:
-            self.problems.append(error.args[0].problem((), f"nested deeper than {MAX_DEPTH} levels"))
+        except _TooMuch as error:
+            place, what, hint = error.args
+            self.problems.append(place.problem((), what, hint))
         except MarkedYAMLError as error:
             self.problems.append(self._syntax_problem(error))
         except (YAMLError, ValueError) as error:  # ruamel: control characters, impossible escapes and directives
@@ -187,13 +194,8 @@ class _Reader:
     def _syntax_problem(self, error: MarkedYAMLError) -> Problem:
         mark = error.problem_mark or error.context_mark
         place = self._at(mark.line, mark.column) if mark else self._origin
-        what = " ".join(str(part).strip() for part in (error.problem, error.context) if part) or "not YAML"
-        hint = ""
-        if "'\\t'" in what:
-            what, hint = "a tab: YAML indents with spaces only", "replace the tab by spaces"
-        elif "mapping values are not allowed" in what:
-            hint = "put text that holds ': ' in quotes, or check the indentation"
-        return place.problem((), what, hint)
+        begun = error.context_mark.line + self._origin.line if error.context_mark else place.line
+        return place.problem((), *syntax(str(error.problem or ""), str(error.context or ""), begun, place.line))
 
     def _until(self, end: type[Event]) -> Iterator[NodeEvent]:
         for event in self._events:
@@ -204,8 +206,11 @@ class _Reader:
 
     def _node(self, event: NodeEvent, path: Path) -> YamlNode:
         place = self._place(event)
+        self._count += 1
         if len(path) > MAX_DEPTH:
-            raise _TooDeep(place)
+            raise _TooMuch(place, f"nested deeper than {MAX_DEPTH} levels", "a suite needs no more than about ten")
+        if self._count > MAX_NODES:
+            raise _TooMuch(place, f"more than {MAX_NODES:,} values", "write what repeats as a `matrix`")
         if isinstance(event, AliasEvent):
             if event.anchor in self._anchors:
                 return self._anchors[event.anchor]
@@ -236,10 +241,10 @@ class _Reader:
         text = self._text_of(event, place, path)
         if event.style is not None or event.tag is not None:
             return text
-        if _NOT_FINITE.match(text):
+        if NOT_FINITE.match(text):
             self.problems.append(place.problem(path, f"{text} is not a finite number"))
             return math.nan
-        if _LEADING_ZERO.match(text):
+        if LEADING_ZERO.match(text):
             number = int(text)
             self.problems.append(place.problem(path, f"{text} is octal to some readers of YAML", f"write {number}"))
             return number
@@ -284,18 +289,5 @@ class _Reader:
                     node.mapping[key], node.keys[key] = item, source.keys[key]
 
 
-class _TooDeep(Exception):
-    """Its only argument is the place."""
-
-
-def resolve_scalar(text: str) -> Scalar:
-    """The value of a plain (unquoted) scalar by the YAML 1.2 core schema, without its infinities and NaN."""
-    if text in _NULLS:
-        return None
-    if text in _BOOLS:
-        return _BOOLS[text]
-    if _INT.match(text):
-        return int(text)
-    if _BASED.match(text):
-        return int(text, 0)
-    return float(text) if _FLOAT.match(text) else text
+class _TooMuch(Exception):
+    """Arguments: the place, what is wrong, what to try."""

@@ -7,7 +7,6 @@ per vector. A map is one row, too, flattened; the manifest then holds its shape.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
@@ -19,14 +18,15 @@ from safetensors.numpy import save_file
 
 from harness.api.prior import PriorDim
 from harness.api.sets import FeatureSet
+from harness.core.damage import note_damage
 from harness.core.errors import DataError
-from harness.core.identity import canonical_json, file_sha256
-from harness.core.paths import atomic_folder, write_json
+from harness.core.identity import canonical_json, file_sha256, known_sha256, sealed, unsealed
+from harness.core.paths import atomic_folder, unread, write_json
 from harness.core.version import package_version
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-_REMAKE = "remove this folder and run the same command again: it computes the vectors again"
+_REMAKE = "bench run SUITE computes these vectors again"
 
 
 class FeatureRows:
@@ -74,14 +74,15 @@ def write_features(
     *,
     samples_manifest_sha256: str,
     weights: Mapping[str, str] | None = None,
+    parents: Sequence[str] = (),
     shape: tuple[int, int, int] | None = None,
 ) -> None:
     """Writes a feature set. The folder appears whole or not at all; an existing one is kept.
 
     `shards`: the rows [samples·orientations, D] of each shard, float32, in order; only one shard is held at a time.
-    `weights`: digests of the prior's files of weights, or of the checkpoint of its cell. `shape`: D, rows and columns
-    where rows are maps. Raises DataError for rows that are not finite or that differ in width, so that no training
-    ever reads them.
+    `weights`: digests of the prior's files of weights, or of the checkpoint of its cell. `parents`: digests of the
+    manifests of the rows that a derived prior's are made from. `shape`: D, rows and columns where rows are maps.
+    Raises DataError for rows that are not finite or that differ in width, so that no training ever reads them.
     """
     entries: list[dict[str, Any]] = []
     dim: int | None = None
@@ -113,47 +114,71 @@ def write_features(
             "samples": sum(entry["samples"] for entry in entries),
             "samples_manifest_sha256": samples_manifest_sha256,
             "weights": dict(weights or {}),
+            **({"parents": list(parents)} if parents else {}),
             "harness": package_version(),
             "shards": entries,
         }
-        write_json(folder / MANIFEST, manifest)
+        write_json(folder / MANIFEST, sealed(manifest))
 
 
 def open_features(features: FeatureSet, data: Path, *, verify: bool = True) -> FeatureRows:
     """Opens a feature set. Raises DataError when it is missing or damaged, or belongs to other samples or priors.
 
-    `verify` compares every file with its recorded SHA-256; without it only names and shapes are checked.
+    `verify` compares every file with its recorded SHA-256; without it only names and shapes are checked. Damage is also
+    noted in the folder (harness.core.damage), so that the next run computes the vectors again.
     """
     folder = features.folder(data)
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise DataError(
-            "these prior vectors have not been made",
-            where=str(folder),
-            hint="run the suite, which computes them",
-        )
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        return _opened(features, folder, verify)
+    except DataError as error:
+        note_damage(folder, f"{Path(error.where).name}: {error.what}")
+        raise
+
+
+def _opened(features: FeatureSet, folder: Path, verify: bool) -> FeatureRows:
+    manifest, sha256 = _read_manifest(folder)
+    path = str(folder / MANIFEST)
+    try:
         same = canonical_json(manifest["features"]) == canonical_json(features.identity())
         shards = [(shard["file"], shard["samples"], shard["sha256"]) for shard in manifest["shards"]]
         current = manifest["format"] == FORMAT and manifest["orientations"] == features.orientations
         rows_of = {file: samples * features.orientations for file, samples, _ in shards}
         dim = int(manifest["dim"])
         current = current and ("shape" not in manifest or prod(manifest["shape"]) == dim)
-        _ = manifest["samples_manifest_sha256"] + ""
+        _ = manifest["samples_manifest_sha256"] + "", dict(manifest["weights"])
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"the manifest is damaged ({type(error).__name__})", where=str(path), hint=_REMAKE) from error
+        raise DataError(f"the manifest is damaged ({type(error).__name__})", where=path, hint=_REMAKE) from error
     if not (same and current):
-        raise DataError("the manifest describes other vectors than these", where=str(path), hint=_REMAKE)
-    for file, _, sha256 in shards:
-        _check(folder / file, (rows_of[file], dim), sha256 if verify else None)
-    return FeatureRows(folder, manifest, file_sha256(path))
+        raise DataError("the manifest describes other vectors than these", where=path, hint=_REMAKE)
+    for file, _, wanted in shards:
+        _check(folder / file, (rows_of[file], dim), wanted if verify else None)
+    return FeatureRows(folder, manifest, sha256)
+
+
+def _read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
+    """The manifest and its digest (harness.core.identity.Unsealed)."""
+    path = folder / MANIFEST
+    try:
+        found = unsealed(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        hint = "run the suite, which computes them"
+        raise DataError("these prior vectors have not been made", where=str(folder), hint=hint) from None
+    except OSError as error:
+        what = f"the manifest cannot be read: {unread(error)}"
+        raise DataError(what, where=str(path), hint=_REMAKE) from error
+    except ValueError as error:
+        raise DataError(f"the manifest is damaged ({error})", where=str(path), hint=_REMAKE) from error
+    return found.content, found.sha256
 
 
 def _check(path: Path, shape: tuple[int, int], sha256: str | None) -> None:
     if not path.is_file():
         raise DataError("a file of prior vectors is missing", where=str(path), hint=_REMAKE)
-    if sha256 is not None and file_sha256(path) != sha256:
+    try:
+        changed = sha256 is not None and known_sha256(path) != sha256
+    except OSError as error:
+        raise DataError(f"cannot be read: {unread(error)}", where=str(path), hint=_REMAKE) from error
+    if changed:
         raise DataError("a file of prior vectors is not as it was written", where=str(path), hint=_REMAKE)
     rows = _open(path)
     if tuple(rows.get_shape()) != shape or rows.get_dtype() != "F32":

@@ -1,12 +1,14 @@
 """Members of a shard: their names and the codecs of their content.
 
 A sample is three members, `<key>.lq.<codec>`, `<key>.gt.<codec>` and `<key>.json`. WebDataset cuts a member's name at
-the first dot, reads folders into the key and skips names in double underscores, so keys are escaped, reversibly.
+the first dot, reads folders into the key and skips names in double underscores, so keys are escaped, reversibly. A
+name that no file could have, because it is too long, is cut, and its JSON says the key.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import re
 from typing import Literal
 
@@ -14,9 +16,15 @@ import cv2
 import numpy as np
 
 from harness.core.errors import DataError
+from harness.core.identity import digest
 
 Codec = Literal["npy", "png"]
 """`npy`: raw, for tiles (a decode costs nothing) and for floats. `png`: for whole 8-bit images."""
+
+LONGEST = 230
+"""Bytes of a member's name before the first dot: an unpacked file has at most 255 with its ending."""
+_CUT = "~"
+"""Stands in no escaped key."""
 
 _PLAIN = re.compile(rb"[A-Za-z0-9_-]")
 _ESCAPED = re.compile(r"=([0-9A-F]{2})")
@@ -48,6 +56,29 @@ def unescape_key(name: str) -> str:
     if not key or escape_key(key) != name:
         raise DataError(f"{name!r} is not an escaped key")
     return key
+
+
+def member_name(key: str) -> str:
+    """What the members of a sample are called, before the first dot: at most LONGEST bytes, no two keys alike.
+
+    Raises DataError as `escape_key` does.
+    """
+    name = escape_key(key)
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 20]}{_CUT}{digest(key)}"
+
+
+def member_key(name: str, described: bytes) -> str:
+    """Inverse of `member_name`. `described`: the sample's JSON. Raises DataError for a name that it never gives."""
+    if _CUT not in name:
+        return unescape_key(name)
+    try:
+        key = json.loads(described)["key"]
+        sound = member_name(key) == name
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"the JSON of {name!r} names no key") from error
+    if not sound:
+        raise DataError(f"the JSON of {name!r} names another key")
+    return str(key)
 
 
 def encode(image_HWC: np.ndarray, codec: Codec) -> bytes:

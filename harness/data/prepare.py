@@ -8,6 +8,8 @@ another `draw` (harness.api.degradation) are the same for every image.
 
 from __future__ import annotations
 
+import logging
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,18 +21,24 @@ import numpy as np
 
 from harness.api.dataset import Dataset, SourceImage
 from harness.api.degradation import Degradation, DrawnLikeTheField
-from harness.api.loading import load_part
 from harness.api.reference import PartRef
 from harness.api.sets import PreparedSet
+from harness.core.damage import forget_damage, set_aside
 from harness.core.errors import DataError, did_you_mean
-from harness.core.identity import seed
+from harness.core.identity import sealed, seed
+from harness.core.memory import memory_told
 from harness.core.paths import atomic_folder, write_json
 from harness.core.registry import Registry
-from harness.data.audit import audit_once
+from harness.data.audit import audit
+from harness.data.images import images_of, open_dataset
 from harness.data.members import Codec
+from harness.data.prints import Collector, keep_prints, known_prints
 from harness.data.shards import CONVERTER, MANIFEST, Manifest, ShardSet, open_set, to_float
 from harness.data.tiles import tile_origins
 from harness.data.write import SHARD_SAMPLES, ShardWriter
+from harness.parts.guard import called, check_degraded, check_repeated, made
+
+log = logging.getLogger(__name__)
 
 _ABANDONED = 24 * 3600
 """Seconds after which an untouched temporary folder belongs to a process that was killed."""
@@ -51,21 +59,31 @@ def prepare_set(
 ) -> ShardSet:
     """Writes a prepared set below the data folder unless it exists, and opens it, verified.
 
-    The folder appears whole or not at all; when two processes prepare the same set, the first result is kept. Splits
+    The folder appears whole or not at all; when two processes prepare the same set, the first result is kept. A folder
+    that is damaged or of another set is set aside, and is back in its place when the set cannot be prepared. Splits
     other than `train` are first compared with the training images (harness.data.audit). Raises DataError when source
-    images are missing, changed, too small for a tile or in both splits, or when an existing folder is damaged or of
-    another set.
+    images are missing, changed, too small for a tile or in both splits.
     """
     folder = samples.folder(data)
-    if not folder.exists():
-        _sweep(folder)
+    if os.path.lexists(folder):
+        try:
+            opened = open_set(samples, data)
+        except DataError as error:
+            log.warning("prepared again, because of %s", error)
+        else:
+            forget_damage(folder)
+            return opened
+    _sweep(folder)
+    with set_aside(folder):
         _write(samples, registry, data, shard_samples)
     return open_set(samples, data)
 
 
 def degrade(image: SourceImage, degradation: Degradation, samples: PreparedSet) -> np.ndarray:
     """The degraded image: H×W×3 uint8 when the degradation is quantised, else float32, unclipped."""
-    degraded = _drawn(image, degradation, samples)
+    with called(degradation):
+        degraded = _drawn(image, degradation, samples)
+    check_degraded(degradation, degraded, image.pixels, image.key)
     if degradation.traits.quantised:
         return np.asarray(np.rint(np.clip(degraded, 0.0, 1.0) * 255.0), dtype=np.uint8)
     return np.asarray(degraded, dtype=np.float32)
@@ -107,10 +125,10 @@ def cut(image: SourceImage, lq: np.ndarray, samples: PreparedSet) -> Iterator[Pa
 def _write(samples: PreparedSet, registry: Registry, data: Path, shard_samples: int) -> None:
     dataset = _dataset(samples, registry)
     source = _source(samples)
-    degradation: Degradation = load_part(registry, "degradation", source.name)(**source.arguments)
+    degradation: Degradation = made(registry, "degradation", source.name, **source.arguments)
     quantised = degradation.traits.quantised
     if samples.split != "train":
-        audit_once(dataset, samples.split, samples.dataset, data)
+        audit(dataset, samples.split, samples.dataset, data)
     whole = samples.tile is None
     gt_codec: Codec = "png" if whole else "npy"
     lq_codec: Codec = "png" if whole and quantised else "npy"
@@ -119,11 +137,16 @@ def _write(samples: PreparedSet, registry: Registry, data: Path, shard_samples: 
         atomic_folder(samples.folder(data)) as folder,
         ShardWriter(folder, lq_codec=lq_codec, gt_codec=gt_codec, shard_samples=shard_samples) as writer,
     ):
-        for image in dataset.images(samples.split):
-            _check(image)
+        for image in _seen(dataset, samples, data):
             images += 1
-            for pair in cut(image, degrade(image, degradation, samples), samples):
-                writer.add(pair.key, pair.lq, pair.gt, image=image.key, scene=image.scene, facts=pair.facts)
+            height, width = image.pixels.shape[:2]
+            where = f"image {image.key!r} of {samples.dataset.name} (height {height}, width {width})"
+            with memory_told("this image was prepared", where=where):
+                degraded = degrade(image, degradation, samples)
+                if images == 1:
+                    check_repeated(degradation, degraded, degrade(image, degradation, samples))
+                for pair in cut(image, degraded, samples):
+                    writer.add(pair.key, pair.lq, pair.gt, image=image.key, scene=image.scene, facts=pair.facts)
         index, shards = writer.finish()
         if not shards:
             raise DataError(f"split {samples.split!r} has no images", where=f"data set {samples.dataset.name}")
@@ -140,24 +163,27 @@ def _write(samples: PreparedSet, registry: Registry, data: Path, shard_samples: 
             index=index,
             shards=shards,
         )
-        write_json(folder / MANIFEST, manifest.identity())
+        write_json(folder / MANIFEST, sealed(manifest.identity()))
 
 
 def _dataset(samples: PreparedSet, registry: Registry) -> Dataset:
-    ref = samples.dataset
-    dataset: Dataset = load_part(registry, "dataset", ref.name)(**ref.arguments)
-    where = f"data set {ref.name}"
+    dataset = open_dataset(samples.dataset, registry)
     if samples.split not in dataset.splits():
         hint = did_you_mean(samples.split, dataset.splits())
-        raise DataError(f"there is no split {samples.split!r}", where=where, hint=hint)
-    found = dataset.fingerprint()
-    if ref.digest is not None and found != ref.digest:
-        raise DataError(
-            f"the images have changed since the suite was planned: fingerprint {found}, not {ref.digest}",
-            where=where,
-            hint="run the suite again",
-        )
+        raise DataError(f"there is no split {samples.split!r}", where=f"data set {samples.dataset.name}", hint=hint)
     return dataset
+
+
+def _seen(dataset: Dataset, samples: PreparedSet, data: Path) -> Iterator[SourceImage]:
+    """The images of the split. Their prints are taken on the way, for the audits to come."""
+    ref, split = samples.dataset, samples.split
+    collector = None if known_prints(ref, split, data) else Collector()
+    for image in images_of(dataset, split, ref.name):
+        if collector is not None:
+            collector.add(image)
+        yield image
+    if collector is not None:
+        keep_prints(collector.prints(), ref, split, data)
 
 
 def _source(samples: PreparedSet) -> PartRef:
@@ -167,13 +193,6 @@ def _source(samples: PreparedSet) -> PartRef:
         what = "this task has no degradation, and the data set brings no degraded images"
         raise DataError(what, where=f"task {samples.task.name}")
     return source
-
-
-def _check(image: SourceImage) -> None:
-    pixels = image.pixels
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        what = f"expected H×W×3 uint8, got {'×'.join(map(str, pixels.shape))} {pixels.dtype}"
-        raise DataError(what, where=f"image {image.key!r}", hint="convert the image to 8-bit RGB")
 
 
 def _sweep(folder: Path) -> None:

@@ -7,35 +7,29 @@ the degradation is not quantised.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tarfile
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple, overload
+from typing import Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pydantic import ValidationError
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from harness.api.reference import Frozen
 from harness.api.sets import PreparedSet
+from harness.core.damage import note_damage
 from harness.core.errors import DataError
-from harness.core.identity import known_sha256
-from harness.data.members import Codec, decode, unescape_key
+from harness.core.identity import known_sha256, unsealed
+from harness.core.paths import unread
+from harness.data.index import INDEX, Rows, damaged, read_index
+from harness.data.members import Codec, decode, member_key
 
 CONVERTER = 1
 """Version of harness.data.prepare, raised when the same source images would give other samples."""
 MANIFEST = "manifest.json"
-INDEX = "index.parquet"
-INDEX_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("key", "image", "scene")] + [(name, pa.int32()) for name in ("shard", "position")]
-)
 
 
 class FileEntry(Frozen):
@@ -74,46 +68,6 @@ class Manifest(Frozen):
     shards: tuple[ShardEntry, ...]
 
 
-class SampleRow(NamedTuple):
-    """One line of the index: where a sample lies, and which image it comes from."""
-
-    key: str
-    image: str
-    """Key of the source image; tiles of one image share it."""
-    scene: str
-    shard: int
-    position: int
-    """Place in the shard, from 0."""
-
-
-class Rows(Sequence[SampleRow]):
-    """The rows of the index, in shard order. A row is built from its Arrow columns when read: sets have millions."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
-
-    def __len__(self) -> int:
-        return int(self._table.num_rows)
-
-    @overload
-    def __getitem__(self, index: int) -> SampleRow: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[SampleRow]: ...
-    def __getitem__(self, index: int | slice) -> SampleRow | list[SampleRow]:
-        if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
-            if step != 1:
-                return [self[place] for place in range(start, stop, step)]
-            return list(Rows(self._table.slice(start, max(stop - start, 0))))
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        return SampleRow(*(column[index % len(self)].as_py() for column in self._table.columns))
-
-    def __iter__(self) -> Iterator[SampleRow]:
-        for batch in self._table.to_batches(max_chunksize=65536):
-            yield from map(SampleRow, *(column.to_pylist() for column in batch.columns))
-
-
 @dataclass(frozen=True)
 class Sample:
     """One decoded sample: degraded and clean image, H×W×3."""
@@ -137,7 +91,7 @@ class RawSample:
         """(lq, gt) as H×W×3 arrays. Raises DataError naming shard and key when the bytes are damaged."""
         lq, gt = self.degraded(manifest), self.clean(manifest)
         if lq.shape != gt.shape:
-            raise _damaged(self.url, f"sample {self.key!r} pairs {_size(lq)} with {_size(gt)} pixels")
+            raise damaged(self.url, f"sample {self.key!r} pairs {_size(lq)} with {_size(gt)} pixels")
         return lq, gt
 
     def degraded(self, manifest: Manifest) -> np.ndarray:
@@ -152,7 +106,7 @@ class RawSample:
         try:
             return decode(content, codec)
         except ValueError as error:
-            raise _damaged(self.url, f"sample {self.key!r} cannot be decoded ({error})") from error
+            raise damaged(self.url, f"sample {self.key!r} cannot be decoded ({error})") from error
 
 
 def to_float(image: np.ndarray) -> np.ndarray:
@@ -172,16 +126,18 @@ def read_shard(path: Path, manifest: Manifest) -> Generator[RawSample, None, Non
     try:
         with open(path, "rb") as stream:
             for found in group_by_keys(tar_file_expander([{"url": str(path), "stream": stream}])):
-                key = unescape_key(found["__key__"])
+                key = member_key(found["__key__"], found.get("json", b""))
                 members = {name for name in found if not name.startswith("__")}
                 if members != {lq, gt, "json"}:
                     wrong = sorted(members ^ {lq, gt, "json"})
-                    raise _damaged(str(path), f"sample {key!r} is not a pair: {', '.join(wrong)} missing or unknown")
+                    raise damaged(str(path), f"sample {key!r} is not a pair: {', '.join(wrong)} missing or unknown")
                 yield RawSample(str(path), key, found[lq], found[gt])
     except FileNotFoundError as error:
-        raise _damaged(str(path), "this shard is missing") from error
+        raise damaged(str(path), "this shard is missing") from error
+    except OSError as error:
+        raise damaged(str(path), f"this shard cannot be read: {unread(error)}") from error
     except (tarfile.TarError, ValueError, EOFError) as error:
-        raise _damaged(str(path), f"this shard is truncated or damaged ({error})") from error
+        raise damaged(str(path), f"this shard is truncated or damaged ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -195,7 +151,7 @@ class ShardSet:
     @cached_property
     def rows(self) -> Rows:
         """Every sample, in shard order."""
-        return Rows(_read_index(self.folder / INDEX))
+        return Rows(read_index(self.folder / INDEX))
 
     @property
     def urls(self) -> list[str]:
@@ -215,10 +171,10 @@ class ShardSet:
             for sample in samples:
                 row = next(expected, None)
                 if row is None or row.key != sample.key:
-                    raise _damaged(str(path), f"the index has no sample {sample.key!r} in this place")
+                    raise damaged(str(path), f"the index has no sample {sample.key!r} in this place")
                 yield sample
         if (missing := next(expected, None)) is not None:
-            raise _damaged(str(path), f"this shard ends before sample {missing.key!r}")
+            raise damaged(str(path), f"this shard ends before sample {missing.key!r}")
 
     def samples(self) -> Iterator[Sample]:
         """Every sample, decoded, in shard order. Raises DataError naming a shard that is damaged."""
@@ -232,66 +188,70 @@ def open_set(samples: PreparedSet, data: Path, *, verify: bool = True) -> ShardS
     """Opens a prepared set below the data folder; `verify` compares every file with the manifest's digests.
 
     Each file is hashed once per process, unless its size or time of change differs. Raises DataError when the folder,
-    a shard or the index is missing, truncated or other than the manifest says.
+    a shard or the index is missing, truncated or other than the manifest says. Damage is also noted in the folder
+    (harness.core.damage), so that the next run prepares the set again.
     """
     folder = samples.folder(data)
-    path = folder / MANIFEST
     try:
-        content = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        what = "this prepared set has no manifest" if folder.exists() else "this prepared set does not exist"
-        hint = f"delete {folder} and run the suite again" if folder.exists() else "run the suite, which prepares it"
-        raise DataError(what, where=str(folder), hint=hint) from None
-    try:
-        manifest = Manifest.model_validate(json.loads(content))
-    except (ValueError, ValidationError) as error:
-        raise _damaged(str(path), f"the manifest is damaged ({str(error).splitlines()[0]})") from error
+        return _opened(samples, folder, verify)
+    except DataError as error:
+        name = Path(error.where).name
+        note_damage(folder, f"{name}: {error.what}")
+        raise
+
+
+def _opened(samples: PreparedSet, folder: Path, verify: bool) -> ShardSet:
+    manifest, sha256 = _read_manifest(folder)
+    path = str(folder / MANIFEST)
     if manifest.set.identity() != samples.identity():
-        raise _damaged(str(path), f"the manifest is of another set than {samples.name}/{samples.split}")
+        raise damaged(path, f"the manifest is of another set than {samples.name}/{samples.split}")
     if manifest.converter != CONVERTER:
-        raise _damaged(str(path), f"prepared by converter {manifest.converter}, this is converter {CONVERTER}")
+        raise damaged(path, f"prepared by converter {manifest.converter}, this is converter {CONVERTER}")
     if sum(shard.samples for shard in manifest.shards) != manifest.samples:
-        raise _damaged(str(path), f"its shards do not add up to {manifest.samples} samples")
+        raise damaged(path, f"its shards do not add up to {manifest.samples} samples")
+    opened = ShardSet(folder, manifest, sha256)
     if verify:
         for entry in (manifest.index, *manifest.shards):
             _verify(folder / entry.name, entry)
-    opened = ShardSet(folder, manifest, hashlib.sha256(content).hexdigest())
-    if verify:
         _verify_index(opened)
     return opened
+
+
+def _read_manifest(folder: Path) -> tuple[Manifest, str]:
+    """The manifest and its digest (harness.core.identity.Unsealed)."""
+    path = folder / MANIFEST
+    try:
+        found = unsealed(path.read_bytes())
+        return Manifest.model_validate(found.content), found.sha256
+    except (FileNotFoundError, NotADirectoryError):
+        what = "this prepared set has no manifest" if folder.exists() else "this prepared set does not exist"
+        raise DataError(what, where=str(folder), hint="run the suite, which prepares it") from None
+    except OSError as error:
+        raise damaged(str(path), f"the manifest cannot be read: {unread(error)}") from error
+    except ValueError as error:
+        raise damaged(str(path), f"the manifest is damaged ({str(error).splitlines()[0]})") from error
 
 
 def _verify(path: Path, entry: FileEntry) -> None:
     try:
         size = path.stat().st_size
+        found = known_sha256(path) if size == entry.bytes else ""
     except FileNotFoundError:
-        raise _damaged(str(path), "a file of the prepared set is missing") from None
+        raise damaged(str(path), "a file of the prepared set is missing") from None
+    except OSError as error:
+        raise damaged(str(path), f"cannot be read: {unread(error)}") from error
     if size != entry.bytes:
-        raise _damaged(str(path), f"truncated or changed: {size} bytes, not {entry.bytes}")
-    if (found := known_sha256(path)) != entry.sha256:
-        raise _damaged(str(path), f"changed: sha256 is {found[:12]}…, the manifest says {entry.sha256[:12]}…")
+        raise damaged(str(path), f"truncated or changed: {size} bytes, not {entry.bytes}")
+    if found != entry.sha256:
+        raise damaged(str(path), f"changed: sha256 is {found[:12]}…, the manifest says {entry.sha256[:12]}…")
 
 
 def _verify_index(opened: ShardSet) -> None:
-    table = _read_index(opened.folder / INDEX)
+    table = read_index(opened.folder / INDEX)
     counts = np.bincount(table["shard"].to_numpy(), minlength=len(opened.manifest.shards)).tolist()
     if counts != [shard.samples for shard in opened.manifest.shards]:
-        raise _damaged(str(opened.folder / INDEX), "the index and the manifest count other samples")
-
-
-def _read_index(path: Path) -> pa.Table:
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise _damaged(str(path), f"the index cannot be read ({error})") from error
-    if table.schema != INDEX_SCHEMA:
-        raise _damaged(str(path), f"the index has other columns than {', '.join(INDEX_SCHEMA.names)}")
-    return table
+        raise damaged(str(opened.folder / INDEX), "the index and the manifest count other samples")
 
 
 def _size(image: np.ndarray) -> str:
     return "×".join(map(str, image.shape[:2]))
-
-
-def _damaged(path: str, what: str) -> DataError:
-    return DataError(what, where=path, hint=f"delete {Path(path).parent} and run the suite again")

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 
 from harness.core.errors import DataError
 from harness.core.identity import file_sha256
-from harness.data.members import Codec, encode, escape_key
-from harness.data.shards import INDEX, INDEX_SCHEMA, FileEntry, SampleRow, ShardEntry
+from harness.data.index import INDEX, INDEX_SCHEMA, SampleRow
+from harness.data.members import Codec, encode, member_name
+from harness.data.shards import FileEntry, ShardEntry
 
 SHARD_SAMPLES = 256
 """Samples per shard: enough to read a shard in one go, few enough that small sets have several shards to shuffle."""
@@ -50,7 +51,7 @@ class ShardWriter:
         self._keys.add(key)
         shard = self._open()
         self._rows.append(SampleRow(key, image, scene, len(self._shards), self._position))
-        name = escape_key(key)
+        name = member_name(key)
         for side, picture in (("lq", lq), ("gt", gt)):
             _member(shard, f"{name}.{side}.{self._codecs[side]}", encode(picture, self._codecs[side]))
         text = json.dumps({"key": key, "image": image, "scene": scene, **facts}, sort_keys=True, ensure_ascii=False)

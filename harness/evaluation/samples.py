@@ -8,7 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from harness.core.errors import HarnessError
+from harness.core.names import file_name
 from harness.core.paths import write_bytes
+from harness.data.members import escape_key
 
 SEPARATOR = 2
 """White pixels between the pictures of a strip."""
@@ -20,12 +23,22 @@ def strip(images_HWC: Sequence[np.ndarray]) -> np.ndarray:
     line = np.full((height, SEPARATOR, 3), 255, np.uint8)
     pieces: list[np.ndarray] = []
     for image in images_HWC:
-        pieces += [np.rint(np.clip(image, 0.0, 1.0) * 255).astype(np.uint8), line]
+        pieces += [np.rint(np.clip(np.nan_to_num(image), 0.0, 1.0) * 255).astype(np.uint8), line]
     return np.concatenate(pieces[:-1], axis=1)
 
 
 def write_strip(path: Path, images_HWC: Sequence[np.ndarray]) -> None:
-    """Writes a strip as PNG, atomically."""
-    done, content = cv2.imencode(".png", cv2.cvtColor(strip(images_HWC), cv2.COLOR_RGB2BGR))
-    assert done
+    """Writes a strip as PNG, atomically. Raises HarnessError when it cannot be encoded or written."""
+    try:
+        done, content = cv2.imencode(".png", cv2.cvtColor(strip(images_HWC), cv2.COLOR_RGB2BGR))
+    except cv2.error as error:
+        raise HarnessError(f"no PNG can be made of this strip: {error.err}", where=str(path)) from error
+    if not done:
+        raise HarnessError("no PNG can be made of this strip", where=str(path))
     write_bytes(path, content.tobytes())
+
+
+def strip_name(dataset: str, draw: str, key: str) -> str:
+    """The file's name for an image of a test set: `<data set>.<key>.png`, with the draw where it is not `named`."""
+    drawn = dataset if draw == "named" else f"{dataset}.{draw}"
+    return file_name(f"{drawn}.{escape_key(key)}", ".png", readable=f"{drawn}.{key}")

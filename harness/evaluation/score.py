@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-from harness.api.loading import load_part
 from harness.api.metric import Metric
 from harness.api.reference import PartRef
 from harness.api.task import EvaluationProtocol
 from harness.core.errors import DataError
 from harness.core.registry import Registry
+from harness.parts.guard import called, check_value, made
 
 
 def build_metrics(
@@ -23,9 +24,7 @@ def build_metrics(
 
     Raises MissingWeights when the files of one are missing, UnknownName when a metric does not exist.
     """
-    return {
-        key: load_part(registry, "metric", metric.name)(protocol, **metric.arguments) for key, metric in metrics.items()
-    }
+    return {key: made(registry, "metric", metric.name, protocol, **metric.arguments) for key, metric in metrics.items()}
 
 
 def apply_protocol(image_HWC: np.ndarray, protocol: EvaluationProtocol) -> np.ndarray:
@@ -43,12 +42,18 @@ def apply_protocol(image_HWC: np.ndarray, protocol: EvaluationProtocol) -> np.nd
     return np.rint(values) if protocol.rounding == "uint8" else values
 
 
+FAILURES = (Exception, SystemExit, GeneratorExit)
+"""What ends one metric of one test set: anything that a part may raise. Ctrl-C alone is the user's."""
+
+
 class Scores(NamedTuple):
     """What metrics say of one image under one protocol, by key."""
 
     values: dict[str, float]
     left_out: dict[str, str]
-    """Why the other metrics have no value."""
+    """Why metrics have no value for this image."""
+    broken: Mapping[str, BaseException] = MappingProxyType({})
+    """What metrics raised that is no DataError."""
 
 
 def score(
@@ -56,9 +61,10 @@ def score(
 ) -> Scores:
     """The value of each metric for one image. PSNR of identical images is inf.
 
-    A metric has none when the image is no larger than the protocol's border, when it raises DataError, or when it gives
-    NaN. Raises DataError when the sizes differ, or (kind `nan`) when the restored image has values that are not finite:
-    clipping would turn an infinite pixel into an ordinary white one.
+    A metric has none when the image is no larger than the protocol's border, when it raises, or when it gives NaN or
+    no number. Every metric gets copies, and so cannot alter what the next one sees. Raises DataError when the sizes
+    differ, or (kind `nan`) when the restored image has values that are not finite: clipping would turn an infinite
+    pixel into an ordinary white one.
     """
     if restored_HWC.shape != truth_HWC.shape:
         raise DataError(f"the restored image is {restored_HWC.shape}, the ground truth {truth_HWC.shape}")
@@ -68,15 +74,22 @@ def score(
         restored, truth = apply_protocol(restored_HWC, protocol), apply_protocol(truth_HWC, protocol)
     except DataError as error:
         return Scores({}, dict.fromkeys(metrics, error.what))
-    found = Scores({}, {})
+    values: dict[str, float] = {}
+    left_out: dict[str, str] = {}
+    broken: dict[str, BaseException] = {}
     for key, metric in metrics.items():
         try:
-            value = metric(restored, truth)
+            with called(metric):
+                given = metric(restored.copy(), truth.copy())
+            value = check_value(metric, given)
         except DataError as error:
-            found.left_out[key] = f"{key}: {error.what}"
+            left_out[key] = f"{key}: {error.what}"
+            continue
+        except FAILURES as error:
+            broken[key] = error
             continue
         if math.isnan(value):
-            found.left_out[key] = f"{key}: its value is not a number"
+            left_out[key] = f"{key}: its value is not a number"
         else:
-            found.values[key] = value
-    return found
+            values[key] = value
+    return Scores(values, left_out, broken)

@@ -9,7 +9,7 @@ from harness.core.errors import DataError
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.records import store
-from harness.records.migrate import NewerSchema
+from harness.records.migrate import Untouchable
 from harness.records.model import RunRecord
 
 log = logging.getLogger(__name__)
@@ -23,10 +23,10 @@ class Context:
     registry: Registry
 
     def record(self, cell_id: str) -> RunRecord | None:
-        """The cell's record; None also when it is damaged, as it is then made anew. Refuses a newer release's."""
+        """The cell's record; None also when it is damaged, as it is then made anew. Refuses what must stay."""
         try:
             return store.load(self.layout, cell_id)
-        except NewerSchema:
+        except Untouchable:
             raise
         except DataError as error:
             log.warning("%s", error)

@@ -2,241 +2,196 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from harness.api.protocols import protocols_of
-from harness.api.reference import PartRef
-from harness.api.sets import PreparedSet
-from harness.api.task import EvaluationProtocol
-from harness.cells.cell import Cell, evaluation_id
-from harness.core.errors import DataError, HarnessError
-from harness.core.paths import Layout
-from harness.data.members import escape_key
-from harness.data.shards import to_float
+from harness.core.errors import DataError, FailureClass, HarnessError
 from harness.evaluation.infer import restore
 from harness.evaluation.samples import write_strip
-from harness.evaluation.score import build_metrics, score
+from harness.evaluation.score import FAILURES
 from harness.jobs.context import Context
-from harness.jobs.inputs import Inputs, open_inputs
-from harness.jobs.provenance import provenance
+from harness.jobs.evaluated import Evaluated, Pass, lacking, passes
+from harness.jobs.inputs import Inputs, open_inputs, refuse_mix
+from harness.jobs.leaks import audit_test
+from harness.jobs.scoring import Evaluation, Restore, Scored, Trouble, score_set, trouble_of
 from harness.models.assemble import build_model
 from harness.models.weights import load_weights
 from harness.planning.job import EvaluateWork, Job
 from harness.records import store
-from harness.records.model import EvaluationRecord, Provenance, RunRecord
+from harness.records.job_failures import read_failure
 from harness.training.journal import Journal
 
-Restore = Callable[[np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
-"""H×W×3 degraded image, its prior vector and the truth, for networks that read it in test, to the restored image."""
+log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One protocol under which a test set has to be scored."""
-
-    id: str
-    protocol: EvaluationProtocol
-    metrics: Mapping[str, PartRef]
-    """By key."""
-    before: EvaluationRecord | None
-    """What is on record of it. Metrics that are not among `metrics` stay."""
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One test set whose images are restored once, and scored under every protocol that lacks values."""
-
-    inputs: Inputs
-    evaluations: tuple[Evaluation, ...]
-
-
-LeftOut = Mapping[str, Mapping[str, str]]
-"""Why metrics have no values, by evaluation and the metric's key."""
+_RESTORING = "restoring"
+"""The event of a test set that is begun."""
 
 
 def run(job: Job, context: Context) -> None:
-    """Scores what the record does not have yet, and keeps the rest of it.
+    """Scores what the record does not have yet, and keeps the rest of it; every test set is saved when it is done.
 
-    What cannot be computed of some image, a metric under a protocol, is left out of the record with the reason; all
-    else is scored and saved, and then DataError is raised that names what was left out. A cell without a backbone is
-    the degraded input: it is scored as it lies in the shards. Raises HarnessError and its kinds, `checkpoint` when the
-    cell is not trained or its weights are not those of the record.
+    What cannot be had (a metric of some image; a test set that is not there, damaged, or among the training images) is
+    left out of the record with the reason; all else is scored and saved, and then DataError is raised that names what
+    was left out. A metric that refused an image is not asked again as long as images, weights and metric are the same.
+    A cell without a backbone is the degraded input: it is scored as it lies in the shards. Raises HarnessError and its
+    kinds at once, `checkpoint` when the cell is not trained or its weights are not those of the record.
     """
-    work, layout = job.work, context.layout
+    work = job.work
     assert isinstance(work, EvaluateWork), work.kind
-    cell, record = work.cell, context.record(work.cell.id)
-    protocols = work.protocols or protocols_of(context.registry, cell.task, ())
-    evaluations, rows = _known(record, layout)
-    todo = _missing(work, protocols, evaluations, layout)
+    evaluated = Evaluated.open(job, context)
+    todo, record = passes(job, evaluated.evaluations, context.registry), evaluated.record
     if not todo and record is not None and record.status == "done":
         return
-    journal = Journal(layout, cell.id, job.id, job.kind)
-    journal.write("start")
-    restore_image = _restorer(job, cell, todo, record, context)
-    reasons: dict[str, None] = {}
-    for each in todo:
-        began = time.perf_counter()
-        again = {(evaluation.id, metric) for evaluation in each.evaluations for metric in evaluation.metrics}
-        rows = [row for row in rows if (row.evaluation, row.metric) not in again]
-        scored, left_out = _score_set(job, cell, each, restore_image, context)
-        rows += scored
-        reasons |= {why: None for by_metric in left_out.values() for why in by_metric.values()}
-        seconds = time.perf_counter() - began
-        evaluations |= {
-            evaluation.id: _described(each.inputs, evaluation, left_out[evaluation.id], seconds)
-            for evaluation in each.evaluations
-        }
-    _save(job, cell, record, evaluations, rows, todo, layout)
-    if reasons:
-        hint = "everything else is on record; leave out the protocol or the metric, or the image"
-        raise DataError(f"not scored: {'; '.join(reasons)}", hint=hint)
-    journal.write("end")
+    restorer = _Restorer(job, evaluated)
+    if todo:
+        restorer.check()
+    journal = Journal(context.layout, work.cell.id, job.id, job.kind)
+    _tell(journal, "start")
+    troubles: list[Trouble] = []
+    for each in _hard_last(todo, job, context):
+        _tell(journal, _RESTORING, evaluations=[evaluation.id for evaluation in each.evaluations])
+        troubles += _evaluate(each, restorer, evaluated)
+    evaluated.save("done")
+    if troubles:
+        raise _left_out(troubles)
+    _tell(journal, "end")
 
 
-def _known(record: RunRecord | None, layout: Layout) -> tuple[dict[str, EvaluationRecord], list[store.ImageRow]]:
-    """The evaluations on record, by id, and their rows; empty when the rows are damaged, so that all are done again."""
-    if record is None or not record.evaluations:
-        return {}, []
+class _Restorer:
+    """The trained network as a function of an image; for the cell `input`, the identity. Built when it is needed."""
+
+    def __init__(self, job: Job, evaluated: Evaluated) -> None:
+        assert isinstance(job.work, EvaluateWork), job.work.kind
+        self.job, self.cell, self._evaluated = job, job.work.cell, evaluated
+        self._restore: Restore | None = None
+
+    def check(self) -> None:
+        """Raises HarnessError (kind `checkpoint`) when the cell is not trained."""
+        record = self._evaluated.record
+        if self.cell.backbone is not None and (record is None or record.training is None):
+            where = f"cell {self.cell.id}"
+            raise HarnessError("this cell is not trained", where=where, hint="bench run …", kind="checkpoint")
+
+    def of(self, inputs: Inputs) -> Restore:
+        """The function. Raises HarnessError and its kinds when the network cannot be built or loaded."""
+        if self._restore is None:
+            self._restore = _unchanged if self.cell.backbone is None else self._build(inputs)
+        return self._restore
+
+    def _build(self, inputs: Inputs) -> Restore:
+        self.check()
+        record, context = self._evaluated.record, self._evaluated.context
+        assert record is not None
+        assert record.training is not None
+        on_gpu = self.job.run.gpus != 0 and torch.cuda.is_available()
+        device = torch.device("cuda" if on_gpu else "cpu")
+        model = build_model(self.cell, context.registry, inputs.features.prior_dim if inputs.features else None)
+        final = context.layout.final_weights(self.cell.id)
+        load_weights(model, final, sha256=record.training.checkpoint_sha256)
+        model.to(device).eval()
+        return lambda lq, prior, truth: restore(model, lq, prior, device, truth)
+
+
+def _unchanged(lq: np.ndarray, prior: np.ndarray | None, truth: np.ndarray) -> np.ndarray:
+    return lq
+
+
+def _evaluate(each: Pass, restorer: _Restorer, evaluated: Evaluated) -> list[Trouble]:
+    """Scores one test set and saves it. Gives why something of it is left out."""
+    began = time.perf_counter()
+    context, cell = evaluated.context, restorer.cell
     try:
-        table = store.load_images(layout, record.cell_id)
-    except DataError:
-        return {}, []
-    rows = list(map(store.ImageRow, *(column.to_pylist() for column in table.columns)))
-    return {evaluation.id: evaluation for evaluation in record.evaluations}, rows
+        inputs = open_inputs(each.samples, cell.test_features(each.samples), context.layout.data)
+        refuse_mix(inputs, evaluated.record)
+    except HarnessError as error:
+        why = _unprepared(each, context) or trouble_of(error, f"test set {each.samples.dataset.name}")
+        found = {evaluation.id: _without(evaluation, why) for evaluation in each.evaluations}
+        return evaluated.add(each, found, None, time.perf_counter() - began)
+    refused = {evaluation.id: evaluated.refused_before(evaluation, inputs) for evaluation in each.evaluations}
+    asked = [_asked(evaluation, refused[evaluation.id]) for evaluation in each.evaluations]
+    asked = [evaluation for evaluation in asked if lacking(evaluation)]
+    found, warnings = _scored(each, asked, inputs, restorer, context) if asked else ({}, ())
+    for evaluation in each.evaluations:
+        scored = found.setdefault(evaluation.id, Scored())
+        scored.left_out |= refused[evaluation.id]
+    return evaluated.add(each, found, inputs, time.perf_counter() - began, warnings)
 
 
-def _missing(
-    work: EvaluateWork,
-    protocols: Sequence[EvaluationProtocol],
-    known: Mapping[str, EvaluationRecord],
-    layout: Layout,
-) -> list[Pass]:
-    """The test sets and protocols without a present value of some metric of the job.
+def _scored(
+    each: Pass, asked: Sequence[Evaluation], inputs: Inputs, restorer: _Restorer, context: Context
+) -> tuple[dict[str, Scored], Sequence[str]]:
+    """What came of the evaluations of one test set, by id, and warnings about the set."""
+    cell, samples = restorer.cell, each.samples
+    audit = audit_test(cell, samples.dataset, samples.split, context)
+    for warning in audit.warnings:
+        log.warning("%s", warning)
+    if audit.leak is not None:
+        leak = trouble_of(audit.leak)
+        return {each.id: Scored(left_out=dict.fromkeys(each.metrics, leak)) for each in asked}, audit.warnings
+    restore_image, folder = restorer.of(inputs), context.layout.samples(cell.id)
+    strips = 0 if cell.backbone is None else restorer.job.run.samples
+    try:
+        found = score_set(
+            cell, inputs, asked, restore_image, context.registry,
+            strips=strips, write=lambda name, shown: write_strip(folder / name, shown),
+        )  # fmt: skip
+    except FAILURES as error:
+        log.exception("test set %s is left out", samples.dataset.name)
+        why = trouble_of(error)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        found = {evaluation.id: _without(evaluation, why) for evaluation in asked}
+    return found, audit.warnings
 
-    All metrics are computed again on them.
+
+def _asked(evaluation: Evaluation, refused: dict[str, Trouble]) -> Evaluation:
+    """The evaluation without the metrics that would refuse again."""
+    return replace(evaluation, metrics={key: part for key, part in evaluation.metrics.items() if key not in refused})
+
+
+def _without(evaluation: Evaluation, why: Trouble) -> Scored:
+    """An evaluation of which nothing could be had now: what is on record stays."""
+    return Scored(left_out=dict.fromkeys(lacking(evaluation), why))
+
+
+def _unprepared(each: Pass, context: Context) -> Trouble | None:
+    """Why a job that should have prepared the test set failed; None when none did."""
+    for job in each.jobs:
+        failure = read_failure(context.layout, job)
+        if failure is not None:
+            said = " · try: ".join(" ".join(part.split()) for part in failure.message.split("\n  try: "))
+            return Trouble(f"test set {each.samples.dataset.name}: {said}", failure.kind)
+    return None
+
+
+def _hard_last(todo: Sequence[Pass], job: Job, context: Context) -> list[Pass]:
+    """The test sets, those last that an earlier attempt began and did not end.
+
+    A worker that is killed for its memory says nothing more: the others shall be on record before it is tried again.
     """
-    metrics = {metric.key: metric.part for metric in work.metrics}
-    missing: dict[Path, tuple[PreparedSet, list[Evaluation]]] = {}
-    for samples, protocol in work.evaluations(protocols):
-        name = evaluation_id(work.cell, samples, protocol)
-        before = known.get(name)
-        on_record = before.metrics if before else {}
-        if any(on_record.get(key) != part.version for key, part in metrics.items()):
-            lacking = missing.setdefault(samples.folder(layout.data), (samples, []))[1]
-            lacking.append(Evaluation(name, protocol, metrics, before))
-    return [
-        Pass(open_inputs(samples, work.cell.test_features(samples), layout.data), tuple(lacking))
-        for samples, lacking in missing.values()
-    ]
+    events = store.read_events(context.layout, str(job.cell_id))
+    begun = [event.get("evaluations") for event in events if event.get("event") == _RESTORING]
+    ids = {name for names in begun if isinstance(names, list) for name in names if isinstance(name, str)}
+    return sorted(todo, key=lambda each: any(evaluation.id in ids for evaluation in each.evaluations))
 
 
-def _restorer(job: Job, cell: Cell, todo: Sequence[Pass], record: RunRecord | None, context: Context) -> Restore:
-    """The trained network as a function of an image; for the cell `input`, the identity."""
-    if cell.backbone is None or not todo:
-        return lambda lq, prior, truth: lq
-    if record is None or record.training is None:
-        raise HarnessError("this cell is not trained", where=f"cell {cell.id}", hint="bench run …", kind="checkpoint")
-    features = todo[0].inputs.features
-    device = torch.device("cuda" if job.run.gpus != 0 and torch.cuda.is_available() else "cpu")
-    model = build_model(cell, context.registry, features.prior_dim if features else None)
-    final = context.layout.final_weights(cell.id)
-    load_weights(model, final, sha256=record.training.checkpoint_sha256)
-    model.to(device).eval()
-    return lambda lq, prior, truth: restore(model, lq, prior, device, truth)
+def _tell(journal: Journal, event: str, **fields: object) -> None:
+    """An event that cannot be written costs no score."""
+    try:
+        journal.write(event, **fields)
+    except HarnessError as error:
+        log.warning("the event %r was not written: %s", event, error)
 
 
-def _score_set(
-    job: Job, cell: Cell, each: Pass, restore_image: Restore, context: Context
-) -> tuple[list[store.ImageRow], LeftOut]:
-    """One row per image, protocol and metric, without the metrics that cannot be computed of some image, and why not.
-
-    Strips of the first images are written on the way.
-    """
-    inputs, dataset = each.inputs, each.inputs.samples.dataset.name
-    metrics = {
-        evaluation.id: build_metrics(evaluation.metrics, evaluation.protocol, context.registry)
-        for evaluation in each.evaluations
-    }
-    left_out: dict[str, dict[str, str]] = {evaluation.id: {} for evaluation in each.evaluations}
-    rows: list[store.ImageRow] = []
-    for number, (place, sample) in enumerate(zip(inputs.shards.rows, inputs.shards.samples(), strict=True)):
-        lq, truth = to_float(sample.lq), to_float(sample.gt)
-        prior = inputs.features.row(place.shard, place.position, 0) if inputs.features else None
-        restored = restore_image(lq, prior, truth)
-        where = f"image {sample.key} of {dataset}"
-        for evaluation in each.evaluations:
-            try:
-                found = score(restored, truth, metrics[evaluation.id], evaluation.protocol)
-            except DataError as error:
-                raise DataError(error.what, where=where, kind=error.kind) from error
-            for key, why in found.left_out.items():  # not tried on further images
-                del metrics[evaluation.id][key]
-                left_out[evaluation.id][key] = f"{where} under {evaluation.protocol.label}: {why}"
-            named = (evaluation.id, dataset, sample.key)
-            rows += [store.ImageRow(*named, key, value, place.scene) for key, value in found.values.items()]
-        if number < job.run.samples and cell.backbone is not None:
-            drawn = "" if inputs.samples.draw == "named" else f".{inputs.samples.draw}"
-            name = f"{dataset}{drawn}.{escape_key(sample.key)}.png"
-            write_strip(context.layout.samples(cell.id) / name, (lq, restored, truth))
-    return [row for row in rows if row.metric not in left_out[row.evaluation]], left_out
-
-
-def _described(inputs: Inputs, evaluation: Evaluation, left_out: Mapping[str, str], seconds: float) -> EvaluationRecord:
-    samples, before = inputs.samples, evaluation.before
-    scored = {key: part.version for key, part in evaluation.metrics.items() if key not in left_out}
-    kept = {key: version for key, version in before.metrics.items() if key not in left_out} if before else {}
-    still = {key: why for key, why in before.left_out.items() if key not in scored} if before else {}
-    return EvaluationRecord(
-        id=evaluation.id,
-        dataset=samples.dataset.name,
-        split=samples.split,
-        protocol=evaluation.protocol.label,
-        metrics={**kept, **scored},
-        images=len(inputs.shards),
-        seconds=seconds,
-        mean=evaluation.protocol.mean,
-        left_out={**still, **left_out},
-    )
-
-
-def _save(
-    job: Job,
-    cell: Cell,
-    record: RunRecord | None,
-    evaluations: dict[str, EvaluationRecord],
-    rows: Sequence[store.ImageRow],
-    todo: Sequence[Pass],
-    layout: Layout,
-) -> None:
-    """Rows first, then the record that holds their digest."""
-    data: dict[str, str] = {}
-    weights: dict[str, str] = {}
-    for each in todo:
-        data |= each.inputs.data
-        weights |= each.inputs.weights
-    now = provenance(threads=job.run.cpus, data=data, weights=weights)
-    sha256 = store.save_images(layout, cell.id, rows)
-    changes: dict[str, object] = {
-        "status": "done",
-        "evaluations": tuple(evaluations.values()),
-        "images_sha256": sha256,
-        "failure": None,
-    }
-    if record is None:
-        labels = job.labels.model_dump() if job.labels else {}
-        dumped = cell.model_dump(mode="json")
-        record = RunRecord(cell_id=cell.id, status="done", labels=labels, cell=dumped, provenance=now)
-    else:
-        changes["provenance"] = _merged(record.provenance, now) if record.training else now
-    store.save(layout, record.model_copy(update=changes))
-
-
-def _merged(training: Provenance, now: Provenance) -> Provenance:
-    """The provenance of the training, with the data and weights that the evaluation read added."""
-    return training.model_copy(update={"data": training.data | now.data, "weights": training.weights | now.weights})
+def _left_out(troubles: Sequence[Trouble]) -> HarnessError:
+    """The error that names what is not on record; of the kind that all the reasons share, else `data`."""
+    whys = dict.fromkeys(trouble.why for trouble in troubles)
+    kinds: set[FailureClass] = {trouble.kind for trouble in troubles}
+    kind = kinds.pop() if len(kinds) == 1 else "data"
+    hint = "everything else is on record; leave out the test set, the protocol or the metric, or the image"
+    return DataError(f"not scored: {'; '.join(whys)}", hint=hint, kind=kind)

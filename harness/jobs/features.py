@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -13,63 +14,105 @@ import torch
 from harness.api.prior import DerivedPrior, MapPrior, Prior
 from harness.api.reference import ORIENTATIONS
 from harness.api.sets import FeatureSet
+from harness.core.damage import forget_damage, set_aside
 from harness.core.errors import DataError
-from harness.core.identity import file_sha256
+from harness.core.memory import memory_told
 from harness.data.features import FeatureRows, open_features, row_keys, write_features
 from harness.data.orientation import orient
 from harness.data.prepare import prepare_set
 from harness.data.shards import ShardSet, open_set, to_float
 from harness.jobs.context import Context
 from harness.models.priors import build_prior, encode_exact, gives_maps
+from harness.models.upstream import sound_weights
+from harness.parts.guard import called, check_derived
 from harness.planning.job import FeaturesWork, Job
+from harness.records.model import weights_of
+
+log = logging.getLogger(__name__)
 
 BATCH_PIXELS = 1 << 20
 """Pixels that go to a GPU at once; a CPU takes one image at a time whatever the batch."""
 
 
 def run(job: Job, context: Context) -> None:
-    """Writes the feature set of a FeaturesWork, unless it is there, whole, and of the current shards.
+    """Writes the feature set of a FeaturesWork, unless it is there, whole, and of the current shards and weights.
 
-    Raises DataError when the shards, or the rows that a derived prior needs, are missing or damaged; MissingWeights
-    when the prior's weights are.
+    One that is there and is damaged or of others is set aside, and is back in its place when this fails. Raises
+    DataError when the shards, the rows that a derived prior needs, or the weights of its network are missing or
+    damaged; MissingWeights when the prior's weights are.
     """
     work = job.work
     assert isinstance(work, FeaturesWork), work.kind
     features, data = work.features, context.layout.data
     shards = open_set(features.samples, data)
-    if _is_current(features, shards, context):
-        return
-    shutil.rmtree(features.folder(data), ignore_errors=True)
-    prior = build_prior(features.prior, context.registry, prior_source=work.prior_source, layout=context.layout)
-    weights = _weights(work, context)
-    device = torch.device("cuda" if torch.cuda.is_available() and job.run.gpus != 0 else "cpu")
     parents = [open_features(parent, data) for parent in features.parents]
+    weights = _weights(work, parents, context)
+    if _is_current(features, shards, parents, weights, data):
+        forget_damage(features.folder(data))
+        return
+    with set_aside(features.folder(data)):
+        _make(job, work, shards, parents, weights, context)
+
+
+def _make(
+    job: Job,
+    work: FeaturesWork,
+    shards: ShardSet,
+    parents: Sequence[FeatureRows],
+    weights: Mapping[str, str],
+    context: Context,
+) -> None:
+    features, data = work.features, context.layout.data
+    prior = build_prior(features.prior, context.registry, prior_source=work.prior_source, layout=context.layout)
+    device = torch.device("cuda" if torch.cuda.is_available() and job.run.gpus != 0 else "cpu")
     shape = None
     if gives_maps(features.prior, context.registry):
         shape = parents[0].shape if parents else cast(MapPrior, prior).shape
     if prior.traits.derived:
-        weights |= {name: sha256 for parent in parents for name, sha256 in parent.manifest["weights"].items()}
         rows = _derived(cast(DerivedPrior, prior), features, shards, parents)
     elif features.policy == "image" and features.samples.tile is not None:
         rows = _of_images(cast(Prior, prior), features, shards, context, device)
     else:
         rows = _encoded(cast(Prior, prior), shards, ORIENTATIONS[features.augment], device)
-    write_features(features, data, rows, samples_manifest_sha256=shards.manifest_sha256, weights=weights, shape=shape)
+    write_features(
+        features,
+        data,
+        rows,
+        samples_manifest_sha256=shards.manifest_sha256,
+        weights=weights,
+        parents=[parent.manifest_sha256 for parent in parents],
+        shape=shape,
+    )
 
 
-def _is_current(features: FeatureSet, shards: ShardSet, context: Context) -> bool:
+def _is_current(
+    features: FeatureSet,
+    shards: ShardSet,
+    parents: Sequence[FeatureRows],
+    weights: Mapping[str, str],
+    data: Path,
+) -> bool:
+    """Whether the vectors are there, whole, and of what they would be made of now."""
     try:
-        return open_features(features, context.layout.data).samples_manifest_sha256 == shards.manifest_sha256
-    except DataError:
+        found = open_features(features, data)
+    except DataError as error:
+        log.warning("to be made: %s", error)
         return False
+    made_of = found.manifest.get("parents")  # earlier releases did not write it down
+    return (
+        found.samples_manifest_sha256 == shards.manifest_sha256
+        and found.manifest["weights"] == weights
+        and made_of in (None, [parent.manifest_sha256 for parent in parents])
+    )
 
 
-def _weights(work: FeaturesWork, context: Context) -> dict[str, str]:
-    """Digest of the weights behind the vectors, by prior or cell name, for the manifest."""
+def _weights(work: FeaturesWork, parents: Sequence[FeatureRows], context: Context) -> dict[str, str]:
+    """Digests of the weights behind the vectors, by prior or cell name, for the manifest."""
     source, ref = work.prior_source, work.features.prior
     if source is not None:
-        return {f"cell {source.id}": file_sha256(context.layout.final_weights(source.id))}
-    return {ref.name: ref.digest} if ref.digest else {}
+        return {weights_of(source.id): sound_weights(source, context.layout)}
+    own = {ref.name: ref.digest} if ref.digest else {}
+    return own | {name: sha256 for parent in parents for name, sha256 in parent.manifest["weights"].items()}
 
 
 def _encoded(prior: Prior, shards: ShardSet, orientations: Sequence[int], device: torch.device) -> Iterator[np.ndarray]:
@@ -81,8 +124,11 @@ def _encoded(prior: Prior, shards: ShardSet, orientations: Sequence[int], device
 
 
 def _encode(prior: Prior, images: list[np.ndarray], device: torch.device) -> np.ndarray:
-    lq_BCHW = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(device)
-    return encode_exact(prior, lq_BCHW).cpu().numpy()
+    height, width = images[0].shape[:2]
+    told = f"it saw {len(images)} images of height {height} and width {width}"
+    with memory_told(told, where=f"prior {type(prior).__name__}"):
+        lq_BCHW = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(device)
+        return encode_exact(prior, lq_BCHW).cpu().numpy()
 
 
 def _batches(images: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:
@@ -121,7 +167,7 @@ def _of_images(
 
 
 def _derived(
-    prior: DerivedPrior, features: FeatureSet, shards: ShardSet, parents: list[FeatureRows]
+    prior: DerivedPrior, features: FeatureSet, shards: ShardSet, parents: Sequence[FeatureRows]
 ) -> Iterator[np.ndarray]:
     """For every shard its rows of a control, float32 [samples·orientations, D]; `parents` as FeatureSet.parents."""
     orientations = features.orientations
@@ -129,16 +175,11 @@ def _derived(
     images = [row.scene for row in shards.rows for _ in range(orientations)]
     names = [row.image if features.policy == "image" else row.key for row in shards.rows]
     keys = row_keys(names, orientations)
-    rows = prior.derive(
-        parents[0].all() if parents else None,
-        # Upright rows only, so that train and test sets, which differ in orientations, get one and the same mean.
-        parents[-1].all()[::orientations] if parents else None,
-        keys,
-        images,
-    )
-    if rows.shape[:1] != (len(keys),):
-        raise DataError(
-            f"{len(rows)} rows for {len(keys)} samples and orientations", where=f"prior {features.prior.name}"
-        )
+    own = parents[0].all() if parents else None
+    # Upright rows only, so that train and test sets, which differ in orientations, get one and the same mean.
+    train = parents[-1].all()[::orientations] if parents else None
+    with called(prior):
+        rows = prior.derive(own, train, list(keys), images)
+    check_derived(prior, rows, len(keys), own.shape[1] if own is not None else None)
     ends = np.cumsum(_counts(shards)) * orientations
     yield from np.split(np.ascontiguousarray(rows, dtype=np.float32), ends[:-1])

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -16,17 +16,20 @@ from harness.api.prior import Prior
 from harness.cells.cell import RULES, Cell
 from harness.core.errors import HarnessError
 from harness.core.identity import file_sha256
+from harness.core.memory import memory_told
 from harness.core.paths import Layout
 from harness.jobs.context import Context
-from harness.jobs.inputs import Inputs, open_inputs
+from harness.jobs.inputs import Inputs, one_of_each, open_inputs
+from harness.jobs.leaks import refuse_leaks
 from harness.jobs.provenance import provenance
 from harness.models.assemble import RestorationModel, build_model, start_from_base
 from harness.models.priors import build_prior, dim_of, encode_exact
+from harness.models.upstream import sound_weights
 from harness.models.weights import load_weights, save_weights
 from harness.planning.job import Job, TrainWork
 from harness.recipes.presets import recipe_use
 from harness.records import store
-from harness.records.model import RunRecord, Training
+from harness.records.model import RunRecord, Training, weights_of
 from harness.training.checkpoint import drop_checkpoints
 from harness.training.data import TrainLoader
 from harness.training.device import start_accelerator
@@ -36,11 +39,14 @@ from harness.weights.catalogue import find
 
 log = logging.getLogger(__name__)
 
+_ROOM = "a smaller batch or patch in the recipe, a machine with more memory, or fewer jobs side by side"
+
 
 def run(job: Job, context: Context) -> None:
     """Trains the cell, from its newest checkpoint if there is one; nothing to do when weights and record are there.
 
-    Leaves `checkpoint/final.safetensors` and a record with status `trained`. Raises HarnessError and its kinds.
+    Leaves `checkpoint/final.safetensors` and a record with status `trained`. Raises HarnessError and its kinds,
+    DataError when all the test sets that its job names have pictures among the training images.
     """
     assert isinstance(job.work, TrainWork), job.work.kind
     cell, layout = job.work.cell, context.layout
@@ -53,28 +59,33 @@ def run(job: Job, context: Context) -> None:
     if cell.ready_made:
         _take_over(job, cell, context)
         return
+    refuse_leaks(cell, job.work.tests, context)
     accelerator = start_accelerator(cell.recipe.precision, gpus=job.run.gpus)
     inputs: list[Inputs] = []
     for samples in cell.train_sets:
         known = next((each for each in inputs if each.samples == samples), None)
         inputs.append(known or open_inputs(samples, cell.train_features(samples), layout.data))
+    made_of = _made_of(cell, inputs, context)
     prior = _live_prior(cell, context, accelerator.device)
     model = _build(cell, context, inputs[-1], prior)
     journal = Journal(layout, cell.id, job.id, job.kind, writes=accelerator.is_main_process)
     ranks = {"rank": accelerator.process_index, "world": accelerator.num_processes}
-    progress = train(
-        cell,
-        model,
-        lambda stage, position, reads: _loader(cell, stage, inputs[stage], position, reads, **ranks),
-        accelerator,
-        registry=context.registry,
-        run=job.run,
-        layout=layout,
-        journal=journal,
-        encode_live=partial(encode_exact, prior) if prior else None,
-    )
+    sizes = " and ".join(f"{part.batch} tiles of {part.patch} pixels" for part in cell.recipe.parts)
+    with memory_told(f"batches of {sizes} were trained on", where=f"cell {cell.id}", hint=_ROOM):
+        progress = train(
+            cell,
+            model,
+            lambda stage, position, reads: _loader(cell, stage, inputs[stage], position, reads, **ranks),
+            accelerator,
+            registry=context.registry,
+            run=job.run,
+            layout=layout,
+            journal=journal,
+            encode_live=partial(encode_exact, prior) if prior else None,
+            made_of=made_of.data | made_of.weights,
+        )
     if accelerator.is_main_process:
-        _finish(job, cell, model, progress, inputs, context)
+        _finish(job, cell, model, progress, made_of, context)
         journal.write("end", step=progress.step, steps=cell.recipe.steps, loss=progress.final_loss)
 
 
@@ -84,7 +95,7 @@ def _take_over(job: Job, cell: Cell, context: Context) -> None:
     assert cell.backbone.weights is not None
     model = build_model(cell, context.registry, None)
     load_weights(model.backbone, find(cell.backbone.weights).path, sha256=cell.backbone.digest, kind="weights")
-    _finish(job, cell, model, Progress(), (), context)
+    _finish(job, cell, model, Progress(), _made_of(cell, (), context), context)
 
 
 def _is_trained(cell: Cell, context: Context) -> bool:
@@ -144,7 +155,7 @@ def _loader(
 
 
 def _finish(
-    job: Job, cell: Cell, model: RestorationModel, progress: Progress, inputs: Sequence[Inputs], context: Context
+    job: Job, cell: Cell, model: RestorationModel, progress: Progress, made_of: _MadeOf, context: Context
 ) -> None:
     """Writes the weights, then the record, then removes the step folders.
 
@@ -153,8 +164,6 @@ def _finish(
     layout, old = context.layout, context.record(cell.id)
     sha256 = save_weights(model, layout.final_weights(cell.id))
     backbone, added = model.parameter_counts()
-    data = {name: sha256 for each in inputs for name, sha256 in each.data.items()}
-    weights = {name: sha256 for each in inputs for name, sha256 in each.weights.items()} | _weights(cell, layout)
     training = Training(
         steps=progress.step,
         images=0 if cell.ready_made else cell.recipe.images,
@@ -170,7 +179,7 @@ def _finish(
         status="trained",
         labels=job.labels.model_dump() if job.labels else {},
         cell=cell.model_dump(mode="json"),
-        provenance=provenance(threads=job.run.cpus, data=data, weights=weights),
+        provenance=provenance(threads=job.run.cpus, data=made_of.data, weights=made_of.weights),
         training=training,
         attempts=old.attempts if old else (),
     )
@@ -178,11 +187,34 @@ def _finish(
     drop_checkpoints(layout.checkpoints(cell.id))
 
 
+class _MadeOf(NamedTuple):
+    """Digests of all that a training rests on, by name, as provenances hold them."""
+
+    data: dict[str, str]
+    weights: dict[str, str]
+
+
+def _made_of(cell: Cell, inputs: Sequence[Inputs], context: Context) -> _MadeOf:
+    """Found before training starts.
+
+    Raises DataError when upstream weights are not those that their record names, or the prior's vectors are of others.
+    """
+    data = {name: sha256 for each in inputs for name, sha256 in each.data.items()}
+    where = f"cell {cell.id}"
+    found = one_of_each([*(each.weights for each in inputs), _weights(cell, context.layout)], where)
+    record = context.record(cell.prior_source.id) if cell.prior_source else None
+    if record is not None and record.training is not None and weights_of(record.cell_id) in found:
+        one_of_each((found, {weights_of(record.cell_id): record.training.checkpoint_sha256}), where)
+    return _MadeOf(data, found)
+
+
 def _weights(cell: Cell, layout: Layout) -> dict[str, str]:
-    """Digests of the weights that training itself read: the base cell's, a live prior's, a loss's."""
+    """Digests of the weights that training itself reads: the base cell's, a live prior's, a loss's."""
     parts = [term.part for term in cell.loss_terms]
     parts += [cell.variant.prior] if cell.variant.prior else []
     digests = {part.name: part.digest for part in parts if part.digest}
     if cell.ready_made and cell.backbone and cell.backbone.digest:
         digests[str(cell.backbone.weights)] = cell.backbone.digest
-    return digests | ({f"cell {cell.base.id}": file_sha256(_base_checkpoint(cell, layout))} if cell.base else {})
+    read = [cell.base] if cell.base else []
+    read += [cell.prior_source] if cell.prior_source and cell.variant.features == "live" else []
+    return digests | {weights_of(each.id): sound_weights(each, layout) for each in read}

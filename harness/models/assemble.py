@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from harness.api.backbone import Backbone, Capabilities, WithOutputs
 from harness.api.batch import Restored
 from harness.api.declaration import Declaration, declaration
-from harness.api.loading import load_part
 from harness.api.prior import PriorDim
 from harness.api.reference import PartRef
 from harness.api.refiner import DecoderEditor, Refiner, RefinerTraits, TapEditor
@@ -29,6 +28,15 @@ from harness.models.apart import in_evaluation, own_draws
 from harness.models.freeze import freeze
 from harness.models.fresh import fresh_module, fresh_whole
 from harness.models.weights import fill
+from harness.parts.guard import (
+    called,
+    capabilities_of,
+    check_edited,
+    check_restored,
+    check_unchanged,
+    made_module,
+    versions_of,
+)
 from harness.parts.shared.formats import read_checkpoint
 from harness.parts.shared.taps import edited, tapped
 
@@ -127,10 +135,17 @@ class RestorationModel(nn.Module):
 
     def _run(self, network: nn.Module, has_outputs: bool, *given: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
         """A network's restoration, and in training what else it gives its losses."""
-        if not (has_outputs and self.training):
-            return network(*given), {}
-        outputs = dict(cast(WithOutputs, network).outputs(*given))
-        return outputs.pop("restored"), outputs
+        before = versions_of(*given)
+        outputs: dict[str, Any] = {}
+        with called(network):
+            if has_outputs and self.training:
+                outputs = dict(cast(WithOutputs, network).outputs(*given))
+                restored = outputs.pop("restored", None)
+            else:
+                restored = network(*given)
+        check_unchanged(network, before, *given)
+        lq_BCHW = cast(Tensor, given[0])
+        return check_restored(network, restored, lq_BCHW, _capabilities(self.backbone).channels_out), outputs
 
     def _edited(
         self, refiner: nn.Module, lq_BCHW: Tensor, prior_BD: Tensor | None, truth_BCHW: Tensor | None
@@ -154,7 +169,8 @@ class RestorationModel(nn.Module):
         """A context in which F's taps are edited. The edits' random numbers leave F's as they are."""
         with ExitStack() as stack:
             for tap, edit in zip(self.taps, edits, strict=True):
-                stack.enter_context(edited(self.backbone, tap, _apart(tap, edit) if self.training else edit))
+                checked = _checked(cast(nn.Module, self.refiner), edit)
+                stack.enter_context(edited(self.backbone, tap, _apart(tap, checked) if self.training else checked))
             return stack.pop_all()
 
     def _edits(
@@ -183,23 +199,34 @@ def build_model(cell: Cell, registry: Registry, prior_dim: PriorDim | None) -> R
     if cell.backbone is None:
         raise HarnessError(f"cell {cell.id} is the degraded input: it has no network")
     backbone = fresh_whole("backbone", cell.backbone, cell.seed, _maker(registry, "backbone", cell.backbone))
+    return put_together(cell, backbone, registry, prior_dim)
+
+
+Fresh = Callable[[str, PartRef, int, Callable[[], nn.Module]], nn.Module]
+"""(kind, part, seed, what builds it) to the part with fresh weights."""
+
+
+def put_together(
+    cell: Cell, backbone: nn.Module, registry: Registry, prior_dim: PriorDim | None, fresh: Fresh = fresh_module
+) -> RestorationModel:
+    """A backbone and the cell's refiner as one network. `fresh`: how the refiner is built; raises as `build_model`."""
+    assert cell.backbone is not None, cell.id
     shows_truth = _shows_truth(cell.backbone, registry)
     ref, placement = cell.variant.refiner, cell.variant.placement
     if ref is None:
         return RestorationModel(backbone, shows_truth=shows_truth)
-    kind = load_part(registry, "refiner", ref.name)
     declared = declaration(registry, "refiner", ref.name)
     traits = declared.traits
     if placement not in traits.placements:
-        what = f"{kind.__name__} cannot be placed on {placement!r}"
-        raise HarnessError(what, hint="supported: " + ", ".join(traits.placements))
+        what = f"the refiner {ref.name} cannot be placed on {placement!r}"
+        raise HarnessError(what, hint="placement: " + " or ".join(traits.placements))
     given: list[Any] = [_dim(prior_dim, declared, ref)] if traits.needs_prior else []
     taps: tuple[str, ...] = ()
     if placement == "features":
-        taps = _taps(backbone, traits)
-        channels = _channels(backbone, taps)
+        taps = _taps(backbone, traits, cell.backbone.name)
+        channels = _channels(backbone, taps, cell.backbone.name)
         given.append(channels if traits.edits == "decoder" else channels[-1])
-    refiner = fresh_module("refiner", ref, cell.seed, _maker(registry, "refiner", ref, *given))
+    refiner = fresh("refiner", ref, cell.seed, _maker(registry, "refiner", ref, *given))
     return RestorationModel(
         backbone,
         refiner,
@@ -240,6 +267,10 @@ def start_from_base(model: RestorationModel, checkpoint: Path) -> None:
     fill(model.backbone, backbone, where=str(checkpoint))
 
 
+def _checked(refiner: nn.Module, edit: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda features_BChw: check_edited(refiner, edit(features_BChw), features_BChw)
+
+
 def _apart(tap: str, edit: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     def apart(features_BChw: Tensor) -> Tensor:
         with own_draws(tap):
@@ -249,7 +280,7 @@ def _apart(tap: str, edit: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Ten
 
 
 def _capabilities(backbone: nn.Module) -> Capabilities:
-    return cast(Backbone, backbone).capabilities
+    return capabilities_of(backbone)
 
 
 def _passes(declared: Declaration[RefinerTraits], ref: PartRef) -> int:
@@ -258,19 +289,22 @@ def _passes(declared: Declaration[RefinerTraits], ref: PartRef) -> int:
     return passes if isinstance(passes, int) else int(declared.filled(ref.arguments)[passes.option])
 
 
-def _taps(backbone: nn.Module, traits: RefinerTraits) -> tuple[str, ...]:
+def _taps(backbone: nn.Module, traits: RefinerTraits, name: str) -> tuple[str, ...]:
     """The modules that a refiner on `features` edits: the deepest tap, or every decoder feature."""
     can, decoder = _capabilities(backbone), traits.edits == "decoder"
     taps = can.decoder if decoder else can.taps[-1:]
     if not taps:
         what = "decoder features" if decoder else "tap"
         hint = "another backbone, such as restormer" if decoder else "another backbone, or placement: image"
-        raise HarnessError(f"{type(backbone).__name__} declares no {what}", hint=hint)
+        raise HarnessError(f"the backbone {name}, with these options, has no {what}", hint=hint)
     return taps
 
 
-def _channels(backbone: nn.Module, taps: Sequence[str]) -> tuple[int, ...]:
-    """Channels of the taps' maps, found by restoring a small image."""
+def _channels(backbone: nn.Module, taps: Sequence[str], name: str) -> tuple[int, ...]:
+    """Channels of the taps' maps, found by restoring a small image.
+
+    Raises HarnessError for a tap that gives no map, or more than one, when the network restores one batch.
+    """
     can = _capabilities(backbone)
     side = can.fitting(PROBE_SIDE)
     training = backbone.training
@@ -280,11 +314,15 @@ def _channels(backbone: nn.Module, taps: Sequence[str]) -> tuple[int, ...]:
         with torch.no_grad():
             backbone.eval()(torch.full((1, can.channels_in, side, side), 0.5))
     backbone.train(training)
+    for tap, found in zip(taps, maps, strict=True):
+        if len(found) != 1 or not isinstance(found[0], Tensor) or found[0].ndim != 4:
+            what = f"the module {tap!r} of the backbone {name} does not give one map B×C×h×w for a batch"
+            raise HarnessError(what, hint="capabilities name modules that are called once and give one tensor")
     return tuple(features[0].shape[1] for features in maps)
 
 
 def _maker(registry: Registry, kind: str, part: PartRef, *given: Any) -> Callable[[], nn.Module]:
-    return lambda: load_part(registry, kind, part.name)(*given, **part.arguments)
+    return lambda: made_module(registry, kind, part.name, *given, **part.arguments)
 
 
 def _count(module: nn.Module) -> int:

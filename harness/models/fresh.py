@@ -32,7 +32,7 @@ def fresh_whole(kind: str, part: PartRef, number: int, make: Callable[[], M]) ->
     `number`: the cell's seed. Neither the part's version nor its files of weights enter: what is otherwise the same
     starts as it did.
     """
-    with _seeded(seed("init", kind, part.name, part.identity()["options"], number)):
+    with seeded(seed("init", kind, part.name, part.identity()["options"], number)):
         return _sized(make(), kind, part)
 
 
@@ -43,10 +43,10 @@ def fresh_module(kind: str, part: PartRef, number: int, make: Callable[[], M]) -
     numbers that reach a parameter only through other tensors are told apart by their order. PyTorch's own generator is
     seeded for every draw, so that a constructor cannot fix a draw by seeding it; one with a generator of its own can.
     """
-    with _seeded(number), _Draws() as first:
+    with seeded(number), _Draws() as first:
         names = {_storage(tensor): name for name, tensor in _tensors(_sized(make(), kind, part))}
     owners = [names.get(storage, "") for storage in first.filled]
-    with _seeded(number), _Draws(_seeds(kind, part.name, number, owners)):
+    with seeded(number), _Draws(_seeds(kind, part.name, number, owners)):
         return make()
 
 
@@ -100,7 +100,7 @@ class _Draws(TorchDispatchMode):
 
 
 @contextmanager
-def _seeded(number: int) -> Iterator[None]:
+def seeded(number: int) -> Iterator[None]:
     """That seed of the CPU's generators inside, of PyTorch, Python and NumPy, whose states are restored afterwards."""
     python, legacy = random.getstate(), np.random.get_state()
     try:

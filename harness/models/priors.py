@@ -8,15 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from harness.api.declaration import declaration
-from harness.api.loading import load_part
 from harness.api.prior import DerivedPrior, MapPrior, Prior, PriorDim
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
 from harness.core.errors import HarnessError
+from harness.core.guests import contained, guest_place
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.models.assemble import build_model
+from harness.models.upstream import sound_weights
 from harness.models.weights import load_weights
+from harness.parts.guard import called, check_rows, check_width, made
 from harness.spec.options import refers_to
 
 
@@ -39,9 +41,12 @@ def build_prior(ref: PartRef, registry: Registry, *, prior_source: Cell | None, 
             source = _source(ref, prior_source)
             options[option.name] = source.id
             given.append(_network(source, registry, layout))
-    prior = load_part(registry, "prior", ref.name)(*given, **options)
-    if isinstance(prior, nn.Module):
-        prior.eval().requires_grad_(False)
+    prior = made(registry, "prior", ref.name, *given, **options)
+    with contained(owner=prior):
+        if isinstance(prior, nn.Module):
+            prior.eval().requires_grad_(False)
+        if not prior.traits.derived:
+            check_width(prior, prior.dim, prior.shape if gives_maps(ref, registry) else None)
     return cast("Prior | DerivedPrior", prior)
 
 
@@ -63,21 +68,30 @@ def encode_exact(prior: Prior | DerivedPrior, lq_BCHW: Tensor) -> Tensor:
 
     On a CPU the images go through one at a time, because libraries sum in another order for another batch size: so a
     vector does not depend on the batch it was made in, and cached equals live bit for bit (with the same number of
-    threads). On a GPU the whole batch goes at once, and equality is up to rounding. Autocast is off. Raises
-    HarnessError for derived priors, which have no vector for a single image, and for a vector that is not finite.
+    threads). On a GPU the whole batch goes at once, and equality is up to rounding. Autocast is off. The prior gets
+    copies of the images. Raises HarnessError for derived priors, which have no vector for a single image, for a vector
+    that is not finite, and for rows that are not one float32 vector of the prior's width an image, on its device.
     """
     if prior.traits.derived:
         raise HarnessError(
             f"{type(prior).__name__} is made of other rows and cannot encode images as they come",
             hint="use features: tile",
         )
-    encode = cast(Prior, prior).encode
+    encoder = cast(Prior, prior)
     images = [lq_BCHW] if lq_BCHW.is_cuda else lq_BCHW.split(1)
     with torch.no_grad(), torch.autocast(lq_BCHW.device.type, enabled=False):
-        rows_BD = torch.cat([encode(image.float().contiguous()) for image in images])
+        rows_BD = torch.cat([_rows(encoder, image) for image in images])
     if not torch.isfinite(rows_BD).all():
-        raise HarnessError(f"prior {type(prior).__name__} gave a vector that is not finite", kind="nan")
+        what = f"prior {type(prior).__name__} gave a vector that is not finite"
+        raise HarnessError(what, where=guest_place(type(prior)), kind="nan")
     return rows_BD
+
+
+def _rows(prior: Prior, images_BCHW: Tensor) -> Tensor:
+    own_BCHW = images_BCHW.detach().clone(memory_format=torch.contiguous_format).float()
+    with called(prior):
+        rows = prior.encode(own_BCHW)
+    return check_rows(prior, rows, images_BCHW, prior.dim)
 
 
 def _source(ref: PartRef, prior_source: Cell | None) -> Cell:
@@ -93,5 +107,5 @@ def _network(source: Cell, registry: Registry, layout: Layout) -> nn.Module:
     if source.variant.prior is not None:
         raise HarnessError("a prior's network must be trained without a prior", where=f"cell {source.id}")
     model: nn.Module = build_model(source, registry, None)
-    load_weights(model, layout.final_weights(source.id))
+    load_weights(model, layout.final_weights(source.id), sha256=sound_weights(source, layout))
     return model.eval().requires_grad_(False)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from harness.core.errors import DataError, HarnessError, MissingWeights, UnknownName
-from harness.core.identity import file_sha256
+from harness.core.identity import file_sha256, sealed
 from harness.core.paths import atomic_file, write_json
 from harness.core.registry import Entry, Registry
 from harness.models.readings import Found, fill_from
@@ -76,7 +76,7 @@ def take_in(file: Path, checkpoint: Checkpoint, *, entry: str = "") -> Imported:
         imported=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     try:
-        write_json(checkpoint.origin, origin.content())
+        write_json(checkpoint.origin, sealed(origin.content()))
     except HarnessError:
         checkpoint.path.unlink()  # without its JSON it could not be verified
         raise

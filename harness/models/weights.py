@@ -47,7 +47,7 @@ def load_weights(
     """
     found = file_digest(path, kind=kind)
     if sha256 is not None and sha256 != found:
-        hint = "remove it and run again" if kind == "checkpoint" else "run again: it has changed meanwhile"
+        hint = "bench run SUITE makes it again" if kind == "checkpoint" else "run again: it has changed meanwhile"
         raise DataError(f"has SHA-256 {found}, expected {sha256}", where=str(path), hint=hint, kind=kind)
     fill_from(module, read_entries(path, kind=kind), where=str(path), strict=strict, kind=kind)
     return found

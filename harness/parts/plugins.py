@@ -8,7 +8,7 @@ Such a file ends with a constant that lists its parts, read without running the 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.api.declaration import read_declaration
@@ -16,10 +16,14 @@ from harness.api.kinds import KINDS
 from harness.cells.suite import ResolvedSuite
 from harness.core.bindings import bound_again, bound_in_module, plain
 from harness.core.errors import HarnessError, Problem, SpecErrors, did_you_mean
+from harness.core.helpers import helpers_of
+from harness.core.paths import unfit_name
 from harness.core.registry import Entry, Registry
 from harness.core.source import definitions, parse_module
+from harness.core.text import shown_name
 from harness.parts.catalogue import REGISTRY
-from harness.spec.expand import expand
+from harness.spec.expand import expand_placed
+from harness.spec.origins import Origin
 from harness.spec.parse import load_suite
 
 _NO_PARTS = "this plug-in names no parts"
@@ -30,7 +34,7 @@ def extend(registry: Registry, plugin_files: Sequence[str]) -> Registry:
     """The registry and the parts of plug-in files (absolute paths).
 
     Raises SpecErrors with all the mistakes of all the files: syntax, a missing or unreadable CATALOGUE, kinds or
-    classes that do not exist, names that are taken.
+    classes that do not exist, names that are taken or that no folder can have, imports of modules that are nowhere.
     """
     problems: list[Problem] = []
     for file in dict.fromkeys(plugin_files):
@@ -44,18 +48,31 @@ def extend(registry: Registry, plugin_files: Sequence[str]) -> Registry:
     return registry
 
 
+def declared(file: str) -> list[Entry]:
+    """The parts of a plug-in file that can be read. What is wrong with others, or with what it imports, is skipped."""
+    return [entry for _, entry in _entries(file, [])]
+
+
 def open_suite(path_or_name: str, overrides: Sequence[str] = ()) -> tuple[ResolvedSuite, Registry]:
     """A suite file with its plug-ins: all its cells, and the registry that holds their parts.
 
     Raises UnknownName when there is no such suite, and SpecErrors with every mistake of the suite, its includes, its
     `--set` arguments and its plug-ins.
     """
+    return open_placed(path_or_name, overrides)[:2]
+
+
+def open_placed(
+    path_or_name: str, overrides: Sequence[str] = ()
+) -> tuple[ResolvedSuite, Registry, Mapping[str, Origin]]:
+    """As `open_suite`, and for the id of every cell that trains where in the file it comes from."""
     suite = load_suite(path_or_name, overrides)
     try:
         registry = extend(REGISTRY, suite.plugins)
     except SpecErrors as error:  # the names that those files would have brought would only confuse
         raise SpecErrors([*suite.problems, *error.problems]) from None
-    return expand(suite, registry), registry
+    resolved, origins = expand_placed(suite, registry)
+    return resolved, registry, origins
 
 
 def _entries(file: str, problems: list[Problem]) -> Iterator[tuple[int, Entry]]:
@@ -70,6 +87,7 @@ def _entries(file: str, problems: list[Problem]) -> Iterator[tuple[int, Entry]]:
     except (OSError, ValueError) as error:
         problems.append(_problem(file, 1, "", f"cannot be read: {error}"))
         return
+    problems.extend(helpers_of(file).problems)
     for node in _lines(file, module, problems):
         entry = _entry(file, node, problems)
         if entry is not None:
@@ -103,6 +121,9 @@ def _entry(file: str, node: ast.expr, problems: list[Problem]) -> Entry | None:
     target = f"{file}:{attribute}"
     if kind not in KINDS:
         problems.append(_problem(file, node.lineno, name, f"there is no kind {kind!r}", did_you_mean(kind, KINDS)))
+        return None
+    if unfit := unfit_name(name):
+        problems.append(_problem(file, node.lineno, shown_name(name), unfit, "my_prior", node.col_offset + 1))
         return None
     defined = definitions(parse_module(file))
     if attribute not in defined:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.core.damage import noted_damage
 from harness.core.errors import DataError
-from harness.core.paths import Layout
+from harness.core.identity import json_text, unsealed
+from harness.core.paths import Layout, unread
 from harness.planning.graph import JobGraph, JobNode
 from harness.planning.job import FeaturesWork, ShardsWork
 from harness.planning.verdict import Reason, Why
 from harness.records import store
-from harness.records.migrate import NewerSchema
+from harness.records.job_failures import read_failure
+from harness.records.migrate import NewerSchema, Untouchable
 from harness.records.model import RunRecord
 
 
@@ -33,8 +36,8 @@ class Kept:
 
     @property
     def newer(self) -> bool:
-        """Whether a newer release wrote the record, so that it must stay as it is."""
-        return self.trouble is not None and self.trouble.kind is Why.NEWER_RELEASE
+        """Whether the record must stay as it is: a newer release wrote it, or it cannot be read now."""
+        return self.trouble is not None and self.trouble.kind in (Why.NEWER_RELEASE, Why.UNREADABLE)
 
     @property
     def damaged(self) -> bool:
@@ -48,17 +51,38 @@ class Kept:
             return None
         return Reason(Why.FAILED, failure.kind, failure.message)
 
+    @property
+    def weights_sha256(self) -> str | None:
+        """SHA-256 of the weights that the cell's training left, by its record."""
+        return self.record.training.checkpoint_sha256 if self.record and self.record.training else None
+
 
 def read_kept(layout: Layout, cell_id: str) -> Kept:
-    """What a cell left in its folder."""
-    begun = layout.checkpoints(cell_id).is_dir()
-    trained = begun and layout.final_weights(cell_id).is_file()
+    """What a cell left in its folder. What is wrong with it is this cell's trouble alone."""
+    begun = trained = False
     try:
-        return Kept(store.load(layout, cell_id), None, begun, trained)
+        begun = layout.checkpoints(cell_id).is_dir()
+        trained = begun and layout.final_weights(cell_id).is_file()
+        record = store.load(layout, cell_id)
+        if record is None or record.training is None:
+            return Kept(record, _misplaced(layout, cell_id), begun, trained)
+        return Kept(record, None, begun, trained)
     except NewerSchema as error:
         return Kept(None, Reason(Why.NEWER_RELEASE, str(error)), begun, trained)
+    except Untouchable as error:
+        return Kept(None, Reason(Why.UNREADABLE, str(error)), begun, trained)
     except DataError as error:
-        return Kept(None, Reason(Why.DAMAGED, error.what), begun, trained)
+        return Kept(None, Reason(Why.DAMAGED, f"{layout.record(cell_id)}: {error.what}"), begun, trained)
+    except OSError as error:
+        return Kept(None, Reason(Why.UNREADABLE, f"{layout.cell(cell_id)} cannot be read: {unread(error)}"))
+
+
+def _misplaced(layout: Layout, cell_id: str) -> Reason | None:
+    """Whether something else lies where a training would make a folder."""
+    for path in (layout.cell(cell_id), layout.checkpoints(cell_id)):
+        if os.path.lexists(path) and not path.is_dir():
+            return Reason(Why.DAMAGED, f"{path} is not a folder")
+    return None
 
 
 @dataclass(frozen=True)
@@ -70,23 +94,63 @@ class SetManifest:
     exists: bool
     """Whether the folder is there, with a manifest or without."""
     sha256: str | None = None
-    """Digest of the file, which everything that is made from the set keeps; None when there is no file."""
-    content: Any = None
-    """As parsed; None when it is not JSON."""
+    """Its digest (harness.core.identity.Unsealed), which everything that is made from the set keeps; None when there
+    is no sound one."""
+    content: Mapping[str, Any] | None = None
+    """Without the seal; None when there is no sound one."""
+    damage: Reason | None = None
+    """Which file of the set is damaged, and how: the manifest, or another as far as it shows without reading it."""
+
+    def is_one_of(self, used: str) -> bool:
+        """Whether a record that names this digest means the set as it is, or as earlier releases described it."""
+        return used == self.sha256 or used == self._as_before
+
+    @property
+    def _as_before(self) -> str | None:
+        """Its digest without the parents, which earlier releases did not name."""
+        if self.content is None or "parents" not in self.content:
+            return None
+        before = {name: value for name, value in self.content.items() if name != "parents"}
+        return hashlib.sha256(json_text(before).encode()).hexdigest()
 
 
 def read_manifest(folder: Path, data: Path) -> SetManifest:
     """The manifest of a set's folder, which lies below the data folder."""
     name = folder.relative_to(data).as_posix()
     try:
-        text = (folder / "manifest.json").read_bytes()
+        found = unsealed((folder / "manifest.json").read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return SetManifest(name, folder.is_dir())
-    try:
-        content = json.loads(text)
+    except OSError as error:
+        damage = Reason(Why.SET_DAMAGED, f"{folder.name}/manifest.json", f"cannot be read: {unread(error)}")
+        return SetManifest(name, True, damage=damage)
     except ValueError:
-        content = None
-    return SetManifest(name, True, hashlib.sha256(text).hexdigest(), content)
+        return SetManifest(name, True, damage=Reason(Why.MANIFEST_DAMAGED, folder.name))
+    return SetManifest(name, True, found.sha256, found.content, _damage(folder, found.content))
+
+
+def _damage(folder: Path, manifest: Mapping[str, Any]) -> Reason | None:
+    """The damage that a job noted in a set's folder, or that the sizes of its files show."""
+    if noted := noted_damage(folder):
+        file, _, how = noted.partition(": ")
+        return Reason(Why.SET_DAMAGED, f"{folder.name}/{file}", how)
+    for entry in _files(manifest):
+        path, size = folder / str(entry.get("name") or entry.get("file")), entry.get("bytes")
+        try:
+            found = path.stat().st_size
+        except OSError as error:
+            return Reason(Why.SET_DAMAGED, f"{folder.name}/{path.name}", unread(error))
+        if size not in (None, found):
+            return Reason(Why.SET_DAMAGED, f"{folder.name}/{path.name}", f"{found} bytes instead of {size}")
+    return None
+
+
+def _files(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """What a manifest says of each file of its set."""
+    shards = manifest.get("shards")
+    for entry in (manifest.get("index"), *(shards if isinstance(shards, list) else ())):
+        if isinstance(entry, Mapping):
+            yield entry
 
 
 @dataclass(frozen=True)
@@ -98,6 +162,8 @@ class Disk:
     """By cell id."""
     manifests: Mapping[str, SetManifest]
     """By id of the job that makes the set."""
+    failures: Mapping[str, Reason]
+    """Why the last attempt at a set failed, by id of the job that makes it."""
 
     def kept_by(self, node: JobNode) -> Kept:
         """What the cell of a train or evaluate job left."""
@@ -113,7 +179,14 @@ def read_disk(graph: JobGraph, layout: Layout) -> Disk:
         layout,
         kept={cell_id: read_kept(layout, cell_id) for cell_id in cells},
         manifests={job: read_manifest(folder, layout.data) for job, folder in folders.items()},
+        failures=_failures(folders, layout),
     )
+
+
+def _failures(jobs: Iterable[str], layout: Layout) -> dict[str, Reason]:
+    """What is remembered of the failures of shards and features jobs."""
+    found = {job: failure for job in jobs if (failure := read_failure(layout, job)) is not None}
+    return {job: Reason(Why.FAILED, failure.kind, failure.message) for job, failure in found.items()}
 
 
 def _folder(node: JobNode, data: Path) -> Path | None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from harness.api.protocols import protocols_of
+from harness.api.reference import PartRef
 from harness.api.sets import FeatureSet, PreparedSet
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell
 from harness.cells.suite import Labels, SuiteCell, SuiteMetric
 from harness.core.registry import Registry
 from harness.planning.job import EvaluateWork, FeaturesWork, ShardsWork, TrainWork, Work, cell_id_of, job_id, title_of
+from harness.planning.titles import distinctions
 from harness.records.job_ids import JobKind
 
 
@@ -74,10 +77,16 @@ class JobGraph:
         """How tables call a job's cell; None for shards, features and cells that are not in the suite."""
         return None if node.cell_id is None else self.labels.get(node.cell_id)
 
+    @cached_property
+    def told_apart(self) -> Mapping[str, str]:
+        """What to add to the titles that several jobs have, by job id."""
+        titles = {job: title_of(node.work, self.labels_of(node)) for job, node in self.nodes.items()}
+        return distinctions({job: node.work for job, node in self.nodes.items()}, titles)
+
     def title(self, job: str) -> str:
         """What people call a job."""
         node = self.nodes[job]
-        return title_of(node.work, self.labels_of(node))
+        return title_of(node.work, self.labels_of(node), self.told_apart.get(job, ""))
 
     def with_nodes(self, nodes: Iterable[JobNode]) -> JobGraph:
         """The graph with these nodes in place of those with the same ids."""
@@ -96,6 +105,7 @@ def build_graph(
     """
     builder = _Builder(tuple(metrics), tuple(protocols), registry)
     jobs = tuple(map(builder.cell, cells))
+    builder.tell_tests(cells)
     return JobGraph(builder.nodes, jobs, builder.trains, {each.id: each.suite_cell.labels for each in jobs})
 
 
@@ -133,6 +143,21 @@ class _Builder:
             depends = [job for test in tests for job in test.jobs] + ([train] if train else [])
             evaluate = self._add(work, depends, tests)
         return CellJobs(suite_cell, cell.id, train, evaluate)
+
+    def tell_tests(self, cells: Sequence[SuiteCell]) -> None:
+        """Names in each train job the data sets on which its cell is tested, or one that starts from it or reads it."""
+        tests: dict[str, dict[str, PartRef]] = {}
+        for each in cells:
+            named = {dataset.model_dump_json(): dataset for dataset in each.tests}
+            waiting = [each.cell] if named else []
+            while waiting:
+                cell = waiting.pop()
+                tests.setdefault(cell.id, {}).update(named)
+                waiting += cell.requires
+        for cell_id, job in self.trains.items():
+            work = self.nodes[job].work
+            named = tests.get(cell_id, {})
+            self.nodes[job] = replace(self.nodes[job], work=work.model_copy(update={"tests": tuple(named.values())}))
 
     def _add(self, work: Work, depends: Iterable[str], tests: tuple[HeldOut, ...] = ()) -> str:
         identity = job_id(work)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.api.reference import Frozen
+from harness.api.reference import Frozen, PartRef
 from harness.api.sets import FeatureSet, PreparedSet
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell
@@ -36,6 +36,9 @@ class TrainWork(Frozen):
 
     kind: Literal["train"] = "train"
     cell: Cell
+    tests: tuple[PartRef, ...] = ()
+    """Data sets on which the cell, or one that rests on it, will be tested: none of their pictures may be trained on.
+    They are no part of what the job does, and so not of its id."""
 
 
 class EvaluateWork(Frozen):
@@ -62,12 +65,20 @@ class Job(Frozen):
 
     work: Work
     depends: tuple[str, ...] = ()
+    tests: tuple[tuple[str, ...], ...] = ()
+    """Of an evaluate job, for each test set of its work: those of `depends` that prepare it. When one of them fails,
+    that set is left out, and the others are scored."""
     labels: Labels | None = None
+    told_apart: str = ""
+    """What tells its title from those of other jobs that would have the same."""
     suite: str = ""
     run: Run = Run()
-    out: str = ""
-    data: str = ""
+    out: str = ".."
+    """This path, `data` and `plugins` are said from the folder of the job's file, or absolute."""
+    data: str = "../data"
     plugins: tuple[str, ...] = ()
+    anew: tuple[str, ...] = ()
+    """The cells among those that it reads or writes which this run makes again, in folders of their own."""
 
     @property
     def id(self) -> str:
@@ -86,12 +97,22 @@ class Job(Frozen):
     @property
     def title(self) -> str:
         """One phrase for people: what this job is about."""
-        return title_of(self.work, self.labels)
+        return title_of(self.work, self.labels, self.told_apart)
 
 
 def cell_id_of(work: Work) -> str | None:
     """The cell that train or evaluate work belongs to; None for shards and features, which cells share."""
     return work.cell.id if isinstance(work, TrainWork | EvaluateWork) else None
+
+
+def cells_of(work: Work) -> tuple[str, ...]:
+    """The cells whose folders a job reads or writes: its own, its base, its prior's source."""
+    if isinstance(work, TrainWork):
+        cells = (work.cell, work.cell.base, work.cell.prior_source)
+        return tuple(cell.id for cell in cells if cell is not None)
+    if isinstance(work, EvaluateWork):
+        return (work.cell.id,)
+    return (work.prior_source.id,) if isinstance(work, FeaturesWork) and work.prior_source is not None else ()
 
 
 def job_id(work: Work) -> str:
@@ -102,8 +123,16 @@ def job_id(work: Work) -> str:
     return job_id_of(work.kind, digest(content.identity(), 12))
 
 
-def title_of(work: Work, labels: Labels | None) -> str:
-    """One phrase for people: what a job is about. A cell without labels is called by its id."""
+def title_of(work: Work, labels: Labels | None, told_apart: str = "") -> str:
+    """One phrase for people: what a job is about. A cell without labels is called by its id.
+
+    `told_apart`: what tells the job from others of the same phrase (harness.planning.titles).
+    """
+    title = _title_of(work, labels)
+    return f"{title} ({told_apart})" if told_apart else title
+
+
+def _title_of(work: Work, labels: Labels | None) -> str:
     if isinstance(work, ShardsWork):
         samples = work.samples
         return f"shards {samples.dataset.name}/{samples.split} for {samples.task.name}{_drawn(samples)}"

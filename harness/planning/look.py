@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from harness.api.sets import FeatureSet, PreparedSet
 from harness.cells.cell import evaluation_id
@@ -14,7 +15,7 @@ from harness.planning.job import EvaluateWork, FeaturesWork, ShardsWork, TrainWo
 from harness.planning.missing import one_line
 from harness.planning.verdict import DONE, TODO, Reason, Verdict, Why, stale
 from harness.records import store
-from harness.records.model import EvaluationRecord, RunRecord
+from harness.records.model import EvaluationRecord, RunRecord, vectors_of, weights_of
 
 FORCED = Verdict("todo", Reason(Why.FORCED))
 
@@ -28,25 +29,43 @@ def look(graph: JobGraph, disk: Disk, forced: Collection[str]) -> dict[str, Verd
     found: dict[str, Verdict] = {}
     for job, node in graph.nodes.items():
         if node.cell_id is None:
-            found[job] = _of_set(node, disk)
+            verdict = _of_set(node, disk)
+            if verdict == DONE and any(_other_soon(graph.nodes[each], found[each]) for each in node.depends):
+                verdict = stale(Why.INPUTS_MADE_AGAIN)  # the job compares digests and does no more if they agree
+            found[job] = _tried(verdict, disk.failures.get(job))
         elif node.cell_id in forced and not disk.kept_by(node).newer:
             found[job] = FORCED
         elif isinstance(node.work, TrainWork):
-            found[job] = _of_training(node, disk)
+            found[job] = _of_training(node, graph, disk)
         else:
             train = graph.trains.get(node.cell_id)
-            found[job] = _of_evaluation(node, disk, train=found[train] if train else DONE)
+            found[job] = _of_evaluation(node, graph, disk, train=found[train] if train else DONE)
     return found
 
 
 def outdated(jobs: CellJobs, graph: JobGraph, disk: Disk) -> Reason | None:
     """Why what is on record of a cell must not be shown: it is damaged, or made from other data than there is now."""
     kept = disk.kept[jobs.id]
-    trained = DONE if jobs.train is None else _of_training(graph.nodes[jobs.train], disk)
+    trained = DONE if jobs.train is None else _of_training(graph.nodes[jobs.train], graph, disk)
     if trained.state == "stale":
         return trained.reason
     tests = () if jobs.evaluate is None else graph.nodes[jobs.evaluate].tests
-    return kept.trouble or (None if kept.record is None else _changed_tests(kept.record, tests, disk))
+    return kept.trouble or (None if kept.record is None else _changed_tests(kept.record, tests, graph, disk))
+
+
+def _other_soon(node: JobNode, verdict: Verdict) -> bool:
+    """Whether a job that features depend on may give something else than they were made from.
+
+    A network whose record is gone or damaged is not trained again for the sake of vectors that are there.
+    """
+    if node.kind != "train":
+        return verdict.runs
+    return verdict == FORCED or (verdict.state == "stale" and (verdict.reason is None or not verdict.reason.is_damage))
+
+
+def _tried(verdict: Verdict, failure: Reason | None) -> Verdict:
+    """The verdict on a set; what is to be made says why the last attempt at it failed."""
+    return verdict if failure is None or not verdict.runs else Verdict(verdict.state, failure)
 
 
 def _of_set(node: JobNode, disk: Disk) -> Verdict:
@@ -56,10 +75,23 @@ def _of_set(node: JobNode, disk: Disk) -> Verdict:
         return _described(manifest, "set", node.work.samples)
     assert isinstance(node.work, FeaturesWork), node.kind
     verdict = _described(manifest, "features", node.work.features)
-    samples = disk.manifests[node.depends[0]].sha256  # of the shards, which features depend on first
-    if verdict == DONE and samples is not None and manifest.content.get("samples_manifest_sha256") != samples:
+    return verdict if verdict != DONE or manifest.content is None else _of_vectors(node, manifest.content, disk)
+
+
+def _of_vectors(node: JobNode, content: Mapping[str, Any], disk: Disk) -> Verdict:
+    """Whether features are made of the samples, the parents' rows and the network that are there now."""
+    sets = [disk.manifests[job].sha256 for job in node.depends if job in disk.manifests]
+    samples, parents = sets[0], sets[1:]  # features depend on their shards first
+    if samples not in (None, content.get("samples_manifest_sha256")):
         return stale(Why.SAMPLES_CHANGED)
-    return verdict
+    if None not in parents and content.get("parents", parents) != parents:
+        return stale(Why.PARENTS_CHANGED)
+    weights = content.get("weights")
+    for name, used in weights.items() if isinstance(weights, Mapping) else ():
+        kept = disk.kept.get(name.removeprefix(weights_of("")))
+        if kept is not None and kept.weights_sha256 not in (None, used):
+            return stale(Why.NETWORK_CHANGED, name.removeprefix(weights_of("")))
+    return DONE
 
 
 def _folder(manifest: SetManifest) -> str:
@@ -69,31 +101,47 @@ def _folder(manifest: SetManifest) -> str:
 
 def _described(manifest: SetManifest, name: str, content: PreparedSet | FeatureSet) -> Verdict:
     """Whether a manifest says that its folder holds that content."""
-    if manifest.sha256 is None:
+    if manifest.damage is not None:
+        return Verdict("stale", manifest.damage)
+    if manifest.content is None or manifest.sha256 is None:
         return stale(Why.MANIFEST_MISSING) if manifest.exists else TODO
-    if manifest.content is None:
-        return stale(Why.MANIFEST_DAMAGED, _folder(manifest))
-    if not isinstance(manifest.content, dict) or manifest.content.get(name) != content.identity():
+    if manifest.content.get(name) != content.identity():
         return stale(Why.OTHER_CONTENT, _folder(manifest))
     return DONE
 
 
-def _changed(record: RunRecord, manifest: SetManifest) -> bool:
-    """Whether a prepared set is there and is not the one that the record was made from."""
-    used = record.provenance.data.get(manifest.name)
-    return used is not None and manifest.sha256 not in (None, used)
+def _changed(record: RunRecord, job: str, graph: JobGraph, disk: Disk) -> bool:
+    """Whether a set is there, sound, and is not the one that the record was made from."""
+    work, manifest = graph.nodes[job].work, disk.manifests[job]
+    name = manifest.name
+    if isinstance(work, FeaturesWork):
+        name = vectors_of(f"{work.features.samples.name}/{work.features.samples.split}")
+    used = record.provenance.data.get(name)
+    return used is not None and manifest.sha256 is not None and not manifest.is_one_of(used)
 
 
-def _of_training(node: JobNode, disk: Disk) -> Verdict:
+def _of_training(node: JobNode, graph: JobGraph, disk: Disk) -> Verdict:
     """Whether a cell is trained, by its record."""
     kept = disk.kept_by(node)
     if kept.trouble is not None:
         return _troubled(kept)
     if kept.record is None or kept.record.training is None:
         return Verdict("todo", kept.failure or (Reason(Why.INTERRUPTED) if kept.begun else None))
-    if any(_changed(kept.record, disk.manifests[job]) for job in node.depends if job in disk.manifests):
-        return stale(Why.TRAIN_IMAGES_CHANGED)
+    for job in node.depends:
+        if job in disk.manifests and _changed(kept.record, job, graph, disk):
+            shards = graph.nodes[job].kind == "shards"
+            return stale(Why.TRAIN_IMAGES_CHANGED if shards else Why.TRAIN_VECTORS_CHANGED)
+    assert isinstance(node.work, TrainWork)
+    for why, upstream in ((Why.BASE_CHANGED, node.work.cell.base), (Why.SOURCE_CHANGED, node.work.cell.prior_source)):
+        if upstream is not None and _other_weights(kept.record, upstream.id, disk):
+            return stale(why, upstream.id)
     return DONE
+
+
+def _other_weights(record: RunRecord, upstream: str, disk: Disk) -> bool:
+    """Whether another cell that a record rests on has left other weights since. What is not on record is believed."""
+    used, kept = record.provenance.weights.get(weights_of(upstream)), disk.kept.get(upstream)
+    return used is not None and kept is not None and kept.weights_sha256 not in (None, used)
 
 
 def _troubled(kept: Kept) -> Verdict:
@@ -101,7 +149,7 @@ def _troubled(kept: Kept) -> Verdict:
     return Verdict("blocked" if kept.newer else "stale", kept.trouble)
 
 
-def _of_evaluation(node: JobNode, disk: Disk, *, train: Verdict) -> Verdict:
+def _of_evaluation(node: JobNode, graph: JobGraph, disk: Disk, *, train: Verdict) -> Verdict:
     """Whether all the metrics of all the test sets are on record and the per-image table is sound.
 
     `train`: the verdict on the training of the cell.
@@ -116,7 +164,7 @@ def _of_evaluation(node: JobNode, disk: Disk, *, train: Verdict) -> Verdict:
     assert isinstance(node.work, EvaluateWork)
     lacking = not_scored(kept.record, node, node.work.metrics)
     damage = None if lacking else _damaged_images(disk, kept.record)
-    changed = _changed_tests(kept.record, node.tests, disk)
+    changed = _changed_tests(kept.record, node.tests, graph, disk)
     if damage or changed:
         return Verdict("stale", damage or changed)
     return Verdict("todo", _why_not_scored(kept, node, lacking)) if lacking else DONE
@@ -136,14 +184,22 @@ def _damaged_images(disk: Disk, record: RunRecord) -> Reason | None:
     try:
         store.read_images(disk.layout, record)
     except DataError as error:
-        return Reason(Why.DAMAGED, one_line(error))
+        return Reason(Why.DAMAGED, f"{disk.layout.images(record.cell_id)}: {one_line(error)}")
     return None
 
 
-def _changed_tests(record: RunRecord, tests: Iterable[HeldOut], disk: Disk) -> Reason | None:
-    """Which test sets are not those that the record's evaluations saw; None when all are."""
-    changed = [test.samples.dataset.name for test in tests if _changed(record, disk.manifests[test.shards])]
-    return Reason(Why.TEST_IMAGES_CHANGED, ", ".join(changed)) if changed and record.evaluations else None
+def _changed_tests(record: RunRecord, tests: Iterable[HeldOut], graph: JobGraph, disk: Disk) -> Reason | None:
+    """Which test sets, or prior vectors of them, are not those that the record's evaluations saw; None when all are."""
+    if not record.evaluations:
+        return None
+    tests = tuple(tests)
+    images = [test.samples.dataset.name for test in tests if _changed(record, test.shards, graph, disk)]
+    if images:
+        return Reason(Why.TEST_IMAGES_CHANGED, ", ".join(images))
+    vectors = [
+        test.samples.dataset.name for test in tests if test.features and _changed(record, test.features, graph, disk)
+    ]
+    return Reason(Why.TEST_VECTORS_CHANGED, ", ".join(vectors)) if vectors else None
 
 
 def not_scored(record: RunRecord, node: JobNode, metrics: Sequence[SuiteMetric]) -> list[str]:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from harness.api.asking import fingerprint_of, opened, splits_of
 from harness.api.declaration import declaration
-from harness.api.loading import load_part
 from harness.api.reference import PartRef
 from harness.api.weights import WeightFile
 from harness.cells.cell import Cell
-from harness.cells.suite import SuiteMetric
+from harness.cells.suite import SuiteCell, SuiteMetric
 from harness.core.errors import HarnessError
+from harness.core.guests import guest_place
 from harness.core.registry import Registry
+from harness.core.source import is_file
 from harness.planning.job import FeaturesWork, ShardsWork, TrainWork, Work
 from harness.planning.verdict import Reason, Why
 from harness.weights.catalogue import find
@@ -62,6 +64,20 @@ def lacks(works: Mapping[str, Work], registry: Registry) -> dict[str, Reason]:
     return found
 
 
+def broken_guests(cells: Sequence[SuiteCell], registry: Registry) -> list[str]:
+    """The data sets of plug-ins that a suite names and that fail, a line each; not those that lack files."""
+    parts = {part.model_dump_json(): part for entry in cells for part in (*entry.tests, entry.cell.train)}
+    found: dict[str, None] = {}
+    for part in parts.values():
+        if is_file(registry.get("dataset", part.name).target.partition(":")[0]):
+            try:
+                _changed_images(part, registry)
+            except HarnessError as error:
+                if error.kind == "plugin":
+                    found[f"{error.where}: {one_line(error)}"] = None
+    return list(found)
+
+
 def lacking_metrics(metrics: Sequence[SuiteMetric], registry: Registry) -> dict[str, Reason]:
     """The metrics that cannot be computed here, by key, each with the reason."""
     found = {metric.key: lack("metric", metric.part, registry) for metric in metrics}
@@ -77,7 +93,8 @@ def lack(kind: str, part: PartRef, registry: Registry) -> Reason | None:
             return _missing(f"backbone {part.name}", [published_file(find(str(part.weights)))])
         return _missing_weights(kind, part, registry)
     except HarnessError as error:
-        return Reason(Why.LACKING, f"{kind} {part.name}: {one_line(error)}")
+        who = error.where if error.kind == "plugin" else f"{kind} {part.name}"
+        return Reason(Why.LACKING, f"{who}: {one_line(error)}")
 
 
 def one_line(error: HarnessError) -> str:
@@ -100,8 +117,13 @@ def _missing(title: str, files: Sequence[WeightFile]) -> Reason | None:
 
 
 def _changed_images(part: PartRef, registry: Registry) -> Reason | None:
-    found = load_part(registry, "dataset", part.name)(**part.arguments).fingerprint()
+    dataset = opened(registry, part.name, part.arguments)
+    found = fingerprint_of(dataset)
+    splits_of(dataset)
     if part.digest in (None, found):
         return None
+    if fingerprint_of(dataset) != found:
+        what = f"dataset {part.name}: fingerprint() gives another digest at every call"
+        raise HarnessError(what, where=guest_place(type(dataset)), hint="make it of the images alone", kind="plugin")
     what = f"the images changed since the suite was read ({part.digest} then, {found} now)"
     return Reason(Why.LACKING, f"dataset {part.name}: {what} · try: the same command again")

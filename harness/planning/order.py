@@ -1,9 +1,11 @@
-"""In which order jobs start: prerequisites first, then whatever lets the most other work begin."""
+"""In which order jobs start: prerequisites first, then whatever lets the most other work begin; and for whom."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Mapping
+
+from harness.planning.graph import JobGraph
 
 
 def unlocks(depends: Mapping[str, Collection[str]]) -> dict[str, int]:
@@ -54,3 +56,26 @@ def _dependents(depends: Mapping[str, Collection[str]]) -> Mapping[str, list[str
         for prerequisite in set(needed):
             found[prerequisite].append(job)
     return found
+
+
+def cells_served(graph: JobGraph) -> Mapping[str, tuple[str, ...]]:
+    """The cells that need each job: its own, and those of the jobs that depend on it. In the suite's order."""
+    place = {jobs.id: index for index, jobs in enumerate(graph.cells)}
+    ids = list(place)
+    served = dict.fromkeys(graph.nodes, 0)  # each value is a set of positions, as the bits of an integer
+    for job, node in graph.backwards():
+        if node.cell_id in place:
+            served[job] |= 1 << place[node.cell_id]
+        for needed in node.depends:
+            served[needed] |= served[job]
+    return {job: tuple(ids[index] for index in _bits(bits)) for job, bits in served.items()}
+
+
+def _bits(number: int) -> list[int]:
+    """The positions of the bits of a number that are 1, lowest first."""
+    places = []
+    while number:
+        lowest = number & -number
+        places.append(lowest.bit_length() - 1)
+        number ^= lowest
+    return places

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.cells.suite import ResolvedSuite, SuiteCell
 from harness.core.errors import UnknownName, did_you_mean
@@ -12,11 +12,12 @@ from harness.core.registry import Registry
 from harness.planning.assess import Assessment, assess
 from harness.planning.cost import Costs, wall_time
 from harness.planning.gaps import Gap
-from harness.planning.graph import CellJobs, JobGraph, JobNode
-from harness.planning.job import Job
-from harness.planning.order import ordered
-from harness.planning.verdict import Verdict, Why
-from harness.records import store
+from harness.planning.graph import CellJobs, JobNode
+from harness.planning.job import Job, cells_of
+from harness.planning.order import cells_served, ordered
+from harness.planning.places import places
+from harness.planning.verdict import Reason, Verdict, Why
+from harness.records.model import RunRecord
 from harness.records.state import CellState, JobState
 
 
@@ -38,6 +39,10 @@ class PlannedJob:
         """Whether the job is to be run."""
         return self.state in ("todo", "stale")
 
+    def set_aside(self) -> PlannedJob:
+        """The same job, left for another run if it was to be run."""
+        return replace(self, state="blocked", reason="left for another run") if self.runs else self
+
 
 @dataclass(frozen=True)
 class CellStatus:
@@ -49,6 +54,8 @@ class CellStatus:
     reason: str
     gaps: tuple[Gap, ...] = ()
     """What its evaluation leaves out."""
+    failure: str = ""
+    """Which job failed that it waits for, and why; empty when none did."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +65,10 @@ class Plan:
     suite: str
     jobs: tuple[PlannedJob, ...]
     cells: tuple[CellStatus, ...]
-    forget: tuple[str, ...] = ()
-    """Ids of the cells that are made again from the start."""
+    anew: tuple[str, ...] = ()
+    """Ids of the cells that are made again from the start, each in a folder of its own (harness.records.anew)."""
     rescore: tuple[str, ...] = ()
-    """Ids of the cells of which only the evaluations are made again."""
+    """Ids of the cells of which only the evaluations are made again, likewise."""
 
     @property
     def blocked(self) -> bool:
@@ -97,26 +104,64 @@ def make_plan(
     planned as well. Raises UnknownName when no cell has a forced id.
     """
     forced = _forced(suite, force) if force else frozenset()
-    assessment = assess(suite.cells, suite.metrics, suite.protocols, layout, registry, forced)
+
+    def assessed(cells: Sequence[SuiteCell], made: Collection[str]) -> Assessment:
+        return assess(cells, suite.metrics, suite.protocols, layout, registry, made)
+
+    assessment = assessed(suite.cells, forced)
+    held = _held(assessment, forced) if forced else {}
+    if held:
+        assessment = assessed(suite.cells, forced - held.keys())
     cells = statuses(assessment)
     kept = cells if limit is None else _limited(cells, limit)
     if len(kept) < len(cells):
-        running = [status.suite_cell for status in kept]
-        assessment = assess(running, suite.metrics, suite.protocols, layout, registry, forced)
+        assessment = assessed([status.suite_cell for status in kept], forced - held.keys())
         cells = statuses(assessment)
-    jobs = _jobs(suite, layout, assessment)
-    return Plan(suite.name, jobs, tuple(cells), tuple(assessment.forget), tuple(assessment.rescore))
+    cells = [held.get(status.cell_id, status) for status in cells]
+    anew, rescore = tuple(assessment.forget), tuple(assessment.rescore)
+    jobs = _jobs(suite, layout, assessment, frozenset((*anew, *rescore)))
+    return Plan(suite.name, jobs, tuple(cells), anew, rescore)
 
 
-def clear(plan: Plan, layout: Layout) -> None:
-    """Removes the old results of stale and forced cells, so that no job goes on from them.
+def follow_up(plan: Plan, failed: Collection[str], before: Plan) -> Plan | None:
+    """Of a plan that was made after a run, what became stale by that run; None when nothing did.
 
-    To be called under the run's lock, before the first job starts.
+    `before`: the plan that ran. `failed`: ids of its jobs that failed or could not run; cells that need them are left
+    as they are, so that nothing is tried twice.
     """
-    for cell_id in plan.forget:
-        store.forget(layout, cell_id)
-    for cell_id in plan.rescore:
-        store.forget_evaluations(layout, cell_id)
+    own = {each.job.cell_id for each in before.jobs if each.id in failed} - {None}
+    broken = [each for each in before.jobs if each.id in failed or each.job.cell_id in own]
+    lost = {cell for each in broken for cell in each.cells}  # also what is made from a cell that is not yet in place
+    known = {status.cell_id for status in before.cells}
+    stale = {each.cell_id for each in plan.cells if each.state == "stale" and each.cell_id in known} - lost
+    jobs = tuple(each if stale.intersection(each.cells) else each.set_aside() for each in plan.jobs)
+    made = {cell for each in jobs if each.runs for cell in each.job.anew}
+    if not any(each.runs for each in jobs):
+        return None
+    anew = tuple(cell for cell in plan.anew if cell in made)
+    return replace(plan, jobs=jobs, anew=anew, rescore=tuple(cell for cell in plan.rescore if cell in made))
+
+
+def _held(assessment: Assessment, forced: Collection[str]) -> dict[str, CellStatus]:
+    """The forced cells that stay as they are, because they cannot be made again here with all that is on record."""
+    held = {}
+    for jobs in assessment.graph.cells:
+        record = assessment.disk.kept[jobs.id].record
+        if jobs.id not in forced or record is None or not (record.training or record.evaluations):
+            continue
+        status = _status(jobs, assessment, {})
+        own = [assessment.verdicts[job] for job in (jobs.train, jobs.evaluate) if job is not None]
+        reasons = [str(verdict.reason) for verdict in own if verdict.state == "blocked"]
+        reasons += [str(gap) for gap in status.gaps if _has_values(record, gap)]
+        if reasons:
+            what = f"not made again, so that nothing on record is lost: {reasons[0]}"
+            held[jobs.id] = CellStatus(jobs.suite_cell, jobs.id, "blocked", what)
+    return held
+
+
+def _has_values(record: RunRecord, gap: Gap) -> bool:
+    """Whether what would be left out now is on record."""
+    return any(gap.name in ((each.dataset,) if gap.kind == "dataset" else each.metrics) for each in record.evaluations)
 
 
 def _forced(suite: ResolvedSuite, force: Collection[str]) -> frozenset[str]:
@@ -144,17 +189,64 @@ def _limited(statuses: Sequence[CellStatus], limit: int) -> list[CellStatus]:
 
 def statuses(assessment: Assessment) -> list[CellStatus]:
     """The state of each cell, in the suite's order."""
-    return [_status(jobs, assessment) for jobs in assessment.graph.cells]
+    before = _failed_before(assessment)
+    return [_status(jobs, assessment, before) for jobs in assessment.graph.cells]
 
 
-def _status(jobs: CellJobs, assessment: Assessment) -> CellStatus:
-    """The state of a cell, from the verdicts on its own jobs."""
-    verdicts = [assessment.verdicts[job] for job in (jobs.train, jobs.evaluate) if job is not None]
-    state, reason = _state(verdicts)
+def _failed_before(assessment: Assessment) -> dict[str, tuple[str, Reason]]:
+    """For each job that waits for one whose last attempt failed: that job, and why it failed."""
+    graph, verdicts = assessment.graph, assessment.verdicts
+    found: dict[str, tuple[str, Reason]] = {}
+    for job, node in graph.nodes.items():
+        for needed in node.depends:
+            reason = verdicts[needed].reason
+            if verdicts[needed].runs and reason is not None and reason.kind is Why.FAILED:
+                found[job] = (needed, reason)
+            if job not in found and needed in found:
+                found[job] = found[needed]
+    return found
+
+
+def _status(jobs: CellJobs, assessment: Assessment, before: Mapping[str, tuple[str, Reason]]) -> CellStatus:
+    """The state of a cell, from the verdicts on its own jobs and the failures of those that they wait for."""
+    own = [job for job in (jobs.train, jobs.evaluate) if job is not None]
+    state, reason = _state([assessment.verdicts[job] for job in own])
+    failure = ""
+    failed = next((before[job] for job in own if job in before and assessment.verdicts[job].runs), None)
+    if failed is not None and state in ("todo", "stale"):
+        failure = _said(failed, assessment)
+        state, reason = _waiting(state, reason, failure, assessment.graph.nodes[failed[0]])
+    earlier = assessment.disk.kept[jobs.id].failure
+    if state == "done" and earlier is not None:
+        reason = f"the last attempt {earlier}; what was there before stays"
+    if state == "done" and not reason:
+        reason = _damage(own, assessment)
     gaps = () if state == "blocked" else tuple(assessment.gaps.get(jobs.id, ()))
     if gaps and state == "done":
         state = "blocked"
-    return CellStatus(jobs.suite_cell, jobs.id, state, "; ".join(filter(None, (reason, *map(str, gaps)))), gaps)
+    reason = "; ".join(filter(None, (reason, *map(str, gaps))))
+    return CellStatus(jobs.suite_cell, jobs.id, state, reason, gaps, failure)
+
+
+def _damage(own: Sequence[str], assessment: Assessment) -> str:
+    """Which files of the sets that a cell was made from are damaged; its results stay."""
+    graph, manifests = assessment.graph, assessment.disk.manifests
+    needed = dict.fromkeys(each for job in own for each in graph.nodes[job].depends if each in manifests)
+    damaged = [f"{graph.title(job)}: {manifests[job].damage}" for job in needed if manifests[job].damage is not None]
+    return f"{', '.join(damaged)}; its results stay" if damaged else ""
+
+
+def _said(failed: tuple[str, Reason], assessment: Assessment) -> str:
+    """Which job failed, why, and where its log lies."""
+    job, why = failed
+    return f"{assessment.graph.title(job)} {why} · log: {assessment.disk.layout.job_log(job)}"
+
+
+def _waiting(state: CellState, reason: str, failure: str, node: JobNode) -> tuple[CellState, str]:
+    """The state of a cell that waits for a failed job. It failed itself where that job prepares its data."""
+    if state == "stale":
+        return state, f"{reason}; {failure}"
+    return "failed" if node.cell_id is None else state, failure
 
 
 def _state(verdicts: Sequence[Verdict]) -> tuple[CellState, str]:
@@ -171,46 +263,32 @@ def _state(verdicts: Sequence[Verdict]) -> tuple[CellState, str]:
     return "todo", str(reasons[0]) if reasons else "trained, to be evaluated" if half_way else ""
 
 
-def _jobs(suite: ResolvedSuite, layout: Layout, assessment: Assessment) -> tuple[PlannedJob, ...]:
+def _jobs(
+    suite: ResolvedSuite, layout: Layout, assessment: Assessment, anew: Collection[str]
+) -> tuple[PlannedJob, ...]:
+    """The jobs in the order in which they start. `anew`: the cells that are made again."""
     graph, kept = assessment.graph, assessment.disk.kept
     costs = Costs(record for jobs in graph.cells if (record := kept[jobs.id].record) is not None)
     seconds = {job: cost for job, node in graph.nodes.items() if (cost := costs.seconds(node.work)) is not None}
-    cells = _cells_of(assessment.graph)
-    shared = {
-        "suite": suite.name,
-        "run": suite.run,
-        "out": str(layout.out.absolute()),
-        "data": str(layout.data.absolute()),
-        "plugins": suite.plugins,
-    }
+    cells = cells_served(graph)
+    shared = {"suite": suite.name, "run": suite.run, **places(layout, suite.plugins)}
+    told_apart = graph.told_apart
 
     def planned(node: JobNode) -> PlannedJob:
         verdict = assessment.verdicts[node.id]
-        job = Job(work=node.work, depends=node.depends, labels=graph.labels_of(node), **shared)
-        return PlannedJob(node.id, job, verdict.state, verdict.words, seconds.get(node.id), cells[node.id])
+        job = Job(
+            work=node.work,
+            depends=node.depends,
+            tests=tuple(test.jobs for test in node.tests),
+            labels=graph.labels_of(node),
+            told_apart=told_apart.get(node.id, ""),
+            anew=tuple(cell for cell in cells_of(node.work) if cell in anew),
+            **shared,
+        )
+        reason = verdict.words
+        if node.id in assessment.disk.failures and verdict.runs:  # a cell's record names the log
+            reason += f" · log: {layout.job_log(node.id)}"
+        return PlannedJob(node.id, job, verdict.state, reason, seconds.get(node.id), cells[node.id])
 
     order = ordered({job: node.depends for job, node in graph.nodes.items()}, seconds)
     return tuple(planned(graph.nodes[job]) for job in order)
-
-
-def _cells_of(graph: JobGraph) -> Mapping[str, tuple[str, ...]]:
-    """The cells that need each job: its own, and those of the jobs that depend on it. In the suite's order."""
-    place = {jobs.id: index for index, jobs in enumerate(graph.cells)}
-    ids = list(place)
-    served = dict.fromkeys(graph.nodes, 0)  # each value is a set of positions, as the bits of an integer
-    for job, node in graph.backwards():
-        if node.cell_id in place:
-            served[job] |= 1 << place[node.cell_id]
-        for needed in node.depends:
-            served[needed] |= served[job]
-    return {job: tuple(ids[index] for index in _bits(bits)) for job, bits in served.items()}
-
-
-def _bits(number: int) -> list[int]:
-    """The positions of the bits of a number that are 1, lowest first."""
-    places = []
-    while number:
-        lowest = number & -number
-        places.append(lowest.bit_length() - 1)
-        number ^= lowest
-    return places

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -22,6 +22,20 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise PydanticCustomError(
+            "label_type",
+            "expected a label of printable characters",
+            {"hint": "remove line breaks and control characters"},
+        )
+    return text
+
+
+Label: TypeAlias = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
+"""How tables call something; never part of a cell's identity."""
+
+
 class PartMapping(Strict):
     """A part by name. Every further key is one of the part's options."""
 
@@ -29,7 +43,7 @@ class PartMapping(Strict):
 
     name: str
     """As `bench list` shows it."""
-    label: str | None = None
+    label: Label | None = None
     """How tables call it; never part of a cell's identity."""
 
     @property
@@ -97,5 +111,5 @@ class RecipeMapping(Recipe):
     """Parts of the training, one after the other, which take `steps` together; a single one when left out."""
     preset: str | None = None  # type: ignore[assignment]
     """A whole recipe by name: official, proxy, or a name that `bench list recipes` shows. The other keys change it."""
-    label: str | None = None
+    label: Label | None = None
     """How tables tell this recipe from another one."""

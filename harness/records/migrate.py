@@ -14,8 +14,27 @@ UPGRADES: Mapping[int, Step] = {}
 """The step from each old version to the next; the step itself sets the new `schema_version`."""
 
 
-class NewerSchema(DataError):
-    """A record that a newer release wrote. It is sound: it must not be taken for damaged and made again."""
+class Untouchable(DataError):
+    """A record that must not be taken for damaged and made again."""
+
+
+class NewerSchema(Untouchable):
+    """A record that a newer release wrote. It is sound."""
+
+
+class Unreadable(Untouchable):
+    """A record that cannot be read now, and may be sound: no permission, or a disk that reports an error."""
+
+
+def refuse_newer(value: Any, *, where: str, newest: int = SCHEMA_VERSION) -> None:
+    """Raises NewerSchema for a record that names a newer schema version than this release knows."""
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if isinstance(version, int) and version > newest:
+        raise NewerSchema(
+            f"has schema version {version}; this release reads versions up to {newest}",
+            where=where,
+            hint="upgrade priorbench, or choose another folder with --out",
+        )
 
 
 def upgrade(
@@ -28,12 +47,7 @@ def upgrade(
     version = value.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise DataError(f"names no schema version: {version!r}", where=where)
-    if version > newest:
-        raise NewerSchema(
-            f"has schema version {version}; this release reads versions up to {newest}",
-            where=where,
-            hint="upgrade priorbench, or choose another folder with --out",
-        )
+    refuse_newer(value, where=where, newest=newest)
     while version < newest:
         value = steps[version](value)
         version = value["schema_version"]

@@ -17,6 +17,16 @@ IMAGE_COLUMNS = ("evaluation", "dataset", "key", "metric", "value", "scene")
 float64. The scene is null in the files of earlier releases, or is not a column there."""
 
 
+def weights_of(cell_id: str) -> str:
+    """The name in provenances of the trained weights of another cell."""
+    return f"cell {cell_id}"
+
+
+def vectors_of(set_name: str) -> str:
+    """The name in provenances of the manifest of a set's prior vectors."""
+    return f"features of {set_name}"
+
+
 class Attempt(Frozen):
     """One try of one job. Times are UTC, ISO 8601."""
 
@@ -55,7 +65,7 @@ class Provenance(Frozen):
     data: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of every manifest that was read, by set name and split."""
     weights: dict[str, str] = Field(default_factory=dict)
-    """SHA-256 of every weight file that was read, by part name."""
+    """SHA-256 of every weight file that was read, by part name or, of another cell's weights, as `weights_of` says."""
 
 
 class Training(Frozen):
@@ -93,6 +103,13 @@ class EvaluationRecord(Frozen):
     """What the protocol averages."""
     left_out: dict[str, str] = Field(default_factory=dict)
     """Why each metric that could not be computed of some image is not on record, by name."""
+    left_out_kinds: dict[str, FailureClass] = Field(default_factory=dict)
+    """The class of each of these reasons that is not `data`, by name."""
+    refused: dict[str, str] = Field(default_factory=dict)
+    """Of the metrics that are left out because they refused an image: the digest of images, weights and metric, by
+    name. As long as it is the same, the metric is not tried again."""
+    warnings: tuple[str, ...] = ()
+    """What readers of the values should know, such as a picture that the test set has twice."""
 
 
 class RunRecord(Frozen):
@@ -111,3 +128,5 @@ class RunRecord(Frozen):
     """Digest of images.parquet, so that a damaged one is noticed."""
     attempts: tuple[Attempt, ...] = ()
     failure: Failure | None = None
+    sealed: str | None = None
+    """Seal over all the rest (harness.core.identity), in the file alone. Records of earlier releases have none."""

@@ -6,11 +6,11 @@ a crash in between the two disagree and the evaluation is done again, never beli
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import os
-import shutil
 import uuid
 from collections.abc import Iterable
 from itertools import pairwise
@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import ValidationError
 
 from harness.core.errors import DataError
-from harness.core.paths import Layout, atomic_file, storage_error, write_json
-from harness.records.migrate import NewerSchema, upgrade
+from harness.core.identity import sealed, unsealed
+from harness.core.paths import Layout, atomic_file, storage_error, unread, write_json
+from harness.records.migrate import Unreadable, Untouchable, refuse_newer, upgrade
 from harness.records.model import IMAGE_COLUMNS, Attempt, Failure, Provenance, RunRecord
 from results_schema.loader import validate
 
@@ -50,31 +51,40 @@ def _again(cell_id: str) -> str:
     return f"make it again: bench run … --force {cell_id}"
 
 
+_NO_FILE = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+"""Errors of a path that leads to no file: there is nothing in it to be kept."""
+
+
 def _read(path: Path) -> bytes | None:
-    """A file's content, None when there is no such file."""
+    """A file's content, None when there is no such file.
+
+    Raises DataError when the path leads to no file, Unreadable when there is one that cannot be read now.
+    """
     try:
         return path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise storage_error(error, path) from error
+        what = f"cannot be read: {unread(error)}"
+        if error.errno in _NO_FILE:
+            raise DataError(what, where=str(path), hint=_ANEW) from error
+        raise Unreadable(what, where=str(path), hint=f"chmod u+rw {path}, or see to its disk") from error
 
 
 def load(layout: Layout, cell_id: str) -> RunRecord | None:
     """A cell's record, brought up to the present schema; None when there is none.
 
-    Raises DataError when it is damaged or another cell's, NewerSchema when a newer release wrote it.
+    Raises DataError when it is damaged or another cell's, Untouchable when a newer release wrote it or it cannot be
+    read now.
     """
     path = layout.record(cell_id)
     content = _read(path)
     if content is None:
         return None
     try:
-        value = json.loads(content)
-        if not isinstance(value, dict):
-            raise TypeError("not a JSON object")
-        record = RunRecord.model_validate(upgrade(value, where=str(path)))
-    except (ValueError, TypeError) as error:
+        refuse_newer(json.loads(content), where=str(path))
+        record = RunRecord.model_validate(upgrade(unsealed(content).content, where=str(path)))
+    except (ValueError, TypeError, RecursionError) as error:
         what = f"{error.error_count()} fields are wrong" if isinstance(error, ValidationError) else str(error)
         raise DataError(f"the record of cell {cell_id} is damaged: {what}", where=str(path), hint=_ANEW) from error
     if record.cell_id != cell_id:
@@ -84,9 +94,14 @@ def load(layout: Layout, cell_id: str) -> RunRecord | None:
 
 def save(layout: Layout, record: RunRecord) -> None:
     """Writes a record atomically. Raises SchemaError when it is not what results_schema/record.v1.json promises."""
-    value = record.model_dump(mode="json")
+    save_at(layout.record(record.cell_id), record)
+
+
+def save_at(path: Path, record: RunRecord) -> None:
+    """As `save`, for a file that is named."""
+    value = sealed(record.model_dump(mode="json"))
     validate("record", value)
-    write_json(layout.record(record.cell_id), value)
+    write_json(path, value)
 
 
 def note_attempt(
@@ -106,7 +121,7 @@ def note_attempt(
     """
     try:
         old = load(layout, cell_id)
-    except NewerSchema:
+    except Untouchable:
         raise
     except DataError:
         old = None
@@ -124,35 +139,6 @@ def note_attempt(
         }
     )
     save(layout, record)
-
-
-def forget(layout: Layout, cell_id: str) -> None:
-    """Removes all that a cell left, at once: it is renamed away first, so that no crash leaves half of it behind."""
-    folder = layout.cell(cell_id)
-    away = folder.with_name(f".{cell_id}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        os.rename(folder, away)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise storage_error(error, folder) from error
-    for leftover in folder.parent.glob(f".{cell_id}.*.tmp"):
-        shutil.rmtree(leftover, ignore_errors=True)
-
-
-def forget_evaluations(layout: Layout, cell_id: str) -> None:
-    """Removes a cell's evaluations, training stays. Nothing happens when there is no sound record."""
-    try:
-        record = load(layout, cell_id)
-    except DataError:
-        return
-    if record is None or not record.evaluations:
-        return
-    save(layout, record.model_copy(update={"status": "trained", "evaluations": (), "images_sha256": None}))
-    try:
-        layout.images(cell_id).unlink(missing_ok=True)
-    except OSError as error:
-        raise storage_error(error, layout.images(cell_id)) from error
 
 
 def _table(rows: Iterable[ImageRow]) -> pyarrow.Table:
@@ -234,6 +220,8 @@ def append_event(layout: Layout, cell_id: str, event: dict[str, Any]) -> None:
     path, line = layout.events(cell_id), _line(event)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(path) and not path.is_file():
+            os.rename(path, path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.aside"))
         with open(path, "ab+", buffering=0) as handle:
             if handle.tell() > 0:
                 handle.seek(-1, os.SEEK_END)
@@ -245,12 +233,19 @@ def append_event(layout: Layout, cell_id: str, event: dict[str, Any]) -> None:
 
 
 def read_events(layout: Layout, cell_id: str) -> list[dict[str, Any]]:
-    """The events of a cell, oldest first; none when there is no file. Lines that a crash tore are left out."""
+    """The events of a cell, oldest first. Lines that a crash tore are left out; a file that cannot be read has none.
+
+    Nothing is decided by events, so that damaged ones never stop anything.
+    """
     events = []
-    for line in (_read(layout.events(cell_id)) or b"").splitlines():
+    try:
+        content = _read(layout.events(cell_id)) or b""
+    except DataError:
+        return []
+    for line in content.splitlines():
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(event, dict):
             events.append(event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -85,11 +85,17 @@ def leaderboard(layout: Layout, suite: str | None = None, registry: Registry = R
 
 def board_of(suites: Sequence[ResolvedSuite], layout: Layout, registry: Registry = REGISTRY) -> Leaderboard:
     """The table of some suites, from the records below `layout`."""
-    return build(query(Results(suites, layout, registry)))
+    labels = {digest: label for suite in reversed(suites) for digest, label in suite.dataset_labels.items()}
+    results = Results(suites, layout, registry)
+    board = build(query(results), labels)
+    return replace(board, warnings=(*board.warnings, *results.warnings()))
 
 
-def build(found: Measured) -> Leaderboard:
-    """The table of what a query found. Order: tasks, backbones, variants and columns as they first appear."""
+def build(found: Measured, labels: Mapping[str, str] | None = None) -> Leaderboard:
+    """The table of what a query found. Order: tasks, backbones, variants and columns as they first appear.
+
+    `labels`: what tables call data sets, by digest (`ResolvedSuite.dataset_labels`).
+    """
     numbers = entries(found)
     cells = found.cells.partition_by("task", "task_digest", as_dict=True, maintain_order=True)
     asked = found.coverage.join(found.cells.select("cell", *ROW), on="cell", how="left", maintain_order="left")
@@ -102,15 +108,16 @@ def build(found: Measured) -> Leaderboard:
         for name, (task, group) in zip(_distinct(cells), cells.items(), strict=True)
     )
     every = [column for each in columns.values() for column in each]
-    sets = _called((column.dataset, column.dataset_digest) for column in every)
+    sets = _called(((column.dataset, column.dataset_digest) for column in every), labels or {})
     protocols = _called((column.protocol, column.protocol_digest) for column in every)
     return Leaderboard(sections, _styles(found.metrics), sets, protocols, tuple(_warnings(found.cells)))
 
 
-def _called(named: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """What tables call each (name, digest)."""
+def _called(named: Iterable[tuple[str, str]], labels: Mapping[str, str] | None = None) -> dict[tuple[str, str], str]:
+    """What tables call each (name, digest): the label of its digest, else its name."""
     pairs = list(dict.fromkeys(named))
-    return dict(zip(pairs, _distinct(pairs), strict=True))
+    shown = [((labels or {}).get(content, name), content) for name, content in pairs]
+    return dict(zip(pairs, _distinct(shown), strict=True))
 
 
 def _warnings(cells: pl.DataFrame) -> Iterator[str]:

@@ -28,7 +28,8 @@ from harness.records import store
 from harness.records.model import RunRecord
 from harness.results.comparison import Bases, configuration
 from harness.results.schema import CELLS, COLUMN, COVERAGE, CURVES, IMAGES, METRICS, NAMES, TREATMENT
-from harness.results.suites import read_suites, registry_of
+from harness.results.shelf import shelve
+from harness.results.suites import read_suites
 from harness.results.survey import Survey, SurveyedCell, merged, survey
 
 
@@ -55,8 +56,8 @@ class Results:
     Each suite is read once, when it is first asked for; open the folder again to see later results. Every method takes
     `suite`, the name of one suite, and then gives that suite's labels and columns. By default a frame holds all suites;
     a cell of several suites has one row, with the labels of the first. Damaged, outdated and missing records are never
-    errors: `cells` and `coverage` give the reason. Methods raise UnknownName for a suite that was not run here, and for
-    a task whose plug-in file is gone.
+    errors, nor are plug-ins that are gone: `cells` and `coverage` give the reason. Methods raise UnknownName for a
+    suite that was not run here.
     """
 
     def __init__(
@@ -122,14 +123,22 @@ class Results:
     def metrics(self, suite: str | None = None) -> pl.DataFrame:
         """One row per metric that suites ask for, schema METRICS: label, unit, direction, decimals in tables.
 
-        The last three are null where the file of the metric's plug-in is gone.
+        The last three are null where the metric's plug-in is gone and the run, of an earlier release, kept no copy.
         """
         rows: dict[str, dict[str, Any]] = {}
         for each in self._chosen(suite):
-            registry = registry_of(each, self._registry)
+            registry = shelve(each, self._layout, self._registry).readable
             for metric in each.metrics:
                 rows.setdefault(metric.key, _metric_row(metric, registry))
         return pl.DataFrame(list(rows.values()), schema=METRICS)
+
+    def warnings(self, suite: str | None = None) -> tuple[str, ...]:
+        """What evaluations found that readers of their values should know, each once; for example, a picture that a
+        test set has twice."""
+        cells = self._survey(suite).cells.values()
+        records = [each.record for each in cells if each.listed and each.record is not None]
+        found = [warning for record in records for each in record.evaluations for warning in each.warnings]
+        return tuple(dict.fromkeys(found))
 
     def _chosen(self, suite: str | None) -> list[ResolvedSuite]:
         if suite is None:
@@ -145,7 +154,7 @@ class Results:
             if suite is None:
                 self._surveys[None] = merged([self._survey(each.name) for each in chosen])
             else:
-                self._surveys[suite] = survey(chosen[0], self._layout, registry_of(chosen[0], self._registry))
+                self._surveys[suite] = survey(chosen[0], self._layout, shelve(chosen[0], self._layout, self._registry))
         return self._surveys[suite]
 
 

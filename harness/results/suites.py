@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from harness.cells.suite import ResolvedSuite
-from harness.core.errors import DataError, SpecErrors, UnknownName
-from harness.core.paths import Layout
-from harness.core.registry import Registry
-from harness.parts.plugins import extend
+from harness.core.errors import DataError, UnknownName
+from harness.core.paths import Layout, storage_error, unread, write_bytes
 
 
 def suite_files(layout: Layout) -> list[Path]:
@@ -20,12 +20,22 @@ def suite_files(layout: Layout) -> list[Path]:
 
 
 def read_suite_file(path: Path) -> ResolvedSuite:
-    """One stored suite. Raises DataError when it cannot be read as a suite."""
+    """One stored suite, under the name of its file. Raises DataError when it cannot be read as a suite."""
     try:
-        return ResolvedSuite.model_validate_json(path.read_bytes())
+        found = ResolvedSuite.model_validate_json(path.read_bytes())
+        return found if found.name == path.stem else found.model_copy(update={"name": path.stem})
     except (OSError, ValidationError) as error:
-        what = f"{error.error_count()} fields are wrong" if isinstance(error, ValidationError) else str(error)
-        raise DataError(f"cannot be read as a suite: {what}", where=str(path), hint="bench run SUITE again") from error
+        raise DataError(
+            f"cannot be read as a suite: {_wrong(error)}", where=str(path), hint="bench run SUITE again"
+        ) from error
+
+
+def _wrong(error: OSError | ValidationError) -> str:
+    if isinstance(error, OSError):
+        return unread(error)
+    if error.errors()[0]["type"] == "json_invalid":
+        return "it is not JSON, or not all of it"
+    return "1 field is wrong" if error.error_count() == 1 else f"{error.error_count()} fields are wrong"
 
 
 @dataclass(frozen=True)
@@ -58,14 +68,71 @@ def stored_suites(layout: Layout) -> list[ResolvedSuite]:
     return list(read_suites(layout).suites)
 
 
-def registry_of(suite: ResolvedSuite, registry: Registry) -> Registry:
-    """The registry with the parts of a suite's plug-ins, whose files are read, not run.
+def kept_as(suite: ResolvedSuite, file: str, layout: Layout) -> ResolvedSuite:
+    """A suite under the name that it has in a folder of results, where other suite files may have the same name.
 
-    A file that is gone or broken is skipped, because few results on record need the parts of a plug-in.
+    `file`: where its file lies, links resolved. A stored suite is taken for the same one when it came from the same
+    file, edited or not; when it was stored by an earlier release, which did not say where from; when its content is the
+    same (a copied file); and when its file is gone and the two have a cell in common (a file that was moved). Any other
+    is another suite: this one is then called `<name>~2`, `<name>~3`, ….
     """
-    for file in suite.plugins:
+    placed = suite.model_copy(update={"file": file})
+    known = {path.stem: _stored(path) for path in _namesakes(suite.name, layout)}
+    for same in (_same_file, _of_an_earlier_release, _same_content, _moved):
+        for name, stored in known.items():
+            if stored is not None and same(placed, stored):
+                return placed.model_copy(update={"name": name})
+    number, name = 1, suite.name
+    while known.get(name) is not None:
+        number += 1
+        name = f"{suite.name}~{number}"
+    return placed.model_copy(update={"name": name})
+
+
+def keep_suite(suite: ResolvedSuite, layout: Layout) -> None:
+    """Writes a resolved suite beside its results. What lies there and cannot be read is renamed, not overwritten.
+
+    Raises HarnessError when the folder cannot be written.
+    """
+    path, content = layout.suite(suite.name), (suite.model_dump_json(indent=1) + "\n").encode()
+    if os.path.lexists(path) and _stored(path) is None:
+        number = 1
+        while os.path.lexists(aside := path.with_name(f"{path.name}.damaged-{number}")):
+            number += 1
         try:
-            registry = extend(registry, [file])
-        except SpecErrors:
-            continue
-    return registry
+            os.rename(path, aside)
+        except OSError as error:
+            raise storage_error(error, path) from error
+    if not path.is_file() or path.read_bytes() != content:
+        write_bytes(path, content)
+
+
+def _namesakes(name: str, layout: Layout) -> list[Path]:
+    """The stored suites of one name: the first, and the numbered ones."""
+    numbered = re.compile(re.escape(name) + r"(?:~\d+)?")
+    return [path for path in suite_files(layout) if numbered.fullmatch(path.stem)]
+
+
+def _stored(path: Path) -> ResolvedSuite | None:
+    try:
+        return read_suite_file(path)
+    except DataError:
+        return None
+
+
+def _same_file(suite: ResolvedSuite, stored: ResolvedSuite) -> bool:
+    return stored.file == suite.file
+
+
+def _of_an_earlier_release(suite: ResolvedSuite, stored: ResolvedSuite) -> bool:
+    return not stored.file and stored.name == suite.name
+
+
+def _same_content(suite: ResolvedSuite, stored: ResolvedSuite) -> bool:
+    named = {"name": suite.name, "file": suite.file, "description": suite.description}
+    return stored.model_copy(update=named) == suite
+
+
+def _moved(suite: ResolvedSuite, stored: ResolvedSuite) -> bool:
+    gone = not stored.file.startswith("shipped:") and not os.path.exists(stored.file)
+    return gone and not {each.cell.id for each in suite.cells}.isdisjoint(each.cell.id for each in stored.cells)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,13 +11,12 @@ import polars as pl
 from harness.api.protocols import protocols_of
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell, evaluation_id
-from harness.cells.suite import ResolvedSuite, SuiteCell
+from harness.cells.suite import DATASET_DIGITS, ResolvedSuite, SuiteCell
 from harness.core.errors import DataError
 from harness.core.identity import digest
 from harness.core.paths import Layout
-from harness.core.registry import Registry
 from harness.planning.assess import assess
-from harness.planning.disk import Kept
+from harness.planning.disk import Kept, read_kept
 from harness.planning.graph import build_graph
 from harness.planning.look import outdated
 from harness.planning.missing import one_line
@@ -27,6 +26,7 @@ from harness.records import store
 from harness.records.model import RunRecord
 from harness.records.state import CellState
 from harness.results.schema import COLUMN, IMAGE
+from harness.results.shelf import Shelf, is_complete, without_parts
 
 if TYPE_CHECKING:
     import pyarrow
@@ -46,6 +46,9 @@ class Column(NamedTuple):
     """Digest of the protocol's content, because two protocols of plug-ins may share name and version."""
     metric: str
     """The metric's key."""
+
+
+_NOT_EVALUATED = "not evaluated yet"
 
 
 @dataclass(frozen=True)
@@ -93,17 +96,18 @@ class Survey:
     values: pl.DataFrame
 
 
-def survey(suite: ResolvedSuite, layout: Layout, registry: Registry) -> Survey:
+def survey(suite: ResolvedSuite, layout: Layout, shelf: Shelf) -> Survey:
     """Reads the records and per-image values of a suite. What is damaged or outdated is left out, with the reason.
 
-    `registry` holds the parts of the suite's plug-ins. Raises UnknownName for a task that is not in it.
+    `shelf` holds the parts of the suite's plug-ins.
     """
-    assessment = assess(suite.cells, suite.metrics, suite.protocols, layout, registry, ())
+    judged = [each for each in suite.cells if shelf.judged(each)]
+    registry, tables = shelf.planned, _Tables(layout)
+    assessment = assess(judged, suite.metrics, suite.protocols, layout, registry, ())
     # the assessment's graph leaves out what cannot be measured here
-    graph = build_graph(suite.cells, suite.metrics, suite.protocols, registry)
+    graph = build_graph(judged, suite.metrics, suite.protocols, registry)
     metrics = [metric.key for metric in suite.metrics]
-    states = statuses(assessment)
-    tables = _Tables(layout)
+    states = [without_parts(status, shelf.lost(status.suite_cell)) for status in statuses(assessment)]
     cells: list[SurveyedCell] = []
     for jobs, status in zip(graph.cells, states, strict=True):
         protocols = protocols_of(registry, jobs.suite_cell.cell.task, suite.protocols)
@@ -111,10 +115,51 @@ def survey(suite: ResolvedSuite, layout: Layout, registry: Registry) -> Survey:
         found = SurveyedCell(jobs.suite_cell, (suite.name,), status.state, status.reason, asked=tuple(asked.values()))
         found = _with_record(found, assessment.disk.kept[found.id], outdated(jobs, graph, assessment.disk))
         cells.append(_with_values(found, tables, asked))
+    known = {found.id: (found, status) for found, status in zip(cells, states, strict=True)}
+    unjudged = [each for each in suite.cells if not shelf.judged(each)]
+    known |= {each.id: (each, status) for each, status in _by_their_records(unjudged, suite, shelf, tables)}
     values = tables.values()
     there = set(values.select("cell", *COLUMN).unique().iter_rows())
-    known = zip(cells, states, strict=True)
-    return Survey({found.id: _explained(found, status, there) for found, status in known}, values)
+    order = dict.fromkeys(each.cell.id for each in suite.cells)
+    return Survey({cell_id: _explained(*known[cell_id], there) for cell_id in order}, values)
+
+
+def _by_their_records(
+    cells: Sequence[SuiteCell], suite: ResolvedSuite, shelf: Shelf, tables: _Tables
+) -> Iterator[tuple[SurveyedCell, CellStatus]]:
+    """Cells of tasks whose plug-in is gone without a copy: their records alone say how they were scored."""
+    records = {each.cell.id: read_kept(tables.layout, each.cell.id).record for each in cells}
+    labels: dict[str, list[str]] = {}
+    for each in cells:
+        if (record := records[each.cell.id]) is not None:
+            labels.setdefault(each.labels.task, []).extend(found.protocol for found in record.evaluations)
+    for each in cells:
+        record = records[each.cell.id]
+        asked = _asked_on_record(each, suite, record, labels.get(each.labels.task, []))
+        complete = record is not None and is_complete(record, each, suite)
+        plain = CellStatus(each, each.cell.id, "done" if complete else "todo", "")
+        status = without_parts(plain, shelf.lost(each))
+        found = SurveyedCell(
+            each, (suite.name,), status.state, status.reason, record, tuple(asked.values()) if each.listed else ()
+        )
+        yield _with_values(found, tables, asked if each.listed else {}), status
+
+
+def _asked_on_record(
+    suite_cell: SuiteCell, suite: ResolvedSuite, record: RunRecord | None, labels: Sequence[str]
+) -> dict[tuple[str, str], Column]:
+    """As `_asked`, by the protocols of the record, else by those of other records of the task (`labels`)."""
+    found: dict[tuple[str, str], Column] = {}
+    for dataset in suite_cell.tests:
+        scored = (
+            {each.protocol: each.id for each in record.evaluations if each.dataset == dataset.name} if record else {}
+        )
+        missing = {label: f"{dataset.name} {label}" for label in dict.fromkeys(labels or ["unknown/v0"])}
+        for label, evaluation in (scored or missing).items():
+            for metric in suite.metrics:
+                content = digest(dataset.identity(), DATASET_DIGITS), label, digest(label, 8)
+                found[evaluation, metric.key] = Column(dataset.name, *content, metric.key)
+    return found
 
 
 def merged(surveys: Sequence[Survey]) -> Survey:
@@ -156,7 +201,11 @@ def _asked(
     cell = suite_cell.cell
     return {
         (evaluation_id(cell, cell.test_set(dataset, draw=protocol.draw), protocol), metric): Column(
-            dataset.name, digest(dataset.identity(), 8), protocol.label, digest(protocol.identity(), 8), metric
+            dataset.name,
+            digest(dataset.identity(), DATASET_DIGITS),
+            protocol.label,
+            digest(protocol.identity(), 8),
+            metric,
         )
         for dataset in suite_cell.tests
         for protocol in protocols
@@ -164,12 +213,16 @@ def _asked(
     }
 
 
+def _named(protocol: EvaluationProtocol) -> tuple[str, str]:
+    return protocol.label, digest(protocol.identity(), 8)
+
+
 def _with_record(found: SurveyedCell, kept: Kept, stale: Reason | None) -> SurveyedCell:
     """The cell with its record, and why values would be missing. `stale`: why the record must not be shown."""
     if stale or kept.record is None:
         return replace(found, reason=f"stale: {stale}" if stale else "")
     failure = None if _of_some_columns(kept.record) else kept.failure
-    reason = str(failure) if failure else "not evaluated yet" if kept.record.training else ""
+    reason = str(failure) if failure else _NOT_EVALUATED if kept.record.training else ""
     return replace(found, record=kept.record, reason=reason)
 
 
@@ -186,7 +239,12 @@ def _with_values(found: SurveyedCell, tables: _Tables, asked: Mapping[tuple[str,
     record, evaluations = found.record, found.record.evaluations
     vouched = {(evaluation.id, metric) for evaluation in evaluations for metric in evaluation.metrics}
     whys = {(each.id, metric): why for each in evaluations for metric, why in each.left_out.items()}
-    told = {column: str(Reason(Why.FAILED, "data", whys[name])) for name, column in asked.items() if name in whys}
+    kinds = {(each.id, metric): kind for each in evaluations for metric, kind in each.left_out_kinds.items()}
+    told = {
+        column: str(Reason(Why.FAILED, kinds.get(name, "data"), whys[name]))
+        for name, column in asked.items()
+        if name in whys
+    }
     found = replace(found, left_out=told)
     try:
         tables.add(record, {name: column for name, column in asked.items() if name in vouched})
@@ -201,14 +259,14 @@ class _Tables:
     """
 
     def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+        self.layout = layout
         self._tables: list[pyarrow.Table] = []
         self._columns: list[tuple[str, ...]] = []
 
     def add(self, record: RunRecord, columns: Mapping[tuple[str, str], Column]) -> None:
         """Adds columns of a record, by (evaluation, metric). Raises DataError when its table is not sound."""
         if columns:
-            self._tables.append(store.images_of(self._layout, record))
+            self._tables.append(store.images_of(self.layout, record))
             means = {evaluation.id: evaluation.mean for evaluation in record.evaluations}
             self._columns += [
                 (evaluation, record.cell_id, *column, means[evaluation]) for (evaluation, _), column in columns.items()
@@ -234,4 +292,5 @@ def _explained(found: SurveyedCell, status: CellStatus, there: Collection[tuple[
     if status.state == "blocked" and not status.gaps:
         return replace(found, reason=f"blocked: {status.reason}")
     gaps: dict[tuple[str, str], str] = {(gap.kind, gap.name): f"blocked: {gap.reason}" for gap in status.gaps}
-    return replace(found, reason=found.reason or "not run yet", gaps=gaps)
+    own = "" if found.reason == _NOT_EVALUATED else found.reason
+    return replace(found, reason=own or status.failure or found.reason or "not run yet", gaps=gaps)

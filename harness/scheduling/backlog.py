@@ -12,7 +12,8 @@ from harness.planning.plan import PlannedJob
 class Backlog:
     """Bookkeeping of one run: every job that is to run is open until it is done or given up with a reason.
 
-    Jobs that the plan finds done count as done from the start; jobs that need a blocked job are given up.
+    Jobs that the plan finds done count as done from the start; jobs that need a blocked job are given up. An evaluation
+    goes on without the test sets that cannot be prepared, as long as one is left.
     """
 
     def __init__(self, planned: Sequence[PlannedJob]) -> None:
@@ -28,9 +29,13 @@ class Backlog:
         for job_id, missing in self._missing.items():
             for needed in missing:
                 self._dependents[needed].append(self.jobs[job_id])
+        self._lost: dict[str, set[str]] = defaultdict(set)
+        """By evaluate job: the jobs that were to prepare a test set of it and cannot."""
+        self._released: list[Job] = []
         for p in planned:
             if p.state == "blocked":
                 self._give_up_dependents(p.id)
+        self._released.clear()  # they are among the first
 
     @property
     def open(self) -> bool:
@@ -62,12 +67,32 @@ class Backlog:
         self.given_up[job.id] = reason
         return self._give_up_dependents(job.id)
 
+    def released(self) -> list[Job]:
+        """The jobs that can start because they go on without what failed; each is given once."""
+        released = [job for job in self._released if job.id in self._open]
+        self._released.clear()
+        return released
+
+    def _goes_on_without(self, job: Job, lost: str) -> bool:
+        """Whether a job that is lost prepared one of several test sets of an evaluation; it then is not waited for."""
+        if not any(lost in preparing for preparing in job.tests):
+            return False
+        gone = self._lost[job.id] | {lost}
+        if all(gone.intersection(preparing) for preparing in job.tests):
+            return False
+        self._lost[job.id] = gone
+        missing = self._missing[job.id]
+        missing.discard(lost)
+        if not missing:
+            self._released.append(job)
+        return True
+
     def _give_up_dependents(self, lost: str) -> list[Job]:
         causes, given_up = [lost], []
         while causes:
             cause = causes.pop()
             for dependent in self._dependents[cause]:
-                if dependent.id in self._open:
+                if dependent.id in self._open and not self._goes_on_without(dependent, cause):
                     self._open.remove(dependent.id)
                     self.given_up[dependent.id] = f"not run: needs {self._titles[cause]}"
                     causes.append(dependent.id)

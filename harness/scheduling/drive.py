@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from time import monotonic
@@ -19,9 +19,11 @@ from harness.api.running import Executor, JobOutcome, Tracker
 from harness.core.paths import Layout, write_text
 from harness.planning.job import EvaluateWork, Job, TrainWork
 from harness.planning.plan import Plan
+from harness.records.anew import note_attempt
+from harness.records.job_failures import note_failure
 from harness.records.model import Attempt, Failure, Provenance
-from harness.records.store import note_attempt
 from harness.scheduling.backlog import Backlog
+from harness.scheduling.remakes import Remakes
 from harness.scheduling.resources import job_resources
 from harness.tracking.background import Background
 
@@ -78,6 +80,20 @@ class RunSummary:
     held_seconds: float = 0.0
     """Sum over jobs of the time from the start on a worker until the driver had the outcome."""
 
+    lost: set[str] = field(default_factory=set)
+    """Ids of the jobs that failed or could not run."""
+
+    def add(self, later: RunSummary) -> None:
+        """Adds a run that went on where this one ended. What is not mirrored is as that one found it."""
+        self.done += later.done
+        self.failures += later.failures
+        self.not_run += later.not_run
+        self.untracked = later.untracked
+        self.seconds += later.seconds
+        self.job_seconds += later.job_seconds
+        self.held_seconds += later.held_seconds
+        self.lost |= later.lost
+
     @property
     def overhead_per_job(self) -> float:
         """Seconds of a worker's time that the harness adds to a job."""
@@ -86,6 +102,9 @@ class RunSummary:
 
 def drive(plan: Plan, executor: Executor, tracker: Tracker, layout: Layout, display: Display) -> RunSummary:
     """Runs the plan's open jobs to their end and stops the executor.
+
+    Cells that are made again are swapped in when they are whole (harness.records.anew); to be called under the
+    folder's lock.
 
     Raises KeyboardInterrupt on Ctrl-C or SIGTERM, with all work stopped and resumable; HarnessError when a job asks
     for more than the machines have, before any starts.
@@ -100,6 +119,7 @@ def drive(plan: Plan, executor: Executor, tracker: Tracker, layout: Layout, disp
             finally:
                 with _uninterrupted():
                     executor.stop()
+                    run.end_remakes()
         run.summary.untracked = mirror.finish(TRACKER_PATIENCE)
     finally:
         display.end()
@@ -119,6 +139,7 @@ class _Run:
     def __init__(self, plan: Plan, executor: Executor, mirror: Background, layout: Layout, display: Display) -> None:
         self.executor, self.mirror, self.layout, self.display = executor, mirror, layout, display
         self.backlog = Backlog(plan.jobs)
+        self.remakes = Remakes(plan, layout)
         self.capacity: Mapping[str, float] = executor.capacity()
         self.submissions: dict[int, tuple[Any, _Submission]] = {}
         """By identity of the executor's handle, which is kept alive beside it."""
@@ -127,6 +148,7 @@ class _Run:
 
     def loop(self) -> None:
         self.executor.expect([job_resources(job, self.capacity) for job in self.backlog.jobs.values()])
+        self.remakes.begin()
         for job in self.backlog.first():
             self.submit(_Submission(job))
         while self.backlog.open:
@@ -167,15 +189,33 @@ class _Run:
             self.summary.held_seconds += now - (submission.started or now)
             for ready in self.backlog.done(job):
                 self.submit(_Submission(ready))
-            return
-        log = outcome.log or str(self.layout.job_log(job.id))
-        self.summary.failures.append(FailedJob(job.id, job.title, outcome.failure, outcome.message, log))
-        self.backlog.failed(job, outcome.failure)
+        else:
+            log = outcome.log or str(self.layout.job_log(job.id))
+            self.summary.failures.append(FailedJob(job.id, job.title, outcome.failure, outcome.message, log))
+            for lost in self.backlog.failed(job, outcome.failure):
+                self.end_job(lost, done=False)
+            for ready in self.backlog.released():
+                self.submit(_Submission(ready))
+        self.end_job(job, done=outcome.failure is None)
+
+    def end_job(self, job: Job, *, done: bool) -> None:
+        """Swaps in the cells that are whole now, and tells the tracker."""
+        with _uninterrupted():
+            swapped = self.remakes.ended(job, done=done)
+        for cell_id in swapped:
+            self.mirror.tell(cell_id)
+
+    def end_remakes(self) -> None:
+        """Swaps in what is whole and was still read by jobs that have been stopped."""
+        for cell_id in self.remakes.end():
+            self.mirror.tell(cell_id)
 
     def note_lost(self, submission: _Submission, outcome: JobOutcome) -> None:
         """Writes into the cell's record what the lost worker could not."""
         job = submission.job
+        failure = Failure(kind="worker_lost", message=outcome.message, log=str(self.layout.job_log(job.id)))
         if not isinstance(job.work, TrainWork | EvaluateWork):
+            note_failure(self.layout, job.id, failure)
             return
         ended = datetime.now(UTC)
         attempt = Attempt(
@@ -187,12 +227,12 @@ class _Run:
             message=outcome.message,
         )
         note_attempt(
-            self.layout,
+            replace(self.layout, anew=frozenset(job.anew)),
             cell_id=job.work.cell.id,
             cell=job.work.cell.model_dump(mode="json"),
             labels=job.labels.model_dump() if job.labels else {},
             attempt=attempt,
-            failure=Failure(kind="worker_lost", message=outcome.message, log=str(self.layout.job_log(job.id))),
+            failure=failure,
             provenance=_provenance(job),
         )
 
@@ -201,6 +241,7 @@ class _Run:
         for job_id, reason in self.backlog.given_up.items():
             if job_id not in failed:
                 self.summary.not_run.append((self.backlog.jobs[job_id].title, reason))
+        self.summary.lost = set(self.backlog.given_up)
         self.summary.seconds = monotonic() - self.began
         return self.summary
 

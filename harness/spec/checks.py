@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Literal
 
@@ -11,6 +12,7 @@ from harness.api.prior import PriorTraits
 from harness.api.reference import PartRef
 from harness.api.refiner import RefinerTraits
 from harness.cells.recipe import Recipe
+from harness.cells.suite import Run
 from harness.core.registry import Registry
 from harness.core.wording import Mistake
 from harness.spec.drafts import PriorDraft, VariantDraft
@@ -129,6 +131,35 @@ def backbone_mistakes(variant: VariantDraft, backbone: PartRef, registry: Regist
         names = registry.names("backbone")
         fitting = [name for name in names if _has(declaration(registry, "backbone", name).traits, edits)]
         yield Mistake((), what, f"one of {', '.join(fitting)}" if fitting else "")
+
+
+def run_mistakes(run: Run) -> Iterator[Mistake]:
+    """Settings of `run:` that no executor can serve: a train job is one process."""
+    if isinstance(run.gpus, int) and run.gpus > 1:
+        what = f"a train job runs in one process, which uses one GPU, not {run.gpus}"
+        yield Mistake(("gpus",), what, "gpus: 1, or gpus: 0 for none; jobs run side by side on all GPUs")
+
+
+def device_mistakes(recipe: Recipe, run: Run) -> Iterator[Mistake]:
+    """A precision that the device lacks, where the suite names the device."""
+    if run.gpus == 0 and recipe.precision == "fp16":
+        what = "run.gpus 0 trains on the CPU, which cannot train in fp16"
+        yield Mistake(("precision",), what, "precision: bf16, or precision: fp32")
+
+
+def image_mistakes(recipe: Recipe, train: PartRef, registry: Registry) -> Iterator[Mistake]:
+    """Tiles larger than an image of the training set, where the data set says how small its images are."""
+    side = declaration(registry, "dataset", train.name).traits.shortest_side
+    stored, patch = max(recipe.stored_tiles), max(part.patch or recipe.patch for part in recipe.parts)
+    if side is None or stored <= side:
+        return
+    what = f"the smallest image of {train.name} has a side of {side} pixels, and patch is {patch}"
+    if stored != patch:
+        assert recipe.scale is not None, recipe
+        what += f", which `scale` cuts from tiles of {stored}"
+        yield Mistake(("patch",), what, f"patch: {math.floor(side * recipe.scale.least)}, or a larger scale.least")
+        return
+    yield Mistake(("patch",), what, f"patch: {side} or less")
 
 
 def _has(traits: BackboneTraits, edits: Literal["tap", "decoder"]) -> bool:

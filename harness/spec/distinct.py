@@ -16,6 +16,8 @@ from harness.spec.drafts import CellDraft
 
 LONGEST, LONGEST_VALUE = 100, 40
 """Characters in brackets, and of one value. What is cut off is told by the beginning of a digest."""
+LONGEST_DIGEST = 8
+"""Characters of a digest."""
 
 _SEEDS = ("seed", "base.seed", "prior_source.seed")
 _REQUIRED = ("base.", "prior_source.")
@@ -169,10 +171,18 @@ def _words(setting: Setting, fields: Sequence[str], labels: Mapping[str, str]) -
         if label is not None:
             words[f"{label.removesuffix('recipe.')}label={labels[label]}"] = None
         elif field in setting:
-            words[f"{names[field]}={_cut(short(setting[field]), LONGEST_VALUE)}"] = None
+            words[f"{names[field]}={_value(field, setting)}"] = None
         elif (missing := _missing(field, setting)) is not None:
             words[f"{names[field] if missing == field else _name(missing)}={ABSENT}"] = None
     return list(words)
+
+
+def _value(field: str, setting: Setting) -> str:
+    """A field's value as labels show it: short, and the beginning of a digest."""
+    text = short(setting[field])
+    if field.endswith("digest"):
+        return text.removeprefix("sha256:")[:LONGEST_DIGEST]
+    return _cut(text, LONGEST_VALUE)
 
 
 def _missing(field: str, setting: Setting) -> str | None:

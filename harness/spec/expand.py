@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import cast
@@ -22,15 +22,18 @@ from harness.spec.checks import (
     backbone_mistakes,
     live_mistakes,
     map_mistakes,
+    run_mistakes,
     training_mistakes,
     variant_mistakes,
 )
 from harness.spec.drafts import CellDraft, Layer, VariantDraft
 from harness.spec.labels import call, label_cells, unusual_options
 from harness.spec.layers import Recipes
+from harness.spec.origins import Origin, misplaced, origins
 from harness.spec.protocols import named_protocols, refuse_impossible
 from harness.spec.resolve import Resolver
 from harness.spec.schema import SuiteFile, VariantMapping
+from harness.spec.sizes import repeated_seeds, too_many
 from harness.spec.sweep import Choice, Combination, combinations
 from harness.spec.untrained import untrained
 
@@ -41,17 +44,30 @@ def expand(suite: SuiteFile, registry: Registry) -> ResolvedSuite:
     `registry` must already hold the suite's plug-ins. Raises SpecErrors with all the mistakes of the file: those that
     `load_suite` kept, and unknown names and options, contradictions and empty blocks found here.
     """
+    return expand_placed(suite, registry)[0]
+
+
+def expand_placed(suite: SuiteFile, registry: Registry) -> tuple[ResolvedSuite, Mapping[str, Origin]]:
+    """As `expand`, and for the id of every cell that trains where in the file it comes from."""
+    large = too_many(suite)
+    if large is not None:
+        raise SpecErrors([*suite.problems, large])
     expansion = _Expansion(suite, registry)
+    for path, what in repeated_seeds(suite):
+        expansion.resolver.report(path, what, "remove one")
+    for mistake in run_mistakes(suite.run):
+        expansion.resolver.report(("run", *mistake.path), mistake.what, mistake.hint)
     metrics, protocols = expansion.metrics(), named_protocols(expansion.resolver)
     drafts = list(chain.from_iterable(expansion.block(index) for index in range(len(suite.blocks))))
     refuse_impossible(expansion.resolver, protocols, [draft.cell.task for draft in drafts if draft.listed])
+    expansion.problems += misplaced([draft.cell for draft in drafts], expansion.origins, suite.run, registry)
     if not drafts and not expansion.problems:
         expansion.resolver.report(("blocks",), "the suite has no cells")
     if expansion.problems:
         raise SpecErrors(expansion.problems)
     merged = _merged(_with_inputs(drafts))
     labels = label_cells(merged, registry, expansion.resolver.labels)
-    return ResolvedSuite(
+    resolved = ResolvedSuite(
         name=suite.suite,
         description=suite.description,
         cells=tuple(
@@ -60,9 +76,11 @@ def expand(suite: SuiteFile, registry: Registry) -> ResolvedSuite:
         ),
         metrics=metrics,
         protocols=protocols,
+        dataset_labels=expansion.resolver.dataset_labels(),
         run=suite.run,
         plugins=suite.plugins,
     )
+    return resolved, expansion.origins
 
 
 def _with_inputs(drafts: Sequence[CellDraft]) -> Iterator[CellDraft]:
@@ -106,6 +124,7 @@ class _Expansion:
         self._recipes = Recipes(self.resolver)
         self._variants: dict[tuple[Path, str], VariantDraft | None] = {}
         self._cells = Cells(self._recipes)
+        self.origins: dict[str, Origin] = {}
 
     def metrics(self) -> tuple[SuiteMetric, ...]:
         """The metrics of the suite, each once."""
@@ -132,9 +151,6 @@ class _Expansion:
     def block(self, index: int) -> Iterator[CellDraft]:
         """The cells of one block in the file's order, each after the cells that it requires."""
         block, path = self.suite.blocks[index], ("blocks", index)
-        for owner, at in ((block, path), (self.suite.defaults, ("defaults",))):
-            if owner.seeds and len(set(owner.seeds)) < len(owner.seeds):
-                self.resolver.report((*at, "seeds"), "a seed is given twice", "remove one")
         swept = combinations(self.suite, index, self.resolver.registry, self.problems)
         self._check_axes(path, swept)
         tests = self._tests(index)
@@ -181,9 +197,15 @@ class _Expansion:
                 self.resolver.report(place or next(iter(choices.values())).path, mistake.what, mistake.hint)
         if task is None or train is None or backbone is None or variant is None or recipe is None or tests is None:
             return
+        own = Origin(
+            self.suite, self._recipes, {axis: each.path for axis, each in choices.items()}, layers, backbone, task
+        )
         for seed in combination.seeds:
             told = variant if seed in combination.continued else replace(variant, continued=False)
-            yield from self._cells.make(task, train, backbone, told, layers, seed, tests)
+            made = tuple(self._cells.make(task, train, backbone, told, layers, seed, tests))
+            for cell_id, origin in origins(own, told, made).items():
+                self.origins.setdefault(cell_id, origin)
+            yield from made
 
     def _own_test(self, dataset: Choice | None) -> tuple[PartRef, ...] | None:
         """The test split of the data set that is trained on."""

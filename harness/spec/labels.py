@@ -9,6 +9,7 @@ from typing import Any
 from harness.api.backbone import BackboneTraits
 from harness.api.declaration import declaration
 from harness.api.reference import FeaturePolicy, PartRef, Placement, Regime
+from harness.cells.cell import Cell
 from harness.cells.suite import Labels
 from harness.core.errors import HarnessError
 from harness.core.identity import canonical_json
@@ -180,8 +181,16 @@ def call(name: str, inner: list[str]) -> str:
 def label_cells(drafts: list[CellDraft], registry: Registry, given: Mapping[int, str]) -> list[Labels]:
     """One label per cell, in the same order; only the seeds of one setting share theirs."""
     names = Names(registry, given, drafts)
-    labels = []
+    settings: dict[tuple[object, ...], int] = {}
+    places: list[int] = []
+    firsts: list[CellDraft] = []
     for draft in drafts:
+        place = settings.setdefault(_setting(draft), len(firsts))
+        places.append(place)
+        if place == len(firsts):
+            firsts.append(draft)
+    labels = []
+    for draft in firsts:
         cell = draft.cell
         task = names.task(cell.task)
         if cell.backbone is None:
@@ -189,4 +198,19 @@ def label_cells(drafts: list[CellDraft], registry: Registry, given: Mapping[int,
         else:
             backbone = names.part("backbone", cell.backbone)
             labels.append(Labels(task=task, backbone=backbone, variant=names.variant(draft.variant)))
-    return distinct(drafts, labels, given)
+    found = distinct(firsts, labels, given)
+    return [found[place] for place in places]
+
+
+def _setting(draft: CellDraft) -> tuple[object, ...]:
+    """Equal for cells that differ in nothing but seeds; the resolver makes equal parts and recipes one object."""
+    variant = draft.variant
+    own = variant.placement, variant.regime, variant.features, variant.label
+    return (id(variant.refiner), id(variant.prior), *own, draft.listed, *_parts_of(draft.cell))
+
+
+def _parts_of(cell: Cell | None) -> tuple[object, ...]:
+    if cell is None:
+        return ()
+    own = tuple(map(id, (cell.task, cell.train, cell.backbone, cell.recipe)))
+    return (*own, cell.variant.regime, cell.variant.refiner is None, _parts_of(cell.base), _parts_of(cell.prior_source))

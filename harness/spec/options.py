@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
 from harness.api.options import AnnotationError, Reference, adapter_of, checked, holds_file, refers_to
+from harness.api.traits import Rule
 from harness.core.errors import did_you_mean
 from harness.core.source import REQUIRED, Option
 from harness.core.wording import Mistake, said_together
+from harness.spec.fitting import rule_mistakes
 
 __all__ = ["AnnotationError", "Filled", "adapter_of", "fill", "refers_to"]
 
@@ -27,8 +29,8 @@ class Filled:
     mistakes: list[Mistake] = field(default_factory=list)
 
 
-def fill(options: Mapping[str, Option], given: Mapping[str, Any], title: str) -> Filled:
-    """Checks what a suite gives for a part against the part's options, and adds the defaults.
+def fill(options: Mapping[str, Option], given: Mapping[str, Any], title: str, rules: Sequence[Rule] = ()) -> Filled:
+    """Checks what a suite gives for a part against the part's options and their rules, and adds the defaults.
 
     Values come out as JSON has them, equal for equal meaning (25 and 25.0 for a float). `title` names the part in
     messages, e.g. "backbone nafnet".
@@ -52,6 +54,8 @@ def fill(options: Mapping[str, Option], given: Mapping[str, Any], title: str) ->
                 filled.files[option.name] = path
         else:
             _check(option, value, filled)
+    if not filled.mistakes:
+        filled.mistakes += rule_mistakes(rules, options, filled.values, given)
     return filled
 
 

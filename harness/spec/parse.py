@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from harness.core.errors import Problem, SpecErrors
 from harness.core.wording import said, said_together
 from harness.core.yaml import Path, YamlNode, rooted
+from harness.spec.examples import example
 from harness.spec.schema import SuiteFile
 from harness.spec.sources import find_suite, override, read_tree
 
@@ -28,6 +29,13 @@ _OTHER_WORDS = {
     "amp": ("precision", "precision: bf16 or fp16"),
 }
 """What other programs call a key → the key here, and what to try, in a mapping that has it."""
+
+_ELSEWHERE = {
+    (str((axes,)), key): f"{key} stands in the block itself, beside {axes}"
+    for axes in ("matrix", "zip")
+    for key in ("seeds", "test", "exclude")
+}
+"""Keys that belong to the mapping around the one where they stand."""
 
 
 def load_suite(path_or_name: str, overrides: Sequence[str] = ()) -> SuiteFile:
@@ -65,7 +73,8 @@ def _validate(tree: YamlNode, problems: list[Problem]) -> tuple[SuiteFile | None
             return SuiteFile.model_validate(tree.plain, strict=True), tuple(cut)
         except ValidationError as failure:
             found = sorted(_grouped(tree, failure.errors(include_url=False)), key=_order, reverse=True)
-        problems += [problem for path, problem in found if not _lies_above(tree.nearest(path).path, cut)]
+        above = _beginnings(cut)
+        problems += [problem for path, problem in found if tree.nearest(path).path not in above]
         if not _cut_out(tree, [path for path, _ in found], cut):
             return None, tuple(cut)
 
@@ -80,8 +89,9 @@ def _not_finite(node: YamlNode) -> Iterator[Path]:
             yield from _not_finite(item)
 
 
-def _lies_above(path: Path, others: Sequence[Path]) -> bool:
-    return any(other[: len(path)] == path for other in others)
+def _beginnings(paths: Iterable[Path]) -> set[Path]:
+    """The paths and all that lie above them."""
+    return {path[:length] for path in paths for length in range(len(path) + 1)}
 
 
 def _cut_out(tree: YamlNode, paths: Sequence[Path], cut: list[Path]) -> bool:
@@ -122,17 +132,19 @@ def _grouped(tree: YamlNode, errors: list[ErrorDetails]) -> Iterator[tuple[Path,
             yield path, tree.nearest(path).problem(*said(error))
         else:
             by_path.setdefault(path, []).append(error)
+    above = _beginnings(path[:-1] for path in paths if path)
     for path, group in by_path.items():
-        if any(other[: len(path)] == path for other in paths if other != path):
+        if path in above:
             continue
         if group[0]["type"] == "extra_forbidden":
             known = _known_keys(path[:-1])
             what, hint = said_together(group, known)
             meant = _OTHER_WORDS.get(str(path[-1]).lower().replace("-", "_"), ("", ""))
-            hint = meant[1] if meant[0] in known else hint
+            hint = meant[1] if meant[0] in known else _ELSEWHERE.get((str(path[-2:-1]), str(path[-1])), hint)
             yield path, tree.nearest(path[:-1]).problem(what, hint, key=str(path[-1]))
         else:
-            yield path, tree.nearest(path).problem(*said_together(group))
+            what, hint = said_together(group)
+            yield path, tree.nearest(path).problem(what, example(path, what, group[0].get("input")) or hint)
 
 
 def _tree_path(tree: YamlNode, error: ErrorDetails) -> Path:

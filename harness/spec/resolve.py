@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.api.dataset import Dataset
+from harness.api.asking import fingerprint_of, opened, splits_of
 from harness.api.declaration import Declaration, declaration
-from harness.api.loading import load_part
 from harness.api.reference import PartRef
 from harness.api.task import TaskTraits
 from harness.api.traits import LossUse
 from harness.cells.recipe import LossTerm
+from harness.cells.suite import DATASET_DIGITS
 from harness.core.errors import DataError, HarnessError, Problem, SpecErrors, UnknownName
-from harness.core.identity import canonical_json
+from harness.core.identity import canonical_json, digest
 from harness.core.registry import Registry
 from harness.core.source import place_of
 from harness.core.wording import said
@@ -48,6 +48,7 @@ class Resolver:
         self._known: dict[str, Any] = {}
         self._equal: dict[str, Any] = {}
         self._splits: dict[str, Sequence[str]] = {}
+        self._labelled_sets: dict[str, PartRef] = {}
 
     def report(self, path: Path, what: str, hint: str = "") -> None:
         """Notes a mistake at a path of the models. Messages show the file's path, which also counts wrong items."""
@@ -163,8 +164,26 @@ class Resolver:
             self._known[key] = self._equal.setdefault(kind + canonical_json(content(built)), built)
         found = self._known[key]
         if spec.label is not None:
-            self.labels.setdefault(id(found), spec.label)
+            self._label(kind.partition(" ")[0], found, spec.label, path)
         return found
+
+    def _label(self, kind: str, found: Any, label: str, path: Path) -> None:
+        """Notes how tables call a part. One thing has one label; two data sets never share theirs."""
+        known = self.labels.setdefault(id(found), label)
+        if known != label:
+            what = f"the same {kind} is called {known!r} elsewhere in this suite, and {label!r} here"
+            self.report((*path, "label"), what, "give it one label, or other options")
+        if kind == "dataset":
+            other = self._labelled_sets.setdefault(label, found)
+            if other is not found:
+                what = f"two data sets are called {label!r}: {other.name} and {found.name}"
+                if other.name == found.name:
+                    what = f"two data sets are called {label!r}: {found.name} with other options"
+                self.report((*path, "label"), what, "give one of them another label")
+
+    def dataset_labels(self) -> dict[str, str]:
+        """The labels of data sets, by digests as `ResolvedSuite.dataset_labels` has them."""
+        return {digest(ref.identity(), DATASET_DIGITS): label for label, ref in sorted(self._labelled_sets.items())}
 
     def _source(self, spec: CellMapping, path: Path) -> SourceDraft | None:
         task = self.part("task", spec.task, (*path, "task"))
@@ -197,7 +216,7 @@ class Resolver:
         except (ImportError, ValueError, SyntaxError, OSError) as error:
             self.report((*path, "name"), f"the {kind} {spec.name} cannot be read: {error}")
             return None
-        filled = fill(declared.options, spec.options, f"{kind} {spec.name}")
+        filled = fill(declared.options, spec.options, f"{kind} {spec.name}", declared.traits.rules)
         for mistake in filled.mistakes:
             if mistake.unknown:
                 owner = self.suite.tree.nearest(path)
@@ -218,7 +237,7 @@ class Resolver:
             if kind == "task":
                 return self._task(ref, declared.traits, path)
             if kind == "dataset":
-                return self._dataset(ref, load_part(self.registry, kind, spec.name)(**given))
+                return self._dataset(ref, given)
         except LOAD_ERRORS as error:
             what, hint = (error.what, error.hint) if isinstance(error, HarnessError) else (str(error), "")
             self.report(path, f"the {kind} {spec.name} cannot be made: {what}", hint)
@@ -239,13 +258,16 @@ class Resolver:
         """Where the file lies that holds a node; the working directory for `--set`."""
         return os.path.dirname(os.path.abspath(self.suite.tree.nearest(path).place.file))
 
-    def _dataset(self, ref: PartRef, dataset: Dataset) -> PartRef:
-        """Missing files leave the digest out: planning blocks the cell and says how to get them."""
+    def _dataset(self, ref: PartRef, given: Mapping[str, Any]) -> PartRef:
+        """Missing files, and a plug-in that fails, leave the digest out: planning blocks the cells and says why."""
         try:
-            ref = ref.model_copy(update={"digest": dataset.fingerprint()})
-        except DataError:
-            return ref
-        self._splits[canonical_json(ref.identity())] = tuple(dataset.splits())
+            dataset = opened(self.registry, ref.name, given)
+            ref = ref.model_copy(update={"digest": fingerprint_of(dataset)})
+            self._splits[canonical_json(ref.identity())] = splits_of(dataset)
+        except HarnessError as error:
+            if not isinstance(error, DataError) and error.kind != "plugin":
+                raise
+            return ref.model_copy(update={"digest": None})
         return ref
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PrivateAttr
+from pydantic import BeforeValidator, Field, PrivateAttr
 from pydantic_core import PydanticCustomError
 
 from harness.api.reference import FeaturePolicy, Placement, Regime
 from harness.cells.suite import Run
-from harness.core.errors import Problem
+from harness.core.errors import Problem, did_you_mean
 from harness.core.yaml import Path, Place, YamlNode
-from harness.recipes.mapping import BackboneMapping, NamedPart, PartMapping, RecipeMapping, Strict
+from harness.recipes.mapping import BackboneMapping, Label, NamedPart, PartMapping, RecipeMapping, Strict
 
 AXES = ("task", "dataset", "backbone", "variant", "recipe")
 """What a block varies, in the order of its product; the last one changes fastest, and seeds faster still."""
@@ -23,6 +23,8 @@ AXES = ("task", "dataset", "backbone", "variant", "recipe")
 
 CONTINUED = "base_continued"
 """The variant that is the trained base, trained for as many steps again."""
+
+Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 
 Task: TypeAlias = Annotated[PartMapping, NamedPart("task")]
 Dataset: TypeAlias = Annotated[PartMapping, NamedPart("dataset")]
@@ -39,9 +41,10 @@ def _variant(value: Any) -> Any:
         return {"regime": "from_base"}
     if isinstance(value, dict):
         return value
-    raise PydanticCustomError(
-        "variant_type", "expected `base`, `base_continued`, or a mapping with `refiner` and `prior`"
-    )
+    near = did_you_mean(value, ("base", CONTINUED)) if isinstance(value, str) else ""
+    hint = near if near.startswith("did you mean") else "a refiner stands in a mapping: {refiner: NAME, prior: NAME}"
+    what = "expected `base`, `base_continued`, or a mapping with `refiner` and `prior`"
+    raise PydanticCustomError("variant_type", what, {"hint": hint})
 
 
 class VariantMapping(Strict):
@@ -60,7 +63,7 @@ class VariantMapping(Strict):
     """For from_base and frozen: where the base cell's recipe differs from this cell's."""
     continued: bool = True
     """For from_base and frozen: whether `base_continued` stands beside it, the base with as many further steps."""
-    label: str | None = None
+    label: Label | None = None
     """How tables call it; never part of a cell's identity."""
 
 
@@ -76,7 +79,7 @@ class CellMapping(Strict):
     backbone: Backbone
     dataset: Dataset | None = None
     """The consuming cell's when left out."""
-    seed: NonNegativeInt | None = None
+    seed: Seed | None = None
     """The consuming cell's when left out."""
     recipe: RecipeMapping | None = None
     """Laid over the consuming cell's recipe."""
@@ -89,7 +92,7 @@ class Defaults(Strict):
     dataset: Dataset | None = None
     backbone: Backbone | None = None
     variant: Variant | None = None
-    seeds: tuple[NonNegativeInt, ...] | None = Field(None, min_length=1)
+    seeds: tuple[Seed, ...] | None = Field(None, min_length=1)
     """Repetitions of every cell; [0] when left out."""
     test: tuple[Dataset, ...] | None = Field(None, min_length=1)
     """Data sets whose test split is evaluated; the one trained on when left out."""
@@ -119,7 +122,7 @@ class Exclude(Strict):
     backbone: Any = None
     variant: Any = None
     recipe: Any = None
-    seed: NonNegativeInt | tuple[NonNegativeInt, ...] | None = None
+    seed: Seed | tuple[Seed, ...] | None = None
 
 
 class Block(Defaults):
@@ -135,7 +138,7 @@ class Block(Defaults):
 class SuiteFile(Strict):
     """A suite: which cells to train, and by which metrics to score them."""
 
-    suite: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    suite: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     """Its name; results go to a folder of this name."""
     description: str = ""
     include: tuple[str, ...] = ()

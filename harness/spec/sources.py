@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
 from harness.core import yaml
 from harness.core.errors import Problem, UnknownName, did_you_mean
+from harness.core.paths import unread
 from harness.core.text import shortened, shown_name
 from harness.core.yaml import Place, YamlNode, dotted
+from harness.spec.reading import MAX_FILES, Budget, Unreadable, no_file
 
 ARGUMENT = "--set"
 """Stands for the file in the places of overrides; the line is the argument's number."""
@@ -30,11 +33,36 @@ def find_suite(name: str) -> Path:
     shipped = {file.stem: file for file in shipped_suites()}
     if name in shipped:
         return shipped[name]
-    what = (
-        "this is a folder, not a suite file" if os.path.isdir(path) else "no such suite file, and no suite of that name"
-    )
-    near = did_you_mean(path.stem, shipped)
-    raise UnknownName(what, where=shown_name(name), hint=near or "bench list suites")
+    if not name.strip():
+        raise UnknownName("the name of the suite is empty", hint="bench list suites")
+    if os.path.isdir(path):
+        raise UnknownName(_of_folder(path), where=shown_name(name), hint=_folder_hint(path))
+    if os.path.lexists(path):
+        raise UnknownName(no_file(path), where=shown_name(name), hint="a suite is a text file")
+    what = "no such suite file, and no suite of that name"
+    raise UnknownName(what, where=shown_name(name), hint=did_you_mean(path.stem, shipped) or "bench list suites")
+
+
+def _of_folder(folder: Path) -> str:
+    """What is wrong with a folder that is taken for a suite, or for the results of one."""
+    try:
+        inside = os.listdir(folder)
+    except OSError as error:
+        return f"this folder cannot be read: {unread(error)}"
+    if "suites" in inside:
+        return "this is a folder of results, not a suite file"
+    if "cells" in inside:
+        return "this is a folder of results without suites/, which says what was run into it"
+    what = "this is a folder, not a suite file" if inside else "this is an empty folder, not a suite file"
+    return f"{what}, and no suite has been run into it"
+
+
+def _folder_hint(folder: Path) -> str:
+    """The suite files of a folder, and how to fill it."""
+    files = sorted(file for end in ("yaml", "yml") for file in folder.glob(f"*.{end}") if file.is_file())
+    if files:
+        return "name a file in it: " + ", ".join(shown_name(str(file)) for file in files[:3])
+    return f"bench run SUITE --out {shown_name(str(folder))}"
 
 
 def shipped_suites() -> list[Path]:
@@ -46,34 +74,32 @@ def shipped_suites() -> list[Path]:
 
 def read_tree(path: Path) -> tuple[YamlNode | None, list[Problem]]:
     """The file with its includes merged in. `plugins` become absolute paths, `include` is gone."""
-    return _read(path, path.absolute(), ())
+    return _read(path, path.absolute(), (), Budget())
 
 
-def _read(shown: Path, path: Path, above: tuple[Path, ...]) -> tuple[YamlNode | None, list[Problem]]:
+def _read(shown: Path, path: Path, above: tuple[Path, ...], budget: Budget) -> tuple[YamlNode | None, list[Problem]]:
     """`shown`: how messages call the file; `above`: the files that include it."""
-    tree, problems = _read_alone(shown, path)
+    tree, problems = _read_alone(shown, path, budget)
     if tree is None:
         return None, problems
     included = tree.mapping.pop("include", None)
     tree.keys.pop("include", None)
     below: YamlNode | None = None
     for item in _texts(included, "include", problems):
-        other, more = _read_included(item, shown, path, above)
+        other, more = _read_included(item, shown, path, above, budget)
         problems += more
         if other is not None:
             below = merged(below, other, ()) if below else other
     return (merged(below, tree, ()) if below else tree), problems
 
 
-def _read_alone(shown: Path, path: Path) -> tuple[YamlNode | None, list[Problem]]:
+def _read_alone(shown: Path, path: Path, budget: Budget) -> tuple[YamlNode | None, list[Problem]]:
     """One file without what it includes; None when it holds no mapping."""
     origin = Place(str(shown))
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        return None, [origin.problem((), f"not UTF-8 text (byte {error.start})")]
-    except OSError as error:
-        return None, [origin.problem((), f"cannot be read: {error.strerror}")]
+        text = budget.text(path)
+    except Unreadable as error:
+        return None, [origin.problem((), *error.args)]
     tree, problems = yaml.load(text, origin)
     if _not_a_suite(tree, origin, problems):
         return None, problems
@@ -83,16 +109,21 @@ def _read_alone(shown: Path, path: Path) -> tuple[YamlNode | None, list[Problem]
 
 
 def _read_included(
-    item: YamlNode, shown: Path, path: Path, above: tuple[Path, ...]
+    item: YamlNode, shown: Path, path: Path, above: tuple[Path, ...], budget: Budget
 ) -> tuple[YamlNode | None, list[Problem]]:
     """A file that another one, at `path`, includes by its name relative to itself."""
     name = str(item.content)
-    target = path.parent / name
+    target = path.parent / os.path.expanduser(name)
     if not os.path.isfile(target):
-        return None, [item.place.problem(("include",), _why_no_file(target, name), _near_file(target))]
-    if target.resolve() in (known.resolve() for known in (*above, path)):
-        return None, [item.place.problem(("include",), f"{name} includes itself")]
-    return _read(shown.parent / name, target, (*above, path))
+        return None, [item.place.problem(("include",), f"{no_file(target)}: {shown_name(name)}", _near_file(target))]
+    chain = [*above, path]
+    if target.resolve() in (known.resolve() for known in chain):
+        at = [known.resolve() for known in chain].index(target.resolve())
+        way = " → ".join(shown_name(file.name) for file in [*chain[at:], target])
+        return None, [item.place.problem(("include",), f"{name} includes itself: {way}", "remove this include")]
+    if budget.files <= 0:
+        return None, [item.place.problem(("include",), f"a suite includes more than {MAX_FILES} files")]
+    return _read(shown.parent / name, target, (*above, path), budget)
 
 
 def _not_a_suite(tree: YamlNode | None, origin: Place, problems: list[Problem]) -> bool:
@@ -130,17 +161,11 @@ def _absolute_plugins(tree: YamlNode, folder: Path, problems: list[Problem]) -> 
             found.append(YamlNode(str(path.resolve()), item.place))
         else:
             is_missing = path.suffix == ".py" and not os.path.isfile(path)
-            what = _why_no_file(path, name) if is_missing else f"a plug-in is a .py file: {shown_name(name)}"
+            what = (
+                f"{no_file(path)}: {shown_name(name)}" if is_missing else f"a plug-in is a .py file: {shown_name(name)}"
+            )
             problems.append(item.place.problem(("plugins",), what, _near_file(path)))
     tree.mapping["plugins"] = YamlNode(list(found), plugins.place)
-
-
-def _why_no_file(path: Path, name: str) -> str:
-    """Why a path of this name is not a file. `os.path` answers for what cannot be a path, too; pathlib raises."""
-    what = "this is a folder, not a file" if os.path.isdir(path) else "no such file"
-    if os.path.islink(path):
-        what = "this link leads to no file"
-    return f"{what}: {shown_name(name)}"
 
 
 def _near_file(path: Path) -> str:
@@ -151,7 +176,9 @@ def _near_file(path: Path) -> str:
         beside = [item.name for item in path.parent.iterdir() if item.suffix == path.suffix and item.is_file()]
     except OSError:
         beside = []
-    return did_you_mean(path.name, beside) or f"it is looked for in {shown_name(str(path.parent), 200)}"
+    near = get_close_matches(path.stem, [Path(name).stem for name in beside], n=2, cutoff=0.75)
+    known = [name for name in beside if Path(name).stem in near]
+    return did_you_mean(path.name, known) or f"it is looked for in {shown_name(str(path.parent), 200)}"
 
 
 def merged(below: YamlNode, above: YamlNode, path: yaml.Path) -> YamlNode:

@@ -122,6 +122,15 @@ class BackboneContract(PartContract):
             together, alone = network(lq), torch.cat([network(image) for image in lq.split(1)])
         checks.assert_close(together, alone, "in a batch and alone", tolerance=1e-5)
 
+    def test_leaves_the_images_alone(self) -> None:
+        """Leaves the images that it is given unchanged."""
+        network = self.stirred()
+        lq = self.images(network.capabilities)
+        before = lq.clone()
+        with checks.evaluated(network):
+            network(lq)
+        assert torch.equal(lq, before), "the images have changed: others read them after it"
+
     def test_state_round_trip(self) -> None:
         network, other = self.stirred(), self.make()
         other.load_state_dict(network.state_dict(), strict=True)

@@ -22,7 +22,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from harness.testing.part import PartContract, told
+from harness.core.errors import DataError
+from harness.data.images import checked_image
+from harness.testing.part import PartContract
 
 PROCESS = """
 import json, pickle, sys
@@ -108,10 +110,10 @@ class DatasetContract(PartContract):
             for (key, scene), image in zip(wanted, images, strict=False):
                 found = image.key, image.scene
                 assert found == (key, scene), f"{split}: the image {found} comes where keys() has {(key, scene)}"
-                pixels = image.pixels
-                assert isinstance(pixels, np.ndarray), f"{key}: pixels are a {type(pixels).__name__}, not an array"
-                sound = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.size
-                assert sound, f"{key}: {told(pixels)}"
+                try:
+                    checked_image(image, f"split {split}")
+                except DataError as error:
+                    raise AssertionError(f"{key}: {error.what} · try: {error.hint}") from error
 
     def test_images_stay_the_same(self) -> None:
         """Gives the same pixels every time."""

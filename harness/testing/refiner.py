@@ -204,6 +204,17 @@ class RefinerContract(PartContract):
                 each = torch.cat([one[level] for one in alone])
                 checks.assert_close(x, each, f"in a batch and alone, on {given.placement}", tolerance=1e-5)
 
+    def test_leaves_its_inputs_alone(self) -> None:
+        """Leaves images and prior vectors unchanged."""
+        for refiner, given in self.each():
+            initial = given.maps if given.placement == "image" else ()
+            inputs = [x for x in (given.lq_BCHW, given.prior_BD, *initial) if x is not None]
+            before = [x.clone() for x in inputs]
+            with checks.evaluated(refiner):
+                refined(refiner, given)
+            same = all(map(torch.equal, inputs, before))
+            assert same, f"what it is given has changed on {given.placement}: others read it after it"
+
     def test_state_round_trip(self) -> None:
         for refiner, given in self.each():
             other = self.fresh(given.placement)

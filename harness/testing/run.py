@@ -15,6 +15,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from types import TracebackType
 
+from harness.core.guests import is_users
 from harness.core.text import shortened
 
 MARK = "test_"
@@ -77,9 +78,9 @@ def _check(contract: type, name: str, file: str) -> Check:
         try:
             with redirect_stdout(nowhere), redirect_stderr(nowhere):
                 test(contract())
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - a part may raise anything, SystemExit too, and the rest goes on
+        except BaseException as error:  # a part may raise anything, SystemExit too, and the rest goes on
+            if is_users(error):
+                raise
             trace = "".join(shortened(entry, 5 * LONGEST) for entry in traceback.format_exception(error))
             return Check(promise, _seen(error, file), trace, makes_only=name == MAKES_ONLY)
     return Check(promise)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -103,7 +102,7 @@ def means(record: RunRecord, images: pyarrow.Table) -> dict[str, float]:
     found = {}
     for (evaluation_id, metric), parts in values.items():
         evaluation = evaluations[evaluation_id]
-        found[mlflow_name(f"{metric}.{evaluation.dataset}{under[evaluation_id]}")] = fmean(map(fmean, parts.values()))
+        found[f"{metric}.{evaluation.dataset}{under[evaluation_id]}"] = fmean(map(fmean, parts.values()))
     return {name: value for name, value in sorted(found.items()) if math.isfinite(value)}
 
 
@@ -114,12 +113,3 @@ def _told_apart(evaluations: Sequence[EvaluationRecord]) -> dict[str, str]:
         names = short_names((each.protocol, each.id) for each in evaluations if each.dataset == dataset)
         found |= {content: f".{name}" if len(names) > 1 else "" for (_, content), name in names.items()}
     return found
-
-
-def mlflow_name(text: str) -> str:
-    """A metric's name in the letters that MLflow takes: `psnr(border=4).photos` becomes `psnr border:4.photos`."""
-    return _FORBIDDEN.sub("_", text.translate(_READABLE))
-
-
-_READABLE = str.maketrans({"(": " ", "=": ":", ")": "", ",": "", "[": "", "]": ""})
-_FORBIDDEN = re.compile(r"[^A-Za-z0-9_. :/-]")

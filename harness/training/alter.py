@@ -107,6 +107,7 @@ class Alteration:
             return self.rank, 1
         raise HarnessError(
             f"{groups} groups of mixed samples cannot be shared equally by {self.world} processes",
+            where="recipe.mixup.groups",
             hint=f"set recipe.mixup.groups to a multiple of {self.world}",
         )
 

@@ -5,7 +5,7 @@
 - `model.safetensors`: the state dict of the assembled model
 - `training.pt`: optimizer, average of the weights, gradient scaler, random states of every rank, data position, the
   loss since the last log line (torch.save, read back with weights_only, so that no file can run code)
-- `manifest.json`: step and the SHA-256 of the two
+- `manifest.json`: step, the SHA-256 of the two, the digests of the data and weights that training rests on; sealed
 
 The last two are kept: a damaged newest one falls back to the one before.
 """
@@ -13,11 +13,11 @@ The last two are kept: a damaged newest one falls back to the one before.
 from __future__ import annotations
 
 import io
-import json
 import pickle
 import random
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ import torch
 from torch import nn
 
 from harness.core.errors import HarnessError
-from harness.core.identity import file_sha256
+from harness.core.identity import file_sha256, sealed, unsealed
 from harness.core.paths import atomic_folder, write_bytes, write_json
 from harness.models.weights import load_weights, save_weights
 
@@ -42,13 +42,23 @@ class FoundCheckpoint:
     step: int
     state: dict[str, Any]
     folder: Path
+    made_of: Mapping[str, str] | None
+    """Digests of the data and weights that it was trained from; None in those of earlier releases."""
     damaged: tuple[str, ...] = ()
 
+    def differs(self, made_of: Mapping[str, str]) -> list[str]:
+        """What it was trained from that is another now, by name."""
+        before = made_of if self.made_of is None else self.made_of
+        return sorted(name for name in {*before, *made_of} if before.get(name) != made_of.get(name))
 
-def write_checkpoint(root: Path, step: int, model: nn.Module, state: dict[str, Any]) -> None:
+
+def write_checkpoint(
+    root: Path, step: int, model: nn.Module, state: dict[str, Any], made_of: Mapping[str, str] | None = None
+) -> None:
     """Writes a step's folder and drops all but the last two.
 
-    `state` holds tensors, numbers, strings and containers of them. Raises HarnessError (kind `storage`).
+    `state` holds tensors, numbers, strings and containers of them. `made_of`: digests, by name, of the data and weights
+    that training rests on. Raises HarnessError (kind `storage`).
     """
     packed = io.BytesIO()
     torch.save(state, packed)
@@ -56,9 +66,10 @@ def write_checkpoint(root: Path, step: int, model: nn.Module, state: dict[str, A
         model_sha256 = save_weights(model, folder / "model.safetensors")
         write_bytes(folder / "training.pt", packed.getvalue())
         files = {"model.safetensors": model_sha256, "training.pt": file_sha256(folder / "training.pt")}
-        write_json(folder / "manifest.json", {"step": step, "files": files})
+        manifest = {"step": step, "files": files, "made_of": dict(made_of or {})}
+        write_json(folder / "manifest.json", sealed(manifest))
     for old in _folders(root)[KEPT:]:
-        shutil.rmtree(old)
+        _remove(old)
 
 
 def find_checkpoint(root: Path) -> FoundCheckpoint | None:
@@ -70,13 +81,14 @@ def find_checkpoint(root: Path) -> FoundCheckpoint | None:
     damaged: list[tuple[Path, str]] = []
     for folder in _folders(root):
         try:
-            step, state = _read(folder)
-        except (OSError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+            manifest, state = _read(folder)
+        except (OSError, ValueError, TypeError, LookupError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             damaged.append((folder, f"{folder.name}: {error}"))
             continue
         for other, _ in damaged:
-            shutil.rmtree(other)
-        return FoundCheckpoint(step, state, folder, tuple(reason for _, reason in damaged))
+            _remove(other)
+        said = tuple(reason for _, reason in damaged)
+        return FoundCheckpoint(manifest["step"], state, folder, manifest.get("made_of"), said)
     if damaged:
         raise HarnessError(
             "every training checkpoint is damaged (" + "; ".join(reason for _, reason in damaged) + ")",
@@ -95,7 +107,7 @@ def load_model(found: FoundCheckpoint, model: nn.Module) -> None:
 def drop_checkpoints(root: Path) -> None:
     """Removes the step folders, once the final weights and the record are written."""
     for folder in _folders(root):
-        shutil.rmtree(folder)
+        _remove(folder)
 
 
 def _folders(root: Path) -> list[Path]:
@@ -104,13 +116,24 @@ def _folders(root: Path) -> list[Path]:
     return sorted((path for path in root.iterdir() if _FOLDER.fullmatch(path.name)), reverse=True)
 
 
-def _read(folder: Path) -> tuple[int, dict[str, Any]]:
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    for name, sha256 in manifest["files"].items():
-        if file_sha256(folder / name) != sha256:
+def _remove(path: Path) -> None:
+    """Removes a step's folder, or a file that lies in the place of one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The manifest and the state."""
+    manifest = unsealed((folder / "manifest.json").read_bytes()).content
+    for name in ("model.safetensors", "training.pt"):
+        if file_sha256(folder / name) != manifest["files"][name]:
             raise ValueError(f"{name} is not what the manifest says")
+    if folder.name != f"step-{manifest['step']:08d}":
+        raise ValueError(f"the manifest is of step {manifest['step']}")
     state: dict[str, Any] = torch.load(folder / "training.pt", map_location="cpu", weights_only=True)
-    return int(manifest["step"]), state
+    return manifest, state
 
 
 def random_state() -> dict[str, Any]:

@@ -6,9 +6,10 @@ that gains converts itself and its input. Threads are the job's (harness.jobs.ru
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -24,9 +25,11 @@ from harness.cells.suite import Run
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.models.assemble import RestorationModel
+from harness.models.fits import check_fit
 from harness.training.average import Average
 from harness.training.checkpoint import (
     FoundCheckpoint,
+    drop_checkpoints,
     find_checkpoint,
     load_model,
     random_state,
@@ -36,8 +39,10 @@ from harness.training.checkpoint import (
 from harness.training.data import TrainLoader
 from harness.training.journal import Journal, LossCurve, not_finite
 from harness.training.optim import set_learning_rate
-from harness.training.stages import Part, check_modules, spans
+from harness.training.stages import Part, spans
 from harness.training.step import EncodeLive
+
+log = logging.getLogger(__name__)
 
 OpenLoader = Callable[[int, int, Collection[Reads]], TrainLoader]
 """(stage, position, what the losses read) to the training data from that position of the stage's sample stream on."""
@@ -69,20 +74,23 @@ def train(
     layout: Layout,
     journal: Journal,
     encode_live: EncodeLive | None = None,
+    made_of: Mapping[str, str] | None = None,
 ) -> Progress:
     """Trains `model` in place up to the recipe's last step, from the newest whole checkpoint if the cell has one.
 
     With `ema` the model has the average of its weights afterwards: that is what is saved, evaluated and started from.
+    `made_of`: digests, by name, of the data and weights that the cell rests on; checkpoints that were trained from
+    others are dropped, with a line in the journal.
     On a CPU an interrupted and resumed training equals an uninterrupted one bit for bit, loss curve included.
-    Raises HarnessError: kind `data` when a stage or a rate names a module that the model lacks (before the first step),
-    `nan` when the loss or the weights stop being finite, `checkpoint` when every checkpoint is damaged, `storage` when
-    one cannot be written.
+    Raises HarnessError: kind `suite` when the recipe does not fit the network (before the first step), `nan` when the
+    loss or the weights stop being finite, `checkpoint` when every checkpoint is damaged, `storage` when one cannot be
+    written.
     """
     recipe = cell.recipe
-    check_modules(cell, model)
+    check_fit(cell, model)
     model.to(accelerator.device).train()
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    found = _newest(cell, layout, journal)
+    found = _newest(cell, layout, journal, accelerator, made_of or {})
     average = Average(model, recipe.ema)
     if found is not None:
         load_model(found, model)
@@ -116,7 +124,7 @@ def train(
                     progress.seconds, progress.pending = time.perf_counter() - began, curve.pending(step)
                     _check_weights(model, step)
                     if step < recipe.steps:
-                        _save(layout, cell, model, part, average, progress, accelerator)
+                        _save(layout, cell, model, part, average, progress, accelerator, made_of or {})
                         journal.write("checkpoint", step=step)
         progress.step, progress.position = span.last, loader.position
     average.replace_weights()
@@ -137,6 +145,7 @@ def _save(
     average: Average,
     progress: Progress,
     accelerator: Accelerator,
+    made_of: Mapping[str, str],
 ) -> None:
     ranks = gather_object([{"random": random_state(), "pending": progress.pending}])
     if accelerator.is_main_process:
@@ -150,18 +159,30 @@ def _save(
             "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
             "ranks": ranks,
         }
-        write_checkpoint(layout.checkpoints(cell.id), progress.step, model, state)
+        write_checkpoint(layout.checkpoints(cell.id), progress.step, model, state, made_of)
     accelerator.wait_for_everyone()
 
 
-def _newest(cell: Cell, layout: Layout, journal: Journal) -> FoundCheckpoint | None:
-    """The newest whole checkpoint, with the journal rewound to it."""
-    found = find_checkpoint(layout.checkpoints(cell.id))
+def _newest(
+    cell: Cell, layout: Layout, journal: Journal, accelerator: Accelerator, made_of: Mapping[str, str]
+) -> FoundCheckpoint | None:
+    """The newest whole checkpoint that was trained from what there is now, with the journal rewound to it."""
+    root = layout.checkpoints(cell.id)
+    found = find_checkpoint(root)
+    said = [f"damaged checkpoint passed over: {reason}" for reason in (found.damaged if found else ())]
+    if found is not None and (differs := found.differs(made_of)):
+        said.append(f"checkpoint of step {found.step} dropped: it was trained from other {', '.join(differs)}")
+        found = None
+        accelerator.wait_for_everyone()  # every rank has read it
+        if accelerator.is_main_process:
+            drop_checkpoints(root)
+        accelerator.wait_for_everyone()
     step = found.step if found else 0
     journal.rewind(step)
     journal.write("start", step=step, steps=cell.recipe.steps)
-    for reason in found.damaged if found else ():
-        journal.write("warning", step=step, message=f"damaged checkpoint passed over: {reason}")
+    for message in said:
+        log.warning("%s", message)
+        journal.write("warning", step=step, message=message)
     return found
 
 

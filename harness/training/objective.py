@@ -7,23 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import recursively_apply
 from torch import Tensor, nn
 from torch.optim import Adam
 
 from harness.api.batch import Restored
 from harness.api.declaration import declaration
-from harness.api.loading import load_part
 from harness.api.loss import Adversary, InputsLoss, Loss, LossInputs, LossTraits, Reads
 from harness.cells.cell import Cell
 from harness.cells.recipe import LossTerm, Stage
 from harness.core.identity import seed
 from harness.core.registry import Registry
 from harness.models.fresh import fresh_module, fresh_whole
+from harness.parts.guard import called, check_loss, check_unchanged, differentiated, made_module, versions_of
+
+if TYPE_CHECKING:  # an import of accelerate takes longer than to build a suite's networks once
+    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,11 @@ class Objective:
         """What the losses read beside the degraded images."""
         return frozenset(term.traits.reads for term in self.terms)
 
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """The losses, which are modules."""
+        return [cast(nn.Module, term.loss) for term in self.terms]
+
     def __call__(
         self, restored: Restored, images: Images, *, step: int, share: float, ranks: int, number: int = 0
     ) -> Tensor:
@@ -106,10 +112,16 @@ class Objective:
         random numbers of losses follow from: each loss draws the same, whatever stands beside it.
         """
         total = images.lq_BCHW.new_zeros(())
-        for share_of_look, inputs, term in self._seen(restored, images, step):
+        for share_of_look, inputs, term in self.seen(restored, images, step):
             torch.manual_seed(self._number("loss", term, inputs, number))
             weight = term.weight_of(refined=inputs.refined) * share_of_look
-            total = total + weight * term.scale(share, ranks) * term(inputs)
+            given = (inputs.restored_BCHW, inputs.lq_BCHW, inputs.gt_BCHW, inputs.clean_BCHW)
+            before = versions_of(*given)
+            with called(term.loss):
+                value = term(inputs)
+            check_unchanged(term.loss, before, *given)
+            learns = term.traits.takes == "images" and inputs.restored_BCHW.requires_grad
+            total = total + weight * term.scale(share, ranks) * check_loss(term.loss, value, learns=learns)
         return total
 
     def _number(self, purpose: str, term: Term, inputs: LossInputs, number: int) -> int:
@@ -126,12 +138,12 @@ class Objective:
         """
         if not self.adversaries.losses:
             return
-        for share_of_look, inputs, term in self._seen(_detached(restored), images, step):
+        for share_of_look, inputs, term in self.seen(detached(restored), images, step):
             if term.traits.adversary:
                 torch.manual_seed(self._number("adversary", term, inputs, number))
                 self.adversaries.backward(cast(Adversary, term.loss), inputs, share_of_look * term.scale(share, ranks))
 
-    def _seen(self, restored: Restored, images: Images, step: int) -> Sequence[tuple[float, LossInputs, Term]]:
+    def seen(self, restored: Restored, images: Images, step: int) -> Sequence[tuple[float, LossInputs, Term]]:
         """Every term that weighs something, with its inputs and the share of this restoration: 1, or λ₁ for Ī."""
         outputs = _each(restored.outputs, lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
 
@@ -181,7 +193,10 @@ class Adversaries:
         """Adds the gradients of one adversary's own loss."""
         own = self.parameters[self.losses.index(loss)]
         _train(own, True)
-        (factor * loss.own_loss(inputs)).backward()
+        with called(loss):
+            value = loss.own_loss(inputs)
+        with differentiated(_module(loss)):
+            (factor * check_loss(loss, value, learns=False)).backward()
         _train(own, False)
 
     def step(self, accelerator: Accelerator, rate: float) -> None:
@@ -229,12 +244,13 @@ def build_objective(
 
 
 def _build(term: LossTerm, added: bool, number: int, registry: Registry, device: torch.device) -> Term:
-    kind, declared = load_part(registry, "loss", term.part.name), declaration(registry, "loss", term.part.name)
+    name = term.part.name
+    declared = declaration(registry, "loss", name)
     # Others have no weights that train, and files of weights that are long to read twice.
     fresh = fresh_module if declared.traits.adversary else fresh_whole
-    loss = fresh("loss", term.part, number, lambda: kind(**term.part.arguments)).to(device)
-    options = declared.filled(term.part.arguments)
-    return Term(term.weight, loss, options, added, term.refined_weight)
+    given = term.part.arguments
+    loss = fresh("loss", term.part, number, lambda: made_module(registry, "loss", name, **given)).to(device)
+    return Term(term.weight, cast("Loss | InputsLoss", loss), declared.filled(given), added, term.refined_weight)
 
 
 def _module(loss: Adversary) -> nn.Module:
@@ -246,7 +262,7 @@ def _train(parameters: Sequence[nn.Parameter], train: bool) -> None:
         parameter.requires_grad_(train)
 
 
-def _detached(restored: Restored) -> Restored:
+def detached(restored: Restored) -> Restored:
     refined = restored.refined_BCHW
     return Restored(
         restored.initial_BCHW.detach(),
@@ -255,7 +271,13 @@ def _detached(restored: Restored) -> Restored:
     )
 
 
-def _each(outputs: dict[str, Any], change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
-    """The same mappings, lists and tuples with every tensor changed."""
-    changed: dict[str, Any] = recursively_apply(change, outputs)
-    return changed
+def _each(outputs: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same mappings, lists and tuples with every tensor changed; anything else as it is."""
+    if isinstance(outputs, Tensor):
+        return change(outputs)
+    if isinstance(outputs, Mapping):
+        return type(outputs)({name: _each(value, change) for name, value in outputs.items()})  # type: ignore[call-arg]
+    if isinstance(outputs, list | tuple):
+        items = [_each(item, change) for item in outputs]
+        return type(outputs)(*items) if hasattr(outputs, "_fields") else type(outputs)(items)
+    return outputs

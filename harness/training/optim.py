@@ -28,7 +28,7 @@ def build_optimizer(recipe: Recipe, parameters: Iterable[tuple[str, nn.Parameter
     groups = _groups(recipe, [(name, value) for name, value in parameters if value.requires_grad])
     if not groups:
         what = "no parameter is left to train"
-        raise HarnessError(what, hint="the regime `frozen` needs a refiner", kind="data")
+        raise HarnessError(what, hint="the regime `frozen` needs a refiner")
     if recipe.optimizer == "sgd":
         momentum = recipe.betas[0]
         return SGD(groups, lr=recipe.lr, momentum=momentum, weight_decay=recipe.weight_decay, fused=True)

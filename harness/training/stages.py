@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from accelerate import Accelerator
 from torch import nn
 from torch.optim import Optimizer
 
 from harness.cells.cell import Cell
 from harness.cells.recipe import LossTerm, Recipe, Stage
-from harness.core.errors import HarnessError, did_you_mean
+from harness.core.errors import HarnessError
 from harness.core.registry import Registry
 from harness.training.alter import Alteration
 from harness.training.objective import Objective, build_objective
 from harness.training.optim import build_optimizer, learning_rate
 from harness.training.step import EncodeLive, Stepper
+
+if TYPE_CHECKING:  # an import of accelerate takes longer than a trial of a small suite
+    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
@@ -98,47 +100,18 @@ def _divided(part: Stage, own: Stage, added: tuple[LossTerm, ...]) -> tuple[Stag
     return part.model_copy(update=changes | {"losses": ()}), own.losses
 
 
-def check_modules(cell: Cell, model: nn.Module) -> None:
-    """Raises HarnessError (kind `data`) for a module that any stage or rate names and the model does not have.
-
-    A recipe may name modules of a refiner where the cell has none.
-    """
-    recipe, refiner = cell.recipe, cell.variant.refiner
-    named = [(f"recipe.stages.{index}.trains", stage.trains) for index, stage in enumerate(recipe.stages)]
-    named.append(("recipe.rates", tuple(recipe.rates or ())))
-    if refiner is not None:
-        of_refiner = f"refiner {refiner.name}, stage "
-        named += [(f"{of_refiner}{number}", stage.trains) for number, stage in enumerate(cell.variant.stages, 1)]
-    names = [name for name, _ in model.named_parameters()]
-    for where, modules in named:
-        for module in modules:
-            _check_module(module, names, where)
-
-
-def _check_module(module: str, names: Sequence[str], where: str) -> None:
-    root = module.partition(".")[0]
-    inside = [name for name in names if name.startswith(f"{root}.")]
-    if (not inside and root == "refiner") or any(name.startswith(f"{module}.") for name in inside):
-        return
-    known = {"backbone", "refiner"} if not inside else set()
-    for steps in (name.split(".") for name in inside):
-        known |= {".".join(steps[:depth]) for depth in range(1, len(steps))}
-    hint = did_you_mean(module, known) or did_you_mean(module, {name for name in known if name.count(".") <= 1})
-    raise HarnessError(f"{module!r} is not a module with parameters", where=where, hint=hint, kind="data")
-
-
 def choose_trained(model: nn.Module, trainable: Collection[str], modules: Collection[str]) -> None:
     """Lets the parameters of some modules train, of all when none is named.
 
     `trainable`: parameters that may train at all; what the regime or the network froze stays frozen. Raises
-    HarnessError (kind `data`) when that leaves nothing to train.
+    HarnessError when that leaves nothing to train.
     """
     prefixes = tuple(f"{module}." for module in modules)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in trainable and (not prefixes or name.startswith(prefixes)))
     if modules and not any(parameter.requires_grad for parameter in model.parameters()):
         what = f"nothing of {', '.join(modules)} trains here: it is frozen, or this cell does not have it"
-        raise HarnessError(what, where="recipe.stages", hint="trains: the modules that may train", kind="data")
+        raise HarnessError(what, where="recipe.stages", hint="trains: the modules that may train")
 
 
 @dataclass

@@ -8,16 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from harness.api.batch import Batch, Restored
 from harness.core.identity import seed as named_seed
+from harness.parts.guard import differentiated
 from harness.training.alter import Alteration
 from harness.training.objective import Images, Objective
+
+if TYPE_CHECKING:  # an import of accelerate takes longer than a trial of a small suite
+    from accelerate import Accelerator
 
 EncodeLive = Callable[[Tensor], Tensor]
 """B×3×H×W degraded images to B×D prior rows, for the policy `live`."""
@@ -82,7 +86,8 @@ class Stepper:
         restored: Restored = self.model(shown_BCHW, prior_BD, *truth)
         how = {"step": step, "share": share, "ranks": self.accelerator.num_processes, "number": number}
         loss = self.objective(restored, images, **how)
-        self.accelerator.backward(loss)
+        with differentiated(self.model, *self.objective.modules):
+            self.accelerator.backward(loss)
         self.objective.train_adversaries(restored, images, **how)
         return loss.detach()
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.core.errors import HarnessError, SpecErrors, UnknownName, did_you_mean
+from harness.core.identity import unsealed
 from harness.core.text import shortened
 from harness.core.yaml import Place, load
 from harness.weights.folder import hub_file, weights_folder
@@ -197,7 +198,7 @@ def state(checkpoint: Checkpoint) -> Literal["here", "missing", "damaged"]:
 def read_origin(checkpoint: Checkpoint) -> Origin | None:
     """What is written beside a converted file; None when nothing sound is."""
     try:
-        content = json.loads(checkpoint.origin.read_bytes())
+        content = unsealed(checkpoint.origin.read_bytes()).content
         origin = replace(Origin(**content), options=_tuples(content["options"]))
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None

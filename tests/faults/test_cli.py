@@ -135,8 +135,12 @@ def test_a_wrong_size_pair_is_named(tmp_path):
     (tmp_path / "cropped.py").write_text(PLUGIN)
     done = run(tmp_path, write(tmp_path, task="cropped", top="plugins: [cropped.py]"))
     assert done.returncode == 1
-    assert "differ in size: 512×511 and 512×512" in done.stdout
-    assert "astronaut" in done.stdout
+    assert "512×511×3 for image 'astronaut', which is 512×512×3" in done.stdout
+    assert "— shards photos/train for cropped failed (plugin)" in done.stdout  # in the table
+    assert f"log: {tmp_path / 'out' / 'jobs' / 'shards-'}" in done.stdout
+    assert "not run yet" not in done.stdout
+    assert "failed before" not in done.stdout
+    assert "failed before (plugin)" in bench(tmp_path, "plan", tmp_path / "s.yaml", "--out", tmp_path / "out").stdout
 
 
 def test_a_corrupt_final_checkpoint_fails_its_evaluation(tmp_path):

@@ -15,10 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.damage import noted_damage
 from harness.core.errors import DataError, HarnessError
-from harness.core.identity import file_sha256
+from harness.core.identity import file_sha256, sealed
+from harness.core.paths import write_json
+from harness.data.index import INDEX
 from harness.data.prepare import prepare_set
-from harness.data.shards import INDEX, MANIFEST, ShardSet, open_set
+from harness.data.shards import MANIFEST, ShardSet, open_set
 from harness.training.data import TrainLoader
 from tests.small_set import prepared, registry
 
@@ -50,7 +53,7 @@ def edit(opened: ShardSet, shard: int, **changes: object) -> None:
     path = opened.folder / MANIFEST
     manifest = json.loads(path.read_text())
     manifest["shards"][shard].update(changes)
-    path.write_text(json.dumps(manifest))
+    path.write_text(json.dumps(sealed(manifest)))
 
 
 def test_a_missing_folder_says_what_to_run(tmp_path: Path) -> None:
@@ -62,8 +65,8 @@ def test_a_missing_folder_says_what_to_run(tmp_path: Path) -> None:
 def test_a_folder_without_a_manifest_is_not_trusted(opened: ShardSet) -> None:
     (opened.folder / MANIFEST).unlink()
     with pytest.raises(DataError, match="no manifest") as caught:
-        prepare_set(prepared(), registry(), opened.folder.parents[1])
-    assert str(opened.folder) in caught.value.hint
+        reopen(opened)
+    assert caught.value.where == str(opened.folder)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_version": 9}'])
@@ -73,12 +76,66 @@ def test_a_damaged_manifest_is_named(content: str, opened: ShardSet) -> None:
         reopen(opened)
 
 
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def as_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def as_a_loop(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize("damage", [flip, Path.unlink, as_a_folder, as_a_loop, lambda path: os.truncate(path, 0)])
+@pytest.mark.parametrize("name", [MANIFEST, INDEX, "000001.tar"])
+def test_a_damaged_file_is_named_noted_and_the_set_prepared_again(name: str, damage, opened: ShardSet) -> None:
+    digests = {path.name: file_sha256(path) for path in opened.folder.iterdir()}
+    damage(opened.folder / name)
+    with pytest.raises(DataError) as caught:
+        reopen(opened)
+    assert (caught.value.kind, caught.value.hint.startswith(("bench run", "run the suite"))) == ("data", True)
+    assert caught.value.where in (str(opened.folder / name), str(opened.folder))
+    assert noted_damage(opened.folder).endswith(caught.value.what)
+    again = prepare_set(prepared(), registry(), opened.folder.parents[1], shard_samples=20)
+    assert {path.name: file_sha256(path) for path in again.folder.iterdir()} == digests
+    assert again.manifest_sha256 == opened.manifest_sha256
+    assert not list(again.folder.parent.glob(".*"))
+
+
+def test_a_damaged_set_is_back_in_its_place_when_it_cannot_be_prepared(opened: ShardSet, monkeypatch) -> None:
+    flip(opened.folder / INDEX)
+    monkeypatch.setattr("harness.data.prepare.cut", lambda *given: iter(()))
+    names = sorted(path.name for path in opened.folder.iterdir())
+    with pytest.raises(DataError, match="has no images"):
+        prepare_set(prepared(), registry(), opened.folder.parents[1])
+    assert sorted(path.name for path in opened.folder.iterdir()) == sorted([*names, "damaged.txt"])
+
+
+def test_a_manifest_of_an_earlier_release_has_the_same_digest_when_its_set_is_prepared_again(opened: ShardSet) -> None:
+    path = opened.folder / MANIFEST
+    whole = json.loads(path.read_text())
+    assert whole.pop("sealed").startswith("sha256:")
+    write_json(path, whole)
+    before = file_sha256(path)
+    assert reopen(opened).manifest_sha256 == before  # as records of earlier releases name it
+    flip(opened.folder / INDEX)
+    again = prepare_set(prepared(), registry(), opened.folder.parents[1], shard_samples=20)
+    assert "sealed" in path.read_text()
+    assert again.manifest_sha256 == before
+
+
 @pytest.mark.parametrize("keep", [0, 100, 512 * 3, 40_000])
 def test_a_truncated_shard_is_named_when_opened_and_when_read(keep: int, opened: ShardSet) -> None:
     os.truncate(opened.urls[1], keep)
     with pytest.raises(DataError, match=rf"000001\.tar: truncated or changed: {keep} bytes") as caught:
         reopen(opened)
-    assert f"delete {opened.folder}" in caught.value.hint
+    assert caught.value.hint == "bench run SUITE prepares this set again"
     with pytest.raises(DataError, match=r"000001\.tar"):
         list(reopen(opened, verify=False).samples())
     loader = TrainLoader(reopen(opened, verify=False), None, batch=4, seed=0, augment="none")
@@ -124,9 +181,9 @@ def test_a_manifest_that_disagrees_is_refused(opened: ShardSet) -> None:
 
 def test_a_set_of_another_converter_is_refused(opened: ShardSet) -> None:
     path = opened.folder / MANIFEST
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"converter": 99}))
+    path.write_text(json.dumps(sealed(json.loads(path.read_text()) | {"converter": 99})))
     with pytest.raises(DataError, match=r"prepared by converter 99"):
-        prepare_set(prepared(), registry(), opened.folder.parents[1])
+        reopen(opened)
 
 
 def test_a_set_in_the_wrong_folder_is_refused(opened: ShardSet, tmp_path: Path) -> None:
@@ -134,7 +191,7 @@ def test_a_set_in_the_wrong_folder_is_refused(opened: ShardSet, tmp_path: Path) 
     other.folder(tmp_path).parent.mkdir()
     os.rename(opened.folder, other.folder(tmp_path))
     with pytest.raises(DataError, match=r"the manifest is of another set than small\.noisy"):
-        prepare_set(other, registry(), tmp_path)
+        open_set(other, tmp_path)
 
 
 @pytest.mark.parametrize("drop", [".lq.npy", ".gt.npy", ".json"])

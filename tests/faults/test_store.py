@@ -14,7 +14,7 @@ import pytest
 from harness.cells.cell import Cell
 from harness.core.errors import DataError, HarnessError
 from harness.core.paths import Layout
-from harness.records import store
+from harness.records import anew, store
 from harness.records.store import ImageRow
 from tests.unit.records import made
 
@@ -85,8 +85,8 @@ def test_a_read_only_folder_is_said_in_words(mount: Mount) -> None:
         lambda: store.save(layout, record),
         lambda: store.save_images(layout, content.id, ROWS[:1]),
         lambda: store.append_event(layout, content.id, {"step": 1}),
-        lambda: store.forget(layout, content.id),
-        lambda: store.forget_evaluations(layout, content.id),
+        lambda: anew.begin(layout, content.id, keep_training=False),
+        lambda: anew.begin(layout, content.id, keep_training=True),
     ]
     for write in writes:
         with pytest.raises(HarnessError, match="cannot write here") as caught:
@@ -101,7 +101,7 @@ import os, signal, sys, time
 from pathlib import Path
 import pyarrow.parquet
 from harness.core.paths import Layout
-from harness.records import store
+from harness.records import anew, store
 from tests.unit.records import made
 
 layout = Layout(Path(sys.argv[1]), Path(sys.argv[1], "data"))

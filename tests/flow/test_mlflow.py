@@ -157,7 +157,7 @@ def test_a_failed_cell_and_one_that_recovers(layout):
 def test_long_curves_go_in_pieces(layout, monkeypatch):
     losses = tuple(0.001 * step for step in range(1, 50))
     cell_id = leave(layout, 0, losses=losses)
-    monkeypatch.setattr("harness.tracking.mlflow.METRICS_PER_CALL", 7)
+    monkeypatch.setattr("harness.tracking.server.METRICS_PER_CALL", 7)
     assert MLflowTracker(None, layout, "tiny").sync([cell_id]) == {}
     client = MlflowClient(f"sqlite:///{layout.out / 'mlflow.db'}")
     history = client.get_metric_history(runs(layout)[cell_id][0].info.run_id, "loss")

@@ -114,9 +114,6 @@ def test_one_job_runs_alone(finished, bench, tmp_path):
     out = tmp_path / "copy"
     shutil.copytree(finished, out)
     job = min((out / "jobs").glob("evaluate-*.json"))
-    content = json.loads(job.read_text())
-    content.update(out=str(out), data=str(out / "data"))
-    job.write_text(json.dumps(content))
     done = subprocess.run(
         [sys.executable, "-m", "harness.jobs", str(job)], env=bench.env(), capture_output=True, text=True, timeout=200
     )

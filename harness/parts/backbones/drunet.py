@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Le
-from pydantic import NonNegativeInt, PositiveInt
+from annotated_types import Ge, Le, MaxLen
+from pydantic import Field
 from spandrel.architectures.DRUNet import DRUNet as SpandrelDRUNet
 from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
-from harness.api.traits import Conflict, Unless, When
+from harness.api.ranges import Blocks, Channels
+from harness.api.traits import Conflict, Rule, Unless, When
 from harness.core.errors import HarnessError
 
 
@@ -51,23 +52,29 @@ class DRUNet(SpandrelDRUNet):
                 hint="in_nc: 3",
             ),
         ),
+        rules=(
+            Rule(
+                "in_nc >= 2",
+                "one of the input channels is the noise map's, so that two or more are needed",
+                when=(Unless("sigma", None),),
+            ),
+        ),
     )
 
     def __init__(
         self,
         *,
-        in_nc: PositiveInt = 4,
-        out_nc: PositiveInt = 3,
-        nc: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256, 512),
-        nb: NonNegativeInt = 4,
-        act_mode: str = "R",
+        in_nc: Channels = 4,
+        out_nc: Channels = 3,
+        nc: tuple[Channels, Channels, Channels, Channels] = (64, 128, 256, 512),
+        nb: Blocks = 4,
+        act_mode: Annotated[str, Field(pattern="^[RrLlBI]*$"), MaxLen(8)] = "R",
         downsample_mode: Literal["strideconv", "avgpool"] = "strideconv",
         upsample_mode: Literal["convtranspose", "pixelshuffle", "upconv"] = "convtranspose",
         sigma: Annotated[float, Ge(0.0), Le(255.0)] | None = 25.0,
     ) -> None:
+        self.traits.require(locals())
         channels_in = in_nc if sigma is None else in_nc - 1
-        if channels_in < 1:
-            raise HarnessError(f"`in_nc` {in_nc} leaves no channel for the image beside the noise map")
         if len(nc) != 4:
             raise HarnessError("drunet has four levels: `nc` takes four numbers")
         if not set(act_mode) <= set("RrLlBI"):
@@ -87,7 +94,7 @@ class DRUNet(SpandrelDRUNet):
             channels_in=channels_in,
             channels_out=out_nc,
             size_multiple=8,
-            min_size=8,
+            min_size=16 if "I" in act_mode else 8,  # instance normalisation needs two positions at an eighth
             taps=("m_down1", "m_down2", "m_down3", "m_body"),
             decoder=("m_up3", "m_up2", "m_up1"),
         )

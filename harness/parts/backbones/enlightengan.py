@@ -7,11 +7,11 @@ outputs. Checkpoints with the authors' parameter names load (harness.models.weig
 from __future__ import annotations
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.ranges import Channels
 from harness.api.traits import LossUse
 from harness.api.weights import OfficialNames
 from harness.parts.shared.blocks import draw_normal_weights
@@ -59,7 +59,7 @@ class EnlightenGAN(nn.Module):
     def __init__(
         self,
         *,
-        width: PositiveInt = 32,
+        width: Channels = 32,
         self_attention: bool = True,
         use_norm: bool = True,
         use_avgpool: bool = False,

@@ -7,14 +7,16 @@ The network is spandrel's (MIT), with the authors' parameter names.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from annotated_types import Ge, Le, MaxLen, MinLen
 from spandrel.architectures.GRL import GRL as SpandrelGRL  # noqa: N811
 from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.ranges import Blocks, Chance, Channels, Count, Factor
+from harness.api.traits import Conflict, Rule, When
 from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
 from harness.parts.shared.blocks import reflect_to_square
@@ -49,6 +51,61 @@ class GRL(SpandrelGRL):
         licence="MIT (network from spandrel)",
         paper="arXiv 2303.00748",
         verified=True,
+        conflicts=(
+            Conflict(
+                when=(When("anchor_one_stage", False), When("anchor_proj_type", ("avgpool", "maxpool"))),
+                what="anchors that are pooled ({anchor_proj_type!r}) are made in one stage",
+                hint="anchor_one_stage: true, or anchor_proj_type: conv2d",
+            ),
+        ),
+        rules=(
+            Rule(
+                "stripe_size % anchor_window_down_factor == 0",
+                "`anchor_window_down_factor` divides both numbers of `stripe_size`",
+                when=(When("stripe_groups", ((None, None),)),),
+            ),
+            Rule(
+                "anchor_window_down_factor >= 2 and 256 % anchor_window_down_factor == 0",
+                "anchors made in several stages halve the sides each: `anchor_window_down_factor` is 2, 4, 8 …",
+                when=(When("anchor_one_stage", False),),
+            ),
+            Rule(
+                "anchor_window_down_factor == 2",
+                "patches that are merged in one stage halve the sides",
+                when=(When("anchor_one_stage", True), When("anchor_proj_type", "patchmerging")),
+            ),
+            Rule(
+                "anchor_window_down_factor % 2 == 0",
+                "anchors that are convolved in one stage have filters of `anchor_window_down_factor` + 1, which is odd",
+                when=(When("anchor_one_stage", True), When("anchor_proj_type", ("conv2d", "separable_conv"))),
+            ),
+            Rule(
+                "sum(pretrained_window_size) == 0 or min(pretrained_window_size) >= 3",
+                "`pretrained_window_size` is zero twice, for none, or two numbers from 3 on",
+            ),
+            Rule(
+                "sum(pretrained_stripe_size) == 0 or min(pretrained_stripe_size) >= 3",
+                "`pretrained_stripe_size` is zero twice, for none, or two numbers from 3 on",
+            ),
+            Rule(
+                "len(num_heads_window) == len(depths) and len(num_heads_stripe) == len(depths)",
+                "`num_heads_window` and `num_heads_stripe` have as many numbers as `depths`, one per stage",
+            ),
+            Rule(
+                "embed_dim % (2 * num_heads_window) == 0 and embed_dim % (2 * num_heads_stripe) == 0",
+                "the attention heads of windows and stripes divide half of `embed_dim`",
+            ),
+            Rule("out_channels == 3", "the network gives RGB for RGB", when=(When("in_channels", 3),)),
+            Rule(
+                "max(window_size, max(stripe_size)) % window_size == 0 "
+                "and max(window_size, max(stripe_size)) % stripe_size == 0",
+                "images are padded to multiples of the largest of windows and stripes, which all sides divide",
+                when=(When("stripe_groups", ((None, None),)),),
+            ),
+            Rule(
+                "embed_dim >= 18", "the local connection squeezes 18 channels", when=(When("local_connection", True),)
+            ),
+        ),
     )
 
     official = OfficialNames(
@@ -65,36 +122,36 @@ class GRL(SpandrelGRL):
     def __init__(
         self,
         *,
-        in_channels: PositiveInt = 3,
-        out_channels: PositiveInt | None = None,
-        embed_dim: PositiveInt = 180,
-        img_range: PositiveFloat = 1.0,
-        depths: tuple[NonNegativeInt, ...] = (4, 4, 8, 8, 8, 4, 4),
-        num_heads_window: tuple[PositiveInt, ...] = (3, 3, 3, 3, 3, 3, 3),
-        num_heads_stripe: tuple[PositiveInt, ...] = (3, 3, 3, 3, 3, 3, 3),
-        window_size: PositiveInt = 32,
-        stripe_size: tuple[PositiveInt, PositiveInt] = (64, 128),
-        stripe_groups: tuple[int | None, int | None] = (None, None),
+        in_channels: Channels = 3,
+        out_channels: Channels | None = None,
+        embed_dim: Channels = 180,
+        img_range: Factor = 1.0,
+        depths: Annotated[tuple[Blocks, ...], MinLen(1), MaxLen(64)] = (4, 4, 8, 8, 8, 4, 4),
+        num_heads_window: Annotated[tuple[Count, ...], MinLen(1), MaxLen(64)] = (3, 3, 3, 3, 3, 3, 3),
+        num_heads_stripe: Annotated[tuple[Count, ...], MinLen(1), MaxLen(64)] = (3, 3, 3, 3, 3, 3, 3),
+        window_size: Annotated[int, Ge(2), Le(16_384)] = 32,
+        stripe_size: tuple[Annotated[int, Ge(2), Le(16_384)], Annotated[int, Ge(2), Le(16_384)]] = (64, 128),
+        stripe_groups: tuple[Count | None, Count | None] = (None, None),
         stripe_shift: bool = True,
-        mlp_ratio: PositiveFloat = 2.0,
+        mlp_ratio: Factor = 2.0,
         qkv_bias: bool = True,
         qkv_proj_type: Literal["linear", "separable_conv"] = "linear",
         anchor_proj_type: Literal["avgpool", "maxpool", "conv2d", "separable_conv", "patchmerging"] = "avgpool",
         anchor_one_stage: bool = True,
-        anchor_window_down_factor: PositiveInt = 2,
+        anchor_window_down_factor: Count = 2,
         local_connection: bool = True,
-        drop_rate: float = 0.0,
-        attn_drop_rate: float = 0.0,
-        drop_path_rate: float = 0.1,
-        pretrained_window_size: tuple[int, int] = (0, 0),
-        pretrained_stripe_size: tuple[int, int] = (0, 0),
+        drop_rate: Chance = 0.0,
+        attn_drop_rate: Chance = 0.0,
+        drop_path_rate: Chance = 0.1,
+        pretrained_window_size: tuple[Annotated[int, Ge(0), Le(16_384)], Annotated[int, Ge(0), Le(16_384)]] = (0, 0),
+        pretrained_stripe_size: tuple[Annotated[int, Ge(0), Le(16_384)], Annotated[int, Ge(0), Le(16_384)]] = (0, 0),
         conv_type: Literal["1conv", "3conv", "1conv1x1", "linear"] = "1conv",
         init_method: Literal["n", "l", "r", "w"] = "n",
         separable_conv_act: bool = True,
         euclidean_dist: bool = False,
     ) -> None:
+        self.traits.require(locals())
         out_channels = in_channels if out_channels is None else out_channels
-        _check(in_channels, out_channels, embed_dim, depths, num_heads_window, num_heads_stripe)
         super().__init__(
             in_channels=in_channels,
             out_channels=out_channels,
@@ -123,9 +180,7 @@ class GRL(SpandrelGRL):
             init_method=init_method,
             euclidean_dist=euclidean_dist,
         )
-        _check_padding(
-            self.pad_size, window_size, *(side for side, n in zip(stripe_size, stripe_groups, strict=True) if n is None)
-        )
+        _check_padding(self.pad_size, window_size, stripe_size, stripe_groups, anchor_window_down_factor)
         if separable_conv_act:
             _activate_separable(self)
         self._tables = {}
@@ -163,22 +218,15 @@ def _activate_separable(network: nn.Module) -> None:
             module.insert(1, nn.GELU())
 
 
-def _check(
-    in_channels: int,
-    out_channels: int,
-    embed_dim: int,
-    depths: Sequence[int],
-    num_heads_window: Sequence[int],
-    num_heads_stripe: Sequence[int],
+def _check_padding(
+    multiple: int, window: int, stripes: Sequence[int], groups: Sequence[int | None], anchor_factor: int
 ) -> None:
-    if not len(depths) == len(num_heads_window) == len(num_heads_stripe):
-        raise HarnessError("grl takes as many `num_heads_window` and `num_heads_stripe` as `depths`")
-    if embed_dim % 2 or any(embed_dim // 2 % heads for heads in (*num_heads_window, *num_heads_stripe)):
-        raise HarnessError(f"attention heads do not divide half of `embed_dim` {embed_dim}")
-    if in_channels == 3 and out_channels != 3:
-        raise HarnessError("grl gives RGB for RGB: `out_channels` must be 3 where `in_channels` is")
-
-
-def _check_padding(multiple: int, *sides: int) -> None:
-    if any(multiple % side for side in sides):
-        raise HarnessError(f"grl pads to multiples of {multiple}, which windows and stripes of {sides} do not divide")
+    """A stripe is a side of its own, or a share of the image's."""
+    sides = [multiple / count if count else side for side, count in zip(stripes, groups, strict=True)]
+    if multiple % window or any(side < 2 or multiple % side or side % anchor_factor for side in sides):
+        told = " and ".join(f"{side:g}" for side in sides)
+        raise HarnessError(
+            f"grl pads to multiples of {multiple}, which windows of {window} and stripes of {told} do not divide, or "
+            f"`anchor_window_down_factor` {anchor_factor} does not divide the stripes",
+            hint="powers of two for `window_size`, `stripe_size`, `stripe_groups` and `anchor_window_down_factor`",
+        )

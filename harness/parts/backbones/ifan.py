@@ -10,13 +10,13 @@ Shape letters: B batch, C channels, H height, W width; h and w are an eighth of 
 from __future__ import annotations
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.ranges import Blocks, Channels, Count, Factor, Kernel
+from harness.api.traits import Rule
 from harness.api.weights import OfficialNames
-from harness.core.errors import HarnessError
 from harness.parts.shared.blocks import position_grid
 
 SCALE = 8
@@ -45,6 +45,7 @@ class IFAN(nn.Module):
         licence="Apache-2.0",
         paper="arXiv 2108.13610",
         verified=True,
+        rules=(Rule("ks % 2 == 1 and Fs % 2 == 1", "filters have a middle, so that `ks` and `Fs` are odd"),),
     )
 
     official = OfficialNames(
@@ -65,17 +66,16 @@ class IFAN(nn.Module):
     def __init__(
         self,
         *,
-        ks: PositiveInt = 3,
-        Fs: PositiveInt = 3,
-        res_num: NonNegativeInt = 2,
-        ch: PositiveInt = 32,
-        N: PositiveInt = 17,
-        wiF: PositiveFloat = 1.5,
+        ks: Kernel = 3,
+        Fs: Kernel = 3,
+        res_num: Blocks = 2,
+        ch: Channels = 32,
+        N: Count = 17,
+        wiF: Factor = 1.5,
         dual: bool = False,
     ) -> None:
         super().__init__()
-        if ks % 2 == 0 or Fs % 2 == 0:
-            raise HarnessError(f"ifan's filters have odd sides, not `ks` {ks} and `Fs` {Fs}")
+        self.traits.require(locals())
         self.steps, self.filter_taps, self.dual = N, Fs, dual
         self.capabilities = Capabilities(
             channels_in=9 if dual else 3,

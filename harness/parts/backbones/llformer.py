@@ -10,14 +10,16 @@ Shape letters: B batch, C channels, H height, W width, L layers fused, h heads, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from annotated_types import Ge, Le, MultipleOf
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.ranges import Blocks, Channels, Count, Factor
+from harness.api.traits import Rule, When
 from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
 from harness.parts.shared.blocks import ChannelLayerNorm, GatedFeedForward, double, halve
@@ -49,6 +51,20 @@ class LLFormer(nn.Module):
         licence="Apache-2.0",
         paper="arXiv 2212.11548",
         verified=True,
+        rules=(
+            Rule("int(dim * ffn_expansion_factor) >= 1", "the feed-forward part has one channel at least"),
+            Rule(
+                "dim * (1, 2, 4, 8, 16) % (heads[0], heads[1], heads[2], heads[3], heads[3]) * (num_blocks[0] + "
+                "num_refinement_blocks, num_blocks[0], num_blocks[1], num_blocks[2], num_blocks[3]) == 0",
+                "the `heads` of a level with blocks divide its channels, which are `dim` times 1, 2, 4, 8 and 16 "
+                "(the last two levels have the last of the `heads`)",
+            ),
+            Rule(
+                "inp_channels == out_channels",
+                "the input image is added to the output, which has as many channels then",
+                when=(When("skip", True),),
+            ),
+        ),
     )
 
     official = OfficialNames(
@@ -102,20 +118,22 @@ class LLFormer(nn.Module):
     def __init__(
         self,
         *,
-        inp_channels: PositiveInt = 3,
-        out_channels: PositiveInt = 3,
-        dim: PositiveInt = 16,
-        num_blocks: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt] = (2, 4, 8, 16),
-        num_refinement_blocks: NonNegativeInt = 2,
-        heads: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (1, 2, 4, 8),
-        ffn_expansion_factor: PositiveFloat = 2.66,
+        inp_channels: Channels = 3,
+        out_channels: Channels = 3,
+        dim: Annotated[int, Ge(2), Le(65_536), MultipleOf(2)] = 16,
+        num_blocks: tuple[Blocks, Blocks, Blocks, Blocks] = (2, 4, 8, 16),
+        num_refinement_blocks: Blocks = 2,
+        heads: tuple[Count, Count, Count, Count] = (1, 2, 4, 8),
+        ffn_expansion_factor: Factor = 2.66,
         bias: bool = False,
         layer_norm: Literal["with_bias", "bias_free"] = "with_bias",
         attention: bool = True,
         skip: bool = False,
     ) -> None:
         super().__init__()
-        _check(inp_channels, out_channels, num_blocks, heads, skip)
+        self.traits.require(locals())
+        if len(num_blocks) != 4 or len(heads) != 4:
+            raise HarnessError("llformer has four levels: `num_blocks` and `heads` take four numbers each")
         self.capabilities = Capabilities(
             channels_in=inp_channels,
             channels_out=out_channels,
@@ -275,13 +293,3 @@ def _outputs(stages: nn.ModuleList, x_BCHW: Tensor) -> list[Tensor]:
         x_BCHW = stage(x_BCHW)
         outputs.append(x_BCHW)
     return outputs
-
-
-def _check(inp_channels: int, out_channels: int, num_blocks: Sequence[int], heads: Sequence[int], skip: bool) -> None:
-    if len(num_blocks) != 4 or len(heads) != 4:
-        raise HarnessError("llformer has four levels: `num_blocks` and `heads` take four numbers each")
-    if skip and inp_channels != out_channels:
-        raise HarnessError(
-            f"llformer adds the input image: {inp_channels} input and {out_channels} output channels do not fit",
-            hint="make them equal, or leave `skip` off",
-        )

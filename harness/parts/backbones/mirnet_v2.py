@@ -11,12 +11,15 @@ Shape letters as in harness.parts.shared.blocks.
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Annotated
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from annotated_types import MaxLen, MinLen
 from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.ranges import Blocks, Channels, Count, Factor
+from harness.api.traits import Rule, When
 from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
 
@@ -41,6 +44,24 @@ class MIRNetV2(nn.Module):
         licence="Apache-2.0",
         paper="arXiv 2205.01649",
         verified=True,
+        rules=(
+            Rule(
+                "int(n_feat * chan_factor ** 2) >= 1 and int(n_feat * chan_factor) >= 1",
+                "streams have `n_feat`, `n_feat` · `chan_factor` and `n_feat` · `chan_factor`² channels, rounded down, "
+                "which leaves one at least",
+            ),
+            Rule(
+                "n_feat % groups == 0 and int(n_feat * chan_factor) % groups == 0 "
+                "and int(n_feat * chan_factor ** 2) % groups == 0",
+                "`groups` divide the channels of all streams: `n_feat`, `n_feat` · `chan_factor` and "
+                "`n_feat` · `chan_factor`², rounded down",
+            ),
+            Rule(
+                "inp_channels == out_channels",
+                "the input image is added to the output, which has as many channels then",
+                when=(When("dual_pixel_task", False),),
+            ),
+        ),
     )
 
     official = OfficialNames(
@@ -68,24 +89,20 @@ class MIRNetV2(nn.Module):
     def __init__(
         self,
         *,
-        inp_channels: PositiveInt = 3,
-        out_channels: PositiveInt = 3,
-        n_feat: PositiveInt = 80,
-        chan_factor: PositiveFloat = 1.5,
-        groups: tuple[PositiveInt, ...] = (1, 2, 4, 4),
-        n_MRB: NonNegativeInt = 2,
+        inp_channels: Channels = 3,
+        out_channels: Channels = 3,
+        n_feat: Channels = 80,
+        chan_factor: Factor = 1.5,
+        groups: Annotated[tuple[Count, ...], MinLen(1), MaxLen(64)] = (1, 2, 4, 4),
+        n_MRB: Blocks = 2,
         bias: bool = False,
         dual_pixel_task: bool = False,
     ) -> None:
         super().__init__()
+        self.traits.require(locals())
         widths = (n_feat, int(n_feat * chan_factor), int(n_feat * chan_factor**2))
-        if not dual_pixel_task and inp_channels != out_channels:
-            raise HarnessError(
-                f"mirnet_v2 adds the input image: {inp_channels} input and {out_channels} output channels do not fit",
-                hint="make them equal, or set dual_pixel_task",
-            )
-        if not groups or any(width % count for width in widths for count in groups):
-            raise HarnessError(f"mirnet_v2 has {widths} channels, which its groups {tuple(groups)} must divide")
+        if not groups:
+            raise HarnessError("mirnet_v2 has at least one residual group: `groups`")
         self.capabilities = Capabilities(
             channels_in=inp_channels,
             channels_out=out_channels,

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.ranges import Blocks, Channels, Kernel
+from harness.api.traits import Rule
 from harness.api.weights import OfficialNames
-from harness.core.errors import HarnessError
 
 LEVELS = 3
 
@@ -42,6 +42,10 @@ class MPRNet(nn.Module):
         licence="Apache-2.0",
         paper="arXiv 2102.02808",
         verified=True,
+        rules=(
+            Rule("kernel_size % 2 == 1", "filters have a middle, so that `kernel_size` is odd"),
+            Rule("1 <= reduction <= n_feat", "attention squeezes `n_feat` channels `reduction` times, to one at least"),
+        ),
     )
 
     official = OfficialNames(
@@ -88,18 +92,17 @@ class MPRNet(nn.Module):
     def __init__(
         self,
         *,
-        in_c: PositiveInt = 3,
-        n_feat: PositiveInt = 96,
-        scale_unetfeats: PositiveInt = 48,
-        scale_orsnetfeats: PositiveInt = 32,
-        num_cab: NonNegativeInt = 8,
-        kernel_size: PositiveInt = 3,
-        reduction: PositiveInt = 4,
+        in_c: Channels = 3,
+        n_feat: Channels = 96,
+        scale_unetfeats: Channels = 48,
+        scale_orsnetfeats: Channels = 32,
+        num_cab: Blocks = 8,
+        kernel_size: Kernel = 3,
+        reduction: Channels = 4,
         bias: bool = False,
     ) -> None:
         super().__init__()
-        if kernel_size % 2 == 0 or not 1 <= reduction <= n_feat:
-            raise HarnessError("mprnet takes an odd `kernel_size` and a `reduction` of at most `n_feat`")
+        self.traits.require(locals())
         self.capabilities = Capabilities(
             channels_in=in_c,
             channels_out=in_c,

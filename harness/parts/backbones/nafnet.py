@@ -6,15 +6,17 @@ The network is spandrel's (MIT), with the authors' parameter names.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from typing import Annotated, cast
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
+from annotated_types import MaxLen, MinLen
 from spandrel.architectures.NAFNet import NAFNet as SpandrelNAFNet
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.ranges import Blocks, Channels, Pixels
+from harness.api.traits import Rule
 from harness.core.errors import HarnessError
 from harness.parts.shared.blocks import ChannelLayerNorm
 
@@ -40,20 +42,27 @@ class NAFNet(SpandrelNAFNet):
         licence="MIT (network from spandrel)",
         paper="arXiv 2204.04676",
         verified=True,
+        rules=(
+            Rule(
+                "len(dec_blk_nums) == len(enc_blk_nums)",
+                "`dec_blk_nums` and `enc_blk_nums` are of one length: as many decoder as encoder levels",
+            ),
+        ),
     )
 
     def __init__(
         self,
         *,
-        img_channel: PositiveInt = 3,
-        width: PositiveInt = 32,
-        enc_blk_nums: tuple[NonNegativeInt, ...] = (2, 2, 4, 8),
-        middle_blk_num: NonNegativeInt = 12,
-        dec_blk_nums: tuple[NonNegativeInt, ...] = (2, 2, 2, 2),
-        tlc: PositiveInt | None = None,
+        img_channel: Channels = 3,
+        width: Channels = 32,
+        enc_blk_nums: Annotated[tuple[Blocks, ...], MinLen(1), MaxLen(8)] = (2, 2, 4, 8),
+        middle_blk_num: Blocks = 12,
+        dec_blk_nums: Annotated[tuple[Blocks, ...], MinLen(1), MaxLen(8)] = (2, 2, 2, 2),
+        tlc: Pixels | None = None,
     ) -> None:
-        if len(enc_blk_nums) != len(dec_blk_nums) or not enc_blk_nums:
-            raise HarnessError("nafnet takes as many decoder as encoder levels: `enc_blk_nums` and `dec_blk_nums`")
+        self.traits.require(locals())
+        if not enc_blk_nums:
+            raise HarnessError("nafnet has at least one level: `enc_blk_nums` and `dec_blk_nums`", hint="[1, 1]")
         super().__init__(
             img_channel=img_channel,
             width=width,

@@ -11,14 +11,16 @@ are concatenated and processed. Shape letters as in harness.parts.shared.blocks;
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from annotated_types import Ge, Le, MultipleOf
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.ranges import Blocks, Channels, Count, Factor
+from harness.api.traits import Rule
 from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
 from harness.parts.shared.blocks import TransformerBlock, double, halve
@@ -42,6 +44,22 @@ class PromptIR(nn.Module):
         licence="Apache-2.0",
         paper="arXiv 2306.13090",
         verified=True,
+        rules=(
+            Rule("int(dim * ffn_expansion_factor) >= 1", "the feed-forward part has one channel at least"),
+            Rule(
+                "dim * (1, 2, 4, 8) % heads * num_blocks == 0",
+                "the `heads` of a level with blocks divide its channels, which are `dim` times 1, 2, 4 and 8",
+            ),
+            Rule(
+                "(dim * (2, 4, 8) + prompt_dims) % heads[2] == 0",
+                "the third of the `heads` divides the channels of the features and prompts that meet, "
+                "which are `dim` times 2, 4 and 8, plus `prompt_dims`",
+            ),
+            Rule(
+                "2 * dim % heads[0] * num_refinement_blocks == 0",
+                "the first of the `heads` divides the channels of the refinement, which are two times `dim`",
+            ),
+        ),
     )
 
     official = OfficialNames(
@@ -59,19 +77,20 @@ class PromptIR(nn.Module):
     def __init__(
         self,
         *,
-        channels: PositiveInt = 3,
-        dim: PositiveInt = 48,
-        num_blocks: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt] = (4, 6, 6, 8),
-        num_refinement_blocks: NonNegativeInt = 4,
-        heads: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (1, 2, 4, 8),
-        ffn_expansion_factor: PositiveFloat = 2.66,
+        channels: Channels = 3,
+        dim: Annotated[int, Ge(2), Le(65_536), MultipleOf(2)] = 48,
+        num_blocks: tuple[Blocks, Blocks, Blocks, Blocks] = (4, 6, 6, 8),
+        num_refinement_blocks: Blocks = 4,
+        heads: tuple[Count, Count, Count, Count] = (1, 2, 4, 8),
+        ffn_expansion_factor: Factor = 2.66,
         bias: bool = False,
         layer_norm: Literal["with_bias", "bias_free"] = "with_bias",
-        prompt_dims: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 128, 320),
-        prompt_len: PositiveInt = 5,
-        prompt_size: PositiveInt = 64,
+        prompt_dims: tuple[Channels, Channels, Channels] = (64, 128, 320),
+        prompt_len: Count = 5,
+        prompt_size: Annotated[int, Ge(4), Le(16_384)] = 64,
     ) -> None:
         super().__init__()
+        self.traits.require(locals())
         if len(num_blocks) != 4 or len(heads) != 4 or len(prompt_dims) != 3:
             raise HarnessError("promptir takes four `num_blocks` and `heads`, one per level, and three `prompt_dims`")
         self.capabilities = Capabilities(

@@ -6,14 +6,15 @@ a non-commercial licence and was not used; checkpoints with its parameter names 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from annotated_types import Ge, Le, MultipleOf
 from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.ranges import Blocks, Channels, Count, Factor
+from harness.api.traits import Rule, When
 from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
 from harness.parts.shared.blocks import TransformerBlock, double, halve
@@ -39,6 +40,22 @@ class Restormer(nn.Module):
         licence="Apache-2.0",
         paper="arXiv 2111.09881",
         verified=True,
+        rules=(
+            Rule("int(dim * ffn_expansion_factor) >= 1", "the feed-forward part has one channel at least"),
+            Rule(
+                "dim * (1, 2, 4, 8) % heads * num_blocks == 0",
+                "the `heads` of a level with blocks divide its channels, which are `dim` times 1, 2, 4 and 8",
+            ),
+            Rule(
+                "2 * dim % heads[0] * num_refinement_blocks == 0",
+                "the first of the `heads` divides the channels of the refinement, which are two times `dim`",
+            ),
+            Rule(
+                "inp_channels == out_channels",
+                "the input image is added to the output, which has as many channels then",
+                when=(When("dual_pixel_task", False),),
+            ),
+        ),
     )
 
     official = OfficialNames(parts={"body": "", "proj": ""})
@@ -46,19 +63,21 @@ class Restormer(nn.Module):
     def __init__(
         self,
         *,
-        inp_channels: PositiveInt = 3,
-        out_channels: PositiveInt = 3,
-        dim: PositiveInt = 48,
-        num_blocks: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt] = (4, 6, 6, 8),
-        num_refinement_blocks: NonNegativeInt = 4,
-        heads: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (1, 2, 4, 8),
-        ffn_expansion_factor: PositiveFloat = 2.66,
+        inp_channels: Channels = 3,
+        out_channels: Channels = 3,
+        dim: Annotated[int, Ge(2), Le(65_536), MultipleOf(2)] = 48,
+        num_blocks: tuple[Blocks, Blocks, Blocks, Blocks] = (4, 6, 6, 8),
+        num_refinement_blocks: Blocks = 4,
+        heads: tuple[Count, Count, Count, Count] = (1, 2, 4, 8),
+        ffn_expansion_factor: Factor = 2.66,
         bias: bool = False,
         layer_norm: Literal["with_bias", "bias_free"] = "with_bias",
         dual_pixel_task: bool = False,
     ) -> None:
         super().__init__()
-        _check(inp_channels, out_channels, num_blocks, heads, dual_pixel_task)
+        self.traits.require(locals())
+        if len(num_blocks) != 4 or len(heads) != 4:
+            raise HarnessError("restormer has four levels: `num_blocks` and `heads` take four numbers each")
         self.capabilities = Capabilities(
             channels_in=inp_channels,
             channels_out=out_channels,
@@ -108,15 +127,3 @@ class Restormer(nn.Module):
         if self.skip_conv is not None:
             return self.output(x + self.skip_conv(embedding))
         return self.output(x) + lq_BCHW
-
-
-def _check(
-    inp_channels: int, out_channels: int, num_blocks: Sequence[int], heads: Sequence[int], dual_pixel_task: bool
-) -> None:
-    if len(num_blocks) != 4 or len(heads) != 4:
-        raise HarnessError("restormer has four levels: `num_blocks` and `heads` take four numbers each")
-    if not dual_pixel_task and inp_channels != out_channels:
-        raise HarnessError(
-            f"restormer adds the input image: {inp_channels} input and {out_channels} output channels do not fit",
-            hint="make them equal, or set dual_pixel_task",
-        )

@@ -6,11 +6,14 @@ The network is spandrel's (MIT), with the authors' parameter names.
 
 from __future__ import annotations
 
-from pydantic import NonNegativeInt, PositiveInt
+from typing import Annotated
+
+from annotated_types import Ge, Le, MultipleOf
 from spandrel.architectures.RetinexFormer import RetinexFormer as SpandrelRetinexFormer
 from torch import Tensor
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.ranges import Blocks, Count
 from harness.core.errors import HarnessError
 
 
@@ -36,9 +39,9 @@ class Retinexformer(SpandrelRetinexFormer):
     def __init__(
         self,
         *,
-        n_feat: PositiveInt = 40,
-        stage: PositiveInt = 1,
-        num_blocks: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt] = (1, 2, 2),
+        n_feat: Annotated[int, Ge(4), Le(65_536), MultipleOf(4)] = 40,
+        stage: Count = 1,
+        num_blocks: tuple[Blocks, Blocks, Blocks] = (1, 2, 2),
     ) -> None:
         if n_feat % 4:
             raise HarnessError(f"`n_feat` {n_feat} is not a multiple of the illumination estimator's four groups")

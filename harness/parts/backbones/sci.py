@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.ranges import Count
 from harness.api.traits import LossUse
 from harness.core.errors import HarnessError
 from harness.parts.shared.blocks import draw_normal_weights
@@ -58,7 +58,7 @@ class SCI(nn.Module):
         verified=True,
     )
 
-    def __init__(self, *, stage: PositiveInt | None = None) -> None:
+    def __init__(self, *, stage: Count | None = None) -> None:
         super().__init__()
         if stage is not None and stage < 1:
             raise HarnessError("sci has at least one stage: `stage`")

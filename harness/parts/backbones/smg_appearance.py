@@ -5,10 +5,10 @@ arXiv 2305.05839. Our own code, checked against sampled outputs.
 from __future__ import annotations
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.ranges import Blocks, Channels
 from harness.api.weights import OfficialNames
 from harness.parts.shared.smg_unet import ENCODER_NAMES, Encoder, Tail, Up
 
@@ -32,7 +32,7 @@ class SMGAppearance(nn.Module):
 
     official = OfficialNames(parts=ENCODER_NAMES | {"model5": "up1", "model6": "up2", "model7": "tail"})
 
-    def __init__(self, *, width: PositiveInt = 32, blocks: NonNegativeInt = 1) -> None:
+    def __init__(self, *, width: Channels = 32, blocks: Blocks = 1) -> None:
         super().__init__()
         self.encoder = Encoder(3, width, blocks)
         self.up1 = Up(8 * width, 2 * width)

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.ranges import Blocks, Channels, Count
 from harness.api.weights import OfficialNames
 from harness.parts.shared.blocks import ResidualBlock, snr_map
 
@@ -75,14 +75,14 @@ class SNRNet(nn.Module):
     def __init__(
         self,
         *,
-        nf: PositiveInt = 64,
-        front_rbs: NonNegativeInt = 1,
-        back_rbs: NonNegativeInt = 1,
-        short_rbs: NonNegativeInt = 6,
-        layers: NonNegativeInt = 6,
-        heads: PositiveInt = 8,
-        head_dim: PositiveInt = 64,
-        inner: PositiveInt = 2048,
+        nf: Channels = 64,
+        front_rbs: Blocks = 1,
+        back_rbs: Blocks = 1,
+        short_rbs: Blocks = 6,
+        layers: Blocks = 6,
+        heads: Count = 8,
+        head_dim: Channels = 64,
+        inner: Channels = 2048,
     ) -> None:
         super().__init__()
         self.capabilities = Capabilities(

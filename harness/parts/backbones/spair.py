@@ -11,14 +11,15 @@ Shape letters: B batch, C channels, H height, W width, h×w a feature map.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.ranges import Blocks, Channels
 from harness.api.traits import LossUse, StageUse
 from harness.core.errors import HarnessError
 from harness.parts.shared.blocks import ResidualBlock
@@ -60,10 +61,10 @@ class SPAIR(nn.Module):
     def __init__(
         self,
         *,
-        width: PositiveInt = 32,
-        levels: PositiveInt = 3,
-        blocks: NonNegativeInt = 2,
-        mask_width: PositiveInt = 16,
+        width: Channels = 32,
+        levels: Annotated[int, Ge(1), Le(8)] = 3,
+        blocks: Blocks = 2,
+        mask_width: Channels = 16,
     ) -> None:
         super().__init__()
         if levels < 1:

@@ -9,16 +9,17 @@ Shape letters: B batch, C channels, H height, W width, N positions (H·W).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from math import isqrt, lcm
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from annotated_types import MaxLen, MinLen
 from spandrel.architectures.Uformer import Uformer as SpandrelUformer
 from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.ranges import Blocks, Chance, Channels, Count, Factor, Pixels
+from harness.api.traits import Rule, When
 from harness.core.errors import HarnessError
 from harness.parts.shared.blocks import reflect_to_square
 
@@ -51,31 +52,55 @@ class Uformer(SpandrelUformer):
         licence="MIT (network from spandrel)",
         paper="arXiv 2106.03106",
         verified=True,
+        rules=(
+            Rule(
+                "depths[5] + depths[6] + depths[7] + depths[8] <= depths[0] + depths[1] + depths[2] + depths[3]",
+                "the decoder's blocks have the drop rates of the encoder's, so that the last four of `depths` add up "
+                "to no more than the first four",
+            ),
+            Rule("int(embed_dim * mlp_ratio) >= 1", "the feed-forward part has one channel at least"),
+            Rule(
+                "embed_dim * (1, 2, 4, 8, 16, 16, 8, 4, 2) % num_heads * depths == 0",
+                "the `num_heads` of a stage with blocks divide its channels, which are `embed_dim` times 1, 2, 4, 8, "
+                "16, 16, 8, 4 and 2",
+            ),
+            Rule(
+                "in_chans == 3", "the input image is added to the output, which is RGB then", when=(When("dd_in", 3),)
+            ),
+            Rule("img_size >= 16", "the sides of `img_size` are halved four times"),
+            Rule(
+                "img_size >= 8 * win_size",
+                "modulators are as large as windows, which fit an eighth of `img_size`",
+                when=(When("modulator", True),),
+            ),
+        ),
     )
 
     def __init__(
         self,
         *,
-        img_size: PositiveInt = 128,
-        in_chans: PositiveInt = 3,
-        dd_in: PositiveInt = 3,
-        embed_dim: PositiveInt = 32,
-        depths: tuple[int, int, int, int, int, int, int, int, int] = (1, 2, 8, 8, 2, 8, 8, 2, 1),
-        num_heads: tuple[int, int, int, int, int, int, int, int, int] = (1, 2, 4, 8, 16, 16, 8, 4, 2),
-        win_size: PositiveInt = 8,
-        mlp_ratio: PositiveFloat = 4.0,
+        img_size: Pixels = 128,
+        in_chans: Channels = 3,
+        dd_in: Channels = 3,
+        embed_dim: Channels = 32,
+        depths: Annotated[tuple[Blocks, ...], MinLen(9), MaxLen(9)] = (1, 2, 8, 8, 2, 8, 8, 2, 1),
+        num_heads: Annotated[tuple[Count, ...], MinLen(9), MaxLen(9)] = (1, 2, 4, 8, 16, 16, 8, 4, 2),
+        win_size: Pixels = 8,
+        mlp_ratio: Factor = 4.0,
         qkv_bias: bool = True,
-        qk_scale: float | None = None,
-        drop_rate: float = 0.0,
-        attn_drop_rate: float = 0.0,
-        drop_path_rate: float = 0.1,
+        qk_scale: Factor | None = None,
+        drop_rate: Chance = 0.0,
+        attn_drop_rate: Chance = 0.0,
+        drop_path_rate: Chance = 0.1,
         token_projection: Literal["linear", "conv"] = "linear",
         token_mlp: Literal["leff", "fastleff", "ffn", "mlp"] = "leff",
         shift_flag: bool = True,
         modulator: bool = True,
         cross_modulator: bool = False,
     ) -> None:
-        _check(img_size, in_chans, dd_in, depths, num_heads, win_size, modulator)
+        self.traits.require(locals())
+        if len(depths) != 2 * LEVELS + 1 or len(num_heads) != 2 * LEVELS + 1:
+            raise HarnessError("uformer has nine stages: `depths` and `num_heads` take nine numbers each")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "torch.meshgrid")  # spandrel calls it in a way that PyTorch deprecates
             super().__init__(
@@ -149,22 +174,3 @@ def _fix_dilation(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.dilation = (1, 1)
-
-
-def _check(
-    img_size: int,
-    in_chans: int,
-    dd_in: int,
-    depths: Sequence[int],
-    num_heads: Sequence[int],
-    win_size: int,
-    modulator: bool,
-) -> None:
-    if len(depths) != 2 * LEVELS + 1 or len(num_heads) != 2 * LEVELS + 1:
-        raise HarnessError("uformer has nine stages: `depths` and `num_heads` take nine numbers each")
-    if dd_in == 3 and in_chans != 3:
-        raise HarnessError(f"uformer adds the input image: 3 input and {in_chans} output channels do not fit")
-    # Modulators are as large as `win_size` says, so that no decoder level may have smaller windows.
-    least = max(1 << LEVELS, win_size << (LEVELS - 1) if modulator else 0)
-    if img_size < least:
-        raise HarnessError(f"`img_size` {img_size} is too small", hint=f"at least {least} with these options")

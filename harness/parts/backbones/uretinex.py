@@ -21,12 +21,12 @@ from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.backbone import BackboneTraits, Capabilities
-from harness.api.traits import LossUse, StageUse, When
+from harness.api.ranges import Count, Factor
+from harness.api.traits import LossUse, Rule, StageUse, When
 from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
 from harness.parts.shared.retinex import bright_illumination
@@ -82,6 +82,16 @@ class URetinex(nn.Module):
         licence="Apache-2.0",
         paper="URetinex-Net, CVPR 2022",
         verified=True,
+        rules=(
+            Rule(
+                "gamma + r_offset * (rounds - 1) > 0",
+                "the weight of the reflectance stays positive: `gamma`, and `r_offset` more in each of the `rounds`",
+            ),
+            Rule(
+                "lamda + l_offset * (rounds - 1) > 0",
+                "the weight of the illumination stays positive: `lamda`, and `l_offset` more in each of the `rounds`",
+            ),
+        ),
     )
 
     official = OfficialNames(
@@ -100,19 +110,20 @@ class URetinex(nn.Module):
     def __init__(
         self,
         *,
-        rounds: PositiveInt = 3,
-        gamma: float = 0.5,
-        lamda: float = 0.5,
+        rounds: Count = 3,
+        gamma: Factor = 0.5,
+        lamda: Factor = 0.5,
         r_offset: float = 0.05,
         l_offset: float = 0.05,
         concat_l: bool = True,
-        ratio: float | Literal["truth"] = 5.0,
+        ratio: Factor | Literal["truth"] = 5.0,
         truth_trains: bool = False,
     ) -> None:
         super().__init__()
+        self.traits.require(locals())
         self.weights_RL = [(gamma + r_offset * t, lamda + l_offset * t) for t in range(rounds)]
-        if not self.weights_RL or min(min(pair) for pair in self.weights_RL) <= 0:
-            raise HarnessError("uretinex takes one round or more, and weights (`gamma`, `lamda`) that stay positive")
+        if not self.weights_RL or min(gamma, lamda) <= 0:
+            raise HarnessError("uretinex takes one round or more, and positive weights: `gamma`, `lamda`")
         self.ratio = ratio
         self.capabilities = Capabilities(
             taps=("decomposition.5", "adjustment.relu3"),

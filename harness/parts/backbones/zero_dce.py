@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.ranges import Channels, Count
 from harness.api.traits import LossUse
 from harness.core.errors import HarnessError
 from harness.parts.shared.blocks import draw_normal_weights
@@ -38,7 +38,7 @@ class ZeroDCE(nn.Module):
         verified=True,
     )
 
-    def __init__(self, *, width: PositiveInt = 32, iterations: PositiveInt = 8) -> None:
+    def __init__(self, *, width: Channels = 32, iterations: Count = 8) -> None:
         super().__init__()
         if iterations < 1:
             raise HarnessError("zero_dce applies its curve at least once: `iterations`")

@@ -75,7 +75,7 @@ flower: CC BY 2.0, vultilion on Flickr, photo 6056698931."""
 class Photos:
     """Natural photographs that ship with scikit-image and scikit-learn: 5 for training, 3 for testing."""
 
-    traits = DatasetTraits(licence=LICENCE)
+    traits = DatasetTraits(licence=LICENCE, shortest_side=427)
 
     def splits(self) -> Sequence[str]:
         return ("train", "test")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.loss import LossTraits
+from harness.api.ranges import Weight
 from harness.api.traits import FromOption
 
 
@@ -33,7 +34,7 @@ class SmoothL1(nn.Module):
 
     traits = LossTraits(reduction=FromOption("reduction"))
 
-    def __init__(self, *, beta: float = 1.0, reduction: Literal["mean", "sum"] = "mean") -> None:
+    def __init__(self, *, beta: Weight = 1.0, reduction: Literal["mean", "sum"] = "mean") -> None:
         super().__init__()
         self.beta = beta
         self.reduction = reduction

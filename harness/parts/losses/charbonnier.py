@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.api.loss import LossTraits
+from harness.api.ranges import Factor
 from harness.api.traits import FromOption
 
 
@@ -21,7 +22,7 @@ class Charbonnier(nn.Module):
 
     traits = LossTraits(reduction=FromOption("reduction"))
 
-    def __init__(self, *, eps: float = 1e-3, reduction: Literal["mean", "sum"] = "mean", clamp: bool = False) -> None:
+    def __init__(self, *, eps: Factor = 1e-3, reduction: Literal["mean", "sum"] = "mean", clamp: bool = False) -> None:
         super().__init__()
         self.eps = eps
         self.reduction = reduction

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.loss import LossTraits
+from harness.api.ranges import Factor
 from harness.api.traits import FromOption
 
 TAPS = (0.05, 0.25, 0.4, 0.25, 0.05)
@@ -27,7 +28,7 @@ class Edge(nn.Module):
 
     taps_5: Tensor
 
-    def __init__(self, *, eps: float = 1e-3, reduction: Literal["mean", "sum"] = "mean") -> None:
+    def __init__(self, *, eps: Factor = 1e-3, reduction: Literal["mean", "sum"] = "mean") -> None:
         super().__init__()
         self.eps = eps
         self.reduction = reduction

@@ -13,6 +13,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from harness.api.loss import LossInputs, LossTraits
+from harness.api.ranges import Channels, Count, Pixels, Rate
 from harness.core.errors import HarnessError
 from harness.parts.losses.patches import random_patches
 from harness.parts.shared.blocks import draw_normal_weights
@@ -33,7 +34,7 @@ class EnlightenGANLoss(nn.Module):
 
     betas: ClassVar[tuple[float, float]] = (0.5, 0.999)
 
-    def __init__(self, *, patches: int = 6, patch: int = 32, width: int = 64, lr: float = 1e-4) -> None:
+    def __init__(self, *, patches: Count = 6, patch: Pixels = 32, width: Channels = 64, lr: Rate = 1e-4) -> None:
         super().__init__()
         if patches < 1:
             raise HarnessError("enlightengan looks at one patch at least: `patches`")
@@ -108,5 +109,8 @@ def _frozen(module: nn.Module) -> Iterator[None]:
 
 def _clean(inputs: LossInputs) -> Tensor:
     if inputs.clean_BCHW is None:
-        raise HarnessError("the loss enlightengan reads clean images of other scenes, and this data set gives none")
+        raise HarnessError(
+            "the loss enlightengan reads clean images of other scenes, and the training gives none",
+            hint="a data set of two scenes or more",
+        )
     return inputs.clean_BCHW

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.loss import LossInputs, LossTraits
+from harness.api.ranges import Steps, Weight
 from harness.parts.losses.illumination import implied_illumination, parted_smoothness
 from harness.parts.losses.outputs import output_of, zero_like
 from harness.parts.losses.tv import total_variation
@@ -36,10 +37,10 @@ class RUASLoss(nn.Module):
     def __init__(
         self,
         *,
-        fidelity: float = 0.5,
-        noise_fidelity: float = 1.0,
-        denoiser: float = 1.0,
-        every: int = 50,
+        fidelity: Weight = 0.5,
+        noise_fidelity: Weight = 1.0,
+        denoiser: Weight = 1.0,
+        every: Steps = 50,
     ) -> None:
         super().__init__()
         self.fidelity = fidelity

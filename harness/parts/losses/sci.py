@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.loss import LossInputs, LossTraits
+from harness.api.ranges import Weight
 from harness.parts.losses.illumination import implied_illumination, smoothness
 from harness.parts.losses.outputs import output_of
 
@@ -26,7 +27,7 @@ class SCILoss(nn.Module):
 
     traits = LossTraits(takes="inputs", reads="degraded", version=2)
 
-    def __init__(self, *, fidelity: float = 1.5) -> None:
+    def __init__(self, *, fidelity: Weight = 1.5) -> None:
         super().__init__()
         self.fidelity = fidelity
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from harness.api.loss import LossInputs, LossTraits
+from harness.api.ranges import Count
 from harness.api.traits import Published
 from harness.parts.losses.patches import random_patches
 from harness.parts.losses.vgg import SelfFeatures
@@ -25,7 +29,7 @@ class SelfFeature(nn.Module):
 
     traits = LossTraits(takes="inputs", reads="degraded", weights=(Published("vgg16/imagenet"),), version=2)
 
-    def __init__(self, *, patches: int = 6, patch: int = 32) -> None:
+    def __init__(self, *, patches: Count = 6, patch: Annotated[int, Ge(8), Le(16_384)] = 32) -> None:
         super().__init__()
         self.patches = patches
         self.patch = patch

@@ -8,13 +8,15 @@ Shape letters: B batch, K classes, C channels, H×W image.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Le, MultipleOf
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from harness.api.loss import LossInputs, LossTraits
+from harness.api.ranges import Chance, Rate
 from harness.core.errors import HarnessError
 from harness.parts.losses.outputs import truth_of
 from harness.parts.losses.skf_classes import class_probabilities
@@ -52,10 +54,10 @@ class SKFAdversarial(nn.Module):
         *,
         regions: Literal["hardest", "both", "second"] = "hardest",
         classes: Literal["truth", "restored"] = "restored",
-        class_maps: int = 59,
-        width: int = 64,
-        lr: float = 1e-7,
-        betas: tuple[float, float] = (0.9, 0.999),
+        class_maps: Annotated[int, Ge(2), Le(65_536)] = 59,
+        width: Annotated[int, Ge(8), Le(65_536), MultipleOf(8)] = 64,
+        lr: Rate = 1e-7,
+        betas: tuple[Chance, Chance] = (0.9, 0.999),
     ) -> None:
         super().__init__()
         self.regions = regions

@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.loss import LossInputs, LossTraits
+from harness.api.ranges import Steps
 from harness.parts.losses.outputs import truth_of
 from harness.parts.losses.skf_classes import class_probabilities
 
@@ -36,7 +37,7 @@ class SKFHistogram(nn.Module):
 
     traits = LossTraits(takes="inputs")
 
-    def __init__(self, *, every: int = 50, classes: Literal["truth", "restored"] = "truth") -> None:
+    def __init__(self, *, every: Steps = 50, classes: Literal["truth", "restored"] = "truth") -> None:
         super().__init__()
         self.every = every
         self.classes = classes

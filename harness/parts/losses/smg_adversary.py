@@ -9,12 +9,14 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.loss import LossInputs, LossTraits
+from harness.api.ranges import Factor, Rate
 from harness.core.errors import HarnessError
 from harness.parts.losses.outputs import truth_of
 from harness.parts.losses.smg_structure import edges, structure_of
@@ -43,7 +45,13 @@ class SMGAdversary(nn.Module):
 
     betas = (0.9, 0.999)
 
-    def __init__(self, *, size: int = 512, narrow: float = 1.0, lr: float = 2e-4) -> None:
+    def __init__(
+        self,
+        *,
+        size: Literal[8, 16, 32, 64, 128, 256, 512, 1024, 2048] = 512,
+        narrow: Factor = 1.0,
+        lr: Rate = 2e-4,
+    ) -> None:
         super().__init__()
         self.lr = lr
         self.discriminator = Discriminator(size, narrow)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.loss import LossInputs, LossTraits
+from harness.api.ranges import Weight
 from harness.core.errors import HarnessError
 from harness.parts.losses.outputs import truth_of
 
@@ -29,7 +30,7 @@ class SMGStructure(nn.Module):
 
     traits = LossTraits(takes="inputs")
 
-    def __init__(self, *, negatives: float = 1.1) -> None:
+    def __init__(self, *, negatives: Weight = 1.1) -> None:
         super().__init__()
         self.negatives = negatives
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.loss import LossInputs, LossTraits
+from harness.api.ranges import Share
 from harness.parts.losses.outputs import output_of, truth_of, zero_like
 
 
@@ -21,7 +22,7 @@ class SpairMask(nn.Module):
 
     traits = LossTraits(takes="inputs")
 
-    def __init__(self, *, threshold: float = 0.1) -> None:
+    def __init__(self, *, threshold: Share = 0.1) -> None:
         super().__init__()
         self.threshold = threshold
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.loss import LossInputs, LossTraits
+from harness.api.ranges import Factor, Weight
 from harness.api.traits import Published
 from harness.parts.losses.outputs import output_of, truth_of, zero_like
 from harness.parts.losses.ssim import similarity
@@ -43,7 +44,7 @@ class Decomposition(nn.Module):
 
     traits = LossTraits(version=2, takes="inputs", reads="degraded")
 
-    def __init__(self, *, brightness: float = 0.1, structure: float = 0.1) -> None:
+    def __init__(self, *, brightness: Weight = 0.1, structure: Weight = 0.1) -> None:
         super().__init__()
         self.brightness = brightness
         self.structure = structure
@@ -83,11 +84,11 @@ class Unfolding(nn.Module):
     def __init__(
         self,
         *,
-        gamma: float = 0.5,
-        lamda: float = 0.5,
+        gamma: Factor = 0.5,
+        lamda: Factor = 0.5,
         r_offset: float = 0.05,
         l_offset: float = 0.05,
-        smoothness: float = 20.0,
+        smoothness: Weight = 20.0,
     ) -> None:
         super().__init__()
         self.gamma, self.lamda = gamma, lamda
@@ -142,7 +143,7 @@ class Adjustment(nn.Module):
 
     traits = LossTraits(version=2, takes="inputs")
 
-    def __init__(self, *, structure: float = 1.0, spatial: float = 10.0) -> None:
+    def __init__(self, *, structure: Weight = 1.0, spatial: Weight = 10.0) -> None:
         super().__init__()
         self.structure = structure
         self.spatial = spatial

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.loss import LossInputs, LossTraits
+from harness.api.ranges import Pixels, Share, Weight
 from harness.parts.losses.outputs import output_of, zero_like
 from harness.parts.losses.tv import total_variation
 
@@ -35,12 +36,12 @@ class ZeroDCELoss(nn.Module):
     def __init__(
         self,
         *,
-        smoothness: float = 200.0,
-        spatial: float = 1.0,
-        colour: float = 5.0,
-        exposure: float = 10.0,
-        level: float = 0.6,
-        region: int = 16,
+        smoothness: Weight = 200.0,
+        spatial: Weight = 1.0,
+        colour: Weight = 5.0,
+        exposure: Weight = 10.0,
+        level: Share = 0.6,
+        region: Pixels = 16,
     ) -> None:
         super().__init__()
         self.smoothness = smoothness

@@ -234,7 +234,9 @@ def _known(model: str, pretrained: str) -> tuple[dict[str, Any], tuple[float, ..
         )
     if (release["interpolation"], release["resize_mode"]) != ("bicubic", "shortest"):
         raise HarnessError(
-            f"{pretrained!r} of {model!r} wants its input prepared otherwise than CLIP", where="prior clip"
+            f"{pretrained!r} of {model!r} wants its input prepared otherwise than CLIP",
+            where="prior clip",
+            hint="another release of it, or another model",
         )
     return architecture, release["mean"], release["std"]
 
@@ -248,8 +250,13 @@ def _visual(architecture: dict[str, Any], path: Path) -> Any:
     }
     # The text half is never used: the smallest that open_clip builds spares memory, and a tokenizer's download.
     text = {"context_length": 1, "vocab_size": 1, "width": 64, "heads": 1, "layers": 1}
-    with torch.random.fork_rng(devices=[]):
-        network = open_clip.CLIP(**fields, text_cfg=text).visual
+    unbuildable = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            network = open_clip.CLIP(**fields, text_cfg=text).visual
+    except unbuildable as error:
+        what = f"open_clip cannot build this architecture ({type(error).__name__}: {error})"
+        raise HarnessError(what, where=str(path), hint="check `model` or the file `config`", kind="weights") from error
     prefix = "visual."
     state = {key.removeprefix(prefix): value for key, value in _state_dict(path).items() if key.startswith(prefix)}
     try:

@@ -10,9 +10,10 @@ from math import prod
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from harness.api.prior import PriorTraits
+from harness.api.ranges import Channels
 from harness.api.reference import PriorRef
 from harness.api.traits import Unless
 from harness.core.errors import DataError, HarnessError
@@ -28,7 +29,7 @@ class RandomVectors:
 
     traits = PriorTraits(derived=True, maps=Unless("grid", 1))
 
-    def __init__(self, *, dim: Annotated[int, Ge(1)] = 512, grid: Annotated[int, Ge(1)] = 1) -> None:
+    def __init__(self, *, dim: Channels = 512, grid: Annotated[int, Ge(1), Le(256)] = 1) -> None:
         if dim < 1:
             raise HarnessError(f"random vectors need at least one number, not {dim}")
         if grid < 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -38,7 +38,7 @@ class NaturalSceneStatistics:
 
     traits = PriorTraits()
 
-    def __init__(self, *, scales: Annotated[int, Ge(1)] = 2) -> None:
+    def __init__(self, *, scales: Annotated[int, Ge(1), Le(8)] = 2) -> None:
         if scales < 1:
             raise HarnessError(f"nss needs at least one scale, not {scales}")
         self.scales = scales

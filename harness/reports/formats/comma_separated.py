@@ -20,6 +20,8 @@ def write(board: Leaderboard) -> str:
     """One line per task, backbone and variant; columns FIELDS per data set, metric and protocol. `seeds` counts those
     that the mean is over.
 
+    Texts are written as they are, for programs. A spreadsheet should take the columns of names as text: it reads one
+    that begins with `=`, `+`, `-` or `@` as a formula.
     Lines end in LF. Column names are `<data set>.<metric>@<protocol>.<field>`; what a task does not have is empty.
     """
     columns = list(dict.fromkeys(column for section in board.sections for column in section.columns))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from harness.core.text import on_one_line
 from harness.reports.leaderboard import Leaderboard
 from harness.reports.text import LEGEND, cells, header, notes, title
 
@@ -12,21 +15,34 @@ def write(board: Leaderboard) -> str:
     for section in board.sections:
         titles = header(board, section)
         lines += [
-            f"### {title(board, section)}",
+            f"### {escaped(title(board, section))}",
             "",
-            _line(titles),
+            _line([escaped(each) for each in titles]),
             _line(["---", "---"] + ["---:"] * (len(titles) - 2)),
         ]
-        lines += [_line(cells(board, section, row)) for row in section.rows] + [""]
+        lines += [_line([escaped(each) for each in cells(board, section, row)]) for row in section.rows] + [""]
     lines += [LEGEND, ""]
     missing = notes(board)
-    lines += [f"- {_escaped(note)}" for note in missing] + [""] * bool(missing)
+    lines += [f"- {escaped(note)}" for note in missing] + [""] * bool(missing)
     return "\n".join(lines)
 
 
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+_SPECIAL = re.compile(r"[\\`*\[\]<>|~$]|(?<![^\W_])_|_(?![^\W_])|#(?=\d)|@(?=\w)|(?<=:)//|(?<=www)\.", re.IGNORECASE)
+"""What Markdown, HTML within it, or GitHub's references would take for more than a character."""
+_START = re.compile(r"^([-+=])(?=\s|$)")
+
+
+def escaped(text: str) -> str:
+    """A text on one line that GitHub shows as it is: no emphasis, link, HTML, reference or new column comes of it."""
+    plain = on_one_line(text).replace("&", "&amp;")
+    return _START.sub(r"\\\1", _SPECIAL.sub(_safe, plain))
+
+
+def _safe(found: re.Match[str]) -> str:
+    letters = found.group()
+    known = {"<": "&lt;", ">": "&gt;", "//": "/&#47;", "@": "&#64;", ".": "&#46;", "#": "&#35;"}
+    return known.get(letters, f"\\{letters}")
 
 
 def _line(fields: list[str]) -> str:
-    return f"| {' | '.join(map(_escaped, fields))} |"
+    return f"| {' | '.join(fields)} |"

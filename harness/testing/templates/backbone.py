@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.ranges import Channels, Count
 
 
 class MyPart(nn.Module):
@@ -16,7 +17,7 @@ class MyPart(nn.Module):
     # `half`, `compiles` and `exports` are claims that `bench test` checks, once they are made.
     traits = BackboneTraits(taps=True, licence="not yet chosen", paper="not yet written")
 
-    def __init__(self, *, width: int = 16, depth: int = 3) -> None:
+    def __init__(self, *, width: Channels = 16, depth: Count = 3) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1)]
         for _ in range(depth - 1):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from harness.api.dataset import DatasetTraits, SourceImage
+from harness.api.ranges import Pixels
 from harness.core.errors import DataError
 from harness.core.identity import digest
 
@@ -21,7 +22,7 @@ class MyPart:
     # This module imports no torch at its top: planning asks for the fingerprint.
     traits = DatasetTraits(licence="made up, free for all")
 
-    def __init__(self, *, side: int = 128) -> None:
+    def __init__(self, *, side: Pixels = 128) -> None:
         # For files of your own: an option `folder: LocalFile`, a path that suites give relative to themselves.
         self.side = side
         self.numbers = {"train": range(8), "test": range(100, 104)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.api.degradation import DegradationTraits
+from harness.api.ranges import Share
 
 
 class MyPart:
@@ -16,7 +17,7 @@ class MyPart:
     # True: results are 8-bit images, as from a camera. False: floats that may leave [0, 1], as in denoising.
     traits = DegradationTraits(quantised=True)
 
-    def __init__(self, *, thickest: float = 0.8, brightness: float = 0.9) -> None:
+    def __init__(self, *, thickest: Share = 0.8, brightness: Share = 0.9) -> None:
         self.thickest = thickest
         self.brightness = brightness
 

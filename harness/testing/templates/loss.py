@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.api.loss import LossTraits
+from harness.api.ranges import Factor
 
 
 class MyPart(nn.Module):
@@ -18,7 +19,7 @@ class MyPart(nn.Module):
     # `forward(self, inputs: LossInputs)`. One that adds over images instead of averaging says reduction="sum".
     traits = LossTraits(takes="images", reads="pair", reduction="mean")
 
-    def __init__(self, *, eps: float = 1e-3) -> None:
+    def __init__(self, *, eps: Factor = 1e-3) -> None:
         super().__init__()
         self.eps = eps
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
+from annotated_types import Ge, Le
 
 from harness.api.metric import MetricTraits
 from harness.api.task import EvaluationProtocol
@@ -17,7 +20,7 @@ class MyPart:
     # Tables use these to show the direction and to print. Raise `version` whenever the numbers change.
     traits = MetricTraits(higher_is_better=False, unit="", decimals=3)
 
-    def __init__(self, protocol: EvaluationProtocol, *, border: int = 0) -> None:
+    def __init__(self, protocol: EvaluationProtocol, *, border: Annotated[int, Ge(0), Le(64)] = 0) -> None:
         # The harness gives the protocol of the task; options of suites come after the *.
         self.protocol = protocol
         self.border = border

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.prior import PriorTraits
+from harness.api.ranges import Factor
 
 
 class MyPart:
@@ -19,7 +20,7 @@ class MyPart:
     # PriorTraits(weights=(OwnFile("checkpoint"),)) with an option `checkpoint: LocalFile | None = None`.
     traits = PriorTraits(version=1)
 
-    def __init__(self, *, power: float = 1.0) -> None:
+    def __init__(self, *, power: Factor = 1.0) -> None:
         # Keyword-only parameters are the options of suites: annotated, with a literal as default.
         self.power = power
         self.dim = 3  # how many numbers a vector has

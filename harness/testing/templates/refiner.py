@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from harness.api.ranges import Channels
 from harness.api.refiner import RefinerTraits
 
 
@@ -18,7 +19,7 @@ class MyPart(nn.Module):
     # for losses and stages of its own, and for a refiner that brings its own knowledge (needs_prior=False).
     traits = RefinerTraits(placements=("image",), needs_prior=True)
 
-    def __init__(self, prior_dim: int, *, width: int = 16) -> None:
+    def __init__(self, prior_dim: int, *, width: Channels = 16) -> None:
         # The harness gives the width of the prior's vectors; options of suites come after the *.
         super().__init__()
         self.enter = nn.Conv2d(6, width, 3, padding=1)

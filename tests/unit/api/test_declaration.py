@@ -114,6 +114,17 @@ def test_everything_that_can_be_declared_is_read(source) -> None:
          "        Conflict((Above('low', FromOption('hihg')),), 'no'),))\n"
          "    def __init__(self, *, low: int = 1, high: int = 2): ...", 11,
          "the traits speak of the option 'hihg', which P does not have", "did you mean 'high'?"),
+        ("prior", "Count = int\n\nclass P:\n    traits = PriorTraits()\n"
+         "    def __init__(self, *, x: Count = 1): ...", 15,
+         "Count in the annotation of 'x' has another meaning in this file", "rename it"),
+        ("prior", "class P:\n    traits = PriorTraits(rules=(Rule('hihg > low', 'no'),))\n"
+         "    def __init__(self, *, low: int = 1, high: int = 2): ...", 11,
+         "the traits speak of the option 'hihg', which P does not have", "did you mean 'high'?"),
+        ("prior", "class P:\n    traits = PriorTraits(rules=(Rule('low.real > 0', 'no'),))\n"
+         "    def __init__(self, *, low: int = 1): ...", 12,
+         "Rule: 'low.real > 0' holds more than numbers, options and", ""),
+        ("prior", "class P:\n    traits = PriorTraits(rules=(Rule('1 > 0', 'no'),))", 12,
+         "Rule: '1 > 0' names no option", ""),
         # constructors
         ("prior", "class P:\n    traits = PriorTraits()\n    def __init__(self, **options): ...", 13,
          "not taken as **", ""),

@@ -34,8 +34,8 @@ def suite(tmp_path: Path) -> str:
     return str(path)
 
 
-def bench(*arguments: str) -> Result:
-    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200"})
+def bench(*arguments: str, columns: str = "200") -> Result:
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": columns})
 
 
 # --- check --------------------------------------------------------------------------------------------------------
@@ -114,14 +114,29 @@ def test_the_schema_judges_as_the_parser_does(text: str, sound: bool, tmp_path: 
 # --- list ---------------------------------------------------------------------------------------------------------
 
 
-def test_list_shows_every_part_with_options_and_defaults() -> None:
+def test_list_alone_is_a_page_with_every_name() -> None:
     result = bench("list")
     assert result.exit_code == 0
     listed = [entry.name for entry in REGISTRY.entries()]
     assert len(listed) > 20
     assert all(name in result.output for name in listed)
-    assert "sigma=25.0" in result.output
     assert "smoke" in result.output
+    assert len(bench("list", columns="80").output.splitlines()) <= 50
+    assert max(map(len, bench("list", columns="40").output.splitlines())) <= 40
+
+
+def test_list_of_one_part_says_what_its_options_may_be() -> None:
+    rows = [
+        [cell.strip() for cell in line.split("│")[1:-1]]
+        for line in bench("list", "losses", "charbonnier").output.splitlines()
+        if "│" in line
+    ]
+    assert ["reduction", "mean", "mean or sum"] in rows
+    assert ["clamp", "false", "true or false"] in rows
+    assert "sigma=25.0" in bench("list", "tasks").output
+    unknown = bench("list", "losses", "charbonier")
+    assert (unknown.exit_code, "did you mean 'charbonnier'?" in unknown.output) == (2, True)
+    assert bench("list", "recipes", "x").exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -231,7 +246,7 @@ def test_explain_of_unknown_cells(suite: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["check", "smoke"], ["list"], ["explain", "a", "b", "--suite", "smoke"], ["--help"]]
+    "arguments", [["check", "smoke", "--quick"], ["list"], ["explain", "a", "b", "--suite", "smoke"], ["--help"]]
 )
 def test_no_heavy_import(arguments: list[str]) -> None:
     code = (

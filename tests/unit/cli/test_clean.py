@@ -90,7 +90,7 @@ def test_shared_data_is_looked_at_when_asked(results: Results, tmp_path: Path, m
 
 
 def test_a_running_run_is_left_alone(results: Results) -> None:
-    from harness.scheduling.lock import run_lock
+    from harness.records.lock import run_lock
 
     with run_lock(results.layout):
         assert bench("clean", results.out).exit_code == exits.DONE

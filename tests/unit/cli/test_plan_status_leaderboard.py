@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
 from harness.cli import exits
-from harness.records import store
-from harness.scheduling.lock import run_lock
+from harness.records import anew, store
+from harness.records.lock import run_lock
 from tests.unit.cli.results import Results, bench
 from tests.unit.records import made
 
@@ -111,6 +112,28 @@ def test_status_shows_the_step_of_what_runs_and_of_what_was_stopped(results):
     assert "running" not in stopped.stdout
     with run_lock(results.layout):
         pass  # asking left no lock behind
+
+
+def test_status_says_of_a_finished_cell_that_is_made_again_at_which_step_it_is(results):
+    results.finish(0, 1)
+    cell_id = results.suite.cells[1].cell.id
+    anew.begin(results.layout, cell_id, keep_training=False)
+    event = {"time": "2026-01-01T00:00:00+00:00", "job": f"train-{cell_id}", "step": 40, "steps": 300, "loss": 0.25}
+    making = replace(results.layout, anew=frozenset([cell_id]))
+    store.append_event(making, cell_id, event | {"event": "step"})
+    with run_lock(results.layout):
+        going = bench("status", results.out)
+    assert "made again: train step 40/300, loss 0.2500" in going.stdout
+    assert "1 done, 1 running, 3 todo" in going.stdout
+    assert "2 done, 3 todo" in bench("status", results.out).stdout
+
+
+def test_status_of_a_finished_cell_whose_remake_failed_shows_why_and_the_log(results):
+    results.finish(0, 1)
+    made.fail(results.layout, results.suite.cells[1].cell)
+    done = bench("status", results.out)
+    assert "2 done, 3 todo" in done.stdout
+    assert "nan: the loss is NaN at step 7\n  log: jobs/x.log" in done.stdout
 
 
 # --- leaderboard ------------------------------------------------------------------------------------------------

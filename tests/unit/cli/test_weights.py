@@ -190,7 +190,7 @@ def test_wrong_names_and_options_of_ones_own(
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("width=-3", "--option width: expected more than 0, not -3"),
+        ("width=-3", "--option width: expected at least 1, not -3"),
         ("width=x", "--option width: expected a whole number, not 'x'"),
         ("width=4.5", "--option width: expected a whole number, not 4.5"),
         ("width=", "--option width: "),

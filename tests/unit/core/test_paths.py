@@ -1,10 +1,14 @@
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
+from harness.api.reference import PartRef
+from harness.api.sets import FeatureSet, PreparedSet
 from harness.core import paths
 from harness.core.errors import HarnessError
+from harness.core.paths import Layout, below
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
@@ -56,3 +60,26 @@ def test_storage_errors_speak_plainly(tmp_path, code, words):
     assert error.kind == "storage"
     assert words in error.what
     assert error.where == str(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc", "a\\b", "a\0"])
+def test_nothing_lies_outside_its_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(HarnessError, match="cannot be the name of a file or folder"):
+        below(tmp_path, "cells", name)
+    for place in (Layout(tmp_path, tmp_path).placed_cell, Layout(tmp_path, tmp_path).cell):
+        with pytest.raises(HarnessError):
+            place(name)
+    part = PartRef(name="x")
+    for split, dataset in ((name, "set"), ("train", f"../{name}")):
+        samples = PreparedSet(dataset=PartRef(name=dataset), task=part, split=split)
+        with pytest.raises(HarnessError):
+            samples.folder(tmp_path)
+        with pytest.raises(HarnessError):
+            FeatureSet(prior=part, samples=samples, reference=samples).folder(tmp_path)
+    sound = PreparedSet(dataset=part, task=part, split="train")
+    with pytest.raises(HarnessError):
+        FeatureSet(prior=PartRef(name=f"../{name}"), samples=sound, reference=sound).folder(tmp_path)
+
+
+def test_names_with_spaces_and_signs_are_names() -> None:
+    assert below(Path("/out"), "plain@50 %.0a", "train") == Path("/out/plain@50 %.0a/train")

@@ -12,8 +12,10 @@ from safetensors.numpy import save_file
 
 from harness.api.reference import PartRef
 from harness.api.sets import FeatureSet, PreparedSet
+from harness.core.damage import noted_damage
 from harness.core.errors import DataError
-from harness.core.identity import file_sha256
+from harness.core.identity import file_sha256, sealed, unsealed
+from harness.core.paths import write_json
 from harness.data.features import MANIFEST, FeatureRows, open_features, row_keys, write_features
 
 SAMPLES = PreparedSet(dataset=PartRef(name="d"), task=PartRef(name="t"), split="train", tile=64, stride=64)
@@ -65,7 +67,7 @@ def test_the_manifest_says_what_the_rows_are(tmp_path: Path) -> None:
         file_sha256(folder / f"{n:06d}.safetensors") for n in range(3)
     ]
     rows = open_features(FEATURES, tmp_path)
-    assert rows.manifest_sha256 == file_sha256(folder / MANIFEST)
+    assert rows.manifest_sha256 == unsealed((folder / MANIFEST).read_bytes()).sha256
     assert rows.samples_manifest_sha256 == "ab" * 32
 
 
@@ -113,9 +115,19 @@ def _edit(change: Callable[[dict], object]) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         manifest = json.loads((folder / MANIFEST).read_text())
         change(manifest)
-        (folder / MANIFEST).write_text(json.dumps(manifest))
+        (folder / MANIFEST).write_text(json.dumps(sealed(manifest)))
 
     return damage
+
+
+def _into_a_folder(folder: Path) -> None:
+    (folder / MANIFEST).unlink()
+    (folder / MANIFEST).mkdir()
+
+
+def _alter_a_digit(folder: Path) -> None:
+    text = (folder / MANIFEST).read_text()
+    (folder / MANIFEST).write_text(text.replace("abab", "bbab", 1))
 
 
 DAMAGES = {
@@ -126,6 +138,8 @@ DAMAGES = {
     "manifest gone": (lambda folder: (folder / MANIFEST).unlink(), "have not been made"),
     "manifest cut": (lambda folder: (folder / MANIFEST).write_text('{"format": 1'), "manifest is damaged"),
     "no JSON object": (lambda folder: (folder / MANIFEST).write_text("[]"), "manifest is damaged"),
+    "manifest a folder": (_into_a_folder, "cannot be read: this is a folder"),
+    "manifest altered": (_alter_a_digit, "its content is not what was sealed"),
     "no dim": (_edit(lambda manifest: manifest.pop("dim")), "manifest is damaged"),
     "another prior": (_edit(lambda manifest: manifest["features"]["prior"].update(name="clip")), "other vectors"),
     "another count": (_edit(lambda manifest: manifest["shards"][0].update(samples=2)), "not F32"),
@@ -142,6 +156,15 @@ def test_damage_is_found_when_opened(tmp_path: Path, case: str) -> None:
         open_features(FEATURES, tmp_path)
     assert str(folder) in caught.value.where
     assert caught.value.kind == "data"
+    assert message in noted_damage(folder)  # for the next plan
+
+
+def test_a_manifest_of_an_earlier_release_is_believed(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    sha256, whole = open_features(FEATURES, tmp_path).manifest_sha256, json.loads((folder / MANIFEST).read_text())
+    del whole["sealed"]
+    write_json(folder / MANIFEST, whole)
+    assert open_features(FEATURES, tmp_path).manifest_sha256 == sha256 == file_sha256(folder / MANIFEST)
 
 
 def test_without_verification_only_names_and_shapes_count(tmp_path: Path) -> None:
@@ -188,6 +211,6 @@ def test_a_shape_must_be_that_of_the_rows(tmp_path: Path) -> None:
     folder = write(tmp_path)
     assert open_features(FEATURES, tmp_path).prior_dim == 5
     manifest = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps(manifest | {"shape": [2, 3, 2]}))
+    (folder / MANIFEST).write_text(json.dumps(sealed(manifest | {"shape": [2, 3, 2]})))
     with pytest.raises(DataError, match="other vectors"):
         open_features(FEATURES, tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from webdataset.tariterators import base_plus_ext
 
 from harness.core.errors import DataError
-from harness.data.members import Codec, decode, encode, escape_key, unescape_key
+from harness.data.members import Codec, decode, encode, escape_key, member_key, member_name, unescape_key
 
 CODECS: tuple[Codec, ...] = ("npy", "png")
 
@@ -29,6 +31,27 @@ def test_keys_come_back_whole_from_webdataset(key: str) -> None:
 @given(st.lists(st.text(min_size=1), unique=True))
 def test_different_keys_have_different_names(keys: list[str]) -> None:
     assert len({escape_key(key) for key in keys}) == len(keys)
+
+
+@given(st.text(min_size=1))
+@example("k" * 230)
+@example("k" * 231)
+@example("低光照" * 60)
+def test_a_member_is_never_too_long_for_a_file_and_its_key_comes_back(key: str) -> None:
+    name = member_name(key)
+    assert len(f"{name}.gt.png".encode()) <= 240
+    assert base_plus_ext(f"{name}.lq.npy") == (name, "lq.npy")
+    assert member_key(name, json.dumps({"key": key}).encode()) == key
+    if len(escape_key(key)) <= 230:
+        assert name == escape_key(key)
+
+
+def test_cut_names_differ_and_another_key_is_refused() -> None:
+    one, two = "k" * 400 + "1", "k" * 400 + "2"
+    assert member_name(one) != member_name(two)
+    for described in (json.dumps({"key": two}).encode(), b"", b"[]", b'{"key": 3}', b"{}"):
+        with pytest.raises(DataError):
+            member_key(member_name(one), described)
 
 
 def test_plain_keys_stay_readable() -> None:

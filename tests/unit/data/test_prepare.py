@@ -12,7 +12,7 @@ import pytest
 
 from harness.api.dataset import SourceImage
 from harness.api.reference import PartRef
-from harness.core.errors import DataError
+from harness.core.errors import DataError, HarnessError
 from harness.core.identity import file_sha256
 from harness.core.registry import Registry
 from harness.data import prepare
@@ -130,8 +130,9 @@ def test_an_existing_set_is_opened_not_written(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_pair_of_different_sizes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"image 'a\.1': .* differ in size: 68×90 and 70×90"):
+    with pytest.raises(HarnessError, match=r"Shrink gives 68×90×3 for image 'a\.1', which is 70×90×3") as caught:
         prepare_set(prepared(task="shrunk"), registry(), tmp_path)
+    assert caught.value.kind == "plugin"
     assert not list(tmp_path.glob("small*/*")), "nothing is left behind"
 
 
@@ -166,7 +167,7 @@ def test_a_gray_image_is_refused(tmp_path: Path) -> None:
         def load(self, kind: str, name: str) -> object:
             return Gray if kind == "dataset" else super().load(kind, name)
 
-    with pytest.raises(DataError, match=r"image 'g': expected H×W×3 uint8, got 70×90 uint8"):
+    with pytest.raises(DataError, match=r"image 'g': the image is gray \(70×90 uint8\); H×W×3 uint8 RGB is needed"):
         prepare_set(prepared(), WithGray(registry().entries()), tmp_path)
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from harness.core.errors import DataError
+from harness.data.index import SampleRow
 from harness.data.prepare import prepare_set
-from harness.data.shards import SampleRow, to_float
+from harness.data.shards import to_float
 from harness.data.write import ShardWriter
 from tests.small_set import prepared, registry
 

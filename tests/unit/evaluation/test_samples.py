@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from harness.evaluation.samples import strip, write_strip
+from harness.core.errors import HarnessError
+from harness.evaluation import samples
+from harness.evaluation.samples import strip, strip_name, write_strip
 
 
 def flat(value: float) -> np.ndarray:
@@ -25,3 +30,29 @@ def test_png_holds_the_strip_in_rgb(tmp_path) -> None:
     loaded = cv2.imread(str(tmp_path / "samples" / "photos.a=2Fb.png"), cv2.IMREAD_COLOR_RGB)
     np.testing.assert_array_equal(loaded, strip((red, red)))
     assert loaded[0, 0].tolist() == [255, 0, 0]
+
+
+def test_a_strip_that_cannot_be_encoded_says_so(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*given: object) -> None:
+        raise cv2.error("too large")
+
+    for instead in (fails, lambda *given: (False, None)):
+        monkeypatch.setattr(samples.cv2, "imencode", instead)
+        with pytest.raises(HarnessError, match="no PNG can be made"):
+            write_strip(tmp_path / "a.png", (flat(0.1), flat(0.2)))
+
+
+def test_names_of_strips() -> None:
+    assert strip_name("photos", "named", "chelsea") == "photos.chelsea.png"
+    assert strip_name("photos", "seed0", "a/b") == "photos.seed0.a=2Fb.png"
+    long = strip_name("photos", "named", "夜" * 100)
+    assert long.startswith("photos.夜夜夜")
+    assert long.endswith(".png")
+
+
+@given(st.lists(st.text(min_size=1, max_size=300), min_size=2, unique=True))
+def test_no_two_keys_share_a_file_whatever_the_file_system(keys: list[str]) -> None:
+    """Short enough with the 15 bytes of a temporary name, and told apart without regard to capitals."""
+    names = [strip_name("photos", "named", key) for key in keys]
+    assert all(len(name.encode()) + 15 <= 255 and "/" not in name for name in names)
+    assert len({name.lower() for name in names}) == len(names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -23,7 +24,7 @@ from harness.core.registry import Entry
 from harness.data.shards import open_set, to_float
 from harness.evaluation.infer import restore
 from harness.evaluation.score import Scores, score
-from harness.jobs import evaluate, shards, train
+from harness.jobs import evaluate, scoring, shards, train
 from harness.jobs.context import Context
 from harness.models.assemble import build_model
 from harness.models.weights import load_weights
@@ -41,7 +42,9 @@ def run(world: SmallWorld, cell: Cell, **changes) -> None:
     evaluate.run(world.evaluate_job(cell, **changes), world.context)
 
 
-def watched(monkeypatch: pytest.MonkeyPatch, name: str, instead: Callable[..., Any]) -> list[tuple[Any, ...]]:
+def watched(
+    monkeypatch: pytest.MonkeyPatch, name: str, instead: Callable[..., Any], module: ModuleType = evaluate
+) -> list[tuple[Any, ...]]:
     """The arguments of each call that the job makes of its function `name`, which is `instead` from now on."""
     calls: list[tuple[Any, ...]] = []
 
@@ -49,7 +52,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, name: str, instead: Callable[..., A
         calls.append(given)
         return instead(*given)
 
-    monkeypatch.setattr(evaluate, name, call)
+    monkeypatch.setattr(module, name, call)
     return calls
 
 
@@ -185,7 +188,7 @@ def test_a_further_protocol_leaves_what_is_on_record(
 ) -> None:
     run(world, trained)
     before = world.rows(trained)
-    scored = watched(monkeypatch, "score", score)
+    scored = watched(monkeypatch, "score", score, scoring)
     run(world, trained, protocols=(RGB_UINT8, SIDD))
     assert [given[-1].name for given in scored] == ["sidd"] * len(KEYS)
     (own, more) = world.record(trained).evaluations
@@ -307,24 +310,31 @@ def test_what_can_be_computed_after_all_is_no_longer_left_out(
     world: SmallWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = input_cell()
-    monkeypatch.setattr(evaluate, "score", lambda *given: Scores({}, dict.fromkeys(given[2], "not today")))
+    monkeypatch.setattr(scoring, "score", lambda *given: Scores({}, dict.fromkeys(given[2], "not today")))
     with pytest.raises(DataError, match="not scored: image chelsea of photos under rgb_uint8/v1: not today"):
         run(world, cell)
-    monkeypatch.setattr(evaluate, "score", score)
-    run(world, cell)
+    monkeypatch.setattr(scoring, "score", score)
+    newer = [plain_metric(name) for name in ("psnr", "ssim")]
+    newer = [metric.model_copy(update={"part": metric.part.model_copy(update={"version": "2"})}) for metric in newer]
+    run(world, cell, metrics=tuple(newer))
     (evaluation,) = world.record(cell).evaluations
-    assert (evaluation.metrics, evaluation.left_out) == ({"psnr": "1", "ssim": "1"}, {})
+    assert (evaluation.metrics, evaluation.left_out) == ({"psnr": "2", "ssim": "2"}, {})
     assert len(world.rows(cell)) == 2 * len(KEYS)
 
 
-def test_a_restoration_that_is_not_finite_fails_the_whole(world: SmallWorld, trained: Cell, monkeypatch) -> None:
+def test_a_restoration_that_is_not_finite_leaves_its_test_set_out(
+    world: SmallWorld, trained: Cell, monkeypatch
+) -> None:
     def broken(model: Any, lq: np.ndarray, *others: Any) -> np.ndarray:
         return np.full_like(lq, np.nan)
 
     watched(monkeypatch, "restore", broken)
     with pytest.raises(DataError, match="not finite") as caught:
         run(world, trained, protocols=(RGB_UINT8, WIDE))
-    assert (caught.value.kind, world.record(trained).evaluations) == ("nan", ())
+    assert caught.value.kind == "nan"
+    why = "image chelsea of photos: the restored image has values that are not finite"
+    assert [each.left_out for each in world.record(trained).evaluations] == [{"psnr": why, "ssim": why}] * 2
+    assert world.rows(trained) == []
 
 
 def test_damaged_rows_are_made_again(world: SmallWorld) -> None:

@@ -100,8 +100,8 @@ def test_an_impossible_protocol_is_a_gap_and_costs_no_other_one(tmp_path: Path) 
     shown, reasons, outcomes = ran_noted("[rgb_float, wide]")
     assert outcomes.count("data") == 2
     assert set(outcomes) == {None, "data"}
-    assert (shown["rgb_float/v1"][:2], shown["wide/v1"]) == ("20", "— failed before (data)")
+    assert (shown["rgb_float/v1"][:2], shown["wide/v1"]) == ("20", "— failed (data)")
     why = "image chelsea of photos under wide/v1: protocol wide cuts 400 pixels per side, the image has 451×300"
-    assert reasons == ["", f"failed before (data): {why}"]
+    assert reasons == ["", f"failed (data): {why}"]
     again, reasons, outcomes = ran_noted("[rgb_float]")
     assert (again, reasons, outcomes) == ({"rgb_float/v1": shown["rgb_float/v1"]}, [""], [])

@@ -15,8 +15,11 @@ from harness.cells.suite import Run
 from harness.core.errors import DataError, HarnessError, MissingWeights
 from harness.jobs.__main__ import main
 from harness.jobs.classify import classify, message
+from harness.jobs.context import Context
 from harness.jobs.run import run_job_file, settle_process
-from harness.planning.job import ShardsWork
+from harness.planning.job import Job, ShardsWork
+from harness.records import anew
+from harness.records.job_failures import read_failure
 from tests.small_world import RECIPE, SmallWorld, small_cell
 
 PLUGIN = '''
@@ -69,6 +72,44 @@ def test_shards_jobs_belong_to_no_cell(world: SmallWorld) -> None:
     assert not (world.layout.out / "cells").exists()
 
 
+def test_a_log_that_cannot_be_written_costs_no_result(world: SmallWorld, caplog: pytest.LogCaptureFixture) -> None:
+    job = world.job(ShardsWork(samples=small_cell().train_set))
+    world.layout.job_log(job.id).mkdir(parents=True)
+    assert run_job_file(str(world.write(job))).failure is None
+    assert any("there will be no log" in line.message for line in caplog.records)
+
+
+def test_why_shards_could_not_be_made_is_remembered_until_they_are(world: SmallWorld, monkeypatch) -> None:
+    job = world.job(ShardsWork(samples=small_cell().train_set))
+    path = str(world.write(job))
+
+    def broken(job: Job, context: Context) -> None:
+        raise DataError("image a cannot be read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.jobs.shards.run", broken)
+        run_job_file(path)
+    found = read_failure(world.layout, job.id)
+    assert found is not None
+    assert (found.kind, found.message) == ("data", "image a cannot be read")
+    assert run_job_file(path).failure is None
+    assert read_failure(world.layout, job.id) is None
+
+
+def test_a_job_that_is_made_again_leaves_the_record_from_before(world: SmallWorld) -> None:
+    cell = small_cell()
+    for job in (world.train_job(cell), world.evaluate_job(cell)):
+        assert run_job_file(str(world.write(job))).failure is None
+    before, rows = world.record(cell), world.rows(cell)
+    anew.begin(world.layout, cell.id, keep_training=False)
+    for job in (world.train_job(cell, anew=(cell.id,)), world.evaluate_job(cell, anew=(cell.id,))):
+        assert run_job_file(str(world.write(job))).failure is None
+    assert (world.record(cell), world.rows(cell)) == (before, rows)
+    anew.swap(world.layout, cell.id)
+    assert world.record(cell).attempts != before.attempts
+    assert world.rows(cell) == rows
+
+
 def test_threads_and_determinism_are_those_of_the_job() -> None:
     settle_process(Run(cpus=2))
     assert torch.get_num_threads() == 2
@@ -82,10 +123,10 @@ def test_threads_and_determinism_are_those_of_the_job() -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "said"),
     [
-        ("ZeroDivisionError('oh')", "bug", "ZeroDivisionError: oh"),
+        ("ZeroDivisionError('oh')", "plugin", "angry.py:15: loss angry: ZeroDivisionError: oh"),
         ("MemoryError()", "memory", "MemoryError"),
         ("OSError(28, 'No space left on device')", "storage", "No space left"),
-        ("SystemExit(0)", "bug", "SystemExit: 0"),
+        ("SystemExit(0)", "plugin", "angry.py:15: loss angry: it ends the process (sys.exit, code 0)"),
     ],
 )
 def test_failures_are_classified_logged_and_put_on_record(world: SmallWorld, tmp_path, error, kind, said) -> None:
@@ -107,7 +148,8 @@ def test_the_log_of_a_second_attempt_follows_the_first(world: SmallWorld, tmp_pa
     _, job = angry_job(world, tmp_path, "ZeroDivisionError('oh')")
     for _ in range(2):
         run_job_file(str(world.write(job)))
-    assert world.layout.job_log(job.id).read_text().count("Traceback") == 2
+    log = world.layout.job_log(job.id).read_text()
+    assert log.count(f"({job.id})\n") == log.count("ERROR harness.jobs.run: failed: plugin") == 2
 
 
 def test_an_interruption_is_noted_and_passed_on(world: SmallWorld, tmp_path) -> None:
@@ -130,7 +172,7 @@ def test_a_damaged_job_file_is_an_outcome_too(tmp_path, content: str) -> None:
     path = tmp_path / "train-0123.json"
     path.write_text(content)
     outcome = run_job_file(str(path))
-    assert (outcome.job_id, outcome.failure) == ("train-0123", "bug")
+    assert (outcome.job_id, outcome.failure) == ("train-0123", "data")
     assert "not a job file" in outcome.message
 
 
@@ -146,9 +188,9 @@ def test_alone_on_the_command_line(world: SmallWorld, tmp_path, capsys) -> None:
     failed = world.write(job)
     assert main([str(failed)]) == 1
     printed = capsys.readouterr().err
-    assert "failed (bug): ZeroDivisionError: oh" in printed
+    assert f"failed (plugin): {tmp_path / 'angry.py'}:15: loss angry: ZeroDivisionError: oh" in printed
     assert str(world.layout.job_log(job.id)) in printed
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(HarnessError, match="ZeroDivisionError: oh"):
         main([str(failed), "--debug"])
     assert main([str(tmp_path / "gone.json")]) == 1
 

@@ -227,7 +227,7 @@ def test_where_the_truth_is_read_training_has_one_pass_and_use_has_two(tmp_path:
 
 
 def test_a_refiner_for_images_only_is_refused_on_features() -> None:
-    with pytest.raises(HarnessError, match=r"SMG cannot be placed on 'features'(.|\n)*supported: image"):
+    with pytest.raises(HarnessError, match=r"the refiner smg cannot be placed on 'features'(.|\n)*placement: image"):
         build(cell(refiner=PartRef(name="smg"), placement="features"))
 
 

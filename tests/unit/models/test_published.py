@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 import torch
 
 from harness.core.errors import DataError, HarnessError, MissingWeights
-from harness.core.identity import file_sha256
+from harness.core.identity import file_sha256, unsealed
 from harness.models.published import RefusedOptions, build, check, take_in, verify
 from harness.models.weights import load_weights
 from harness.parts.shared.formats import read_checkpoint
@@ -38,7 +37,7 @@ def test_a_network_is_converted_with_a_note_of_its_origin(folder: Path, publishe
         "took params",
         f"no published SHA-256 is known to compare with; this file's is {file_sha256(published)}",
     )
-    written = json.loads((folder / "small" / "net.json").read_text())
+    written = unsealed((folder / "small" / "net.json").read_bytes()).content
     assert written.pop("imported").endswith("+00:00")
     assert written == {
         "id": "small/net",

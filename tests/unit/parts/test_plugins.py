@@ -169,3 +169,57 @@ def test_a_suite_is_held_to_the_conflicts_of_its_task(tmp_path: Path) -> None:
     with pytest.raises(SpecErrors, match="3 is too short · try: more"):
         open_suite(write(tmp_path, suite, "suite.yaml"))
     assert open_suite(write(tmp_path, suite.replace("length: 3", "length: 9"), "suite.yaml"))[0].cells
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("../../x", "a name holds no '/'"),
+        ("a\\\\b", "a name holds no '\\\\'"),
+        ("a\\0b", "a name holds only characters that can be printed"),
+        ("a\\nb", "a name holds only characters that can be printed"),
+        ("\\u202eb", "a name holds only characters that can be printed"),
+        ("..", "a name neither begins nor ends with a dot"),
+        (".hidden", "a name neither begins nor ends with a dot"),
+        ("dot.", "a name neither begins nor ends with a dot"),
+        (" left", "a name neither begins nor ends with a space"),
+        ("right ", "a name neither begins nor ends with a space"),
+        ("a:b", "a name holds no ':'"),
+        ("what?", "a name holds no '?'"),
+        ("NUL", "is the name of a device in Windows"),
+        ("com1.x", "is the name of a device in Windows"),
+        ("x" * 101, "a name has at most 100 bytes in UTF-8"),
+        ("ü" * 51, "a name has at most 100 bytes in UTF-8"),
+    ],
+)
+def test_names_that_no_folder_can_have_are_refused(tmp_path: Path, name: str, what: str) -> None:
+    file = write(tmp_path, PLUGIN.replace('"mine"', f'"{name}"'))
+    with pytest.raises(SpecErrors) as caught:
+        extend(REGISTRY, [file])
+    [problem] = caught.value.problems
+    assert (problem.file, problem.line) == (file, 17)
+    assert what in problem.what
+
+
+@pytest.mark.parametrize("name", ["plain@50 %", "x" * 100, "my.prior", "ü-3+(b)", "priors_2", "console"])
+def test_names_that_folders_have_pass(tmp_path: Path, name: str) -> None:
+    file = write(tmp_path, PLUGIN.replace('"mine"', f'"{name}"'))
+    assert extend(REGISTRY, [file]).get("prior", name).name == name
+
+
+def test_a_helper_is_part_of_every_part_of_a_plug_in(tmp_path: Path) -> None:
+    text = PLUGIN.replace('raise RuntimeError("a plug-in must not run before it is used")', "import helper")
+    versions = []
+    for number, value in enumerate(("1", "1  # the same", "2")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write(folder, f"VALUE = {value}\n", "helper.py")
+        versions.append(declaration(extend(REGISTRY, [write(folder, text)]), "prior", "mine").version)
+    assert versions[0] == versions[1] != versions[2]
+
+
+def test_an_import_of_nothing_is_a_mistake_beside_all_others(tmp_path: Path) -> None:
+    text = PLUGIN.replace('raise RuntimeError("a plug-in must not run before it is used")', "import no_such_thing")
+    with pytest.raises(SpecErrors) as caught:
+        extend(REGISTRY, [write(tmp_path, text.replace('"mine"', '"../x"'))])
+    assert [problem.line for problem in caught.value.problems] == [6, 17]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -14,7 +15,7 @@ from harness.core.errors import UnknownName
 from harness.core.registry import Entry
 from harness.parts.catalogue import REGISTRY
 from harness.planning.job import EvaluateWork, FeaturesWork, Job, TrainWork
-from harness.planning.plan import clear, make_plan
+from harness.planning.plan import make_plan
 from harness.records import store
 from tests.unit.records import made
 from tests.unit.records.made import cell, degraded, listed, photos, refined, suite
@@ -78,7 +79,7 @@ def test_jobs_carry_all_that_a_worker_needs(layout):
     content = suite(listed(cell(), "mine")).model_copy(update={"plugins": ("/p.py",)})
     planned = make_plan(content, layout, REGISTRY)
     train = job(planned, f"train-{cell().id}").job
-    assert (train.out, train.data) == (str(layout.out.absolute()), str(layout.data.absolute()))
+    assert (train.out, train.data) == ("..", "../../data")
     assert (train.suite, train.plugins, train.run) == ("made", ("/p.py",), content.run)
     assert train.labels is not None
     assert train.labels.variant == "mine"
@@ -177,7 +178,7 @@ def test_the_manifests_of_real_shards_and_features_are_understood(layout):
 def test_damaged_data_is_stale(layout, damage):
     content = refined()
     finish_all(layout, listed(content))
-    store.forget(layout, content.id)
+    shutil.rmtree(layout.cell(content.id))
     path = content.train_set.folder(layout.data) / "manifest.json"
     if damage == "text":
         path.write_text('{"set": ')
@@ -193,7 +194,7 @@ def test_damaged_data_is_stale(layout, damage):
 def test_features_of_samples_that_were_prepared_anew_are_stale(layout):
     content = refined()
     finish_all(layout, listed(content))
-    store.forget(layout, content.id)
+    shutil.rmtree(layout.cell(content.id))
     path = content.train_set.folder(layout.data) / "manifest.json"
     path.write_text(path.read_text() + " ")
     planned = plan(layout, listed(content))
@@ -211,7 +212,7 @@ def test_a_new_test_set_evaluates_and_does_not_retrain(layout):
     assert [each.job.work.kind for each in planned.to_run] == ["shards", "evaluate"]
     assert planned.cells[0].state == "todo"
     assert planned.cells[0].reason == "evaluated before, not yet: photos"
-    assert (planned.forget, planned.rescore) == ((), ())
+    assert (planned.anew, planned.rescore) == ((), ())
 
 
 def test_a_new_metric_evaluates_and_does_not_retrain(layout):
@@ -290,16 +291,15 @@ def test_a_lost_checkpoint_matters_only_when_something_needs_it(layout):
     assert job(planned, f"train-{cell().id}").state == "stale"
     assert job(planned, f"evaluate-{cell().id}").state == "stale"
     assert planned.cells[0].reason == "its checkpoint is gone and something needs it"
-    assert planned.forget == (cell().id,)
+    assert planned.anew == (cell().id,)
 
 
 def test_a_failed_cell_is_tried_again(layout):
     made.fail(layout, cell())
     planned = plan(layout, listed(cell()))
-    reason = "failed before (nan): the loss is NaN at step 7"
     train = job(planned, f"train-{cell().id}")
-    assert (train.state, train.reason) == ("todo", reason)
-    assert (planned.cells[0].state, planned.cells[0].reason) == ("failed", reason)
+    assert (train.state, train.reason) == ("todo", "failed before (nan): the loss is NaN at step 7")
+    assert (planned.cells[0].state, planned.cells[0].reason) == ("failed", "failed (nan): the loss is NaN at step 7")
     assert not planned.blocked
 
 
@@ -317,7 +317,7 @@ def test_a_failed_evaluation_keeps_the_training(layout):
     planned = plan(layout, listed(cell()))
     assert [each.id for each in planned.to_run] == [f"evaluate-{cell().id}"]
     assert planned.cells[0].state == "failed"
-    assert planned.forget == ()
+    assert planned.anew == ()
 
 
 def test_a_damaged_record_is_made_again(layout):
@@ -327,13 +327,13 @@ def test_a_damaged_record_is_made_again(layout):
     assert [each.state for each in planned.to_run] == ["stale", "stale"]
     assert planned.cells[0].state == "stale"
     assert "damaged" in planned.cells[0].reason
-    assert planned.forget == (cell().id,)
+    assert planned.anew == (cell().id,)
 
 
 def test_a_damaged_record_of_the_input_is_made_again(layout):
     finish_all(layout, listed(degraded()))
     layout.record(degraded().id).write_text("{")
-    assert plan(layout, listed(degraded())).forget == (degraded().id,)
+    assert plan(layout, listed(degraded())).anew == (degraded().id,)
 
 
 def test_damaged_images_are_scored_again_without_training(layout):
@@ -341,12 +341,8 @@ def test_damaged_images_are_scored_again_without_training(layout):
     layout.images(cell().id).write_bytes(b"PAR1")
     planned = plan(layout, listed(cell()))
     assert [(each.id, each.state) for each in planned.to_run] == [(f"evaluate-{cell().id}", "stale")]
-    assert (planned.forget, planned.rescore) == ((), (cell().id,))
-    clear(planned, layout)
-    record = store.load(layout, cell().id)
-    assert record is not None
-    assert record.evaluations == ()
-    assert not layout.images(cell().id).exists()
+    assert (planned.anew, planned.rescore) == ((), (cell().id,))
+    assert {each.id: each.job.anew for each in planned.to_run} == {f"evaluate-{cell().id}": (cell().id,)}
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -362,7 +358,7 @@ def test_results_of_data_that_changed_since_are_stale(layout, split):
     assert [each.job.work.kind for each in planned.to_run] == (
         ["train", "evaluate"] if split == "train" else ["evaluate"]
     )
-    assert planned.forget == ((content.id,) if split == "train" else ())
+    assert planned.anew == ((content.id,) if split == "train" else ())
     assert planned.rescore == (() if split == "train" else (content.id,))
 
 
@@ -373,7 +369,7 @@ def test_a_record_of_a_newer_release_is_left_alone(layout):
     planned = plan(layout, listed(cell()), force=[cell().id])
     assert not planned.to_run
     assert planned.blocked
-    assert planned.forget == ()
+    assert planned.anew == ()
     assert "upgrade priorbench" in planned.cells[0].reason
 
 
@@ -386,10 +382,9 @@ def test_force_makes_one_cell_again(layout):
         (f"train-{forced}", "forced"),
         (f"evaluate-{forced}", "forced"),
     ]
-    assert planned.forget == (forced,)
-    clear(planned, layout)
-    assert not layout.cell(forced).exists()
-    assert store.load(layout, cells[0].cell.id) is not None
+    assert planned.anew == (forced,)
+    assert [each.job.anew for each in planned.to_run] == [(forced,)] * 2
+    assert all(store.load(layout, each.cell.id) is not None for each in cells)
 
 
 def test_force_of_an_unknown_cell_is_refused(layout):

@@ -11,7 +11,7 @@ from harness.planning.verdict import DONE, TODO, Reason, Verdict, Why, stale
     ("reason", "words"),
     [
         (Reason(Why.FORCED), "forced"),
-        (Reason(Why.FAILED, "nan", "the loss is {nan} at step 7"), "failed before (nan): the loss is {nan} at step 7"),
+        (Reason(Why.FAILED, "nan", "the loss is {nan} at step 7"), "failed (nan): the loss is {nan} at step 7"),
         (Reason(Why.MANIFEST_DAMAGED, "train"), "train/manifest.json is damaged"),
         (Reason(Why.WAITS, "shards a/train", "no disk"), "waits for shards a/train: no disk"),
         (Reason(Why.LACKING, "prior {clip} needs a file"), "prior {clip} needs a file"),

@@ -104,13 +104,13 @@ def test_gaps_say_why(layout):
     board = board_of([suite(*cells, metrics=("psnr", "ssim"))], layout)
     base, blocked, todo = lines(board)
     assert (base[f"{PSNR}.seeds"], base[f"{PSNR}.seeds_wanted"]) == ("1", "4")
-    assert base["note"] == "failed before (nan): the loss is NaN at step 7; not run yet; not evaluated yet"
+    assert base["note"] == "failed (nan): the loss is NaN at step 7; not run yet; not evaluated yet"
     assert blocked["note"].startswith("blocked: waits for features clip")
     assert todo["note"] == "not run yet"
     text = table.write(board, 200)
     assert "20.00 [1 of 4 seeds]" in text
     assert "— blocked" in text
-    assert "low_light NAFNet base: failed before (nan): the loss is NaN at step 7" in text
+    assert "low_light NAFNet base: failed (nan): the loss is NaN at step 7" in text
 
 
 def test_a_metric_without_weights_is_a_gap_of_its_column_alone(layout):

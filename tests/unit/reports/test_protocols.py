@@ -115,13 +115,13 @@ def test_what_a_protocol_could_not_score_is_the_reason_of_its_columns_alone(layo
         found = Results([resolved], layout)
         return dict(found.coverage().select("protocol", "reason").rows()), found.cells()["state"].to_list()
 
-    told = f"failed before (data): {why}"
+    told = f"failed (data): {why}"
     assert reasons(RGB_UINT8, WIDE) == ({"rgb_uint8/v1": None, "mine/v1": told}, ["failed"])
     assert reasons(RGB_UINT8) == ({"rgb_uint8/v1": None}, ["done"])
     assert reasons(RGB_UINT8, RGB_UINT8_SSIM3D)[0] == {"rgb_uint8/v1": None, "rgb_uint8_ssim3d/v1": "not evaluated yet"}
     nan = Failure(kind="nan", message="the restored image has values that are not finite")
     store.save(layout, store.load(layout, cell().id).model_copy(update={"failure": nan}))
-    assert reasons(RGB_UINT8_SSIM3D)[0]["rgb_uint8_ssim3d/v1"].startswith("failed before (nan)")
+    assert reasons(RGB_UINT8_SSIM3D)[0]["rgb_uint8_ssim3d/v1"].startswith("failed (nan)")
 
 
 def test_a_protocol_that_is_not_on_record_is_a_gap_of_its_column(layout):

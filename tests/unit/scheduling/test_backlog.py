@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.planning.job import Job
 from harness.scheduling.backlog import Backlog
 from tests.unit.scheduling.plans import evaluate, plan, shards, train
 
@@ -71,3 +72,57 @@ def test_what_needs_a_blocked_job_is_given_up_from_the_start():
     assert backlog.given_up == {scored.id: "not run: needs train denoise NAFNet base seed 0"}
     assert backlog.first() == [made]
     assert backlog.done(made) == [other]
+
+
+def two_sets() -> tuple[Job, ...]:
+    """Training, two test sets of which the second has features, and the evaluation on both."""
+    training, first, second, rows = (shards(name, OUT) for name in ("train", "one", "two", "rows"))
+    rows = rows.model_copy(update={"depends": (second.id,)})
+    trained = train(0, OUT, (training.id,))
+    scored = evaluate(0, OUT, (first.id, second.id, rows.id, trained.id))
+    return (
+        training,
+        first,
+        second,
+        rows,
+        trained,
+        scored.model_copy(update={"tests": ((first.id,), (second.id, rows.id))}),
+    )
+
+
+def test_an_evaluation_goes_on_without_a_test_set_that_failed():
+    training, first, second, rows, trained, scored = two_sets()
+    backlog = Backlog(plan(training, first, second, rows, trained, scored).jobs)
+    backlog.done(training)
+    assert backlog.done(first) == []
+    assert backlog.failed(second, "data") == [rows]
+    assert backlog.released() == []
+    assert backlog.done(trained) == [scored]
+    assert set(backlog.given_up) == {second.id, rows.id}
+
+
+def test_a_set_that_fails_last_lets_the_evaluation_start():
+    training, first, second, rows, trained, scored = two_sets()
+    states = {training.id: "done", trained.id: "done", second.id: "done"}
+    backlog = Backlog(plan(training, first, second, rows, trained, scored, states=states).jobs)
+    assert backlog.done(first) == []
+    assert backlog.failed(rows, "memory") == []
+    assert (backlog.released(), backlog.released()) == ([scored], [])
+
+
+def test_an_evaluation_without_any_test_set_or_training_is_given_up():
+    training, first, second, rows, trained, scored = two_sets()
+    backlog = Backlog(plan(training, first, second, rows, trained, scored).jobs)
+    backlog.failed(second, "data")
+    assert backlog.failed(first, "data") == [scored]
+    backlog = Backlog(plan(training, first, second, rows, trained, scored).jobs)
+    assert backlog.failed(training, "data") == [trained, scored]
+    assert backlog.released() == []
+
+
+def test_a_blocked_test_set_is_not_waited_for():
+    training, first, second, rows, trained, scored = two_sets()
+    states = {training.id: "done", trained.id: "done", first.id: "done", second.id: "blocked"}
+    backlog = Backlog(plan(training, first, second, rows, trained, scored, states=states).jobs)
+    assert backlog.first() == [scored]
+    assert backlog.released() == []

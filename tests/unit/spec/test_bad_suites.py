@@ -40,8 +40,8 @@ def problems(folder: Path, block: str) -> list[Problem]:
         ),
         (
             f"{{task: low_light, backbone: {NAFNET}, seeds: [0, 1, 1]}}",
-            "blocks.0.seeds",
-            "a seed is given twice",
+            "blocks.0.seeds.2",
+            "the seed 1 is given twice: it is item 1, too",
             "remove one",
         ),
         (
@@ -54,7 +54,7 @@ def problems(folder: Path, block: str) -> list[Problem]:
             f"{{task: low_light, backbone: {NAFNET}, variant: bas}}",
             "blocks.0.variant",
             "expected `base`, `base_continued`, or a mapping with `refiner` and `prior`, not 'bas'",
-            "",
+            "did you mean 'base'?",
         ),
         (
             f"{{task: low_light, backbone: {NAFNET}, variant: {{refiner: ptg_rm, prior: nss}}, recipe: {{patch: 50}}}}",
@@ -146,19 +146,19 @@ def test_a_part_that_names_an_unknown_loss_is_reported_where_it_is_defined(world
     [
         ("{name: drunet, sigma: -5}", "sigma", "expected at least 0, not -5"),
         ("{name: drunet, sigma: 256}", "sigma", "expected at most 255, not 256"),
-        ("{name: drunet, nc: [64, 0, 64, 64]}", "nc.1", "expected more than 0, not 0"),
-        ("{name: nafnet, width: -3}", "width", "expected more than 0, not -3"),
+        ("{name: drunet, nc: [64, 0, 64, 64]}", "nc.1", "expected at least 1, not 0"),
+        ("{name: nafnet, width: -3}", "width", "expected at least 1, not -3"),
         (
             "{name: nafnet, enc_blk_nums: [1, -1], dec_blk_nums: [1, 1]}",
             "enc_blk_nums.1",
             "expected at least 0, not -1",
         ),
-        ("{name: restormer, dim: 0}", "dim", "expected more than 0, not 0"),
-        ("{name: mprnet, n_feat: 0}", "n_feat", "expected more than 0, not 0"),
-        ("{name: uformer, embed_dim: -1}", "embed_dim", "expected more than 0, not -1"),
-        ("{name: grl, embed_dim: 0}", "embed_dim", "expected more than 0, not 0"),
-        ("{name: sci, stage: 0}", "stage", "expected more than 0, not 0"),
-        ("{name: zero_dce, iterations: 0}", "iterations", "expected more than 0, not 0"),
+        ("{name: restormer, dim: 0}", "dim", "expected at least 2, not 0"),
+        ("{name: mprnet, n_feat: 0}", "n_feat", "expected at least 1, not 0"),
+        ("{name: uformer, embed_dim: -1}", "embed_dim", "expected at least 1, not -1"),
+        ("{name: grl, embed_dim: 0}", "embed_dim", "expected at least 1, not 0"),
+        ("{name: sci, stage: 0}", "stage", "expected at least 1, not 0"),
+        ("{name: zero_dce, iterations: 0}", "iterations", "expected at least 1, not 0"),
     ],
 )
 def test_sizes_of_networks_are_checked(tmp_path: Path, backbone: str, option: str, what: str) -> None:

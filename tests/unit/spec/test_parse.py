@@ -93,7 +93,7 @@ def test_all_mistakes_are_told_together_in_the_order_of_lines(world) -> None:
         "suite.yaml:10:61 · blocks.0.matrix.variant.1.regime · expected joint, from_base or frozen, not 'from_bas' "
         "· try: did you mean 'from_base'?",
         "suite.yaml:10:72 · blocks.0.matrix.variant.2 · expected `base`, `base_continued`, or a mapping with "
-        "`refiner` and `prior`, not 'basic'",
+        "`refiner` and `prior`, not 'basic' · try: did you mean 'base'?",
         "suite.yaml:11:21 · blocks.0.recipe.steps · expected a whole number, not 1000.0 · try: write 1000",
         "suite.yaml:11:36 · blocks.0.recipe.schedule · expected cosine, constant, step or linear, not 'cosin' "
         "· try: did you mean 'cosine'?",
@@ -128,7 +128,7 @@ def test_a_file_that_is_no_mapping_or_no_text(world) -> None:
     assert "a suite is a mapping" in wrong(world.write("- a"))[0]
     path = world.folder / "binary.yaml"
     path.write_bytes(b"suite: \xff\xfe")
-    assert wrong(path) == ["binary.yaml:1:1 · (file) · not UTF-8 text (byte 7)"]
+    assert wrong(path) == ["binary.yaml:1:1 · (file) · not UTF-8 text (byte 7, in line 1) · try: save it as UTF-8"]
 
 
 def test_missing_keys_of_the_suite_are_told_with_the_rest(world) -> None:
@@ -214,7 +214,8 @@ def test_includes_that_cannot_be(world) -> None:
     path = world.write("suite: s\ninclude: [round.yaml, comon.yaml, 3]\nblocks: [{task: t}]")
     world.write("a: 1", "common.yaml")
     lines = wrong(path)
-    assert lines[0] == "round.yaml:1:11 · include · suite.yaml includes itself"
+    way = "suite.yaml → round.yaml → suite.yaml"
+    assert lines[0] == f"round.yaml:1:11 · include · suite.yaml includes itself: {way} · try: remove this include"
     assert "suite.yaml:2:23 · include · no such file: comon.yaml · try: did you mean 'common.yaml'" in lines[1]
     assert "expected a file name" in lines[2]
 

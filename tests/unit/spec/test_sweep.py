@@ -159,7 +159,7 @@ def test_rules_that_leave_nothing(world) -> None:
          "backbone is in `zip`, too"),
         ("{backbone: net, matrix: {backbone: [net]}}", "blocks.0.backbone",
          "backbone is given by the block and by its axes"),
-        ("{seeds: [1, 1]}", "blocks.0.seeds", "a seed is given twice"),
+        ("{seeds: [1, 1]}", "blocks.0.seeds.1", "the seed 1 is given twice: it is item 0, too"),
         ("{matrix: {backbone: []}}", "blocks.0.matrix.backbone", "an empty list"),
     ],
 )  # fmt: skip

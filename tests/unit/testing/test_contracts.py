@@ -156,10 +156,24 @@ class Numpy(Good):
         self.conv.weight.data = torch.from_numpy(np.random.default_rng().random((3, 3, 3, 3), dtype=np.float32))
 
 
+class Spoils(Good):
+    traits = BackboneTraits(taps=True, licence="MIT", paper="none")
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, lq_BCHW: Tensor) -> Tensor:
+        restored = super().forward(lq_BCHW)
+        if not torch.is_grad_enabled():
+            lq_BCHW[0, 0, 0, 0] += 1
+        return restored
+
+
 @pytest.mark.parametrize(
     ("network", "caught"),
     [
         (Good, set()),
+        (Spoils, {"test_leaves_the_images_alone", "test_image_does_not_depend_on_its_batch", "test_state_round_trip"}),
         (Mixes, {"test_image_does_not_depend_on_its_batch"}),
         (Shrinks, {"test_keeps_the_size", "test_odd_sizes_work_once_padded"}),
         (Idle, {"test_gradient_reaches_every_parameter"}),
@@ -218,10 +232,22 @@ class Forgetful(Adds):
         return super().forward(lq_BCHW, torch.zeros_like(initial_BCHW), prior_BD)
 
 
+class Overwrites(Adds):
+    traits = RefinerTraits()
+
+    def __init__(self, prior_dim: int) -> None:
+        super().__init__(prior_dim)
+
+    def forward(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor) -> Tensor:
+        lq_BCHW.zero_()
+        return super().forward(lq_BCHW, initial_BCHW, prior_BD)
+
+
 @pytest.mark.parametrize(
     ("refiner", "caught"),
     [
         (Adds, set()),
+        (Overwrites, {"test_leaves_its_inputs_alone"}),
         (Deaf, {"test_uses_the_prior", "test_gradient_reaches_every_parameter"}),
         (Forgetful, {"test_gradient_reaches_the_initial_restoration", "test_starts_near_the_initial_restoration"}),
     ],

@@ -114,9 +114,3 @@ def test_costs_and_tags(layout):
     failed = load(layout, leave_failed(layout, 1))
     assert entries.costs(failed) == {}
     assert entries.tags(failed)["failure"] == "nan"
-
-
-def test_names_of_metrics_with_options_are_those_that_mlflow_takes():
-    assert entries.mlflow_name("psnr.photos") == "psnr.photos"
-    assert entries.mlflow_name("psnr(border=4).photos") == "psnr border:4.photos"
-    assert entries.mlflow_name("m(sizes=[1,2], name=ü)") == "m sizes:12 name:_"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -84,6 +85,44 @@ def damage(path: Path, how: str) -> None:
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 0xFF
         path.write_bytes(content)
+
+
+def test_an_altered_step_is_damage(tmp_path) -> None:
+    write(tmp_path, 10, 20)
+    path = tmp_path / "step-00000020" / "manifest.json"
+    path.write_text(path.read_text().replace('"step": 20', '"step": 90'))
+    found = find_checkpoint(tmp_path)
+    assert found is not None
+    assert (found.step, found.damaged) == (10, ("step-00000020: its content is not what was sealed",))
+
+
+def test_a_file_in_the_place_of_a_step_is_passed_over_and_removed(tmp_path) -> None:
+    write(tmp_path, 10)
+    (tmp_path / "step-00000020").write_text("")
+    found = find_checkpoint(tmp_path)
+    assert found is not None
+    assert found.step == 10
+    assert folders(tmp_path) == ["step-00000010"]
+
+
+def test_what_a_checkpoint_was_trained_from_is_compared(tmp_path) -> None:
+    write_checkpoint(tmp_path, 10, network(1.0), {}, {"set": "1", "cell a": "2"})
+    found = find_checkpoint(tmp_path)
+    assert found is not None
+    assert found.differs({"cell a": "2", "set": "1"}) == []
+    assert found.differs({"cell a": "3", "set": "1"}) == ["cell a"]
+    assert found.differs({"set": "1"}) == ["cell a"]
+
+
+def test_a_checkpoint_of_an_earlier_release_is_believed(tmp_path) -> None:
+    write_checkpoint(tmp_path, 10, network(1.0), {}, {"set": "1"})
+    path = tmp_path / "step-00000010" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["sealed"], manifest["made_of"]
+    path.write_text(json.dumps(manifest))
+    found = find_checkpoint(tmp_path)
+    assert found is not None
+    assert found.differs({"set": "2"}) == []
 
 
 def test_all_damaged_is_an_error_that_deletes_nothing(tmp_path) -> None:

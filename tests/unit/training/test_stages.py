@@ -13,9 +13,10 @@ from harness.cells.suite import Run
 from harness.core.errors import HarnessError
 from harness.jobs.classify import classify
 from harness.models.assemble import build_model
+from harness.models.fits import check_fit
 from harness.parts.catalogue import REGISTRY
 from harness.training.loop import train
-from harness.training.stages import check_modules, choose_trained
+from harness.training.stages import choose_trained
 from tests.small_world import refined_cell, small_cell
 
 
@@ -27,7 +28,7 @@ def staged(*trains: tuple[str, ...], **changes: Any) -> Recipe:
 def refusal(cell: Cell) -> HarnessError:
     model = build_model(cell, REGISTRY, 8 if cell.variant.refiner else None)
     with pytest.raises(HarnessError) as caught:
-        check_modules(cell, model)
+        check_fit(cell, model)
     return caught.value
 
 
@@ -45,13 +46,13 @@ def test_every_stage_and_rate_is_compared_with_the_network(recipe: Recipe, where
     error = refusal(small_cell(recipe=recipe))
     assert (error.where, error.what) == (where, f"{module!r} is not a module with parameters")
     assert hint in error.hint
-    assert classify(error) == "data"
+    assert classify(error) == "suite"
 
 
 def test_modules_of_a_refiner_count_where_there_is_one() -> None:
     recipe = staged(("backbone.intro", "refiner.head"), rates={"refiner.head": 0.5})
     plain = small_cell(recipe=recipe)
-    check_modules(plain, build_model(plain, REGISTRY, None))
+    check_fit(plain, build_model(plain, REGISTRY, None))
     assert refusal(refined_cell().model_copy(update={"recipe": recipe})).where == "recipe.stages.0.trains"
     own = refined_cell(stages=(Stage(steps=6), Stage(steps=6, trains=("refiner.nothing",))))
     assert refusal(own).where == "refiner ptg_rm, stage 2"
@@ -81,4 +82,4 @@ def test_a_stage_in_which_nothing_trains_says_so() -> None:
     for trainable, modules in ((names, ("refiner",)), (set(), ("backbone",))):
         with pytest.raises(HarnessError, match=f"nothing of {modules[0]} trains here") as caught:
             choose_trained(model, trainable, modules)
-        assert classify(caught.value) == "data"
+        assert classify(caught.value) == "suite"

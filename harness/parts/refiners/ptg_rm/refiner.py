@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.prior import PriorDim
+from harness.api.ranges import Blocks, Channels
 from harness.api.refiner import RefinerTraits
 from harness.api.traits import When
 from harness.api.weights import OfficialNames
@@ -124,10 +125,10 @@ class PTGRM(nn.Module):
         *,
         head: Literal["mask_residual", "residual"] = "mask_residual",
         start: Literal["near_initial", "published"] = "near_initial",
-        width: int = 16,
-        long_blocks: int = 4,
-        prior_hidden: int = 256,
-        prior_width: int = 64,
+        width: Channels = 16,
+        long_blocks: Blocks = 4,
+        prior_hidden: Channels = 256,
+        prior_width: Channels = 64,
         ablation: Literal[
             "none",
             "without_sve",

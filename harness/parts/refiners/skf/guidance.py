@@ -74,7 +74,11 @@ class SemanticGuidance(nn.Module):
         image_BCHW = lq_BCHW if restored_BCHW is None else restored_BCHW
         if self.reads_truth and self.training:
             if truth_BCHW is None:
-                raise HarnessError("semantics: truth needs the clean images in training", where="refiner skf")
+                raise HarnessError(
+                    "semantics: truth needs the clean images in training",
+                    where="refiner skf",
+                    hint="semantics: input, or train on pairs",
+                )
             image_BCHW = truth_BCHW
         H, W = image_BCHW.shape[-2:]
         features = self._leading(lq_BCHW, image_BCHW, turn=int(restored_BCHW is not None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from harness.api.ranges import Count
 from harness.api.reference import LocalFile
 from harness.api.refiner import RefinerTraits
 from harness.api.traits import FromOption, LossUse, OwnFile, Published, When
@@ -79,7 +80,7 @@ class SKF(SemanticGuidance):
         semantics: Literal["input", "truth"] = "input",
         passes: Literal[1, 2] = 2,
         guidance: Literal["own", "shuffled", "random"] = "own",
-        heads: int = 2,
+        heads: Count = 2,
     ) -> None:
         options = {
             "checkpoint": checkpoint,

@@ -12,13 +12,34 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from harness.api.ranges import Channels, Factor
 from harness.api.refiner import RefinerTraits
-from harness.api.traits import LossUse, When
+from harness.api.traits import LossUse, Rule, When
 from harness.parts.refiners.smg.enhancement import EnhancementNet
 from harness.parts.refiners.smg.structure import StructureNet
 from harness.parts.shared.guidance import OtherImages, noise
 
 LUMA = (0.299, 0.587, 0.114)
+
+
+RULES = (
+    Rule(
+        "int(min(64, 4096 // size) * narrow) >= 1",
+        "the structure network's level of full size has min(64, 4096 / `size`) · `narrow` channels: one at least",
+    ),
+    Rule(
+        "int(min(64, 4096 // (size // 2)) * narrow) % 2 * min(size // 16, 1) == 0",
+        "the structure network's level of half the size has two heads, so that its channels, "
+        "min(64, 8192 / `size`) · `narrow` rounded down, are a multiple of 2",
+    ),
+    Rule(
+        "int(min(64, 4096 // (8, 16, 32, 64, 128, 256, 512)) * narrow) % 4 "
+        "* min(size // (32, 64, 128, 256, 512, 1024, 2048), 1) == 0",
+        "the structure network's levels from a quarter of `size` down have four heads, so that their channels, "
+        "min(64, 4096 / side) · `narrow` rounded down, are multiples of 4",
+    ),
+)
+"""Of the widths that `StructureNet` makes of its options: heads divide them."""
 
 
 class SMG(nn.Module):
@@ -49,16 +70,18 @@ class SMG(nn.Module):
         outputs=True,
         size_multiple=8,
         losses=(LossUse("smg_structure", 5.0), LossUse("smg_adversary", 1.0)),
+        rules=RULES,
     )
 
     def __init__(
         self,
         *,
-        size: int = 512,
-        width: int = 16,
-        narrow: float = 1.0,
+        size: Literal[8, 16, 32, 64, 128, 256, 512, 1024, 2048] = 512,
+        width: Channels = 16,
+        narrow: Factor = 1.0,
         guidance: Literal["own", "shuffled", "random"] = "own",
     ) -> None:
+        self.traits.require(locals())
         super().__init__()
         self.structure = StructureNet(size=size, narrow=narrow)
         self.enhancement = EnhancementNet(width=width)
@@ -122,14 +145,15 @@ class SMGDepth(SMG):
         outputs=True,
         size_multiple=8,
         losses=(LossUse("smg_depth", 5.0),),
+        rules=RULES,
     )
 
     def __init__(
         self,
         *,
-        size: int = 512,
-        width: int = 16,
-        narrow: float = 1.0,
+        size: Literal[8, 16, 32, 64, 128, 256, 512, 1024, 2048] = 512,
+        width: Channels = 16,
+        narrow: Factor = 1.0,
         guidance: Literal["own", "shuffled", "random"] = "own",
     ) -> None:
         super().__init__(size=size, width=width, narrow=narrow, guidance=guidance)

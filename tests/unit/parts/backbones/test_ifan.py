@@ -14,7 +14,7 @@ SMALL: dict[str, Any] = {"ch": 2, "N": 2}
 
 @pytest.mark.parametrize("side", ["ks", "Fs"])
 def test_even_sides_are_refused(side: str) -> None:
-    with pytest.raises(HarnessError, match="odd sides"):
+    with pytest.raises(HarnessError, match="are odd"):
         IFAN(**(SMALL | {side: 4}))
 
 

@@ -16,8 +16,8 @@ SMALL: dict[str, Any] = {"dim": 4, "num_blocks": (1, 1, 1, 1), "num_refinement_b
     ("options", "message"),
     [
         ({"heads": (1, 2, 4)}, "four levels"),
-        ({"inp_channels": 4, "skip": True}, "4 input and 3 output channels"),
-        ({"heads": (3, 1, 2, 2)}, "3 attention heads do not divide 4 channels"),
+        ({"inp_channels": 4, "skip": True}, "`inp_channels` is 4, `out_channels` is 3"),
+        ({"heads": (3, 1, 2, 2)}, r"`dim` is 4, `heads` is \[3,1,2,2\]"),
     ],
 )
 def test_options_must_fit(options: dict[str, Any], message: str) -> None:

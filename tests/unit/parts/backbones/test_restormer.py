@@ -18,7 +18,7 @@ def test_four_levels_are_asked_for() -> None:
 
 
 def test_channels_must_fit_the_image_residual() -> None:
-    with pytest.raises(HarnessError, match="6 input and 3 output"):
+    with pytest.raises(HarnessError, match="`inp_channels` is 6, `out_channels` is 3"):
         Restormer(**SMALL, inp_channels=6)
 
 

@@ -42,8 +42,8 @@ def test_sides_suit_the_windows_of_every_level(img_size: int, multiple: int) -> 
     ("options", "match"),
     [
         ({"depths": (1, 1, 1)}, "nine numbers"),
-        ({"in_chans": 1}, "do not fit"),
-        ({"img_size": 8}, "too small"),
+        ({"in_chans": 1}, "RGB"),
+        ({"img_size": 8}, "img_size"),
     ],
 )
 def test_options_that_do_not_fit(options: dict[str, Any], match: str) -> None:

@@ -11,13 +11,13 @@ import pytest
 
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout
-from harness.scheduling.lock import run_lock
+from harness.records.lock import run_lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
 from harness.core.paths import Layout
-from harness.scheduling.lock import run_lock
+from harness.records.lock import run_lock
 with run_lock(Layout(Path(sys.argv[1]), Path(sys.argv[1]))):
     print("held", flush=True)
     time.sleep(600)

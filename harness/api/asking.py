@@ -1,0 +1,68 @@
+"""What planning asks of data sets: the only parts that it runs, because only their code can compare their images.
+
+Plug-ins answer inside the boundary (harness.core.guests), and their answers are checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.api.dataset import Dataset
+from harness.api.loading import load_part
+from harness.core.errors import HarnessError
+from harness.core.guests import contained, guest_place
+from harness.core.paths import unfit_name
+from harness.core.registry import Registry
+
+_HINT = "mend the plug-in; --debug shows the traceback"
+
+
+def opened(registry: Registry, name: str, options: Mapping[str, Any]) -> Dataset:
+    """A data set, imported and constructed.
+
+    Raises DataError as data sets do; HarnessError of the kind `suite` when the constructor refuses the options with
+    ValueError or TypeError, and of the kind `plugin` for whatever else a plug-in raises.
+    """
+    with contained(_HINT, quiet=True):
+        found = load_part(registry, "dataset", name)
+    try:
+        with contained(_HINT, quiet=True, owner=found):
+            dataset: Dataset = found(**options)
+    except HarnessError as error:
+        refused = error.__cause__
+        if error.kind == "plugin" and isinstance(refused, ValueError | TypeError):
+            raise HarnessError(str(refused), where=error.where) from refused
+        raise
+    return dataset
+
+
+def fingerprint_of(dataset: Dataset) -> str:
+    """Digest of a data set's images. Raises DataError as data sets do, HarnessError (kind `plugin`) for a wrong one."""
+    with contained(_HINT, quiet=True, owner=dataset):
+        found = dataset.fingerprint()
+    fit = isinstance(found, str) and bool(found.strip()) and found.isprintable()
+    if not fit or any(character in "/\\" for character in found):
+        hint = "give a digest of the images as text; files are called by it"
+        raise _wrong(dataset, f"fingerprint() gives {found!r}", hint)
+    return found
+
+
+def splits_of(dataset: Dataset) -> tuple[str, ...]:
+    """The names of a data set's splits. Raises HarnessError (kind `plugin`) for one that no folder can have."""
+    with contained(_HINT, quiet=True, owner=dataset):
+        given = dataset.splits()
+        found = () if isinstance(given, str) else tuple(given)
+    if not found:
+        raise _wrong(dataset, f"splits() gives {given!r}", '("train", "test")')
+    for name in found:
+        unfit = unfit_name(name) if isinstance(name, str) else "a name is a text"
+        if unfit:
+            raise _wrong(dataset, f"splits() names {name!r}: {unfit}", '("train", "test")')
+    return found
+
+
+def _wrong(dataset: Dataset, what: str, hint: str) -> HarnessError:
+    cls = type(dataset)
+    place = guest_place(cls)
+    return HarnessError(f"{cls.__name__}: {what}", where=place, hint=hint, kind="plugin" if place else "bug")

@@ -1,0 +1,68 @@
+"""What only built networks show of a suite (harness.training.trial), as mistakes at their lines of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from harness.cells.suite import ResolvedSuite
+from harness.core.errors import Problem, SpecErrors
+from harness.core.registry import Registry
+from harness.core.text import shortened
+from harness.planning.job import TrainWork
+from harness.planning.plan import Plan
+from harness.spec.origins import Origin
+
+if TYPE_CHECKING:
+    from harness.training.faults import Fault
+
+
+def tried(
+    suite: ResolvedSuite, registry: Registry, origins: Mapping[str, Origin], only: Collection[str] | None = None
+) -> list[Problem]:
+    """The mistakes of a suite that has none so far, each once, with how many cells it concerns.
+
+    Each different network is built once, without numbers. `only`: ids of cells to try; all when None. Nothing is tried
+    where PyTorch is not installed.
+    """
+    if find_spec("torch") is None:
+        return []
+    trial = import_module("harness.training.trial").Trial(registry)  # by name: it imports PyTorch
+    found: dict[Problem, list[str]] = {}
+    for entry in suite.cells:
+        if entry.cell.id in origins and (only is None or entry.cell.id in only):
+            for fault in trial.faults(entry.cell):
+                found.setdefault(_problem(fault, origins[entry.cell.id]), []).append(entry.title)
+    return sorted(replace(problem, what=f"{problem.what} ({_cells(titles)})") for problem, titles in found.items())
+
+
+def refuse(resolved: ResolvedSuite, registry: Registry, origins: Mapping[str, Origin], only: Collection[str]) -> None:
+    """Raises SpecErrors when some of these cells cannot be trained as the suite says."""
+    problems = tried(resolved, registry, origins, only) if only else []
+    if problems:
+        raise SpecErrors(problems)
+
+
+def to_train(plan: Plan) -> set[str]:
+    """The cells that a run is to train."""
+    works = [planned.job.work for planned in plan.to_run]
+    return {work.cell.id for work in works if isinstance(work, TrainWork)}
+
+
+def _problem(fault: Fault, origin: Origin) -> Problem:
+    if fault.place is not None:
+        file, line = fault.place
+        return Problem(file, line, 1, f"{fault.kind} {fault.name}", fault.what, fault.hint)
+    if fault.field or fault.kind == "loss":
+        return origin.of_recipe(*(fault.field or ("losses",)), what=fault.what, hint=fault.hint)
+    if fault.kind in ("refiner", "prior"):
+        return origin.of_axis("variant", fault.kind, what=fault.what, hint=fault.hint)
+    return origin.of_axis("backbone", what=fault.what, hint=fault.hint)
+
+
+def _cells(titles: list[str]) -> str:
+    first = f"cell {shortened(titles[0], 100)}"
+    return first if len(titles) == 1 else f"{first}, and {len(titles) - 1} more"

@@ -1,0 +1,199 @@
+"""The boundary to guests: the code of plug-ins, which may raise, end or change anything.
+
+Whatever leaves a guest comes out here as a HarnessError of the kind `plugin` that names the part, file and line. What a
+guest gives back is checked where it is used (harness.parts.guard).
+
+An error is a guest's when its traceback passes through a plug-in's file or one of its helpers. Errors that say more
+than that keep their class: those meant for users (HarnessError), memory that ran out, a full disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass
+from inspect import getsourcefile, getsourcelines
+from types import FrameType
+from typing import Any, TextIO
+
+from harness.core.errors import HarnessError
+from harness.core.text import shortened
+
+MODULES = "priorbench_plugin_"
+"""How the names of all modules begin that hold a guest's code."""
+
+LONGEST = 400
+"""Characters of an error's message that are shown."""
+
+_OUTSIDE = {errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+"""Errors of the machine, not of the code that met them."""
+_MACHINE_WORDS = ("out of memory", "allocate memory", "not enough memory", "no space left", "disk quota exceeded")
+
+PARTS: dict[tuple[str, str], str] = {}
+"""(file, class) → kind and name of the parts whose files have been loaded."""
+
+
+class UserInterrupt(KeyboardInterrupt):
+    """Ctrl-C, told from a KeyboardInterrupt that code raises by itself."""
+
+
+def tell_interrupts() -> None:
+    """Makes Ctrl-C raise UserInterrupt, so that a guest that raises KeyboardInterrupt is not taken for the user."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise UserInterrupt
+
+
+@contextmanager
+def contained(hint: str = "", *, quiet: bool = False, owner: object = None) -> Iterator[None]:
+    """Turns what guests raise in the block into HarnessErrors, exits and interrupts of their own making included.
+
+    Working directory, streams and what Ctrl-C does are afterwards what they were. `quiet`: what is printed goes to
+    stderr, so that tables and files on stdout stay what they are. `owner`: the part, or its class, that is all that the
+    block calls, so that a call with a wrong signature or of a method that is not there is its fault as well.
+    """
+    before = _Surroundings.now()
+    try:
+        if quiet:
+            with redirect_stdout(sys.stderr):
+                yield
+        else:
+            yield
+    except BaseException as error:
+        blamed = blame(error, hint) or _blame_owner(error, owner, hint)
+        if blamed is None:
+            raise
+        raise blamed from error
+    finally:
+        before.put_back()
+
+
+@dataclass(frozen=True)
+class _Surroundings:
+    """What the process has one of, and a guest may change."""
+
+    folder: str | None
+    streams: tuple[TextIO, TextIO]
+    on_interrupt: Any
+
+    @classmethod
+    def now(cls) -> _Surroundings:
+        return cls(_folder(), (sys.stdout, sys.stderr), signal.getsignal(signal.SIGINT))
+
+    def put_back(self) -> None:
+        if self.folder is not None and _folder() != self.folder:
+            with suppress(OSError):  # it may be gone
+                os.chdir(self.folder)
+        sys.stdout, sys.stderr = self.streams
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main and signal.getsignal(signal.SIGINT) is not self.on_interrupt:
+            signal.signal(signal.SIGINT, self.on_interrupt)
+
+
+def blame(error: BaseException, hint: str = "") -> HarnessError | None:
+    """The error as a plug-in's fault; None when it is not one."""
+    frames = _guest_frames(error)
+    if not frames or isinstance(error, HarnessError) or is_of_machine(error) or _of_user(error, frames):
+        return None
+    frame, line = frames[-1]
+    what = f"{_part(frames)}{_said(error)}"
+    return HarnessError(what, where=f"{frame.f_code.co_filename}:{line}", hint=hint, kind="plugin")
+
+
+def _blame_owner(error: BaseException, owner: object, hint: str) -> HarnessError | None:
+    """The error as the fault of the guest that was called, where its own code has not even begun."""
+    cls = owner if isinstance(owner, type) else type(owner)
+    if not is_guest(cls) or not isinstance(error, Exception):
+        return None
+    if isinstance(error, HarnessError) or is_of_machine(error):
+        return None
+    return HarnessError(f"{cls.__name__}: {_said(error)}", where=guest_place(cls), hint=hint, kind="plugin")
+
+
+def is_users(error: BaseException) -> bool:
+    """Whether an exception is the user's Ctrl-C, or might be."""
+    return isinstance(error, KeyboardInterrupt) and _of_user(error, _guest_frames(error))
+
+
+def is_guest(cls: type) -> bool:
+    """Whether a class is defined in a plug-in or one of its helpers."""
+    return cls.__module__.startswith(MODULES)
+
+
+def guest_place(cls: type) -> str:
+    """file:line of a class that a plug-in defines; empty for one of this package."""
+    if cls.__module__.startswith("harness."):
+        return ""
+    try:
+        return f"{getsourcefile(cls)}:{getsourcelines(cls)[1]}"
+    except (OSError, TypeError):
+        return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _of_user(error: BaseException, frames: list[tuple[FrameType, int]]) -> bool:
+    """A handler of our own raises real interrupts, so that their innermost frame is never a guest's."""
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    handler = signal.getsignal(signal.SIGINT)
+    told_apart = handler is _interrupt or handler is signal.SIG_IGN
+    return isinstance(error, UserInterrupt) or not told_apart or not frames or frames[-1] != _frames(error)[-1]
+
+
+def is_of_machine(error: BaseException) -> bool:
+    """Whether memory or a disk gave out, which is nobody's mistake."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _OUTSIDE):
+        return True
+    return isinstance(error, Exception) and any(words in _text(error).lower() for words in _MACHINE_WORDS)
+
+
+def _frames(error: BaseException) -> list[tuple[FrameType, int]]:
+    return list(traceback.walk_tb(error.__traceback__))
+
+
+def _guest_frames(error: BaseException) -> list[tuple[FrameType, int]]:
+    return [found for found in _frames(error) if str(found[0].f_globals.get("__name__", "")).startswith(MODULES)]
+
+
+def _part(frames: list[tuple[FrameType, int]]) -> str:
+    """`prior mine: ` for the part whose code the error passed through first, if one can be told."""
+    for frame, _ in frames:
+        code = frame.f_code
+        named = PARTS.get((code.co_filename, code.co_qualname.partition(".")[0]))
+        if named is not None:
+            return f"{named}: "
+    files = {frame.f_code.co_filename for frame, _ in frames}
+    named_in_file = sorted({name for (file, _), name in PARTS.items() if file in files})
+    return f"{named_in_file[0]}: " if len(named_in_file) == 1 else ""
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"it ends the process (sys.exit, code {error.code!r})"
+    if isinstance(error, KeyboardInterrupt):
+        return "it raises KeyboardInterrupt, as if the user had pressed Ctrl-C"
+    text = _text(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return shortened(str(error).strip(), LONGEST)
+    except Exception as failure:  # noqa: BLE001 - `__str__` is the guest's own code, too
+        return f"its message cannot be read ({type(failure).__name__})"
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None

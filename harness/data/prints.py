@@ -1,0 +1,179 @@
+"""Fingerprints of pictures: what tells that two images show the same picture, and a store of them for whole splits.
+
+A print has a digest of the exact pixels, difference hashes (64 bits) of the picture in its eight orientations, and a
+32×32 gray version. They survive scaling, recompression, brightening, mirroring and quarter turns. They do not survive
+cropping: a part of a picture is not found.
+
+Shape letters: N images, K orientations (8, as harness.data.orientation numbers them).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.api.dataset import Dataset, SourceImage
+from harness.api.reference import PartRef
+from harness.core.errors import HarnessError
+from harness.core.identity import digest
+from harness.core.paths import atomic_file
+from harness.data.images import images_of
+from harness.data.orientation import orient
+
+VERSION = 1
+"""Raised when the same image would give another print."""
+SIDE = 32
+"""Side of the gray version, in pixels."""
+ORIENTATIONS = 8
+
+_SCHEMA = pa.schema(
+    {
+        **dict.fromkeys(("key", "scene", "exact"), pa.string()),
+        "bits": pa.binary(8 * ORIENTATIONS),
+        "gray": pa.binary(SIDE * SIDE),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Prints:
+    """The prints of N images, in the order of their split."""
+
+    keys: tuple[str, ...]
+    scenes: tuple[str, ...]
+    exact: tuple[str, ...]
+    """SHA-256 of shape and pixels."""
+    bits_NK: np.ndarray
+    """uint64: the difference hash of each orientation; the picture as it is comes first."""
+    gray_Nss: np.ndarray
+    """uint8 [N, SIDE, SIDE]."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def correlation(self, place: int, other: Prints, other_place: int, orientation: int) -> float:
+        """Of the gray version of one image with that of another one in an orientation; 0 for flat images."""
+        turned = orient(other.gray_Nss[other_place][..., np.newaxis], orientation)[..., 0]
+        return float((_normal(self.gray_Nss[place]) * _normal(turned)).sum())
+
+
+def prints_of(images: Iterable[SourceImage]) -> Prints:
+    """The prints of images, each H×W×3 uint8 RGB."""
+    collector = Collector()
+    for image in images:
+        collector.add(image)
+    return collector.prints()
+
+
+class Collector:
+    """Takes the prints of images that somebody else reads, one after the other."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[str, str, str]] = []
+        self._bits: list[np.ndarray] = []
+        self._gray: list[np.ndarray] = []
+
+    def add(self, image: SourceImage) -> None:
+        """Takes the print of one image."""
+        pixels = np.ascontiguousarray(image.pixels)
+        gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        exact = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+        self._rows.append((image.key, image.scene, exact))
+        self._bits.append(_hashes(gray))
+        self._gray.append(cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
+
+    def prints(self) -> Prints:
+        """Of all that was added."""
+        keys, scenes, exact = (tuple(column) for column in zip(*self._rows, strict=True)) if self._rows else ((),) * 3
+        bits = np.array(self._bits, np.uint64).reshape(-1, ORIENTATIONS)
+        return Prints(keys, scenes, exact, bits, np.array(self._gray, np.uint8).reshape(-1, SIDE, SIDE))
+
+
+def _hashes(gray_HW: np.ndarray) -> np.ndarray:
+    """uint64 [K]: whether brightness rises from one field to the next along the rows of an 8×9 grid."""
+    lying = cv2.resize(gray_HW, (9, 8), interpolation=cv2.INTER_AREA)
+    standing = cv2.resize(gray_HW, (8, 9), interpolation=cv2.INTER_AREA)  # a quarter turn makes it lie
+    found = []
+    for orientation in range(ORIENTATIONS):
+        grid = standing if orientation // 2 % 2 else lying
+        rises = np.diff(orient(grid[..., np.newaxis], orientation)[..., 0].astype(np.int16), axis=1) > 0
+        found.append(int.from_bytes(np.packbits(rises).tobytes(), "big"))
+    return np.array(found, np.uint64)
+
+
+def _normal(gray_ss: np.ndarray) -> np.ndarray:
+    """Without its mean, of length 1; nothing but zeros for a flat image."""
+    values = gray_ss.astype(np.float64) - gray_ss.mean()
+    return np.asarray(values / max(float(np.linalg.norm(values)), 1e-9))
+
+
+def known_prints(ref: PartRef, split: str, data: Path) -> Prints | None:
+    """The prints of a split that are kept in `<data>/prints/`; None when there are none, or they are damaged."""
+    path = _path(ref, split, data)
+    if path is None:
+        return None
+    try:
+        table = pq.read_table(path, partitioning=None)
+        told = json.loads((table.schema.metadata or {}).get(b"prints", b"{}"))
+        if table.schema.remove_metadata() != _SCHEMA or told != _seal(table, ref, split):
+            return None
+    except (OSError, ValueError, pa.ArrowException):
+        return None
+    bits = np.frombuffer(b"".join(table["bits"].to_pylist()), "<u8").reshape(-1, ORIENTATIONS)
+    gray = np.frombuffer(b"".join(table["gray"].to_pylist()), np.uint8).reshape(-1, SIDE, SIDE)
+    keys, scenes, exact = (tuple(table[name].to_pylist()) for name in ("key", "scene", "exact"))
+    return Prints(keys, scenes, exact, bits, gray)
+
+
+def keep_prints(prints: Prints, ref: PartRef, split: str, data: Path) -> None:
+    """Keeps the prints of a split in the data folder, where it can be written.
+
+    A full disk costs the time of reading the images again, not the audit. Nothing is kept of a data set without a
+    fingerprint: nobody could say later whether its images are still the same.
+    """
+    path = _path(ref, split, data)
+    if path is None:
+        return
+    bits = [row.astype("<u8").tobytes() for row in prints.bits_NK]
+    gray = [row.tobytes() for row in prints.gray_Nss]
+    columns = [list(prints.keys), list(prints.scenes), list(prints.exact), bits, gray]
+    table = pa.table([pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)], _SCHEMA)
+    table = table.replace_schema_metadata({b"prints": json.dumps(_seal(table, ref, split)).encode()})
+    with suppress(HarnessError), atomic_file(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def prints_once(dataset: Dataset, ref: PartRef, split: str, data: Path) -> Prints:
+    """The kept prints of a split, else its images are read, and their prints kept where that is possible.
+
+    Raises DataError when the images cannot be read (see `images_of`).
+    """
+    known = known_prints(ref, split, data)
+    if known is not None:
+        return known
+    prints = prints_of(images_of(dataset, split, ref.name))
+    keep_prints(prints, ref, split, data)
+    return prints
+
+
+def _path(ref: PartRef, split: str, data: Path) -> Path | None:
+    """The name is a digest: a data set's name and fingerprint may be longer than a file's name."""
+    return None if ref.digest is None else data / "prints" / f"{digest([ref.identity(), split], 24)}.parquet"
+
+
+def _seal(table: pa.Table, ref: PartRef, split: str) -> dict[str, object]:
+    """What is written beside the prints: whose they are, and the digest of their content."""
+    content = hashlib.sha256()
+    for column in table.columns:
+        for value in column.to_pylist():
+            content.update(repr(value).encode())
+    return {"version": VERSION, "set": ref.name, "split": split, "sha256": content.hexdigest()}

@@ -1,0 +1,186 @@
+"""The evaluations of one cell while a job adds to them: what is on record, what is lacking, saved set by set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from harness.api.protocols import protocols_of
+from harness.api.reference import PartRef
+from harness.api.sets import PreparedSet
+from harness.cells.cell import evaluation_id
+from harness.core.errors import DataError
+from harness.core.identity import digest
+from harness.core.registry import Registry
+from harness.jobs.context import Context
+from harness.jobs.inputs import Inputs
+from harness.jobs.provenance import provenance
+from harness.jobs.scoring import Evaluation, Scored, Trouble
+from harness.planning.job import EvaluateWork, Job
+from harness.records import store
+from harness.records.model import EvaluationRecord, Provenance, RunRecord
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One test set whose images are restored once, and scored under every protocol that lacks values."""
+
+    samples: PreparedSet
+    evaluations: tuple[Evaluation, ...]
+    jobs: tuple[str, ...] = ()
+    """The jobs that prepare it, where the plan names them."""
+
+
+def lacking(evaluation: Evaluation) -> dict[str, PartRef]:
+    """The metrics that have no value of their present version on record."""
+    on_record = evaluation.before.metrics if evaluation.before else {}
+    return {key: part for key, part in evaluation.metrics.items() if on_record.get(key) != part.version}
+
+
+def passes(job: Job, known: Mapping[str, EvaluationRecord], registry: Registry) -> list[Pass]:
+    """The test sets and protocols without a present value of some metric of the job.
+
+    All metrics are computed again on them. `known`: the evaluations on record, by id.
+    """
+    work = job.work
+    assert isinstance(work, EvaluateWork), work.kind
+    protocols = work.protocols or protocols_of(registry, work.cell.task, ())
+    metrics = {metric.key: metric.part for metric in work.metrics}
+    preparing = dict(zip((test.model_dump_json() for test in work.tests), job.tests, strict=False))
+    found: dict[str, Pass] = {}
+    for samples, protocol in work.evaluations(protocols):
+        name = evaluation_id(work.cell, samples, protocol)
+        evaluation = Evaluation(name, protocol, metrics, known.get(name))
+        if lacking(evaluation):
+            written = samples.model_dump_json()
+            each = found.get(written, Pass(samples, (), preparing.get(written, ())))
+            found[written] = replace(each, evaluations=(*each.evaluations, evaluation))
+    return list(found.values())
+
+
+@dataclass
+class Evaluated:
+    """What is on record of the cell, and what this job adds to it."""
+
+    job: Job
+    context: Context
+    record: RunRecord | None
+    evaluations: dict[str, EvaluationRecord] = field(default_factory=dict)
+    rows: list[store.ImageRow] = field(default_factory=list)
+    data: dict[str, str] = field(default_factory=dict)
+    weights: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, job: Job, context: Context) -> Evaluated:
+        """What the cell's record says; without evaluations when their rows are damaged, so that all are done again."""
+        assert isinstance(job.work, EvaluateWork), job.work.kind
+        record = context.record(job.work.cell.id)
+        if record is None or not record.evaluations:
+            return cls(job, context, record)
+        try:
+            table = store.load_images(context.layout, record.cell_id)
+        except DataError:
+            return cls(job, context, record)
+        rows = list(map(store.ImageRow, *(column.to_pylist() for column in table.columns)))
+        return cls(job, context, record, {evaluation.id: evaluation for evaluation in record.evaluations}, rows)
+
+    def refused_before(self, evaluation: Evaluation, inputs: Inputs) -> dict[str, Trouble]:
+        """The metrics that refused one of these very images before, and why."""
+        before = evaluation.before
+        return {
+            key: Trouble(before.left_out.get(key, ""), lasting=True)
+            for key, part in lacking(evaluation).items()
+            if before is not None and before.refused.get(key) == self._conditions(inputs, part)
+        }
+
+    def add(
+        self,
+        each: Pass,
+        found: Mapping[str, Scored],
+        inputs: Inputs | None,
+        seconds: float,
+        warnings: Sequence[str] = (),
+    ) -> list[Trouble]:
+        """Adds what came of a test set, by the evaluation's id, and saves it. Gives why something is left out.
+
+        Older values stay of the metrics that were neither scored nor left out. `inputs`: None when the set could not
+        be opened.
+        """
+        for evaluation in each.evaluations:
+            scored = found[evaluation.id]
+            gone = {*scored.metrics, *scored.left_out}
+            self.rows = [row for row in self.rows if row.evaluation != evaluation.id or row.metric not in gone]
+            self.rows += scored.rows
+            self.evaluations[evaluation.id] = self._described(each, evaluation, scored, inputs, seconds, warnings)
+        if inputs is not None:
+            self.data |= inputs.data
+            self.weights |= inputs.weights
+        self.save("trained")
+        return [trouble for scored in found.values() for trouble in scored.left_out.values()]
+
+    def _described(
+        self,
+        each: Pass,
+        evaluation: Evaluation,
+        scored: Scored,
+        inputs: Inputs | None,
+        seconds: float,
+        warnings: Sequence[str],
+    ) -> EvaluationRecord:
+        before = evaluation.before
+        kept = before.metrics if before else {}
+        gone = {*scored.metrics, *scored.left_out}
+        still = {key: why for key, why in before.left_out.items() if key not in gone} if before else {}
+        kinds = {key: kind for key, kind in before.left_out_kinds.items() if key in still} if before else {}
+        refused = {key: value for key, value in before.refused.items() if key in still} if before else {}
+        if inputs is not None:
+            new = {key: evaluation.metrics[key] for key, trouble in scored.left_out.items() if trouble.lasting}
+            refused |= {key: self._conditions(inputs, part) for key, part in new.items()}
+        known = before.warnings if before else ()
+        return EvaluationRecord(
+            id=evaluation.id,
+            dataset=each.samples.dataset.name,
+            split=each.samples.split,
+            protocol=evaluation.protocol.label,
+            metrics={key: version for key, version in kept.items() if key not in scored.left_out} | scored.metrics,
+            images=before.images if inputs is None and before else 0 if inputs is None else len(inputs.shards),
+            seconds=seconds,
+            mean=evaluation.protocol.mean,
+            left_out=still | {key: trouble.why for key, trouble in scored.left_out.items()},
+            left_out_kinds=kinds | {key: each.kind for key, each in scored.left_out.items() if each.kind != "data"},
+            refused=refused,
+            warnings=tuple(warnings) or known,
+        )
+
+    def _conditions(self, inputs: Inputs, part: PartRef) -> str:
+        """Digest of what a refusal depends on: the images and prior rows, the cell's weights, the metric."""
+        training = self.record.training if self.record else None
+        weights = training.checkpoint_sha256 if training else None
+        return digest([inputs.data, weights, part.identity()])
+
+    def save(self, status: str) -> None:
+        """Rows first, then the record that holds their digest."""
+        job, layout = self.job, self.context.layout
+        assert isinstance(job.work, EvaluateWork), job.work.kind
+        cell = job.work.cell
+        now = provenance(threads=job.run.cpus, data=self.data, weights=self.weights)
+        changes: dict[str, object] = {
+            "status": status,
+            "images_sha256": store.save_images(layout, cell.id, self.rows),
+            "evaluations": tuple(self.evaluations.values()),
+            "failure": None,
+        }
+        if self.record is None:
+            labels = job.labels.model_dump() if job.labels else {}
+            dumped = cell.model_dump(mode="json")
+            self.record = RunRecord(cell_id=cell.id, status="done", labels=labels, cell=dumped, provenance=now)
+        else:
+            before = self.record.provenance
+            changes["provenance"] = _merged(before, now) if self.record.training or self.data == {} else now
+        self.record = self.record.model_copy(update=changes)
+        store.save(layout, self.record)
+
+
+def _merged(training: Provenance, now: Provenance) -> Provenance:
+    """The provenance of the training, with the data and weights that the evaluation read added."""
+    return training.model_copy(update={"data": training.data | now.data, "weights": training.weights | now.weights})

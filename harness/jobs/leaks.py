@@ -1,0 +1,109 @@
+"""Whether the pictures that a cell is tested on are among those that it was trained on, its base and prior included."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.api.reference import PartRef
+from harness.cells.cell import Cell
+from harness.core.errors import DataError, HarnessError
+from harness.data.audit import same_pictures, twins
+from harness.data.images import open_dataset
+from harness.data.prints import Prints, known_prints, prints_once
+from harness.jobs.context import Context
+
+log = logging.getLogger(__name__)
+
+_HINT = "leave the test set out, or these pictures: a network must not be tested on what it was trained on"
+
+
+@dataclass(frozen=True)
+class TestSetAudit:
+    """What the comparison of a test set with a cell's training images gave."""
+
+    leak: DataError | None
+    """The first picture that is in both; None when none is."""
+    warnings: tuple[str, ...] = ()
+    """Pictures that the test set has twice, and data sets that could not be compared."""
+
+
+def trained_on(cell: Cell) -> tuple[PartRef, ...]:
+    """The data sets that a cell, its base and its prior's source were trained on, through all of them, each once.
+
+    What published weights were trained on is not known, and so not among them.
+    """
+    return tuple({ref.model_dump_json(): ref for ref in _trained_on(cell)}.values())
+
+
+def _trained_on(cell: Cell) -> Iterator[PartRef]:
+    if cell.backbone is not None and not cell.ready_made:
+        yield cell.train
+    for required in cell.requires:
+        yield from _trained_on(required)
+
+
+def audit_test(cell: Cell, test: PartRef, split: str, context: Context) -> TestSetAudit:
+    """Compares a test set with the training images of all that the cell rests on, and with itself.
+
+    A data set whose images cannot be read here is named in a warning instead of being compared.
+    """
+    warnings: list[str] = []
+    held_out = _prints(test, split, context, warnings)
+    if held_out is None:
+        return TestSetAudit(None, tuple(warnings))
+    for train in trained_on(cell):
+        seen = _prints(train, "train", context, warnings)
+        leak = None if seen is None else _leak(train, seen, test, split, held_out)
+        if leak is not None:
+            return TestSetAudit(leak, tuple(warnings))
+    return TestSetAudit(None, (*warnings, *_twins(test, split, held_out)))
+
+
+def refuse_leaks(cell: Cell, tests: Sequence[PartRef], context: Context, split: str = "test") -> None:
+    """Raises DataError when a cell that is to be trained could be tested on none of its test sets.
+
+    Both sets and both pictures are named. As long as another test set is sound, a leak is a warning in the log: the
+    evaluation leaves that set out.
+    """
+    found = [audit_test(cell, test, split, context) for test in tests]
+    leaks = [audit.leak for audit in found if audit.leak is not None]
+    if leaks and len(leaks) == len(tests):
+        raise leaks[0]
+    for leak in leaks:
+        log.warning("its evaluation will leave a test set out: %s", leak)
+
+
+def _leak(train: PartRef, seen: Prints, test: PartRef, split: str, held_out: Prints) -> DataError | None:
+    same = list(same_pictures(seen, held_out))
+    if not same:
+        return None
+    first = same[0]
+    pair = f"train image {seen.keys[first.one]!r} of {train.name} and {split} image {held_out.keys[first.other]!r}"
+    more = f" (and {len(same) - 1} more)" if len(same) > 1 else ""
+    what = f"{pair} of {test.name} are {first.how}{more}"
+    return DataError(what, where=f"data sets {train.name} and {test.name}", hint=_HINT)
+
+
+def _twins(test: PartRef, split: str, held_out: Prints) -> list[str]:
+    same = list(twins(held_out))
+    if not same:
+        return []
+    first = same[0]
+    more = f" (and {len(same) - 1} more pairs)" if len(same) > 1 else ""
+    pair = f"{split} images {held_out.keys[first.one]!r} and {held_out.keys[first.other]!r} of {test.name}"
+    return [f"{pair} are {first.how}{more}: its means count the picture twice"]
+
+
+def _prints(ref: PartRef, split: str, context: Context, warnings: list[str]) -> Prints | None:
+    """None, with a warning, when the images cannot be read: the shards may be here without them."""
+    data = context.layout.data
+    known = known_prints(ref, split, data)
+    if known is not None:
+        return known
+    try:
+        return prints_once(open_dataset(ref, context.registry), ref, split, data)
+    except HarnessError as error:
+        warnings.append(f"not compared with the {split} images of {ref.name}, which cannot be read: {error.what}")
+        return None

@@ -1,0 +1,183 @@
+"""Restores the images of one test set and scores them; what cannot be had of it is named, and costs nothing else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from harness.api.metric import Metric
+from harness.api.reference import PartRef
+from harness.api.task import EvaluationProtocol
+from harness.cells.cell import Cell
+from harness.core.errors import DataError, FailureClass, HarnessError
+from harness.core.guests import contained
+from harness.core.memory import memory_told
+from harness.core.registry import Registry
+from harness.data.shards import Sample, to_float
+from harness.evaluation.samples import strip_name
+from harness.evaluation.score import FAILURES, build_metrics, score
+from harness.jobs.classify import classify, message
+from harness.jobs.inputs import Inputs
+from harness.records import store
+from harness.records.model import EvaluationRecord
+
+log = logging.getLogger(__name__)
+
+Restore = Callable[[np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
+"""H×W×3 degraded image, its prior vector and the truth, for networks that read it in test, to the restored image."""
+
+WriteStrip = Callable[[str, tuple[np.ndarray, np.ndarray, np.ndarray]], None]
+"""A file's name, and the input, restored and true image."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One protocol under which a test set has to be scored."""
+
+    id: str
+    protocol: EvaluationProtocol
+    metrics: Mapping[str, PartRef]
+    """By key."""
+    before: EvaluationRecord | None
+    """What is on record of it. Metrics that are not among `metrics` stay."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a metric is not on record."""
+
+    why: str
+    kind: FailureClass = "data"
+    lasting: bool = False
+    """Whether the same images, weights and metric would be refused again."""
+
+
+@dataclass
+class Scored:
+    """What one evaluation gave."""
+
+    metrics: dict[str, str] = field(default_factory=dict)
+    """Versions of the metrics that have a value of every image, by key."""
+    rows: list[store.ImageRow] = field(default_factory=list)
+    """Their values."""
+    left_out: dict[str, Trouble] = field(default_factory=dict)
+    """Why the others have none, by key."""
+
+
+def trouble_of(error: BaseException, where: str = "") -> Trouble:
+    """An exception as the reason for a gap, in one line. `where` comes before what it says itself."""
+    if isinstance(error, HarnessError):
+        places = " · ".join(dict.fromkeys(filter(None, (where, error.where))))
+        text = f"{places}: {error.what}" if places else error.what
+        text = f"{text} · try: {error.hint}" if error.hint else text
+    else:
+        text = f"{where}: {message(error)}" if where else message(error)
+    return Trouble(" ".join(text.split()), classify(error))
+
+
+def score_set(
+    cell: Cell,
+    inputs: Inputs,
+    evaluations: Sequence[Evaluation],
+    restore: Restore,
+    registry: Registry,
+    *,
+    strips: int,
+    write: WriteStrip,
+) -> dict[str, Scored]:
+    """One row per image, protocol and metric, by the evaluation's id. Strips of the first `strips` images are written.
+
+    A metric that fails on an image is left out under that protocol, with the reason. Raises HarnessError and its kinds
+    when an image cannot be read or restored: a mean over the others would be of another test set.
+    """
+    found = {evaluation.id: Scored() for evaluation in evaluations}
+    metrics = {evaluation.id: _metrics(evaluation, registry, found[evaluation.id]) for evaluation in evaluations}
+    for number, (place, sample) in enumerate(zip(inputs.shards.rows, inputs.shards.samples(), strict=True)):
+        prior = inputs.features.row(place.shard, place.position, 0) if inputs.features else None
+        lq, truth = to_float(sample.lq), to_float(sample.gt)
+        restored = _restored(cell, inputs, sample, restore, (lq, prior, truth))
+        if number < strips:
+            _strip(inputs, sample.key, write, (lq, restored, truth))
+        for evaluation in evaluations:
+            values = _values(inputs, sample, evaluation, metrics[evaluation.id], (restored, truth), found)
+            named = (evaluation.id, inputs.samples.dataset.name, sample.key)
+            rows = [store.ImageRow(*named, key, value, place.scene) for key, value in values.items()]
+            found[evaluation.id].rows += rows
+    for evaluation in evaluations:
+        scored = found[evaluation.id]
+        scored.rows = [row for row in scored.rows if row.metric not in scored.left_out]
+        scored.metrics = {key: part.version for key, part in evaluation.metrics.items() if key not in scored.left_out}
+    return found
+
+
+def _metrics(evaluation: Evaluation, registry: Registry, found: Scored) -> dict[str, Metric]:
+    """The metrics of an evaluation; those that cannot be made are left out."""
+    made: dict[str, Metric] = {}
+    for key, part in evaluation.metrics.items():
+        try:
+            made |= build_metrics({key: part}, evaluation.protocol, registry)
+        except FAILURES as error:
+            log.exception("metric %s is left out", key)
+            found.left_out[key] = trouble_of(error, f"metric {key}")
+    return made
+
+
+def _restored(
+    cell: Cell,
+    inputs: Inputs,
+    sample: Sample,
+    restore: Restore,
+    given: tuple[np.ndarray, np.ndarray | None, np.ndarray],
+) -> np.ndarray:
+    """The restored image. Raises HarnessError, with image, size and cell, for whatever the network raises."""
+    where = f"{said(inputs, sample)} in cell {cell.id}"
+    try:
+        with contained(), memory_told("this image was restored", where=where):
+            return restore(*given)
+    except FAILURES as error:
+        if isinstance(error, HarnessError) and error.where == where:
+            raise
+        trouble = trouble_of(error)
+        raise HarnessError(f"it could not be restored: {trouble.why}", where=where, kind=trouble.kind) from error
+
+
+def said(inputs: Inputs, sample: Sample) -> str:
+    """An image, its set and its size, as messages name them."""
+    height, width = sample.gt.shape[:2]
+    return f"image {sample.key} of {inputs.samples.dataset.name} (height {height}, width {width})"
+
+
+def _values(
+    inputs: Inputs,
+    sample: Sample,
+    evaluation: Evaluation,
+    metrics: dict[str, Metric],
+    images: tuple[np.ndarray, np.ndarray],
+    found: Mapping[str, Scored],
+) -> dict[str, float]:
+    """The values of one image, by metric. A metric that fails is not tried on further images."""
+    protocol, where = evaluation.protocol, f"image {sample.key} of {inputs.samples.dataset.name}"
+    try:
+        scores = score(*images, metrics, protocol)
+    except DataError as error:
+        raise DataError(error.what, where=where, kind=error.kind) from error
+    left_out = found[evaluation.id].left_out
+    for key, why in scores.left_out.items():
+        left_out[key] = Trouble(f"{where} under {protocol.label}: {why}", lasting=True)
+    for key, broken in scores.broken.items():
+        log.error("metric %s is left out", key, exc_info=broken)
+        left_out[key] = trouble_of(broken, f"{said(inputs, sample)} under {protocol.label}: {key}")
+    for key in (*scores.left_out, *scores.broken):
+        del metrics[key]
+    return scores.values
+
+
+def _strip(inputs: Inputs, key: str, write: WriteStrip, images: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    """A picture for people to look at: without it, all is scored the same."""
+    try:
+        write(strip_name(inputs.samples.dataset.name, inputs.samples.draw, key), images)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the values matter more
+        log.warning("the strip of image %r was not written: %s", key, message(error))

@@ -1,0 +1,269 @@
+"""What parts give back, checked where it is used; and the settings of the process, kept through their calls.
+
+Every check costs microseconds and no wait for a device, so that it stands in hot loops. What a plug-in does wrong is of
+the class `plugin`, and of a built-in part it is a `bug`.
+
+Shape letters: B batch, C channels, H height, W width, D prior width.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from harness.api.backbone import Backbone, Capabilities
+from harness.api.loading import load_part
+from harness.api.prior import PriorDim
+from harness.core.errors import FailureClass, HarnessError
+from harness.core.guests import contained, guest_place, is_guest, is_of_machine
+from harness.core.registry import Registry
+from harness.core.text import first_line
+
+log = logging.getLogger(__name__)
+
+LARGEST = 16.0
+"""Absolute value of a degraded pixel, white at 1, from which on it is of another scale, such as 0 to 255."""
+
+
+_TOLD: set[str] = set()
+"""Parts whose changes of settings are in the log."""
+
+
+def made(registry: Registry, kind: str, name: str, *given: Any, **options: Any) -> Any:
+    """A part, imported and constructed inside the boundary. Raises HarnessError (kind `plugin`) for what it raises."""
+    with contained(), kept_settings(f"{kind} {name}"):
+        found = load_part(registry, kind, name)
+        with contained(owner=found):
+            return found(*given, **options)
+
+
+def made_module(registry: Registry, kind: str, name: str, *given: Any, **options: Any) -> nn.Module:
+    """As `made`, for parts that are modules of torch. Raises HarnessError for one that is none."""
+    part = made(registry, kind, name, *given, **options)
+    if not isinstance(part, nn.Module):
+        raise fault(part, "is no nn.Module", "class Mine(nn.Module), with super().__init__() in its constructor")
+    return part
+
+
+def capabilities_of(backbone: nn.Module) -> Capabilities:
+    """What a backbone says that it can do. Raises HarnessError for one that says nothing."""
+    with contained(owner=backbone):
+        found = cast(Backbone, backbone).capabilities
+    if not isinstance(found, Capabilities):
+        raise fault(backbone, f"has capabilities that are {_kind(found)}", "self.capabilities = Capabilities(…)")
+    return found
+
+
+@contextmanager
+def called(part: object) -> Iterator[None]:
+    """A block that calls one part and nothing else: what it raises is told as its fault, what it sets is put back."""
+    with contained(owner=part), kept_settings(type(part).__name__):
+        yield
+
+
+@contextmanager
+def differentiated(*networks: nn.Module) -> Iterator[None]:
+    """A block that computes gradients through networks: no code of theirs runs then, but their mistakes show."""
+    try:
+        yield
+    except RuntimeError as error:
+        modules = {type(module) for network in networks for module in network.modules()}
+        guests = sorted((cls for cls in modules if is_guest(cls)), key=lambda cls: cls.__qualname__)
+        if not guests or is_of_machine(error):
+            raise
+        names = " or ".join(cls.__name__ for cls in guests)
+        what = f"the gradients through {names} cannot be computed: {first_line(str(error), 300)}"
+        raise HarnessError(what, where=guest_place(guests[0]), kind="plugin") from error
+
+
+@contextmanager
+def kept_settings(who: str) -> Iterator[None]:
+    """Puts back what a part changes of torch's settings: they are the job's, and numbers depend on them."""
+    before = _settings()
+    try:
+        yield
+    finally:
+        if _settings() != before:
+            if who not in _TOLD:
+                log.warning("%s changes settings of torch or numpy, which are put back: threads, default type, …", who)
+                _TOLD.add(who)
+            _put_back(*before)
+
+
+def _settings() -> tuple[int, torch.dtype, bool, int, bool, torch.device, Any]:
+    return (
+        torch.get_num_threads(),
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.get_deterministic_debug_mode(),
+        torch.backends.cudnn.benchmark,
+        torch.get_default_device(),
+        np.geterr(),
+    )
+
+
+def _put_back(
+    threads: int,
+    kind: torch.dtype,
+    gradients: bool,
+    deterministic: int,
+    benchmark: bool,
+    device: torch.device,
+    errors: Any,
+) -> None:
+    if torch.get_default_device() != device:
+        torch.set_default_device(None)  # nothing else sets one: it would slow every call down
+    np.seterr(**errors)
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(kind)
+    torch.set_grad_enabled(gradients)
+    torch.set_deterministic_debug_mode(deterministic)
+    torch.backends.cudnn.benchmark = benchmark
+
+
+def fault(part: object, what: str, hint: str = "") -> HarnessError:
+    """The error for a part, or its class, that breaks what its kind promises; `where` is the place of the class."""
+    cls = part if isinstance(part, type) else type(part)
+    place = guest_place(cls)
+    kind: FailureClass = "plugin" if place else "bug"
+    return HarnessError(f"{cls.__name__} {what}", where=place, hint=hint, kind=kind)
+
+
+def check_width(prior: object, dim: Any, shape: Any = None) -> PriorDim:
+    """The width D that a prior says, or with `shape` that of its maps. Raises HarnessError for one that is none."""
+    if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
+        raise fault(prior, f"says that its vectors have {dim!r} numbers", "dim is a whole number from 1 on")
+    if shape is None:
+        return dim
+    whole = isinstance(shape, tuple) and len(shape) == 3 and all(type(side) is int and side > 0 for side in shape)
+    if not whole or math.prod(shape) != dim:
+        hint = f"shape is (D, rows, columns), whole numbers whose product is dim, {dim}"
+        raise fault(prior, f"says that its maps have the shape {shape!r}", hint)
+    return int(shape[0]), int(shape[1]), int(shape[2])
+
+
+def check_rows(prior: object, rows: Any, images_BCHW: Tensor, dim: int) -> Tensor:
+    """A prior's vectors of a batch: B×D float32 on the images' device, finite."""
+    asked = f"{len(images_BCHW)}×{dim} float32"
+    if not isinstance(rows, Tensor):
+        raise fault(prior, f"gives {_kind(rows)} and not a tensor {asked}")
+    if rows.shape != (len(images_BCHW), dim):
+        hint = f"encode gives one row an image, and `dim` numbers in it: {asked}"
+        raise fault(prior, f"gives {_shape(rows)} for {_shape(images_BCHW)}, and its dim is {dim}", hint)
+    if rows.dtype != torch.float32:
+        raise fault(prior, f"gives {_type(rows)}", "return rows.float()")
+    if rows.device != images_BCHW.device:
+        raise fault(prior, f"gives its vectors on {rows.device}, and the images are on {images_BCHW.device}")
+    return rows
+
+
+def check_derived(prior: object, rows: Any, number: int, width: int | None) -> np.ndarray:
+    """The rows of a control, `number`×`width` and finite; None for a control that chooses its width."""
+    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or not np.issubdtype(rows.dtype, np.floating):
+        raise fault(prior, f"gives {_array(rows)}", f"derive gives floats, {number} rows")
+    if len(rows) != number or rows.shape[1] < 1 or width not in (None, rows.shape[1]):
+        asked = f"{number}×{width or 'D'}"
+        raise fault(prior, f"gives {_shape(rows)} and not {asked}", "derive gives a row for every key")
+    if not np.isfinite(rows).all():
+        raise fault(prior, "gives a row that is not finite")
+    return rows
+
+
+def check_degraded(degradation: object, degraded: Any, clean: np.ndarray, key: str) -> np.ndarray:
+    """A degraded image: floats of the clean image's shape, finite, white at 1. `key`: the image's, for messages."""
+    of = f"for image {key!r}"
+    if not isinstance(degraded, np.ndarray) or not np.issubdtype(degraded.dtype, np.floating):
+        raise fault(degradation, f"gives {_array(degraded)} {of}", "return H×W×3 float32 with white at 1")
+    if degraded.shape != clean.shape:
+        raise fault(degradation, f"gives {_shape(degraded)} {of}, which is {_shape(clean)}", "keep the size")
+    if not np.isfinite(degraded).all():
+        raise fault(degradation, f"gives pixels that are not finite {of}")
+    low, high = float(degraded.min()), float(degraded.max())
+    if max(-low, high) > LARGEST:
+        raise fault(degradation, f"gives pixels from {low:.4g} to {high:.4g} {of}, and white is 1", "divide by 255")
+    return degraded
+
+
+def check_repeated(degradation: object, first: np.ndarray, again: np.ndarray) -> None:
+    """Raises HarnessError when the same image and generator gave two results."""
+    if not np.array_equal(first, again):
+        hint = "take random numbers from the generator that it is given, and leave its own state as it is"
+        raise fault(degradation, "gives another result for the same image and the same random numbers", hint)
+
+
+def check_value(metric: object, value: Any) -> float:
+    """A metric's number for one image. NaN and infinities are for its caller to judge."""
+    number = isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
+    if not number:
+        raise fault(metric, f"gives {_array(value)} for one image", "return float(…)")
+    return float(value)
+
+
+def check_restored(network: object, restored: Any, like_BCHW: Tensor, channels: int) -> Tensor:
+    """A network's restoration of a batch: floats, `channels` of them a pixel, of the same size."""
+    if not isinstance(restored, Tensor):
+        raise fault(network, f"gives {_kind(restored)} and not a tensor", "return the restored batch alone")
+    if restored.shape != (len(like_BCHW), channels, *like_BCHW.shape[2:]):
+        raise fault(network, f"gives {_shape(restored)} for {_shape(like_BCHW)}", "keep batch and size")
+    if not restored.is_floating_point():
+        raise fault(network, f"gives {_type(restored)} and not floats")
+    return restored
+
+
+def check_edited(refiner: object, edited: Any, features_BChw: Tensor) -> Tensor:
+    """A map of the backbone as a refiner has edited it: of the same shape."""
+    if not isinstance(edited, Tensor) or edited.shape != features_BChw.shape:
+        found = _shape(edited) if isinstance(edited, Tensor) else _kind(edited)
+        raise fault(refiner, f"edits a map {_shape(features_BChw)} to {found}", "keep the shape")
+    return edited
+
+
+def check_loss(loss: object, value: Any, *, learns: bool) -> Tensor:
+    """A loss: a scalar of floats; with `learns` one that depends on the restoration."""
+    if not isinstance(value, Tensor):
+        raise fault(loss, f"gives {_kind(value)} and not a tensor", "return a scalar tensor")
+    if value.ndim != 0 or not value.is_floating_point():
+        raise fault(loss, f"gives {_shape(value) or 'one'} {_type(value)}", "return one float: .mean()")
+    if learns and not value.requires_grad:
+        hint = "compute it with torch from the restored images, without .detach(), .item() or no_grad"
+        raise fault(loss, "has no gradient for the restored images", hint)
+    return value
+
+
+Versions = tuple[int, ...]
+
+
+def versions_of(*tensors: Tensor | None) -> Versions:
+    """How often each tensor has been changed in place, which shows whether a part has changed what it was given."""
+    return tuple(0 if tensor is None or tensor.is_inference() else tensor._version for tensor in tensors)
+
+
+def check_unchanged(part: object, before: Versions, *tensors: Tensor | None) -> None:
+    """Raises HarnessError when a part has changed its inputs in place: others read them after it."""
+    if versions_of(*tensors) != before:
+        raise fault(part, "changes the images that it is given, which others read after it", "clone() them first")
+
+
+def _kind(value: Any) -> str:
+    return f"a {type(value).__name__}"
+
+
+def _array(value: Any) -> str:
+    if isinstance(value, np.ndarray | Tensor):
+        return f"a {type(value).__name__} of {_shape(value) or 'no axes'} {_type(value)}"
+    return _kind(value)
+
+
+def _shape(value: np.ndarray | Tensor) -> str:
+    return "×".join(map(str, value.shape))
+
+
+def _type(value: np.ndarray | Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")

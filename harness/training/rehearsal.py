@@ -1,0 +1,223 @@
+"""One step of each stage of a cell, without numbers: the network, its losses, their gradients; then one test image.
+
+Shape letters: B batch, C channels, H height, W width, D prior width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from typing import Literal, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from harness.api.batch import Restored
+from harness.api.declaration import declaration
+from harness.api.loss import Adversary, Loss, LossInputs, Reads
+from harness.api.prior import PriorDim
+from harness.api.reference import PartRef
+from harness.cells.cell import Cell
+from harness.cells.recipe import LossTerm
+from harness.core.errors import HarnessError
+from harness.core.identity import canonical_json
+from harness.core.registry import Registry
+from harness.core.source import is_file
+from harness.models.assemble import RestorationModel
+from harness.models.fits import CHANNELS
+from harness.parts.guard import made
+from harness.training.building import Device, built, imported
+from harness.training.faults import Fault, Found, blamed
+from harness.training.objective import Adversaries, Images, Objective, Term, detached
+from harness.training.stages import Span, choose_trained, spans
+from harness.weights.files import needed_files
+
+TEST_SIDES = 40, 56
+"""Height and width, in pixels, of the test image, each raised to the next that the network takes."""
+
+MOST_BATCH = 2
+"""Images of a batch with numbers."""
+
+
+def rehearse(cell: Cell, model: RestorationModel, prior_dim: PriorDim | None, registry: Registry) -> None:
+    """Raises Found for the first thing that fails, Unknowable where that depends on numbers."""
+    trainable = {name for name, each in model.named_parameters() if each.requires_grad}
+    for span in () if cell.ready_made else _different(spans(cell)):
+        choose_trained(model, trainable, span.stage.trains)
+        _stage(_Step(cell, model.train(), prior_dim, registry), span)
+    choose_trained(model, trainable, ())
+    _test(_Step(cell, model.eval(), prior_dim, registry))
+
+
+def _different(all_spans: Sequence[Span]) -> list[Span]:
+    """The stages that differ in more than their size; of those alike, the ones of the smallest and largest tiles."""
+    alike: dict[str, list[Span]] = {}
+    for span in all_spans:
+        terms = [term.model_dump_json() for term in (*(span.stage.losses or ()), *span.added)]
+        alike.setdefault(canonical_json([span.stage.trains, len(span.added), terms]), []).append(span)
+    chosen: list[Span] = []
+    for group in alike.values():
+        ordered = sorted(group, key=lambda span: span.stage.patch or 0)
+        chosen += ordered[:1] if ordered[0].stage.patch == ordered[-1].stage.patch else [ordered[0], ordered[-1]]
+    return chosen
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A cell's network and what it is given."""
+
+    cell: Cell
+    model: RestorationModel
+    prior_dim: PriorDim | None
+    registry: Registry
+
+    @property
+    def backbone(self) -> PartRef:
+        assert self.cell.backbone is not None, self.cell.id
+        return self.cell.backbone
+
+    def forward(self, lq_BCHW: Tensor, gives_truth: bool, what: str) -> Restored:
+        """What the network makes of images. `what`: how messages call them."""
+        given: list[Tensor | None] = [None]
+        if self.prior_dim is not None:
+            width = prod(self.prior_dim) if isinstance(self.prior_dim, tuple) else self.prior_dim
+            given = [functional.normalize(torch.rand(len(lq_BCHW), width), dim=1)]
+        given += [lq_BCHW] if gives_truth else []
+        refiner, doing = self.cell.variant.refiner, f"does not take {what}"
+        if refiner is None:
+            with blamed("backbone", self.backbone, self.registry, doing):
+                return self._checked(self.model(lq_BCHW, *given), lq_BCHW)
+        try:
+            return self._checked(self.model(lq_BCHW, *given), lq_BCHW)
+        except (Exception, SystemExit) as error:
+            self._alone(lq_BCHW, gives_truth, doing)
+            with blamed("refiner", refiner, self.registry, f"does not take {what} from {self.backbone.name}"):
+                raise error
+
+    def _alone(self, lq_BCHW: Tensor, gives_truth: bool, doing: str) -> None:
+        """Raises Found when the backbone fails without its refiner."""
+        shows_truth: tuple[Literal["training", "test"], ...] = ()
+        if gives_truth:
+            shows_truth = ("training", "test") if self.model.reads_truth_at_test else ("training",)
+        alone = RestorationModel(self.model.backbone, shows_truth=shows_truth)
+        alone.training = self.model.training
+        with blamed("backbone", self.backbone, self.registry, doing):
+            self._checked(alone(lq_BCHW, None, *([lq_BCHW] if shows_truth else [])), lq_BCHW)
+
+    @staticmethod
+    def _checked(restored: Restored, lq_BCHW: Tensor) -> Restored:
+        """The restorations. Raises HarnessError for some that are not of the size of the images."""
+        for image in (restored.initial_BCHW, restored.refined_BCHW):
+            if image is not None and (not isinstance(image, Tensor) or image.shape != lq_BCHW.shape):
+                gives = f"a tensor {list(image.shape)}" if isinstance(image, Tensor) else type(image).__name__
+                raise HarnessError(f"it gives {gives} for images {list(lq_BCHW.shape)}")
+        return restored
+
+
+def _stage(step: _Step, span: Span) -> None:
+    """One optimizer step: forward, all losses, backward."""
+    patch, batch = span.stage.patch, span.stage.micro_batch or span.batch
+    assert patch is not None, span.stage
+    on_meta = torch.empty(0).device.type == "meta"
+    lq_BCHW = torch.rand(batch if on_meta else min(batch, MOST_BATCH), CHANNELS, patch, patch)
+    objective, parts, reads = _objective(step, span)
+    truth = step.model.reads_truth
+    images = Images(
+        lq_BCHW,
+        lq_BCHW if truth or "pair" in reads else None,
+        lq_BCHW if "unpaired" in reads else None,
+    )
+    tiles = "a tile" if batch == 1 else f"{batch} tiles"
+    restored = step.forward(lq_BCHW, truth, f"{tiles} of {patch}×{patch} pixels in training")
+    total = lq_BCHW.new_zeros(())
+    for factor, inputs, term in objective.seen(restored, images, span.first + 1):
+        total = total + factor * _value(step, parts[id(term.loss)], inputs, term)
+    if total.requires_grad:
+        if total.device.type != "meta" or _has_guests(step, list(parts.values())):
+            with blamed("backbone", step.backbone, step.registry, "cannot be trained"):
+                total.backward()
+    elif len(parts) == len(_terms(step, span)):
+        what = f"no loss trains anything of steps {span.first + 1} to {span.last}"
+        raise Found(Fault("recipe", what, "losses that look at what trains", "", ("losses",)))
+    step.model.zero_grad(set_to_none=True)
+    _adversaries(step, objective, parts, detached(restored), images, span.first + 1)
+
+
+def _has_guests(step: _Step, losses: Sequence[PartRef]) -> bool:
+    """Whether a part is the user's own. Gradients of built-in ones are tested; without numbers they take a second."""
+    named = [("backbone", step.backbone), *(("loss", part) for part in losses)]
+    if step.cell.variant.refiner is not None:
+        named.append(("refiner", step.cell.variant.refiner))
+    return any(is_file(step.registry.get(kind, part.name).target.partition(":")[0]) for kind, part in named)
+
+
+def _terms(step: _Step, span: Span) -> list[tuple[LossTerm, bool]]:
+    """The losses of a stage, and whether the refiner adds them."""
+    return [(term, False) for term in span.stage.losses or ()] + [(term, True) for term in span.added]
+
+
+def _objective(step: _Step, span: Span) -> tuple[Objective, dict[int, PartRef], set[Reads]]:
+    """The losses of a stage but for those that read files of weights; their parts; and what all of them read."""
+    terms: list[Term] = []
+    parts: dict[int, PartRef] = {}
+    reads: set[Reads] = set()
+    device: Device = "meta" if torch.empty(0).device.type == "meta" else "cpu"
+    for term, added in _terms(step, span):
+        ref = term.part
+        declared = declaration(step.registry, "loss", ref.name)
+        reads.add(declared.traits.reads)
+        options = declared.filled(ref.arguments)
+        if needed_files(declared.traits, options, f"loss {ref.name}"):
+            continue
+        with blamed("loss", ref, step.registry, "cannot be built"):
+            imported(step.registry, "loss", ref.name)
+            loss = built(partial(made, step.registry, "loss", ref.name, **ref.arguments), device)
+        terms.append(Term(term.weight, cast(Loss, loss), options, added, term.refined_weight))
+        parts[id(loss)] = ref
+    return Objective(terms, step.cell.recipe.refined_weight, Adversaries(())), parts, reads
+
+
+def _value(step: _Step, part: PartRef, inputs: LossInputs, term: Term) -> Tensor:
+    """A loss of one restoration."""
+    with blamed("loss", part, step.registry, f"cannot be computed for {_called(step)}"):
+        try:
+            value = term(inputs)
+        except KeyError as error:
+            missing = error.args[0] if error.args else None
+            if isinstance(missing, str) and missing not in inputs.outputs:
+                gives = ", ".join(inputs.outputs) or "none"
+                what = f"it reads the output {missing!r}, and the outputs are: {gives}"
+                raise HarnessError(what, hint="leave it out, or take the network that it is for") from error
+            raise
+        if not isinstance(value, Tensor) or value.ndim:
+            gives = f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise HarnessError(f"it gives {gives}, and not one number")
+    return value
+
+
+def _adversaries(
+    step: _Step, objective: Objective, parts: dict[int, PartRef], restored: Restored, images: Images, number: int
+) -> None:
+    """The losses by which adversaries train themselves."""
+    for _, inputs, term in objective.seen(restored, images, number):
+        if term.traits.adversary:
+            part = parts[id(term.loss)]
+            with blamed("loss", part, step.registry, f"cannot train its own network on {_called(step)}"):
+                cast(Adversary, term.loss).own_loss(inputs).backward()
+
+
+def _called(step: _Step) -> str:
+    refiner = step.cell.variant.refiner
+    return f"{step.backbone.name} with {refiner.name}" if refiner else step.backbone.name
+
+
+def _test(step: _Step) -> None:
+    """One whole image, as it is restored in test."""
+    can = step.model.capabilities
+    height, width = (can.fitting(min(side, can.tile or side)) for side in TEST_SIDES)
+    with torch.no_grad():
+        lq_BCHW = torch.rand(1, CHANNELS, height, width)
+        step.forward(lq_BCHW, step.model.reads_truth_at_test, f"an image of {height}×{width} pixels in test")

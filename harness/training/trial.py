@@ -1,0 +1,263 @@
+"""Cells built and run once before anything is trained.
+
+It finds what only a built network shows: options that do not fit together, sizes of tiles that it does not take, taps
+that it does not have, losses that read what it does not give. No file of weights is read and no random state is
+changed. Small networks run on the CPU, which takes milliseconds; others on PyTorch's `meta` device, which knows shapes
+and no numbers. What cannot run there, such as a network whose steps depend on pixels, runs on the CPU where that is not
+too long, and else is left to the training.
+
+Shape letters: B batch, C channels, H height, W width, D prior width.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, Literal, cast
+
+import torch
+from torch import nn
+
+from harness.api.backbone import Backbone, Capabilities
+from harness.api.declaration import declaration
+from harness.api.prior import PriorDim
+from harness.api.reference import PartRef
+from harness.cells.cell import Cell
+from harness.core.identity import canonical_json
+from harness.core.registry import Registry
+from harness.models.assemble import RestorationModel, put_together
+from harness.models.fits import misfits, tiles
+from harness.models.fresh import seeded
+from harness.models.priors import gives_maps
+from harness.parts.guard import made
+from harness.spec.options import refers_to
+from harness.training.building import KEPT, Device, TooLarge, built, imported, parameters
+from harness.training.faults import Fault, Found, Unknowable, blamed
+from harness.training.rehearsal import MOST_BATCH, TEST_SIDES, rehearse
+from harness.weights.files import needed_files
+
+STAND_IN = 512
+"""Width of the vectors of a prior that cannot be asked without its weights."""
+STAND_IN_MAP = (512, 7, 7)
+
+LIGHT = 2e9
+"""Parameters times pixels of a batch up to which a network runs on the CPU at once."""
+HEAVY = 1e11
+"""The same for a network that does not run on `meta`."""
+MOST_PIXELS = 400_000
+"""Pixels of the largest batch that runs on the CPU."""
+
+
+class Trial:
+    """Tries cells; what several have in common is tried once."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._known: dict[str, tuple[Fault, ...]] = {}
+        self._backbones: dict[tuple[str, Device], nn.Module | Found | Unknowable] = {}
+
+    def faults(self, cell: Cell) -> tuple[Fault, ...]:
+        """What is wrong with a cell; nothing for the degraded input."""
+        if cell.backbone is None:
+            return ()
+        key = canonical_json(_content(cell))
+        if key not in self._known:
+            with _quiet(), seeded(cell.seed):
+                self._known[key] = self._tried(cell, cell.backbone)
+        return self._known[key]
+
+    def _tried(self, cell: Cell, ref: PartRef) -> tuple[Fault, ...]:
+        found: tuple[Fault, ...] | None = None
+        try:
+            work = parameters(self._kept(ref)) * pixels(cell) if pixels(cell) <= MOST_PIXELS else math.inf
+        except Found as error:
+            return (error.fault,)
+        except Unknowable:
+            return ()
+        if work <= LIGHT:
+            with suppress(TooLarge):
+                return self._known_on("cpu", cell) or ()
+        found = self._known_on("meta", cell)
+        # What fails without numbers is only believed when it fails with them, where that can be afforded.
+        doubted = found is None or any(fault.kind != "recipe" for fault in found)
+        if doubted and work <= HEAVY:
+            with suppress(TooLarge):
+                return self._known_on("cpu", cell) or ()
+        return found or ()
+
+    def _known_on(self, device: Device, cell: Cell) -> tuple[Fault, ...] | None:
+        """What is wrong on a device; None where that cannot be known. Raises TooLarge on the CPU alone."""
+        try:
+            return self._on(device, cell)
+        except TooLarge:
+            if device == "cpu":
+                raise
+        except Unknowable:
+            pass
+        return None
+
+    def _on(self, device: Device, cell: Cell) -> tuple[Fault, ...]:
+        try:
+            with torch.device(device), ExitStack() as stack:
+                model, dim = self._model(device, cell, stack)
+                wrong = [Fault("recipe", each.what, each.hint, "", each.field) for each in misfits(cell, model)]
+                if not wrong:
+                    rehearse(cell, model, dim, self._registry)
+        except Found as found:
+            return (found.fault,)
+        return tuple(wrong)
+
+    def _model(self, device: Device, cell: Cell, stack: ExitStack) -> tuple[RestorationModel, PriorDim | None]:
+        """The cell's network, and what its refiner is told of its prior.
+
+        `stack`: gets what makes a shared backbone as it was.
+        """
+        ref, registry = cell.backbone, self._registry
+        assert ref is not None, cell.id
+        backbone = self._backbone(device, ref)
+        stack.callback(_as_it_was, backbone, {name: each.requires_grad for name, each in backbone.named_parameters()})
+        refiner = cell.variant.refiner
+        if refiner is None:
+            return put_together(cell, backbone, registry, None), None
+        try:
+            self._needs_no_files("refiner", refiner)
+        except Unknowable:
+            for misfit in tiles(cell, cast(Backbone, backbone).capabilities):
+                raise Found(Fault("recipe", misfit.what, misfit.hint, "", misfit.field)) from None
+            raise
+        dim = self._dim(device, cell)
+
+        def fresh(kind: str, part: PartRef, number: int, make: Callable[[], nn.Module]) -> nn.Module:
+            with blamed("refiner", part, registry, f"cannot be built for the backbone {ref.name}"):
+                imported(registry, "refiner", part.name)
+                return built(make, device)
+
+        with blamed("backbone", ref, registry, f"cannot have the refiner {refiner.name}"):
+            return put_together(cell, backbone, registry, dim, fresh), dim
+
+    def _backbone(self, device: Device, ref: PartRef) -> nn.Module:
+        """The backbone on a device, the same for all cells."""
+        if device == "meta":
+            return self._kept(ref)
+        key: tuple[str, Device] = (_key(ref), "cpu")
+        if key not in self._backbones:
+            module = self._built(ref, "cpu")
+            if parameters(module) > KEPT:
+                return module
+            self._backbones[key] = module
+        return cast(nn.Module, self._backbones[key])
+
+    def _kept(self, ref: PartRef) -> nn.Module:
+        """The backbone without numbers, built once. Raises Found and Unknowable."""
+        key: tuple[str, Device] = (_key(ref), "meta")
+        if key not in self._backbones:
+            try:
+                self._backbones[key] = self._built(ref, "meta")
+            except (Found, Unknowable) as error:
+                self._backbones[key] = error
+        found = self._backbones[key]
+        if not isinstance(found, nn.Module):
+            raise found
+        return found
+
+    def _built(self, ref: PartRef, device: Device) -> nn.Module:
+        self._needs_no_files("backbone", ref)
+        with blamed("backbone", ref, self._registry, "cannot be built"):
+            imported(self._registry, "backbone", ref.name)
+            backbone = built(lambda: made(self._registry, "backbone", ref.name, **ref.arguments), device)
+            if not isinstance(cast(Backbone, backbone).capabilities, Capabilities):
+                raise TypeError("it has `capabilities`, a Capabilities")
+        return backbone
+
+    def _needs_no_files(self, kind: Literal["backbone", "refiner"], ref: PartRef) -> None:
+        """Raises Unknowable for a part that reads files of weights when it is built: they are planning's matter."""
+        declared = declaration(self._registry, kind, ref.name)
+        with blamed(kind, ref, self._registry, "cannot be built"):
+            files = needed_files(declared.traits, declared.filled(ref.arguments), f"{kind} {ref.name}")
+        if files:
+            raise Unknowable(f"{kind} {ref.name} reads files of weights")
+
+    def _dim(self, device: Device, cell: Cell) -> PriorDim | None:
+        """What the refiner is told of its prior."""
+        prior = cell.variant.prior
+        if prior is None:
+            return None
+        maps = gives_maps(prior, self._registry)
+        while prior.derived_from is not None:
+            prior = prior.derived_from
+        declared = declaration(self._registry, "prior", prior.name)
+        if needed_files(declared.traits, declared.filled(prior.arguments), f"prior {prior.name}"):
+            return STAND_IN_MAP if maps else STAND_IN
+        given: list[nn.Module] = []
+        options = dict(prior.arguments)
+        with ExitStack() as stack, torch.device("cpu"):
+            for option in declared.options.values():
+                if refers_to(option) == "CellRef" and cell.prior_source is not None:
+                    options[option.name] = cell.prior_source.id
+                    network = self._model(device, cell.prior_source, stack)[0]
+                    given.append(network)
+            with blamed("prior", prior, self._registry, "cannot be built"), torch.device(device if given else "cpu"):
+                imported(self._registry, "prior", prior.name)
+                found = made(self._registry, "prior", prior.name, *given, **options)
+                return cast(PriorDim, found.shape) if maps else int(found.dim)
+
+
+def pixels(cell: Cell) -> int:
+    """Pixels of the largest batch of a rehearsal with numbers."""
+    sides = [TEST_SIDES[0] * TEST_SIDES[1]]
+    if not cell.ready_made:
+        sides += [(part.patch or 0) ** 2 * min(part.batch or 1, MOST_BATCH) for part in cell.recipe.parts]
+    return max(sides)
+
+
+def _key(ref: PartRef) -> str:
+    return canonical_json([ref.name, ref.arguments])
+
+
+def _content(cell: Cell) -> Mapping[str, Any]:
+    """All that a trial depends on: neither the task, the images nor the seed."""
+    assert cell.backbone is not None, cell.id
+    variant, recipe = cell.variant, cell.recipe
+    source = cell.prior_source
+    stages = [
+        (stage.patch, stage.batch, stage.micro_batch, stage.trains, _terms(stage.losses)) for stage in recipe.parts
+    ]
+    return {
+        "backbone": [cell.backbone.name, cell.backbone.arguments],
+        "refiner": variant.refiner and [variant.refiner.name, variant.refiner.arguments],
+        "prior": variant.prior and variant.prior.model_dump(mode="json", exclude={"digest"}),
+        "source": source and source.backbone and [source.backbone.name, source.backbone.arguments],
+        "how": [variant.placement, variant.regime == "frozen", cell.ready_made],
+        "stages": [] if cell.ready_made else stages,
+        "modules": [recipe.rates, [stage.trains for stage in recipe.stages]],
+        "own": [_terms(variant.losses), [(stage.trains, _terms(stage.losses)) for stage in variant.stages]],
+        "refined_weight": recipe.refined_weight,
+    }
+
+
+def _terms(terms: Any) -> list[Any]:
+    return [term.model_dump(mode="json") for term in terms or ()]
+
+
+def _as_it_was(module: nn.Module, trains: Mapping[str, bool]) -> None:
+    """A shared backbone as it was before a cell froze it or read it."""
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(trains[name])
+        parameter.grad = None
+    module.train()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what networks log or warn of, which is told when they train."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,58 @@
+"""Pictures that a cell is trained on and tested on, and pictures that a test set has twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.core.errors import HarnessError
+from harness.jobs import evaluate, train
+from harness.jobs.leaks import audit_test, trained_on
+from harness.planning.job import TrainWork
+from tests.report_sets import dataset
+from tests.report_world import cell_of, context, held_out, prepare, world
+from tests.small_world import SmallWorld
+
+__all__ = ["world"]
+
+
+def test_twins_of_a_test_set_are_a_warning_on_record(world: SmallWorld) -> None:
+    cell = cell_of(backbone=None)
+    sets = held_out(cell, "twins", "plain")
+    prepare(world, *sets)
+    evaluate.run(world.evaluate_job(cell, tests=sets), context(world))
+    pair = "test images '926_10' and '926_10(1)' of twins are identical pixels: its means count the picture twice"
+    assert {each.dataset: each.warnings for each in world.record(cell).evaluations} == {"twins": (pair,), "plain": ()}
+
+
+def test_the_training_images_of_base_and_prior_source_are_compared_through_chains(world: SmallWorld) -> None:
+    source = cell_of("plain")
+    base = cell_of("twins", base=None, prior_source=source)
+    cell = cell_of("sliver", base=base)
+    assert [ref.name for ref in trained_on(cell)] == ["sliver", "twins", "plain"]
+    assert trained_on(cell_of(backbone=None)) == ()
+    here = context(world)
+    assert audit_test(cell_of("plain"), dataset("elsewhere"), "test", here).leak is not None
+    chained = cell_of("plain", base=cell_of("plain", seed=4))
+    leak = audit_test(chained, dataset("elsewhere"), "test", here).leak
+    assert leak is not None
+    assert leak.where == "data sets plain and elsewhere"
+
+
+def test_a_set_that_cannot_be_read_here_is_a_warning_and_no_verdict(world: SmallWorld) -> None:
+    found = audit_test(cell_of("plain"), dataset("gray"), "test", context(world))
+    assert found.leak is None
+    assert found.warnings[0].startswith("not compared with the test images of gray, which cannot be read: ")
+
+
+def test_training_is_refused_when_every_test_set_leaks_and_not_before(
+    world: SmallWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    cell = cell_of()
+    prepare(world, cell.train_set)
+    with pytest.raises(HarnessError, match="train image 'a' of plain and test image 'same' of elsewhere") as caught:
+        train.run(world.job(TrainWork(cell=cell, tests=(dataset("elsewhere"),))), context(world))
+    assert caught.value.kind == "data"
+    assert not world.layout.final_weights(cell.id).exists()
+    train.run(world.job(TrainWork(cell=cell, tests=(dataset("elsewhere"), dataset("plain")))), context(world))
+    assert world.layout.final_weights(cell.id).exists()
+    assert any("leave a test set out" in line.message for line in caplog.records)

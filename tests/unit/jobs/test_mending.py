@@ -1,0 +1,82 @@
+"""Damaged shards and vectors: a training refuses them by name, the job that made them mends them, equal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.core.damage import noted_damage
+from harness.core.errors import DataError
+from harness.core.identity import file_sha256
+from harness.core.paths import Layout
+from harness.jobs import features, shards, train
+from harness.planning.job import FeaturesWork, ShardsWork
+from tests.small_world import SmallWorld, refined_cell
+
+CELL = refined_cell()
+
+
+@pytest.fixture
+def own(world: SmallWorld, tmp_path: Path) -> SmallWorld:
+    """The small world with a data folder of its own."""
+    shutil.copytree(world.layout.data, tmp_path / "data")
+    return SmallWorld(Layout(tmp_path / "out", tmp_path / "data"))
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def as_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("damage", [flip, cut, Path.unlink, as_a_folder])
+@pytest.mark.parametrize("name", ["manifest.json", "index.parquet", "000000.tar", "000000.safetensors", "vectors"])
+def test_damage_is_refused_named_and_mended(own: SmallWorld, name: str, damage: Callable[[Path], None]) -> None:
+    rows = CELL.train_features()
+    assert rows is not None
+    of_vectors = name in ("000000.safetensors", "vectors")
+    folder = (rows if of_vectors else CELL.train_set).folder(own.layout.data)
+    whole = {path.name: file_sha256(path) for path in folder.iterdir()}
+    path = folder / ("manifest.json" if name == "vectors" else name)
+    damage(path)
+    with pytest.raises(DataError) as caught:
+        train.run(own.train_job(CELL), own.context)
+    assert caught.value.kind == "data"
+    assert caught.value.where in (str(path), str(folder))
+    assert caught.value.what in noted_damage(folder)
+    assert not own.layout.final_weights(CELL.id).exists()
+    if of_vectors:
+        features.run(own.job(FeaturesWork(features=rows)), own.context)
+    else:
+        shards.run(own.job(ShardsWork(samples=CELL.train_set)), own.context)
+    assert {path.name: file_sha256(path) for path in folder.iterdir()} == whole
+
+
+def test_damaged_vectors_stay_when_they_cannot_be_made_again(own: SmallWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = CELL.train_features()
+    assert rows is not None
+    folder = rows.folder(own.layout.data)
+    flip(folder / "manifest.json")
+    before = {path.name for path in folder.iterdir()}
+
+    def fail(*given: object, **more: object) -> None:
+        raise DataError("no weights")
+
+    monkeypatch.setattr(features, "build_prior", fail)
+    with pytest.raises(DataError, match="no weights"):
+        features.run(own.job(FeaturesWork(features=rows)), own.context)
+    assert {path.name for path in folder.iterdir()} == before | {"damaged.txt"}
+    assert [path.name for path in folder.parent.iterdir()] == ["train"]

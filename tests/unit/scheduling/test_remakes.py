@@ -1,0 +1,271 @@
+"""A run that makes cells again: when the new results take the place of the old, and what failures leave.
+
+Jobs write results as real ones do, through the folders that their job file names; tests/flow runs real ones.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.api.running import JobOutcome
+from harness.core.errors import HarnessError
+from harness.core.paths import Layout
+from harness.parts.catalogue import REGISTRY
+from harness.planning.job import Job
+from harness.planning.places import layout_of, placed
+from harness.planning.plan import Plan, make_plan
+from harness.records import anew, store
+from harness.scheduling.drive import RunSummary, drive
+from tests.unit.records import made
+from tests.unit.records.made import cell, degraded, listed, photos, refined, suite, values
+from tests.unit.scheduling.test_drive import Notes, Script
+
+OLD, NEW = values([20.0], [0.5]), values([30.0], [0.9])
+Ending = Callable[[Job, Layout], str | None]
+
+
+class Worker(Script):
+    """Runs the jobs in order: they train and score as `made` does, and end as `ending` says of each."""
+
+    def __init__(self, ending: Ending = lambda job, layout: None) -> None:
+        super().__init__()
+        self.ends, self.jobs = ending, {}
+
+    def submit(self, job_file: str, resources: Mapping[str, float], priority: int = 0) -> object:
+        handle = super().submit(job_file, resources, priority)
+        self.jobs[id(handle)] = placed(Job.model_validate_json(Path(job_file).read_bytes()), Path(job_file))
+        return handle
+
+    def poll(self, timeout: float) -> Sequence[tuple[Any, JobOutcome]]:
+        self.waiting.sort(key=lambda entry: entry[0])
+        _, job_id, handle = self.waiting.pop(0)
+        job = self.jobs[id(handle)]
+        layout = layout_of(job)
+        failure = self.ends(job, layout)
+        if failure is None and job.kind == "train":
+            made.finish(layout, job.work.cell)
+        elif failure is None and job.kind == "evaluate":
+            made.finish(layout, job.work.cell, NEW)
+        return [(handle, JobOutcome(job_id, failure, "it broke" if failure else ""))]
+
+
+@pytest.fixture
+def layout(tmp_path):
+    return Layout(tmp_path / "out", tmp_path / "data")
+
+
+def finish(layout: Layout, *cells) -> None:
+    for content in cells:
+        test = content.test_set(photos())
+        made.prepare(layout, *([content.train_set, test] if content.backbone else [test]))
+        made.finish(layout, content, OLD)
+
+
+def run(layout: Layout, plan: Plan, worker: Worker | None = None, notes: Notes | None = None) -> RunSummary:
+    notes = notes or Notes()
+    return drive(plan, worker or Worker(), notes, layout, notes)
+
+
+def forced(layout: Layout, *cells, force=None) -> Plan:
+    asked = [content.id for content in cells] if force is None else force
+    return make_plan(suite(*map(listed, cells)), layout, REGISTRY, force=asked)
+
+
+def psnr(layout: Layout, content) -> float:
+    table = store.load_images(layout, content.id).to_pylist()
+    return next(row["value"] for row in table if row["metric"] == "psnr")
+
+
+def leftovers(layout: Layout) -> list[str]:
+    return sorted(path.name for path in (layout.out / "cells").iterdir() if path.name.startswith("."))
+
+
+def snapshot(layout: Layout, content) -> dict[str, bytes]:
+    folder = layout.placed_cell(content.id)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("content", [cell(), degraded()])
+def test_a_forced_cell_shows_its_old_values_until_the_new_are_whole(layout, content):
+    finish(layout, content)
+    shown = []
+
+    def look(job: Job, _: Layout) -> None:
+        shown.append(psnr(layout, content))
+
+    run(layout, forced(layout, content), Worker(look))
+    assert set(shown) == {20.0}
+    assert psnr(layout, content) == 30.0
+    assert leftovers(layout) == []
+
+
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+def test_a_failure_leaves_the_old_results_and_the_next_run_ends_right(layout, kind):
+    content = cell()
+    finish(layout, content)
+    before = snapshot(layout, content)
+    summary = run(layout, forced(layout, content), Worker(lambda job, _: "nan" if job.kind == kind else None))
+    assert [failure.kind for failure in summary.failures] == ["nan"]
+    assert snapshot(layout, content) == before
+    assert psnr(layout, content) == 20.0
+    run(layout, forced(layout, content))
+    assert psnr(layout, content) == 30.0
+    assert leftovers(layout) == []
+
+
+def test_a_lost_worker_is_noted_on_the_old_record_whose_state_says_so(layout):
+    content = cell()
+    finish(layout, content)
+    plan = forced(layout, content)
+    run(layout, plan, Worker(lambda job, _: "worker_lost"))
+    record = store.load(layout, content.id)
+    assert record is not None
+    assert record.failure is not None
+    assert (record.failure.kind, len(record.evaluations)) == ("worker_lost", 1)
+    (status,) = make_plan(suite(listed(content)), layout, REGISTRY).cells
+    assert status.state == "done"
+    assert status.reason == "the last attempt failed (worker_lost): it broke; what was there before stays"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+def test_an_interrupt_leaves_the_old_results_as_they_are(layout, number, kind):
+    content = cell()
+    finish(layout, content)
+    before = snapshot(layout, content)
+
+    def interrupt(job: Job, _: Layout) -> None:
+        if job.kind == kind:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(layout, forced(layout, content), Worker(interrupt))
+    assert snapshot(layout, content) == before
+
+
+def test_a_run_that_cannot_start_leaves_the_folder_as_it_was(layout):
+    class Refusing(Worker):
+        def expect(self, requests: Sequence[Mapping[str, float]]) -> None:
+            raise HarnessError("too much")
+
+    content = cell()
+    finish(layout, content)
+    before = snapshot(layout, content)
+    with pytest.raises(HarnessError, match="too much"):
+        run(layout, forced(layout, content), Refusing())
+    assert snapshot(layout, content) == before
+    assert leftovers(layout) == []
+
+
+def test_a_base_waits_for_the_cells_that_are_made_from_its_new_folder(layout):
+    base = cell()
+    frozen = refined(variant={"regime": "frozen"}, base=base)
+    finish(layout, base, frozen)
+    made.prepare(layout, frozen.train_features(), frozen.test_features(frozen.test_set(photos())))
+    read = []
+
+    def look(job: Job, where: Layout) -> None:
+        if job.cell_id == frozen.id and job.kind == "train":
+            read.append(where.final_weights(base.id).parent.parent.name)
+            assert psnr(layout, base) == 20.0
+
+    plan = forced(layout, base, frozen)
+    trains = {each.job.cell_id: each.job.anew for each in plan.to_run if each.job.kind == "train"}
+    assert trains == {base.id: (base.id,), frozen.id: (frozen.id, base.id)}
+    run(layout, plan, Worker(look))
+    assert read == [f".{base.id}.anew"]
+    assert (psnr(layout, base), psnr(layout, frozen)) == (30.0, 30.0)
+    assert leftovers(layout) == []
+
+
+def test_a_stale_cell_is_hidden_and_whole_again_after_a_failed_run(layout):
+    content = cell()
+    finish(layout, content)
+    layout.images(content.id).write_bytes(b"PAR1")
+    plan = make_plan(suite(listed(content)), layout, REGISTRY)
+    assert plan.rescore == (content.id,)
+    damaged = snapshot(layout, content)
+    run(layout, plan, Worker(lambda job, _: "storage"))
+    assert snapshot(layout, content) == damaged
+    run(layout, make_plan(suite(listed(content)), layout, REGISTRY))
+    assert psnr(layout, content) == 30.0
+    assert leftovers(layout) == []
+
+
+def test_a_damaged_record_is_kept_until_the_new_cell_is_whole(layout):
+    content = cell()
+    finish(layout, content)
+    layout.record(content.id).write_text('{"schema_version": 1')
+    before = snapshot(layout, content)
+    run(layout, forced(layout, content, force=()), Worker(lambda job, _: "nan"))
+    assert snapshot(layout, content) == before
+    run(layout, forced(layout, content, force=()))
+    assert psnr(layout, content) == 30.0
+
+
+def partly(job: Job, layout: Layout) -> str | None:
+    """An evaluation that scores all but SSIM, which refuses some image."""
+    if job.kind != "evaluate":
+        return None
+    record = made.finish(layout, job.work.cell, values([30.0]))
+    (only,) = record.evaluations
+    left = only.model_copy(update={"left_out": {"ssim": "image a: too small"}, "refused": {"ssim": "0" * 8}})
+    store.save(layout, record.model_copy(update={"evaluations": (left,)}))
+    return "data"
+
+
+def test_a_metric_that_cannot_be_computed_loses_no_value_of_a_forced_cell(layout):
+    content = cell()
+    finish(layout, content)
+    run(layout, forced(layout, content), Worker(partly))
+    assert psnr(layout, content) == 20.0
+
+
+def test_a_metric_that_cannot_be_computed_does_not_hide_the_rest_of_a_stale_cell(layout):
+    content = cell()
+    finish(layout, content)
+    layout.images(content.id).write_bytes(b"PAR1")
+    run(layout, make_plan(suite(listed(content)), layout, REGISTRY), Worker(partly))
+    assert psnr(layout, content) == 30.0
+
+
+def test_the_next_start_swaps_in_what_a_killed_run_left_whole(layout):
+    content = cell()
+    finish(layout, content)
+
+    class Kill(BaseException):
+        pass
+
+    class Killed(Notes):
+        def finished(self, job: Job, outcome: JobOutcome) -> None:
+            if job.kind == "evaluate":
+                raise Kill
+
+    notes = Killed()
+    with pytest.raises(Kill):
+        drive(forced(layout, content), Worker(), notes, layout, notes)
+    assert psnr(layout, content) == 20.0
+    anew.recover(layout)  # nothing is whole by its mark
+    assert psnr(layout, content) == 20.0
+    worker = Worker()
+    run(layout, forced(layout, content), worker)
+    assert psnr(layout, content) == 30.0
+
+
+def test_a_stale_cell_whose_evaluation_cannot_run_here_is_in_place_once_it_is_trained(layout):
+    base = cell()
+    finish(layout, base)
+    layout.record(base.id).write_text("{")
+    planned = make_plan(suite(listed(base)), layout, REGISTRY)
+    blocked = [replace(each, state="blocked") if each.job.kind == "evaluate" else each for each in planned.jobs]
+    run(layout, replace(planned, jobs=tuple(blocked)))
+    record = store.load(layout, base.id)
+    assert record is not None
+    assert (record.status, leftovers(layout)) == ("trained", [])
