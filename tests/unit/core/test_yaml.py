@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from harness.core.errors import Problem
-from harness.core.yaml import MAX_DEPTH, Place, dotted, load, resolve_scalar, rooted
+from harness.core.scalars import resolve_scalar
+from harness.core.yaml import MAX_DEPTH, Place, dotted, load, rooted
 
 FILE = Place("f.yaml")
 

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.errors import HarnessError
-from harness.evaluation import samples
 from harness.evaluation.samples import strip, strip_name, write_strip
 
 
@@ -37,7 +36,7 @@ def test_a_strip_that_cannot_be_encoded_says_so(tmp_path, monkeypatch: pytest.Mo
         raise cv2.error("too large")
 
     for instead in (fails, lambda *given: (False, None)):
-        monkeypatch.setattr(samples.cv2, "imencode", instead)
+        monkeypatch.setattr("cv2.imencode", instead)
         with pytest.raises(HarnessError, match="no PNG can be made"):
             write_strip(tmp_path / "a.png", (flat(0.1), flat(0.2)))
 

@@ -20,6 +20,7 @@ from harness.jobs import evaluate
 from harness.records import store
 from harness.records.job_failures import note_failure
 from harness.records.model import Failure
+from harness.training.journal import Journal
 from tests.report_world import cell_of, context, held_out, prepare, refused, trained, world
 from tests.small_metrics import plain_metric
 from tests.small_world import SmallWorld
@@ -183,7 +184,12 @@ def test_a_kill_in_the_middle_keeps_the_sets_that_were_done(world: SmallWorld, m
     assert by_set(world, cell) == {"plain": (BOTH, "")}
     assert world.record(cell).status == "trained"
     kept = world.rows(cell)
-    monkeypatch.setattr(evaluate, "restore", lambda model, lq, *others: restored.append(lq.shape[0]) or lq)
+
+    def noted(model: object, lq: np.ndarray, *others: object) -> np.ndarray:
+        restored.append(lq.shape[0])
+        return lq
+
+    monkeypatch.setattr(evaluate, "restore", noted)
     evaluate.run(world.evaluate_job(cell, tests=sets), context(world))
     assert len(restored) == 3 + 5 + 3  # the two images of `plain` are not restored again
     assert [row for row in world.rows(cell) if row["dataset"] == "plain"] == kept
@@ -239,7 +245,12 @@ def test_what_a_metric_refused_is_not_tried_again_on_the_same_images(
     newer = plain_metric("ssim").part.model_copy(update={"version": "2"})
     metrics = ("psnr", plain_metric("ssim").model_copy(update={"part": newer}))
     calls: list[int] = []
-    monkeypatch.setattr(evaluate, "restore", lambda model, lq, *others: calls.append(1) or lq)
+
+    def noted(model: object, lq: np.ndarray, *others: object) -> np.ndarray:
+        calls.append(1)
+        return lq
+
+    monkeypatch.setattr(evaluate, "restore", noted)
     refused(world, world.evaluate_job(cell, tests=sets, metrics=metrics))
     assert len(calls) == 2
 
@@ -262,13 +273,13 @@ def test_a_strip_or_an_event_costs_no_score(
     if what == "folder":
         world.layout.samples(cell.id).write_text("a file where the folder belongs")
     elif what == "encoder":
-        monkeypatch.setattr(strips.cv2, "imencode", lambda *given: (False, None))
+        monkeypatch.setattr("cv2.imencode", lambda *given: (False, None))
     elif what == "disk":
         _fails(monkeypatch, strips, "write_bytes", full)
     elif what == "surprise":
         _fails(monkeypatch, evaluate, "write_strip", ZeroDivisionError("who knows"))
     else:
-        _fails(monkeypatch, evaluate.Journal, "write", full)
+        _fails(monkeypatch, Journal, "write", full)
     evaluate.run(world.evaluate_job(cell, tests=sets), context(world))
     assert by_set(world, cell) == {"plain": (BOTH, "")}
     assert any("was not written" in line.message for line in caplog.records)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,7 @@ def test_a_control_gives_a_row_a_key() -> None:
     assert guard.check_derived(PART, sound, 3, 4) is sound
     assert guard.check_derived(PART, sound, 3, None) is sound
     for rows in (None, sound.astype(int), sound[0], sound[:2], sound[:, :2], sound[:, :0], sound * np.nan):
-        refused(lambda rows=rows: guard.check_derived(PART, rows, 3, 4))
+        refused(partial(guard.check_derived, PART, rows, 3, 4))
 
 
 NETWORKS = """

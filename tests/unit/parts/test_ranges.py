@@ -93,7 +93,7 @@ ON_CPU = {
 """Networks that read numbers off tensors while they are built, so that they cannot be built on meta; small ones."""
 
 LEVELS = {"dim": 8, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 1, "heads": (1, 2, 4, 8)}
-START = {
+START: dict[str, dict[str, Any]] = {
     **ON_CPU,
     "restormer": LEVELS,
     "llformer": LEVELS,

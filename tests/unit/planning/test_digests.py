@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from typing import Any
 
 import pytest
 
@@ -137,7 +138,7 @@ def test_a_damaged_manifest_is_mended_and_its_cells_stay_done(layout, which):
     content = refined()
     finish(layout, content)
     test = content.test_set(photos())
-    made_set = {
+    made_set: Any = {
         "train": content.train_set,
         "test": test,
         "train vectors": content.train_features(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -193,7 +194,7 @@ def test_a_changed_protocol_or_unit_leaves_what_is_on_record_as_it_was(folder):
     assert [state for state, _ in states(layout)] == ["done", "todo", "done", "todo"]
 
 
-LOST = {
+LOST: dict[str, dict[str, Any]] = {
     "backbone": {"backbone": PartRef(name="mine")},
     "prior": {"variant": Variant(refiner=PartRef(name="ptg_rm"), prior=PartRef(name="mine"))},
     "refiner": {"variant": Variant(refiner=PartRef(name="mine"))},

@@ -36,7 +36,8 @@ class Worker(Script):
 
     def __init__(self, ending: Ending = lambda job, layout: None) -> None:
         super().__init__()
-        self.ends, self.jobs = ending, {}
+        self.ends = ending
+        self.jobs: dict[int, Job] = {}
 
     def submit(self, job_file: str, resources: Mapping[str, float], priority: int = 0) -> object:
         handle = super().submit(job_file, resources, priority)

@@ -41,5 +41,5 @@ def test_one_slope_serves_the_whole_network() -> None:
 
 @pytest.mark.parametrize("wrong", [{"kernel_size": 4}, {"reduction": 0}, {"reduction": 9}])
 def test_options_that_do_not_fit(wrong: dict[str, Any]) -> None:
-    with pytest.raises(HarnessError, match="is odd|to one at least"):
+    with pytest.raises(HarnessError, match=r"is odd|to one at least"):
         MPRNet(**{**SMALL, **wrong})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -15,7 +17,7 @@ from harness.testing import checks
 from tests.unit.parts.losses.inputs import refined
 
 
-def adversary(size: int = 16) -> SMGAdversary:
+def adversary(size: Any = 16) -> SMGAdversary:
     torch.manual_seed(0)
     return SMGAdversary(size=size, narrow=0.125)
 
@@ -138,7 +140,7 @@ def test_a_score_does_not_depend_on_the_batch() -> None:
 
 
 @pytest.mark.parametrize("size", [4, 24])
-def test_sizes_that_do_not_fit(size: int) -> None:
+def test_sizes_that_do_not_fit(size: Any) -> None:
     with pytest.raises(HarnessError, match="power of two"):
         SMGAdversary(size=size)
 

@@ -217,10 +217,11 @@ def test_a_users_own_files_and_their_mistakes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("vision", [[], {"layers": "many"}, {"width": 33}, {"unheard_of": 1}, {"patch_size": 0}])
 def test_an_architecture_that_open_clip_cannot_build(tmp_path: Path, vision: Any) -> None:
-    changed = {**ARCHITECTURE["vision_cfg"], **vision} if vision else vision
+    own: Any = ARCHITECTURE["vision_cfg"]
+    changed = {**own, **vision} if vision else vision
     (tmp_path / "c.json").write_text(json.dumps({**ARCHITECTURE, "vision_cfg": changed}))
     torch.save(build().state_dict(), tmp_path / "w.pt")
-    with pytest.raises(HarnessError, match="open_clip cannot build|not of this architecture") as caught:
+    with pytest.raises(HarnessError, match=r"open_clip cannot build|not of this architecture") as caught:
         Clip(checkpoint=str(tmp_path / "w.pt"), config=str(tmp_path / "c.json"))
     assert caught.value.kind == "weights"
 
