@@ -72,17 +72,22 @@ def read_kept(layout: Layout, cell_id: str) -> Kept:
     except Untouchable as error:
         return Kept(None, Reason(Why.UNREADABLE, str(error)), begun, trained)
     except DataError as error:
-        return Kept(None, Reason(Why.DAMAGED, f"{layout.record(cell_id)}: {error.what}"), begun, trained)
+        return Kept(None, Reason(Why.DAMAGED, f"{_told(layout.record(cell_id), layout)}: {error.what}"), begun, trained)
     except OSError as error:
-        return Kept(None, Reason(Why.UNREADABLE, f"{layout.cell(cell_id)} cannot be read: {unread(error)}"))
+        return Kept(None, Reason(Why.UNREADABLE, f"{_told(layout.cell(cell_id), layout)} cannot be read: {unread(error)}"))
 
 
 def _misplaced(layout: Layout, cell_id: str) -> Reason | None:
     """Whether something else lies where a training would make a folder."""
     for path in (layout.cell(cell_id), layout.checkpoints(cell_id)):
         if os.path.lexists(path) and not path.is_dir():
-            return Reason(Why.DAMAGED, f"{path} is not a folder")
+            return Reason(Why.DAMAGED, f"{_told(path, layout)} is not a folder")
     return None
+
+
+def _told(path: Path, layout: Layout) -> str:
+    """A path as tables say it: without the folder of results."""
+    return path.relative_to(layout.out).as_posix()
 
 
 @dataclass(frozen=True)

@@ -195,10 +195,13 @@ def test_weights_that_burst_under_a_finite_loss_are_never_written(world: SmallWo
 STARVED = """
 import json, os, sys
 from pathlib import Path
-from harness.jobs.run import run_job_file, read_job
+from harness.jobs.run import run_job_file
 
-job_file, filler = sys.argv[1], Path(sys.argv[2])
-out = Path(read_job(Path(job_file)).out)
+job_file = sys.argv[1]
+out = Path(job_file).parent.parent
+filler = out / ".filler"
+Path(job_file).parent.mkdir()
+Path(job_file).write_text(sys.argv[2])
 space = os.statvfs(out)
 filler.write_bytes(bytes(space.f_bavail * space.f_frsize - 24576))
 first = run_job_file(job_file)
@@ -216,14 +219,13 @@ def test_a_full_disk_fails_the_cell_and_leaves_nothing_half_written(world: Small
     cell = small_cell()
     reference = SmallWorld(Layout(tmp_path / "reference", world.layout.data))
     assert run_job_file(str(reference.write(reference.train_job(cell)))).failure is None
-    job_file = tmp_path / "job.json"
-    job_file.write_text(world.train_job(cell).model_dump_json())
+    job = world.train_job(cell)
     world.layout.out.mkdir()
     mount = 'mount -t tmpfs -o size=4m tmpfs "$0" && exec "$@"'
     space = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, str(world.layout.out)]
     if shutil.which("unshare") is None or subprocess.run([*space, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this machine gives no mount namespace")
-    script = [sys.executable, "-c", STARVED, str(job_file), str(world.layout.out / ".filler")]
+    script = [sys.executable, "-c", STARVED, str(world.layout.job_file(job.id)), job.model_dump_json()]
     done = subprocess.run([*space, *script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     failure, message, half, second, sha256 = json.loads(done.stdout.splitlines()[-1])

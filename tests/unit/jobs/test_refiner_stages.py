@@ -174,4 +174,4 @@ def test_a_stage_that_names_a_missing_module_says_so(world: SmallWorld, staged: 
     with pytest.raises(HarnessError, match=r"stage 1: 'refiner\.gess' is not a module with parameters") as caught:
         run(world, cell, plugin)
     assert "refiner.guess" in caught.value.hint
-    assert classify(caught.value) == "data"
+    assert classify(caught.value) == "suite"

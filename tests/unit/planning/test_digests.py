@@ -217,7 +217,7 @@ def test_an_altered_number_in_a_record_is_damage(layout):
     path.write_text(path.read_text().replace('"final_loss": 0.1', '"final_loss": 0.2'))
     state, reason = said(plan(layout, BASE), BASE)
     assert state == "stale"
-    assert str(path) in reason
+    assert path.relative_to(layout.out).as_posix() in reason
     assert "its content is not what was sealed" in reason
 
 
@@ -261,7 +261,7 @@ def test_a_record_that_cannot_be_read_is_one_cells_trouble(layout, damage):
     assert said(planned, other)[0] == "done"
     state, reason = said(planned, BASE)
     assert state == "stale"
-    assert str(layout.record(BASE.id)) in reason
+    assert f"cells/{BASE.id}/record.json: " in reason
     assert to_run(planned) == [("train", BASE.id), ("evaluate", BASE.id)]
 
 
@@ -310,7 +310,7 @@ def test_a_file_in_the_place_of_a_cells_folders_is_that_cells_damage(layout):
     layout.cell(cell(1).id).write_text("")
     layout.cell(cell(2).id).symlink_to("nowhere")
     planned = plan(layout, BASE, cell(1), cell(2))
-    assert said(planned, BASE) == ("stale", f"{layout.checkpoints(BASE.id)} is not a folder")
+    assert said(planned, BASE) == ("stale", f"cells/{BASE.id}/checkpoint is not a folder")
     assert {said(planned, cell(seed))[0] for seed in (1, 2)} == {"stale"}
 
 
