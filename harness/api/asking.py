@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.api.dataset import Dataset
+from harness.api.dataset import Dataset, SourceImage
 from harness.api.loading import load_part
 from harness.core.errors import HarnessError
-from harness.core.guests import contained, guest_place
+from harness.core.guests import contained, fault
 from harness.core.paths import unfit_name
 from harness.core.registry import Registry
 
@@ -44,7 +44,7 @@ def fingerprint_of(dataset: Dataset) -> str:
     fit = isinstance(found, str) and bool(found.strip()) and found.isprintable()
     if not fit or any(character in "/\\" for character in found):
         hint = "give a digest of the images as text; files are called by it"
-        raise _wrong(dataset, f"fingerprint() gives {found!r}", hint)
+        raise fault(dataset, f"gives the fingerprint {found!r}", hint)
     return found
 
 
@@ -54,15 +54,17 @@ def splits_of(dataset: Dataset) -> tuple[str, ...]:
         given = dataset.splits()
         found = () if isinstance(given, str) else tuple(given)
     if not found:
-        raise _wrong(dataset, f"splits() gives {given!r}", '("train", "test")')
+        raise fault(dataset, f"gives the splits {given!r}", '("train", "test")')
     for name in found:
         unfit = unfit_name(name) if isinstance(name, str) else "a name is a text"
         if unfit:
-            raise _wrong(dataset, f"splits() names {name!r}: {unfit}", '("train", "test")')
+            raise fault(dataset, f"gives the split {name!r}: {unfit}", '("train", "test")')
     return found
 
 
-def _wrong(dataset: Dataset, what: str, hint: str) -> HarnessError:
-    cls = type(dataset)
-    place = guest_place(cls)
-    return HarnessError(f"{cls.__name__}: {what}", where=place, hint=hint, kind="plugin" if place else "bug")
+def first_image(dataset: Dataset, split: str) -> SourceImage | None:
+    """The first image of a split; None for an empty one. Raises DataError as data sets do, HarnessError (kind `plugin`)
+    for whatever else a plug-in raises.
+    """
+    with contained(_HINT, quiet=True, owner=dataset):
+        return next(iter(dataset.images(split)), None)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.api.traits import Traits
+from harness.api.traits import FromOption, Traits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,14 +18,19 @@ class DatasetTraits(Traits):
 
     licence: str = ""
     """Notice that goes into the manifest of everything prepared from it."""
-    shortest_side: int | None = None
+    shortest_side: int | FromOption | None = None
     """The shortest side of any training image, pixels: a suite whose tiles are larger is refused before anything is
-    prepared. None: not known before the images are read."""
+    prepared. `FromOption` where an option of the suite is that side. None: not known before the images are read."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.shortest_side is not None and self.shortest_side < 1:
+        if isinstance(self.shortest_side, int) and self.shortest_side < 1:
             raise ValueError(f"shortest_side is a whole number from 1 on, not {self.shortest_side}")
+
+    def side_with(self, options: Mapping[str, Any]) -> int | None:
+        """The shortest side with these options, which include the defaults; None where it is not known."""
+        side = self.shortest_side
+        return options[side.option] if isinstance(side, FromOption) else side
 
 
 @dataclass(frozen=True)

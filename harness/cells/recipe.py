@@ -9,14 +9,19 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     SerializerFunctionWrapHandler,
     model_serializer,
 )
 
 from harness.api.reference import Augment, Frozen, Hashed, PartRef
+
+MOST = 1_000_000_000
+"""No count of steps, samples or pixels is larger; ten times the longest training of a published recipe is less."""
+
+Count = Annotated[int, Field(gt=0, le=MOST)]
+CountOrZero = Annotated[int, Field(ge=0, le=MOST)]
+"""A count that may be 0."""
 
 
 class LossTerm(Hashed):
@@ -36,11 +41,11 @@ class Stage(Hashed):
 
     hashed_when_set = ("milestones", "gamma")
 
-    steps: PositiveInt
+    steps: Count
     """Optimizer steps of this stage."""
-    patch: PositiveInt | None = None
-    batch: PositiveInt | None = None
-    micro_batch: PositiveInt | None = None
+    patch: Count | None = None
+    batch: Count | None = None
+    micro_batch: Count | None = None
     lr: PositiveFloat | None = None
     betas: tuple[float, float] | None = None
     """Of the optimizer that the stage starts: in a later stage than the first one only with `restart`."""
@@ -49,7 +54,7 @@ class Stage(Hashed):
     losses: tuple[LossTerm, ...] | None = None
     restart: bool = False
     """Whether the optimizer and the learning rate start anew; otherwise they continue."""
-    milestones: tuple[PositiveInt, ...] | None = None
+    milestones: tuple[Count, ...] | None = None
     """Schedule `step`, in a stage that restarts: its own milestones, counted from its first step; [] for none."""
     gamma: PositiveFloat | None = None
     """The factor at its own milestones; the recipe's when left out."""
@@ -62,7 +67,7 @@ class Stage(Hashed):
 class Cycle(Frozen):
     """One fall of the learning rate from its peak: half a cosine over `steps` steps down (or up) to `lr_min`."""
 
-    steps: PositiveInt
+    steps: Count
     lr_min: float = Field(ge=0)
 
 
@@ -84,9 +89,9 @@ class Mixup(Frozen):
     """Probability that a batch is mixed; 1 for every batch."""
     per: Literal["batch", "sample"] = "batch"
     """What has a λ of its own."""
-    after: NonNegativeInt = 0
+    after: CountOrZero = 0
     """Steps before the first mixed batch, counted over the whole training."""
-    groups: PositiveInt = 1
+    groups: Count = 1
     """Equal groups of successive samples, each mixed as a batch of its own, as each GPU of the authors mixes its share.
 
     It holds however many processes there are; more processes than groups make a group each.
@@ -149,7 +154,7 @@ class PresetRef(Frozen):
 
     name: str
     """`restormer/derain`."""
-    version: PositiveInt
+    version: Count
     changed: tuple[str, ...] = ()
     """Fields of the recipe."""
 
@@ -164,13 +169,13 @@ class Recipe(Hashed):
     unhashed = ("preset",)
     hashed_when_set = ("grain", "grey", "scale", "darken", "ema", "rates")
 
-    steps: PositiveInt = 300
+    steps: Count = 300
     """Optimizer steps."""
-    batch: PositiveInt = 8
+    batch: Count = 8
     """Images per optimizer step, over all processes and accumulation."""
-    patch: PositiveInt = 64
+    patch: Count = 64
     """Side of the square training tiles, pixels."""
-    stride: PositiveInt | None = None
+    stride: Count | None = None
     """Step between tiles when the train split is cut; the patch itself when null."""
     augment: Augment = "dihedral"
     """Orientations of a tile that training draws from: none, flip (2, left-right), flips (4), dihedral (8)."""
@@ -195,13 +200,13 @@ class Recipe(Hashed):
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["cosine", "constant", "step", "linear"] = "cosine"
     """How the rate falls from the peak: half a cosine (or several, `cycles`), not at all, in jumps, or straight."""
-    warmup: int = Field(0, ge=0)
+    warmup: CountOrZero = 0
     """Steps of linear warm-up."""
-    hold: int = Field(0, ge=0)
+    hold: CountOrZero = 0
     """Steps at the peak, after the warm-up, before the rate falls."""
     cycles: tuple[Cycle, ...] = ()
     """Several cosines one after the other, in place of one down to `lr_min`; each begins at the peak."""
-    milestones: tuple[PositiveInt, ...] = ()
+    milestones: tuple[Count, ...] = ()
     """Schedule `step`: steps after which the rate is multiplied by `gamma`."""
     gamma: PositiveFloat = 0.5
     rates: dict[str, PositiveFloat] | None = None
@@ -211,7 +216,7 @@ class Recipe(Hashed):
     clip_grad: PositiveFloat | None = None
     """Largest norm of the gradient; null: not clipped."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    micro_batch: PositiveInt | None = None
+    micro_batch: Count | None = None
     """Images per forward pass, the rest by gradient accumulation; null: the whole batch at once."""
     refined_weight: PositiveFloat = 1.0
     """λ₁ of eq. 8 of the PTG-RM paper: total loss = L(initial) + λ₁·L(refined)."""

@@ -24,7 +24,8 @@ SchemaOption = Annotated[
     bool, typer.Option("--json-schema", help="Print the JSON Schema of suite files, for editors, and nothing else.")
 ]
 QuickOption = Annotated[
-    bool, typer.Option("--quick", help="Read the files only. Otherwise every network is built once, without weights.")
+    bool,
+    typer.Option("--quick", help="Build no network: read the files, and ask data sets for digests of their images."),
 ]
 
 
@@ -60,7 +61,7 @@ def _check(name: str, overrides: Sequence[str], quick: bool) -> bool:
     except HarnessError as error:
         typer.echo(f"error: {error}", err=True)
         return False
-    if broken := broken_guests(suite.cells, registry):
+    if not quick and (broken := broken_guests(suite.cells, registry)):
         typer.echo("\n".join(f"error: {line}" for line in broken), err=True)
         return False
     typer.echo(f"{name}: {summary(suite)}")

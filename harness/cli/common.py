@@ -11,6 +11,7 @@ import typer
 from harness.cli.exits import WrongArgument
 from harness.core.paths import Layout
 from harness.core.text import shown_name
+from harness.scheduling.address import ADDRESSES, is_address
 
 SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a built-in suite.")]
 
@@ -36,6 +37,13 @@ ForceOption = Annotated[
 LimitOption = Annotated[
     int | None, typer.Option("--limit", metavar="N", min=1, help="Run only the first N cells that are not done.")
 ]
+
+
+def check_address(address: str | None) -> None:
+    """Raises WrongArgument for what cannot be the address of a cluster, before anything is planned or written."""
+    if address is not None and address != "auto" and not is_address(address):
+        what = f"{shown_name(address)!r} is not the address of a Ray cluster"
+        raise WrongArgument(what, where="--address", hint=ADDRESSES)
 
 
 def plugin_path(file: Path) -> Path:

@@ -63,7 +63,9 @@ def new(
         known = (*KINDS, SUITE)
         raise UnknownName(f"there is no kind of part called {kind!r}", hint=did_you_mean(kind, known))
     if file.suffix != ".py":
-        raise WrongArgument("a part is written to a .py file", where=str(file), hint=f"bench new {kind} {file}.py")
+        raise WrongArgument(
+            "a part is written to a .py file", where=str(file), hint=f"bench new {kind} {file.with_suffix('.py')}"
+        )
     called = _checked(kind, name or file.stem)
     if not file.parent.is_dir():
         raise WrongArgument("there is no such folder", where=str(file.parent), hint=f"mkdir -p {file.parent}")
@@ -82,7 +84,7 @@ def new(
 
 def _new_suite(file: Path, task: str, backbone: str, priors: tuple[str, ...], dataset: str, plugins: list[Path]) -> int:
     if file.suffix not in (".yaml", ".yml"):
-        hint = f"bench new suite {file}.yaml"
+        hint = f"bench new suite {file.with_suffix('.yaml')}"
         raise WrongArgument("a suite is written to a .yaml file", where=str(file), hint=hint)
     if not file.parent.is_dir():
         raise WrongArgument("there is no such folder", where=str(file.parent), hint=f"mkdir -p {file.parent}")

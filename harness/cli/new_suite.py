@@ -82,6 +82,7 @@ def suite_text(name: str, choices: Choices, registry: Registry) -> str:
         "\n"
         "defaults:\n"
         f"  dataset: {quoted(choices.dataset)}    # what is trained and tested on; your own images: docs/dataset.md\n"
+        "  # with options of its own: {name: folders, folder: my_photos}; paths are relative to this file\n"
         "  seeds: [0, 1, 2]   # with fewer than three, a table can give no verdict\n"
         f"  recipe: {recipe}\n"
         f"{_recipe_comment(choices, proxy, choices.task in presets)}"

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 import logging
 import sys
 from io import TextIOWrapper
 from typing import Any, TextIO
 
+from harness.core.encoding import ERRORS
 from harness.core.text import printable
-
-_ASCII = {
-    "±": "+/-", "×": "x", "·": "|", "→": "->", "←": "<-", "↑": "(higher is better)", "↓": "(lower is better)",
-    "…": "...", "—": "--", "–": "-", "−": "-", "≤": "<=", "≥": ">=", "∞": "inf", "σ": "sigma", "λ": "lambda",
-    "Δ": "delta", "µ": "u", "²": "^2", "³": "^3", "°": " deg", "ö": "oe", "ä": "ae", "ü": "ue", "ß": "ss",
-    "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "✓": "ok",
-    "─": "-", "━": "-", "│": "|", "┃": "|", "╌": "-", "┏": "+", "┓": "+", "┗": "+", "┛": "+", "┡": "+", "┩": "+",
-    "└": "+", "┘": "+", "┌": "+", "┐": "+", "┼": "+", "├": "+", "┤": "+", "┬": "+", "┴": "+", "╇": "+", "┳": "+",
-    "█": "#", "•": "*",
-}  # fmt: skip
-"""What stands for a character in an encoding that lacks it; any other one becomes its code."""
-
-ERRORS = "priorbench_ascii"
-"""The name of the error handler that writes `_ASCII`."""
 
 
 class PrintableStream:
@@ -53,18 +39,8 @@ def guard_streams() -> None:
     Python's logging no longer writes tracebacks of its own when its file cannot be written.
     """
     logging.raiseExceptions = False
-    codecs.register_error(ERRORS, _replaced)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=ERRORS)
             setattr(sys, name, PrintableStream(stream))
-
-
-def _replaced(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    letters = error.object[error.start : error.end]
-    return "".join(
-        _ASCII.get(letter) or letter.encode("ascii", "backslashreplace").decode() for letter in letters
-    ), error.end

@@ -10,7 +10,7 @@ import typer
 from harness.api.running import Executor
 from harness.cells.suite import ResolvedSuite
 from harness.cli import exits
-from harness.cli.common import ForceOption, LimitOption, OutOption, SetOption, SuiteArgument, layout_for
+from harness.cli.common import ForceOption, LimitOption, OutOption, SetOption, SuiteArgument, check_address, layout_for
 from harness.cli.subject import suite_place
 from harness.cli.tried import refuse, to_train
 from harness.core.paths import Layout
@@ -55,6 +55,7 @@ def run(
     began = monotonic()
     for kind, name in (("executor", executor), ("tracker", tracker)):
         REGISTRY.get(kind, name)  # a misspelt name is an error before anything is written
+    check_address(address)
     resolved, registry, origins = open_placed(suite, set_ or ())
     layout = layout_for(resolved.name, out)
     resolved = kept_as(resolved, suite_place(suite), layout)

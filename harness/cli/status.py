@@ -54,6 +54,9 @@ def is_running(layout: Layout) -> bool:
 def _now(cell: CellStatus, layout: Layout, going_on: bool) -> CellStatus:
     """The status of a cell, with what its worker last reported unless it is blocked, or done and not made again."""
     making = layout.anew_cell(cell.cell_id).is_dir()
+    if making and not going_on:
+        said = f"made again in part, beside this: {_goes_on(cell)} goes on with it"
+        cell = replace(cell, reason=f"{cell.reason}; {said}" if cell.reason else said)
     if cell.state == "blocked" or (cell.state == "done" and not (making and going_on)):
         return cell
     where = replace(layout, anew=frozenset([cell.cell_id])) if making else layout
@@ -63,6 +66,11 @@ def _now(cell: CellStatus, layout: Layout, going_on: bool) -> CellStatus:
     if going_on:
         return replace(cell, state="running", reason=f"made again: {latest}" if making else str(latest))
     return replace(cell, reason=f"{cell.reason}; last seen at {latest}" if cell.reason else f"stopped at {latest}")
+
+
+def _goes_on(cell: CellStatus) -> str:
+    """The command that makes the rest of a cell that was begun to be made again."""
+    return f"bench run SUITE --force {cell.cell_id}" if cell.state == "done" else "bench run SUITE"
 
 
 def _counts(cells: Sequence[CellStatus]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from shutil import get_terminal_size
 from textwrap import wrap
 
+from harness.core.encoding import encodable
 from harness.core.text import ENDLESS, least_width, on_one_line, printable
 
 COLOURS = {"done": "green", "failed": "red", "blocked": "yellow", "stale": "magenta", "running": "cyan"}
@@ -22,7 +23,8 @@ Rows = Sequence[Sequence[str]]
 
 def print_table(titles: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
     """Prints rows whose first column is a state: coloured and folded in a terminal, else one line each for programs."""
-    lines = [[on_one_line(text) for text in row] for row in rows]
+    titles = [encodable(title) for title in titles]
+    lines = [[encodable(on_one_line(text)) for text in row] for row in rows]
     if not sys.stdout.isatty():
         print("\n".join(straight(titles, lines)))
     elif not fits(titles, lines, get_terminal_size().columns):
@@ -88,14 +90,15 @@ def show(title: str, titles: Sequence[str], rows: Iterable[Iterable[str]], *, li
     from rich.table import Table
     from rich.text import Text
 
-    cells = [[printable(text) for text in row] for row in rows]
+    titles = [encodable(printable(each)) for each in titles]
+    cells = [[encodable(printable(text)) for text in row] for row in rows]
     width = get_terminal_size().columns if sys.stdout.isatty() else ENDLESS
     if not fits(titles, cells, width):
         print("\n".join([*([title] if title else []), *paragraphs(titles, cells, width)]))
         return
     table = Table(title=title or None, title_justify="left", expand=False, show_lines=lines)
     for each, column in zip(titles, zip(titles, *cells, strict=True), strict=True):
-        table.add_column(Text(printable(each)), overflow="fold", min_width=max(map(least_width, column)))
+        table.add_column(Text(each), overflow="fold", min_width=max(map(least_width, column)))
     for line in cells:
         table.add_row(*map(Text, line))
     Console(markup=False, emoji=False, highlight=False, width=width).print(table)

@@ -15,6 +15,7 @@ from harness.core.text import shortened
 from harness.planning.job import TrainWork
 from harness.planning.plan import Plan
 from harness.spec.origins import Origin
+from harness.spec.small_images import small_images
 
 if TYPE_CHECKING:
     from harness.training.faults import Fault
@@ -25,18 +26,21 @@ def tried(
 ) -> list[Problem]:
     """The mistakes of a suite that has none so far, each once, with how many cells it concerns.
 
-    Each different network is built once, without numbers. `only`: ids of cells to try; all when None. Nothing is tried
-    where PyTorch is not installed.
+    Each different network is built once, without numbers. `only`: ids of cells to try; all when None. The first
+    training image is looked at, too. No network is tried where PyTorch is not installed.
     """
+    tested = [entry.cell for entry in suite.cells if only is None or entry.cell.id in only]
+    small = small_images(tested, origins, registry)
     if find_spec("torch") is None:
-        return []
+        return sorted(small)
     trial = import_module("harness.training.trial").Trial(registry)  # by name: it imports PyTorch
     found: dict[Problem, list[str]] = {}
     for entry in suite.cells:
         if entry.cell.id in origins and (only is None or entry.cell.id in only):
             for fault in trial.faults(entry.cell):
                 found.setdefault(_problem(fault, origins[entry.cell.id]), []).append(entry.title)
-    return sorted(replace(problem, what=f"{problem.what} ({_cells(titles)})") for problem, titles in found.items())
+    told = (replace(problem, what=f"{problem.what} ({_cells(titles)})") for problem, titles in found.items())
+    return sorted([*small, *told])
 
 
 def refuse(resolved: ResolvedSuite, registry: Registry, origins: Mapping[str, Origin], only: Collection[str]) -> None:

@@ -46,6 +46,10 @@ class DataError(HarnessError):
         super().__init__(what, where=where, hint=hint, kind=kind)
 
 
+class Damaged(DataError):
+    """Shards, manifests or features that are missing or not what was written, whoever reads them: to be made again."""
+
+
 class MissingWeights(HarnessError):
     """Weights that are not on this machine; `hint` holds the command that gets them. Blocks a cell."""
 

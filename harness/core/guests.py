@@ -9,7 +9,6 @@ than that keep their class: those meant for users (HarnessError), memory that ra
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
@@ -22,7 +21,8 @@ from inspect import getsourcefile, getsourcelines
 from types import FrameType
 from typing import Any, TextIO
 
-from harness.core.errors import HarnessError
+from harness.core.errors import FailureClass, HarnessError
+from harness.core.machine import shortage
 from harness.core.text import shortened
 
 MODULES = "priorbench_plugin_"
@@ -30,10 +30,6 @@ MODULES = "priorbench_plugin_"
 
 LONGEST = 400
 """Characters of an error's message that are shown."""
-
-_OUTSIDE = {errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
-"""Errors of the machine, not of the code that met them."""
-_MACHINE_WORDS = ("out of memory", "allocate memory", "not enough memory", "no space left", "disk quota exceeded")
 
 PARTS: dict[tuple[str, str], str] = {}
 """(file, class) → kind and name of the parts whose files have been loaded."""
@@ -45,8 +41,7 @@ class UserInterrupt(KeyboardInterrupt):
 
 def tell_interrupts() -> None:
     """Makes Ctrl-C raise UserInterrupt, so that a guest that raises KeyboardInterrupt is not taken for the user."""
-    in_main = threading.current_thread() is threading.main_thread()
-    if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if in_main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
 
 
@@ -54,17 +49,24 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise UserInterrupt
 
 
+def in_main_thread() -> bool:
+    """Whether this is the thread that what the process has one of belongs to."""
+    return threading.current_thread() is threading.main_thread()
+
+
 @contextmanager
 def contained(hint: str = "", *, quiet: bool = False, owner: object = None) -> Iterator[None]:
     """Turns what guests raise in the block into HarnessErrors, exits and interrupts of their own making included.
 
     Working directory, streams and what Ctrl-C does are afterwards what they were. `quiet`: what is printed goes to
-    stderr, so that tables and files on stdout stay what they are. `owner`: the part, or its class, that is all that the
-    block calls, so that a call with a wrong signature or of a method that is not there is its fault as well.
+    stderr, so that tables and files on stdout stay what they are. Both in the main thread alone: the process has one of
+    each, and what changes in another thread's time may be the main thread's own doing.
+    `owner`: the part, or its class, that is all that the block calls, so that a call with a wrong signature or of a
+    method that is not there is its fault as well.
     """
-    before = _Surroundings.now()
+    before = _Surroundings.now() if in_main_thread() else None
     try:
-        if quiet:
+        if quiet and before is not None:
             with redirect_stdout(sys.stderr):
                 yield
         else:
@@ -75,7 +77,8 @@ def contained(hint: str = "", *, quiet: bool = False, owner: object = None) -> I
             raise
         raise blamed from error
     finally:
-        before.put_back()
+        if before is not None:
+            before.put_back()
 
 
 @dataclass(frozen=True)
@@ -91,19 +94,22 @@ class _Surroundings:
         return cls(_folder(), (sys.stdout, sys.stderr), signal.getsignal(signal.SIGINT))
 
     def put_back(self) -> None:
+        """Undoes what has changed since. In the main thread alone."""
         if self.folder is not None and _folder() != self.folder:
             with suppress(OSError):  # it may be gone
                 os.chdir(self.folder)
-        sys.stdout, sys.stderr = self.streams
-        in_main = threading.current_thread() is threading.main_thread()
-        if in_main and signal.getsignal(signal.SIGINT) is not self.on_interrupt:
+        if sys.stdout is not self.streams[0]:
+            sys.stdout = self.streams[0]
+        if sys.stderr is not self.streams[1]:
+            sys.stderr = self.streams[1]
+        if signal.getsignal(signal.SIGINT) is not self.on_interrupt:
             signal.signal(signal.SIGINT, self.on_interrupt)
 
 
 def blame(error: BaseException, hint: str = "") -> HarnessError | None:
     """The error as a plug-in's fault; None when it is not one."""
     frames = _guest_frames(error)
-    if not frames or isinstance(error, HarnessError) or is_of_machine(error) or _of_user(error, frames):
+    if not frames or isinstance(error, HarnessError) or shortage(error) or _of_user(error, frames):
         return None
     frame, line = frames[-1]
     what = f"{_part(frames)}{_said(error)}"
@@ -115,7 +121,7 @@ def _blame_owner(error: BaseException, owner: object, hint: str) -> HarnessError
     cls = owner if isinstance(owner, type) else type(owner)
     if not is_guest(cls) or not isinstance(error, Exception):
         return None
-    if isinstance(error, HarnessError) or is_of_machine(error):
+    if isinstance(error, HarnessError) or shortage(error):
         return None
     return HarnessError(f"{cls.__name__}: {_said(error)}", where=guest_place(cls), hint=hint, kind="plugin")
 
@@ -131,13 +137,23 @@ def is_guest(cls: type) -> bool:
 
 
 def guest_place(cls: type) -> str:
-    """file:line of a class that a plug-in defines; empty for one of this package."""
-    if cls.__module__.startswith("harness."):
+    """file:line of a class that a plug-in defines; empty for one of this package, of a library or of Python."""
+    if not is_guest(cls):
         return ""
     try:
         return f"{getsourcefile(cls)}:{getsourcelines(cls)[1]}"
     except (OSError, TypeError):
         return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def fault(part: object, what: str, hint: str = "") -> HarnessError:
+    """The error for a part, or its class, that breaks what its kind promises; `where` is the place of the class.
+
+    A plug-in's fault is of the kind `plugin`, and that of any other class a `bug`.
+    """
+    cls = part if isinstance(part, type) else type(part)
+    kind: FailureClass = "plugin" if is_guest(cls) else "bug"
+    return HarnessError(f"{cls.__name__} {what}", where=guest_place(cls), hint=hint, kind=kind)
 
 
 def _of_user(error: BaseException, frames: list[tuple[FrameType, int]]) -> bool:
@@ -147,13 +163,6 @@ def _of_user(error: BaseException, frames: list[tuple[FrameType, int]]) -> bool:
     handler = signal.getsignal(signal.SIGINT)
     told_apart = handler is _interrupt or handler is signal.SIG_IGN
     return isinstance(error, UserInterrupt) or not told_apart or not frames or frames[-1] != _frames(error)[-1]
-
-
-def is_of_machine(error: BaseException) -> bool:
-    """Whether memory or a disk gave out, which is nobody's mistake."""
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _OUTSIDE):
-        return True
-    return isinstance(error, Exception) and any(words in _text(error).lower() for words in _MACHINE_WORDS)
 
 
 def _frames(error: BaseException) -> list[tuple[FrameType, int]]:
@@ -178,7 +187,8 @@ def _part(frames: list[tuple[FrameType, int]]) -> str:
 
 def _said(error: BaseException) -> str:
     if isinstance(error, SystemExit):
-        return f"it ends the process (sys.exit, code {error.code!r})"
+        how = str(error.code) if str(error.code).startswith("os._exit") else f"sys.exit, code {error.code!r}"
+        return f"it ends the process ({how})"
     if isinstance(error, KeyboardInterrupt):
         return "it raises KeyboardInterrupt, as if the user had pressed Ctrl-C"
     text = _text(error)

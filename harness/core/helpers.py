@@ -3,7 +3,8 @@
 A plug-in may import modules and packages that lie beside it. Those names mean these files before anything that is
 installed, on every machine and whatever the working directory; only Python's own modules, this package and what it
 requires go first.
-Modules whose names are made at run time (`importlib.import_module(name)`) are not seen.
+`import_module("name")` and `__import__("name")` are seen too, but not names that are made at run time
+(harness.core.conduct refuses those).
 """
 
 from __future__ import annotations
@@ -22,13 +23,20 @@ from harness.core.identity import digest
 from harness.core.source import parse_module
 
 _REQUIRED = {
-    "PIL", "accelerate", "cv2", "deepspeed", "diffusers", "jsonschema", "mlflow", "numpy", "open_clip", "polars",
-    "pyarrow", "pydantic", "pyiqa", "ray", "rich", "ruamel", "safetensors", "scipy", "skimage", "sklearn", "spandrel",
-    "torch", "torchvision", "tqdm", "transformers", "typer", "webdataset", "yaml",
+    "PIL", "accelerate", "alembic", "annotated_types", "cv2", "deepspeed", "diffusers", "jsonschema", "mlflow", "numpy",
+    "open_clip", "polars", "pyarrow", "pydantic", "pydantic_core", "pyiqa", "ray", "rich", "ruamel", "safetensors",
+    "scipy", "skimage", "sklearn", "spandrel", "sqlalchemy", "torch", "torchvision", "tqdm", "transformers", "typer",
+    "webdataset", "yaml",
 }  # fmt: skip
-"""What this package requires, by the names of imports: a machine that only plans may lack it."""
+"""What this package requires, by the names of imports: a machine that only plans may lack it.
+
+Not read from what is installed: which files a plug-in consists of must not depend on the machine.
+"""
 
 _EXCUSING = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+
+
+_IMPORTERS = frozenset({"import_module", "__import__"})
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Helpers:
 
 @dataclass(frozen=True)
 class _Import:
-    node: ast.Import | ast.ImportFrom
+    node: ast.Import | ast.ImportFrom | ast.Call
     module: str
     names: tuple[str, ...]
     """What is imported from the module, for `from`."""
@@ -176,8 +184,20 @@ def _imports(tree: ast.AST, excused: bool = False) -> Iterator[_Import]:
             names = tuple(alias.name for alias in child.names)
             yield _Import(child, child.module or "", names, child.level, excused)
         else:
+            if isinstance(child, ast.Call) and (name := _called_import(child)):
+                yield _Import(child, name.lstrip("."), (), len(name) - len(name.lstrip(".")), True)
             conditional = isinstance(child, ast.If) or (isinstance(child, ast.Try) and _catches(child))
             yield from _imports(child, excused or conditional)
+
+
+def _called_import(node: ast.Call) -> str:
+    """The module that a call of `import_module` or `__import__` names as a literal; empty for any other call."""
+    names = [node.func.id] if isinstance(node.func, ast.Name) else []
+    names += [node.func.attr] if isinstance(node.func, ast.Attribute) else []
+    given = [*node.args[:1], *(item.value for item in node.keywords if item.arg == "name")]
+    if names and names[0] in _IMPORTERS and given and isinstance(given[0], ast.Constant):
+        return given[0].value if isinstance(given[0].value, str) else ""
+    return ""
 
 
 def _catches(node: ast.Try) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,11 +34,6 @@ def _setting(path: Path) -> str:
     """What a user sets to have a path elsewhere."""
     data = os.environ.get("PRIORBENCH_DATA")
     return "PRIORBENCH_DATA" if data and path.absolute().is_relative_to(Path(data).absolute()) else "--out"
-
-
-def read_error(error: OSError, path: Path | str) -> HarnessError:
-    """The HarnessError that tells a user about the OSError of a read. `where` shows a path that can be printed."""
-    return HarnessError(f"cannot be read: {unread(error)}", where=shown_name(str(path), 200), kind="storage")
 
 
 def unread(error: OSError) -> str:
@@ -152,6 +148,45 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise storage_error(error, path) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+_ABANDONED = 24 * 3600
+"""Seconds after which what nobody touched belongs to a process that was killed."""
+
+
+def abandoned(path: Path) -> bool:
+    """Whether the temporary file or folder of a write was left by a process that was killed: by a day without change.
+
+    Files below a folder count, as a folder does not change when its files grow. What is gone by now was not left.
+    """
+    try:
+        newest = path.lstat().st_mtime
+        for folder, _, names in os.walk(path):
+            newest = max([newest, *(os.lstat(os.path.join(folder, name)).st_mtime for name in names)])
+    except OSError:
+        return False
+    return time.time() - newest > _ABANDONED
+
+
+def remove_away(path: Path) -> Path | None:
+    """Removes a file, link or folder, renamed first, so that no kill leaves half of it under its name.
+
+    Gives where the rest of a folder lies that could not be removed whole. Nothing happens to what is not there.
+    Raises HarnessError (kind `storage`) when it cannot be renamed; it is whole then.
+    """
+    away = path.with_name(f".{path.name.removeprefix('.')}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        os.rename(path, away)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise storage_error(error, path) from error
+    if away.is_dir() and not away.is_symlink():
+        shutil.rmtree(away, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            away.unlink(missing_ok=True)
+    return away if os.path.lexists(away) else None
 
 
 @dataclass(frozen=True)

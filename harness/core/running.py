@@ -1,8 +1,8 @@
 """Runs plug-in files and their helpers, each under a name of its own, so that files of one name never mix.
 
 A plug-in at /a/b.py is the module `priorbench_plugin_<digest of its path>`. Its helpers are modules of a package that
-stands for its folder: two plug-ins of one folder share them, those of two folders share nothing. The code is always
-compiled from the source: Python's cache goes by a file's time and size, and may hold what an edit has changed.
+stands for its folder: two plug-ins of one folder share them, those of two folders share nothing. What runs is always
+the text that was read for the plug-in's id (harness.core.source.parse_module), whatever has been written since.
 """
 
 from __future__ import annotations
@@ -12,23 +12,33 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from types import CodeType, ModuleType
 from typing import Any
 
+from harness.core.conduct import begin, check_imports, module_name
 from harness.core.guests import MODULES
 from harness.core.helpers import helpers_of, is_local, module_file
 from harness.core.identity import digest
+from harness.core.source import code_of
 
 _FOLDERS: dict[str, str] = {}
 """Package name → the folder that it stands for."""
 
+_KNOWN: dict[str, str] = {}
+"""The helpers of all plug-ins that have been imported, by their real paths."""
+
 
 def import_file(path: str) -> ModuleType:
-    """Runs a plug-in file once per process. Raises what the file raises."""
-    name = f"{MODULES}{digest(path)}"
+    """Runs a plug-in file once per process.
+
+    Raises what the file raises, and HarnessError when it imports a file of its folder that reading it did not show.
+    """
+    name = module_name(path)
     if name not in sys.modules:
+        begin(path)
+        _KNOWN.update({os.path.realpath(file): file for file in helpers_of(path).files})
         own = _builtins_of(_package(os.path.dirname(path))) if helpers_of(path).files else None
         spec = spec_from_file_location(name, path, loader=_Loader(name, path, own))
         assert spec is not None, path
@@ -37,6 +47,7 @@ def import_file(path: str) -> ModuleType:
         sys.modules[name] = module
         try:
             spec.loader.exec_module(module)
+            check_imports(path)
         except BaseException:
             sys.modules.pop(name, None)
             raise
@@ -51,9 +62,7 @@ class _Loader(SourceFileLoader):
         self._own = own
 
     def get_code(self, fullname: str) -> CodeType:
-        path = self.get_filename(fullname)
-        code: CodeType = self.source_to_code(self.get_data(path), path)
-        return code
+        return code_of(self.get_filename(fullname))
 
     def exec_module(self, module: ModuleType) -> None:
         if self._own is not None:
@@ -67,7 +76,9 @@ class _Finder:
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         package = name.partition(".")[0]
-        if package not in _FOLDERS or path is None:
+        if package not in _FOLDERS:
+            return _as_read(name, path)
+        if path is None:
             return None
         for folder in path:
             file, packed = module_file(folder, name.rpartition(".")[2])
@@ -80,6 +91,17 @@ class _Finder:
                 spec.submodule_search_locations = places
                 return spec
         return None
+
+
+def _as_read(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+    """For a helper that a plug-in imports through `sys.path`: its text as it was read."""
+    spec = PathFinder.find_spec(name, path)
+    known = _KNOWN.get(os.path.realpath(spec.origin)) if spec is not None and spec.origin is not None else None
+    if known is None or spec is None:
+        return None
+    return spec_from_file_location(
+        name, known, loader=_Loader(name, known, None), submodule_search_locations=spec.submodule_search_locations
+    )
 
 
 def _package(folder: str) -> str:

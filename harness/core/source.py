@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 REQUIRED: Any = object()
@@ -81,6 +82,15 @@ def parse_module(module: str) -> ast.Module:
     except (RecursionError, MemoryError) as error:
         raise SyntaxError("the file is nested too deeply", (path, 1, 1, None)) from error
     return tree
+
+
+def code_of(file: str) -> CodeType:
+    """The code of a plug-in file or a helper: of the tree that `parse_module` gave first, whatever the file holds now.
+
+    So the code that runs and the id that is made of its tree are of one text. Raises as `parse_module`.
+    """
+    code: CodeType = compile(parse_module(file), file, "exec", dont_inherit=True)
+    return code
 
 
 def _check_constants(tree: ast.Module, path: str) -> None:

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.api.dataset import Dataset, SourceImage
+from harness.api.dataset import Dataset
 from harness.api.reference import Frozen, PartRef
 from harness.core.errors import DataError
-from harness.data.prints import Prints, prints_of, prints_once
+from harness.data.prints import Prints, prints_once
 
 HAMMING = 10
 """Bits of 64 that may differ; unrelated photographs differ in 32 ± 6."""
@@ -58,16 +58,6 @@ class AuditReport(Frozen):
     train_images: int
     test_images: int
     nearest: Nearest | None
-
-
-def fingerprint(image: SourceImage) -> Prints:
-    """The print of one image (H×W×3 uint8 RGB)."""
-    return prints_of([image])
-
-
-def same_picture(one: Prints, other: Prints) -> str | None:
-    """Why two images, the first of each, count as the same; None when they do not."""
-    return next((same.how for same in same_pictures(one, other)), None)
 
 
 def same_pictures(ones: Prints, others: Prints) -> Iterator[Same]:

@@ -18,8 +18,8 @@ from safetensors.numpy import save_file
 
 from harness.api.prior import PriorDim
 from harness.api.sets import FeatureSet
-from harness.core.damage import note_damage
-from harness.core.errors import DataError
+from harness.core.damage import is_damage, note_damage
+from harness.core.errors import Damaged, DataError
 from harness.core.identity import canonical_json, file_sha256, known_sha256, sealed, unsealed
 from harness.core.paths import atomic_folder, unread, write_json
 from harness.core.version import package_version
@@ -122,16 +122,19 @@ def write_features(
 
 
 def open_features(features: FeatureSet, data: Path, *, verify: bool = True) -> FeatureRows:
-    """Opens a feature set. Raises DataError when it is missing or damaged, or belongs to other samples or priors.
+    """Opens a feature set.
 
-    `verify` compares every file with its recorded SHA-256; without it only names and shapes are checked. Damage is also
-    noted in the folder (harness.core.damage), so that the next run computes the vectors again.
+    `verify` compares every file with its recorded SHA-256; without it only names and shapes are checked. Raises
+    Damaged when it is missing, not as it was written, or of other samples or priors, DataError when a file of it cannot
+    be read. With `verify`, Damaged is also noted in the folder (harness.core.damage), so
+    that the next run computes the vectors again.
     """
     folder = features.folder(data)
     try:
         return _opened(features, folder, verify)
-    except DataError as error:
-        note_damage(folder, f"{Path(error.where).name}: {error.what}")
+    except Damaged as error:
+        if verify:
+            note_damage(folder, f"{Path(error.where).name}: {error.what}")
         raise
 
 
@@ -147,9 +150,9 @@ def _opened(features: FeatureSet, folder: Path, verify: bool) -> FeatureRows:
         current = current and ("shape" not in manifest or prod(manifest["shape"]) == dim)
         _ = manifest["samples_manifest_sha256"] + "", dict(manifest["weights"])
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"the manifest is damaged ({type(error).__name__})", where=path, hint=_REMAKE) from error
+        raise Damaged(f"the manifest is damaged ({type(error).__name__})", where=path, hint=_REMAKE) from error
     if not (same and current):
-        raise DataError("the manifest describes other vectors than these", where=path, hint=_REMAKE)
+        raise Damaged("the manifest describes other vectors than these", where=path, hint=_REMAKE)
     for file, _, wanted in shards:
         _check(folder / file, (rows_of[file], dim), wanted if verify else None)
     return FeatureRows(folder, manifest, sha256)
@@ -162,36 +165,46 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
         found = unsealed(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         hint = "run the suite, which computes them"
-        raise DataError("these prior vectors have not been made", where=str(folder), hint=hint) from None
+        raise Damaged("these prior vectors have not been made", where=str(folder), hint=hint) from None
     except OSError as error:
-        what = f"the manifest cannot be read: {unread(error)}"
-        raise DataError(what, where=str(path), hint=_REMAKE) from error
+        raise _unreadable(path, error, f"the manifest cannot be read: {unread(error)}") from error
     except ValueError as error:
-        raise DataError(f"the manifest is damaged ({error})", where=str(path), hint=_REMAKE) from error
+        raise Damaged(f"the manifest is damaged ({error})", where=str(path), hint=_REMAKE) from error
     return found.content, found.sha256
 
 
 def _check(path: Path, shape: tuple[int, int], sha256: str | None) -> None:
-    if not path.is_file():
-        raise DataError("a file of prior vectors is missing", where=str(path), hint=_REMAKE)
     try:
+        path.stat()
         changed = sha256 is not None and known_sha256(path) != sha256
+    except FileNotFoundError:
+        raise Damaged("a file of prior vectors is missing", where=str(path), hint=_REMAKE) from None
     except OSError as error:
-        raise DataError(f"cannot be read: {unread(error)}", where=str(path), hint=_REMAKE) from error
+        raise _unreadable(path, error, f"cannot be read: {unread(error)}") from error
     if changed:
-        raise DataError("a file of prior vectors is not as it was written", where=str(path), hint=_REMAKE)
+        raise Damaged("a file of prior vectors is not as it was written", where=str(path), hint=_REMAKE)
     rows = _open(path)
     if tuple(rows.get_shape()) != shape or rows.get_dtype() != "F32":
-        raise DataError(
+        raise Damaged(
             f"prior vectors {rows.get_dtype()} {rows.get_shape()}, not F32 {list(shape)}", where=str(path), hint=_REMAKE
         )
 
 
 def _open(path: Path) -> Any:
     try:
+        path.open("rb").close()  # as safetensors does not say why a file cannot be opened
         return safe_open(path, framework="numpy").get_slice("rows")
-    except (SafetensorError, OSError) as error:
-        raise DataError("a file of prior vectors is damaged", where=str(path), hint=_REMAKE) from error
+    except OSError as error:
+        raise _unreadable(path, error, f"a file of prior vectors is damaged: {unread(error)}") from error
+    except SafetensorError as error:
+        raise Damaged("a file of prior vectors is damaged", where=str(path), hint=_REMAKE) from error
+
+
+def _unreadable(path: Path, error: OSError, what: str) -> DataError:
+    """The error for a file that cannot be read: it is damaged only where that will stay so."""
+    if is_damage(error):
+        return Damaged(what, where=str(path), hint=_REMAKE)
+    return DataError(what, where=str(path), hint="see that it can be read, then run the same command again")
 
 
 def row_keys(keys: Sequence[str], orientations: int) -> list[str]:

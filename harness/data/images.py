@@ -93,8 +93,12 @@ def _unfit(pixels: object) -> tuple[str, str]:
     """(what is wrong with an image's pixels, what to do); two empty texts when nothing is."""
     if pixels is None:
         return "there are no pixels (None)", "the file cannot be read, or is no picture: cv2.imread then gives None"
-    if not isinstance(pixels, np.ndarray):
-        return f"the pixels are {_article(pixels)}, not a NumPy array", "numpy.asarray(image.convert('RGB')) for PIL"
+    if type(pixels) not in (np.ndarray, np.memmap):
+        hint = "numpy.asarray(image.convert('RGB')) for PIL"
+        if isinstance(pixels, np.ndarray):  # a mask, for example, would be lost on the way
+            hint = "a plain array that holds all the pixels, such as pixels.filled(0) of one with a mask"
+        return f"the pixels are {_article(pixels)}, not a NumPy array", hint
+    assert isinstance(pixels, np.ndarray)
     found = f"{'×'.join(map(str, pixels.shape)) or 'a single number'} {pixels.dtype}"
     if pixels.size == 0:
         return f"the image is empty ({found})", "leave it out, or repair the file"

@@ -9,7 +9,8 @@ from typing import NamedTuple, overload
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.core.errors import DataError
+from harness.core.damage import is_damage
+from harness.core.errors import Damaged, DataError
 
 INDEX = "index.parquet"
 INDEX_SCHEMA = pa.schema(
@@ -61,13 +62,22 @@ def read_index(path: Path) -> pa.Table:
     """The index as a table. Raises DataError when it cannot be read or has other columns."""
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
+    except OSError as error:
+        raise unreadable(path, error, f"the index cannot be read ({error})") from error
+    except pa.ArrowInvalid as error:
         raise damaged(str(path), f"the index cannot be read ({error})") from error
     if table.schema != INDEX_SCHEMA:
         raise damaged(str(path), f"the index has other columns than {', '.join(INDEX_SCHEMA.names)}")
     return table
 
 
-def damaged(path: str, what: str) -> DataError:
-    """The error for a file of a prepared set."""
-    return DataError(what, where=path, hint="bench run SUITE prepares this set again")
+def damaged(path: str, what: str) -> Damaged:
+    """The error for a file of a prepared set that is not what was written."""
+    return Damaged(what, where=path, hint="bench run SUITE prepares this set again")
+
+
+def unreadable(path: Path, error: OSError, what: str) -> DataError:
+    """The error for a file that cannot be read: it is damaged only where that will stay so."""
+    if is_damage(error):
+        return damaged(str(path), what)
+    return DataError(what, where=str(path), hint="see that it can be read, then run the same command again")

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +21,8 @@ from harness.api.dataset import Dataset, SourceImage
 from harness.api.degradation import Degradation, DrawnLikeTheField
 from harness.api.reference import PartRef
 from harness.api.sets import PreparedSet
-from harness.core.damage import forget_damage, set_aside
-from harness.core.errors import DataError, did_you_mean
+from harness.core.damage import forget_damage, held, set_aside, sweep
+from harness.core.errors import Damaged, DataError, did_you_mean
 from harness.core.identity import sealed, seed
 from harness.core.memory import memory_told
 from harness.core.paths import atomic_folder, write_json
@@ -39,9 +37,6 @@ from harness.data.write import SHARD_SAMPLES, ShardWriter
 from harness.parts.guard import called, check_degraded, check_repeated, made
 
 log = logging.getLogger(__name__)
-
-_ABANDONED = 24 * 3600
-"""Seconds after which an untouched temporary folder belongs to a process that was killed."""
 
 
 @dataclass(frozen=True)
@@ -59,24 +54,38 @@ def prepare_set(
 ) -> ShardSet:
     """Writes a prepared set below the data folder unless it exists, and opens it, verified.
 
-    The folder appears whole or not at all; when two processes prepare the same set, the first result is kept. A folder
-    that is damaged or of another set is set aside, and is back in its place when the set cannot be prepared. Splits
-    other than `train` are first compared with the training images (harness.data.audit). Raises DataError when source
-    images are missing, changed, too small for a tile or in both splits.
+    The folder appears whole or not at all; when two processes want the same set, one prepares it and the other waits.
+    A folder that is damaged or of another set is set aside, and is back in its place when the set cannot be prepared.
+    Splits other than `train` are first compared with the training images (harness.data.audit). Raises DataError when
+    source images are missing, changed, too small for a tile or in both splits, or when the set that is there cannot be
+    read, which says nothing about whether it is sound.
     """
     folder = samples.folder(data)
-    if os.path.lexists(folder):
-        try:
-            opened = open_set(samples, data)
-        except DataError as error:
-            log.warning("prepared again, because of %s", error)
-        else:
-            forget_damage(folder)
+    opened = _found(samples, data)
+    if opened is not None:
+        return opened
+    with held(folder):
+        sweep(folder)
+        opened = _found(samples, data)  # another run may have prepared it since
+        if opened is not None:
             return opened
-    _sweep(folder)
-    with set_aside(folder):
-        _write(samples, registry, data, shard_samples)
+        with set_aside(folder):
+            _write(samples, registry, data, shard_samples)
     return open_set(samples, data)
+
+
+def _found(samples: PreparedSet, data: Path) -> ShardSet | None:
+    """The set that is there; None when there is none, or it is damaged or another one."""
+    folder = samples.folder(data)
+    if not os.path.lexists(folder):
+        return None
+    try:
+        opened = open_set(samples, data)
+    except Damaged as error:
+        log.warning("prepared again, because of %s", error)
+        return None
+    forget_damage(folder)
+    return opened
 
 
 def degrade(image: SourceImage, degradation: Degradation, samples: PreparedSet) -> np.ndarray:
@@ -86,7 +95,7 @@ def degrade(image: SourceImage, degradation: Degradation, samples: PreparedSet) 
     check_degraded(degradation, degraded, image.pixels, image.key)
     if degradation.traits.quantised:
         return np.asarray(np.rint(np.clip(degraded, 0.0, 1.0) * 255.0), dtype=np.uint8)
-    return np.asarray(degraded, dtype=np.float32)
+    return np.array(degraded, dtype=np.float32)  # a copy: the degradation may write into its own array again
 
 
 def _drawn(image: SourceImage, degradation: Degradation, samples: PreparedSet) -> np.ndarray:
@@ -133,6 +142,7 @@ def _write(samples: PreparedSet, registry: Registry, data: Path, shard_samples: 
     gt_codec: Codec = "png" if whole else "npy"
     lq_codec: Codec = "png" if whole and quantised else "npy"
     images = 0
+    last: tuple[SourceImage, np.ndarray] | None = None
     with (
         atomic_folder(samples.folder(data)) as folder,
         ShardWriter(folder, lq_codec=lq_codec, gt_codec=gt_codec, shard_samples=shard_samples) as writer,
@@ -147,6 +157,9 @@ def _write(samples: PreparedSet, registry: Registry, data: Path, shard_samples: 
                     check_repeated(degradation, degraded, degrade(image, degradation, samples))
                 for pair in cut(image, degraded, samples):
                     writer.add(pair.key, pair.lq, pair.gt, image=image.key, scene=image.scene, facts=pair.facts)
+            last = image, degraded
+        if last is not None:  # once more, as a degradation may change after some images
+            check_repeated(degradation, last[1], degrade(last[0], degradation, samples))
         index, shards = writer.finish()
         if not shards:
             raise DataError(f"split {samples.split!r} has no images", where=f"data set {samples.dataset.name}")
@@ -193,10 +206,3 @@ def _source(samples: PreparedSet) -> PartRef:
         what = "this task has no degradation, and the data set brings no degraded images"
         raise DataError(what, where=f"task {samples.task.name}")
     return source
-
-
-def _sweep(folder: Path) -> None:
-    """Removes what killed processes left beside `folder`, once they are certainly gone."""
-    for left in folder.parent.glob(f".{folder.name}.*.tmp"):
-        if time.time() - left.stat().st_mtime > _ABANDONED:
-            shutil.rmtree(left, ignore_errors=True)

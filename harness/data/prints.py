@@ -153,13 +153,16 @@ def keep_prints(prints: Prints, ref: PartRef, split: str, data: Path) -> None:
 
 
 def prints_once(dataset: Dataset, ref: PartRef, split: str, data: Path) -> Prints:
-    """The kept prints of a split, else its images are read, and their prints kept where that is possible.
+    """The kept prints of a split, else those that are taken now. Raises DataError as `take_prints`."""
+    known = known_prints(ref, split, data)
+    return take_prints(dataset, ref, split, data) if known is None else known
+
+
+def take_prints(dataset: Dataset, ref: PartRef, split: str, data: Path) -> Prints:
+    """Reads the images of a split, and keeps their prints where that is possible.
 
     Raises DataError when the images cannot be read (see `images_of`).
     """
-    known = known_prints(ref, split, data)
-    if known is not None:
-        return known
     prints = prints_of(images_of(dataset, split, ref.name))
     keep_prints(prints, ref, split, data)
     return prints

@@ -7,6 +7,7 @@ the degradation is not quantised.
 
 from __future__ import annotations
 
+import os
 import tarfile
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -21,10 +22,10 @@ from webdataset.tariterators import group_by_keys, tar_file_expander
 from harness.api.reference import Frozen
 from harness.api.sets import PreparedSet
 from harness.core.damage import note_damage
-from harness.core.errors import DataError
+from harness.core.errors import Damaged
 from harness.core.identity import known_sha256, unsealed
 from harness.core.paths import unread
-from harness.data.index import INDEX, Rows, damaged, read_index
+from harness.data.index import INDEX, Rows, damaged, read_index, unreadable
 from harness.data.members import Codec, decode, member_key
 
 CONVERTER = 1
@@ -135,7 +136,7 @@ def read_shard(path: Path, manifest: Manifest) -> Generator[RawSample, None, Non
     except FileNotFoundError as error:
         raise damaged(str(path), "this shard is missing") from error
     except OSError as error:
-        raise damaged(str(path), f"this shard cannot be read: {unread(error)}") from error
+        raise unreadable(path, error, f"this shard cannot be read: {unread(error)}") from error
     except (tarfile.TarError, ValueError, EOFError) as error:
         raise damaged(str(path), f"this shard is truncated or damaged ({error})") from error
 
@@ -187,16 +188,16 @@ class ShardSet:
 def open_set(samples: PreparedSet, data: Path, *, verify: bool = True) -> ShardSet:
     """Opens a prepared set below the data folder; `verify` compares every file with the manifest's digests.
 
-    Each file is hashed once per process, unless its size or time of change differs. Raises DataError when the folder,
-    a shard or the index is missing, truncated or other than the manifest says. Damage is also noted in the folder
-    (harness.core.damage), so that the next run prepares the set again.
+    Each file is hashed once per process, unless its size or time of change differs. Raises Damaged when the folder, a
+    shard or the index is missing, truncated or other than the manifest says, DataError when a file cannot be read. With
+    `verify`, Damaged is also noted in the folder (harness.core.damage), so that the next run prepares the set again.
     """
     folder = samples.folder(data)
     try:
         return _opened(samples, folder, verify)
-    except DataError as error:
-        name = Path(error.where).name
-        note_damage(folder, f"{name}: {error.what}")
+    except Damaged as error:
+        if verify:
+            note_damage(folder, f"{Path(error.where).name}: {error.what}")
         raise
 
 
@@ -224,10 +225,11 @@ def _read_manifest(folder: Path) -> tuple[Manifest, str]:
         found = unsealed(path.read_bytes())
         return Manifest.model_validate(found.content), found.sha256
     except (FileNotFoundError, NotADirectoryError):
-        what = "this prepared set has no manifest" if folder.exists() else "this prepared set does not exist"
-        raise DataError(what, where=str(folder), hint="run the suite, which prepares it") from None
+        there = os.path.lexists(folder)
+        what = "this prepared set has no manifest" if there else "this prepared set does not exist"
+        raise Damaged(what, where=str(folder), hint="run the suite, which prepares it") from None
     except OSError as error:
-        raise damaged(str(path), f"the manifest cannot be read: {unread(error)}") from error
+        raise unreadable(path, error, f"the manifest cannot be read: {unread(error)}") from error
     except ValueError as error:
         raise damaged(str(path), f"the manifest is damaged ({str(error).splitlines()[0]})") from error
 
@@ -239,7 +241,7 @@ def _verify(path: Path, entry: FileEntry) -> None:
     except FileNotFoundError:
         raise damaged(str(path), "a file of the prepared set is missing") from None
     except OSError as error:
-        raise damaged(str(path), f"cannot be read: {unread(error)}") from error
+        raise unreadable(path, error, f"cannot be read: {unread(error)}") from error
     if size != entry.bytes:
         raise damaged(str(path), f"truncated or changed: {size} bytes, not {entry.bytes}")
     if found != entry.sha256:

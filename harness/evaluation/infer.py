@@ -21,7 +21,7 @@ OVERLAP = 4
 """Tiles overlap by 1/OVERLAP of their side."""
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode, whose tensors do not tell that a part has changed them in place
 def restore(
     model: RestorationModel,
     lq_HWC: np.ndarray,

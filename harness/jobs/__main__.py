@@ -15,9 +15,11 @@ from pathlib import Path
 
 from harness.core.errors import HarnessError
 from harness.core.guests import tell_interrupts
+from harness.core.paths import Layout
 from harness.jobs.run import do_job, read_job, run_job_file
+from harness.planning.job import Job
 from harness.planning.places import layout_of
-from harness.records.anew import recover
+from harness.records.anew import recover, take_in
 from harness.records.lock import run_lock
 
 
@@ -42,16 +44,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
             do_job(job, layout)
             return 0
         print(job.title)
-        return _run(given.file)
+        return _run(given.file, job, layout)
 
 
-def _run(file: str) -> int:
+def _run(file: str, job: Job, layout: Layout) -> int:
     outcome = run_job_file(file)
     if outcome.failure is None:
         print(f"done in {outcome.seconds:.1f} s")
-        return 0
-    print(f"failed ({outcome.failure}): {outcome.message}\nlog: {outcome.log}", file=sys.stderr)
-    return 1
+    else:
+        print(f"failed ({outcome.failure}): {outcome.message}\nlog: {outcome.log}", file=sys.stderr)
+    try:
+        _told(job, layout)
+    except HarnessError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0 if outcome.failure is None else 1
+
+
+def _told(job: Job, layout: Layout) -> None:
+    """Takes in the cell that is made again, if it is whole now; else says what will."""
+    own = job.cell_id
+    if own not in job.anew or not layout.anew_cell(str(own)).is_dir():
+        return
+    if take_in(layout, str(own)):
+        print(f"cell {own} is whole, and has taken the place of its old results")
+    else:
+        print(f"cell {own} is made again beside its old results, and not whole yet: bench run SUITE goes on with it")
+        print(f"(if it is neither stale nor half scored: bench run SUITE --force {own})")
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ import errno
 
 from harness.core.errors import FailureClass, HarnessError
 from harness.core.guests import blame
-from harness.core.memory import out_of_memory
+from harness.core.machine import shortage
 
-_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-_FULL_DISK_WORDS = ("no space left on device", "disk quota exceeded")
+_REFUSED = {errno.EACCES, errno.EPERM}
+"""Errors of folders that belong to somebody else: of the place, once a plug-in's own code is ruled out."""
 
 
 def classify(error: BaseException) -> FailureClass:
@@ -20,14 +20,9 @@ def classify(error: BaseException) -> FailureClass:
         return "plugin"
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    if out_of_memory(error):
-        return "memory"
-    text = str(error).lower()
-    if isinstance(error, OSError):
-        return "storage" if error.errno in _STORAGE else "bug"
-    if any(words in text for words in _FULL_DISK_WORDS):
-        return "storage"  # safetensors and pyarrow wrap the system's error in their own
-    return "bug"
+    if (short := shortage(error)) is not None:
+        return short
+    return "storage" if isinstance(error, OSError) and error.errno in _REFUSED else "bug"
 
 
 def message(error: BaseException) -> str:

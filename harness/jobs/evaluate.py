@@ -132,7 +132,7 @@ def _scored(
         log.warning("%s", warning)
     if audit.leak is not None:
         leak = trouble_of(audit.leak)
-        return {each.id: Scored(left_out=dict.fromkeys(each.metrics, leak)) for each in asked}, audit.warnings
+        return {each.id: Scored(left_out=dict.fromkeys(_all_of(each), leak)) for each in asked}, audit.warnings
     restore_image, folder = restorer.of(inputs), context.layout.samples(cell.id)
     strips = 0 if cell.backbone is None else restorer.job.run.samples
     try:
@@ -152,6 +152,11 @@ def _scored(
 def _asked(evaluation: Evaluation, refused: dict[str, Trouble]) -> Evaluation:
     """The evaluation without the metrics that would refuse again."""
     return replace(evaluation, metrics={key: part for key, part in evaluation.metrics.items() if key not in refused})
+
+
+def _all_of(evaluation: Evaluation) -> list[str]:
+    """What an evaluation is to have and what it has already: none of it is worth anything on leaked images."""
+    return [*evaluation.metrics, *(evaluation.before.metrics if evaluation.before else ())]
 
 
 def _without(evaluation: Evaluation, why: Trouble) -> Scored:

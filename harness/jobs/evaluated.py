@@ -18,6 +18,7 @@ from harness.jobs.provenance import provenance
 from harness.jobs.scoring import Evaluation, Scored, Trouble
 from harness.planning.job import EvaluateWork, Job
 from harness.records import store
+from harness.records.migrate import Untouchable
 from harness.records.model import EvaluationRecord, Provenance, RunRecord
 
 
@@ -40,7 +41,7 @@ def lacking(evaluation: Evaluation) -> dict[str, PartRef]:
 def passes(job: Job, known: Mapping[str, EvaluationRecord], registry: Registry) -> list[Pass]:
     """The test sets and protocols without a present value of some metric of the job.
 
-    All metrics are computed again on them. `known`: the evaluations on record, by id.
+    Only these metrics are computed: the others have their values. `known`: the evaluations on record, by id.
     """
     work = job.work
     assert isinstance(work, EvaluateWork), work.kind
@@ -51,7 +52,8 @@ def passes(job: Job, known: Mapping[str, EvaluationRecord], registry: Registry) 
     for samples, protocol in work.evaluations(protocols):
         name = evaluation_id(work.cell, samples, protocol)
         evaluation = Evaluation(name, protocol, metrics, known.get(name))
-        if lacking(evaluation):
+        if asked := lacking(evaluation):
+            evaluation = replace(evaluation, metrics=asked)
             written = samples.model_dump_json()
             each = found.get(written, Pass(samples, (), preparing.get(written, ())))
             found[written] = replace(each, evaluations=(*each.evaluations, evaluation))
@@ -69,20 +71,28 @@ class Evaluated:
     rows: list[store.ImageRow] = field(default_factory=list)
     data: dict[str, str] = field(default_factory=dict)
     weights: dict[str, str] = field(default_factory=dict)
+    kept: bool = False
+    """Whether values stay that were there before."""
 
     @classmethod
     def open(cls, job: Job, context: Context) -> Evaluated:
-        """What the cell's record says; without evaluations when their rows are damaged, so that all are done again."""
+        """What the cell's record says; without evaluations when their rows are damaged, so that all are done again.
+
+        Raises Untouchable when the rows cannot be read now, and may be sound.
+        """
         assert isinstance(job.work, EvaluateWork), job.work.kind
         record = context.record(job.work.cell.id)
         if record is None or not record.evaluations:
             return cls(job, context, record)
         try:
             table = store.load_images(context.layout, record.cell_id)
+        except Untouchable:
+            raise
         except DataError:
             return cls(job, context, record)
         rows = list(map(store.ImageRow, *(column.to_pylist() for column in table.columns)))
-        return cls(job, context, record, {evaluation.id: evaluation for evaluation in record.evaluations}, rows)
+        evaluations = {evaluation.id: evaluation for evaluation in record.evaluations}
+        return cls(job, context, record, evaluations, rows, kept=True)
 
     def refused_before(self, evaluation: Evaluation, inputs: Inputs) -> dict[str, Trouble]:
         """The metrics that refused one of these very images before, and why."""
@@ -176,7 +186,8 @@ class Evaluated:
             self.record = RunRecord(cell_id=cell.id, status="done", labels=labels, cell=dumped, provenance=now)
         else:
             before = self.record.provenance
-            changes["provenance"] = _merged(before, now) if self.record.training or self.data == {} else now
+            added = self.record.training or self.kept or self.data == {}
+            changes["provenance"] = _merged(before, now) if added else now
         self.record = self.record.model_copy(update=changes)
         store.save(layout, self.record)
 

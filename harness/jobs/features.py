@@ -14,15 +14,16 @@ import torch
 from harness.api.prior import DerivedPrior, MapPrior, Prior
 from harness.api.reference import ORIENTATIONS
 from harness.api.sets import FeatureSet
-from harness.core.damage import forget_damage, set_aside
-from harness.core.errors import DataError
+from harness.core.damage import forget_damage, held, set_aside, sweep
+from harness.core.errors import Damaged
+from harness.core.guests import fault
 from harness.core.memory import memory_told
 from harness.data.features import FeatureRows, open_features, row_keys, write_features
 from harness.data.orientation import orient
 from harness.data.prepare import prepare_set
 from harness.data.shards import ShardSet, open_set, to_float
 from harness.jobs.context import Context
-from harness.models.priors import build_prior, encode_exact, gives_maps
+from harness.models.priors import build_prior, encode_exact, gives_maps, width_of
 from harness.models.upstream import sound_weights
 from harness.parts.guard import called, check_derived
 from harness.planning.job import FeaturesWork, Job
@@ -33,13 +34,17 @@ log = logging.getLogger(__name__)
 BATCH_PIXELS = 1 << 20
 """Pixels that go to a GPU at once; a CPU takes one image at a time whatever the batch."""
 
+ROUNDING = 1e-3
+"""What may differ between two vectors of one image on a GPU, as a share of the largest number."""
+
 
 def run(job: Job, context: Context) -> None:
     """Writes the feature set of a FeaturesWork, unless it is there, whole, and of the current shards and weights.
 
-    One that is there and is damaged or of others is set aside, and is back in its place when this fails. Raises
-    DataError when the shards, the rows that a derived prior needs, or the weights of its network are missing or
-    damaged; MissingWeights when the prior's weights are.
+    One that is there and is damaged or of others is set aside, and is back in its place when this fails; two runs that
+    want the same set do not make it both. Raises DataError when the shards, the rows that a derived prior needs, or the
+    weights of its network are missing or damaged, or when the set that is there cannot be read; MissingWeights when the
+    prior's weights are missing.
     """
     work = job.work
     assert isinstance(work, FeaturesWork), work.kind
@@ -47,11 +52,15 @@ def run(job: Job, context: Context) -> None:
     shards = open_set(features.samples, data)
     parents = [open_features(parent, data) for parent in features.parents]
     weights = _weights(work, parents, context)
+    folder = features.folder(data)
     if _is_current(features, shards, parents, weights, data):
-        forget_damage(features.folder(data))
         return
-    with set_aside(features.folder(data)):
-        _make(job, work, shards, parents, weights, context)
+    with held(folder):
+        sweep(folder)
+        if _is_current(features, shards, parents, weights, data):  # another run may have made it since
+            return
+        with set_aside(folder):
+            _make(job, work, shards, parents, weights, context)
 
 
 def _make(
@@ -93,11 +102,13 @@ def _is_current(
     data: Path,
 ) -> bool:
     """Whether the vectors are there, whole, and of what they would be made of now."""
+    folder = features.folder(data)
     try:
         found = open_features(features, data)
-    except DataError as error:
+    except Damaged as error:
         log.warning("to be made: %s", error)
         return False
+    forget_damage(folder)
     made_of = found.manifest.get("parents")  # earlier releases did not write it down
     return (
         found.samples_manifest_sha256 == shards.manifest_sha256
@@ -116,19 +127,55 @@ def _weights(work: FeaturesWork, parents: Sequence[FeatureRows], context: Contex
 
 
 def _encoded(prior: Prior, shards: ShardSet, orientations: Sequence[int], device: torch.device) -> Iterator[np.ndarray]:
-    """For every shard its rows, float32 [samples·orientations, D]."""
+    """For every shard its rows, float32 [samples·orientations, D].
+
+    The first images are encoded once more at the end. Raises HarnessError when their rows are others then: a row is of
+    its image alone, whatever came before.
+    """
     images = (orient(to_float(sample.lq), number) for sample in shards.samples() for number in orientations)
-    rows = (row for batch in _batches(images) for row in _encode(prior, batch, device))
-    for count in _counts(shards):
-        yield np.stack([next(rows) for _ in range(count * len(orientations))])
+    repeat = _Repeat(prior, device, width_of(prior))
+    rows = (row for batch in _batches(images) for row in repeat.encode(batch))
+    counts = _counts(shards)
+    for place, count in enumerate(counts, start=1):
+        of_shard = np.stack([next(rows) for _ in range(count * len(orientations))])
+        if place == len(counts):
+            repeat.check()
+        yield of_shard
 
 
-def _encode(prior: Prior, images: list[np.ndarray], device: torch.device) -> np.ndarray:
+class _Repeat:
+    """A prior, and the first images that it encoded, for a look whether it still does so."""
+
+    def __init__(self, prior: Prior, device: torch.device, dim: int) -> None:
+        self.prior, self.device, self.dim = prior, device, dim
+        self._first: tuple[list[np.ndarray], np.ndarray] | None = None
+
+    def encode(self, images: list[np.ndarray]) -> np.ndarray:
+        rows = _encode(self.prior, images, self.device, self.dim)
+        if self._first is None:
+            seen = len(images) if self.device.type == "cuda" else 1  # a batch of another size rounds otherwise there
+            self._first = images[:seen], rows[:seen]
+        return rows
+
+    def check(self) -> None:
+        """Raises HarnessError when the first rows have changed: at all on a CPU, beyond rounding on a GPU."""
+        if self._first is None:
+            return
+        images, before = self._first
+        again = _encode(self.prior, images, self.device, self.dim)
+        slack = ROUNDING * float(np.abs(before).max(initial=0.0)) if self.device.type == "cuda" else 0.0
+        if np.abs(again.astype(np.float64) - before).max(initial=0.0) > slack:
+            what = "gives the first image another vector after the others than before them"
+            hint = "encode depends on its image alone: no counters, running statistics or random numbers"
+            raise fault(self.prior, what, hint)
+
+
+def _encode(prior: Prior, images: list[np.ndarray], device: torch.device, dim: int) -> np.ndarray:
     height, width = images[0].shape[:2]
     told = f"it saw {len(images)} images of height {height} and width {width}"
     with memory_told(told, where=f"prior {type(prior).__name__}"):
         lq_BCHW = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(device)
-        return encode_exact(prior, lq_BCHW).cpu().numpy()
+        return encode_exact(prior, lq_BCHW, dim).cpu().numpy()
 
 
 def _batches(images: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
 from harness.core.errors import DataError, HarnessError
-from harness.data.audit import same_pictures, twins
 from harness.data.images import open_dataset
-from harness.data.prints import Prints, known_prints, prints_once
+from harness.data.overlaps import Overlap, Split, overlap, repeated
+from harness.data.prints import Prints, known_prints, take_prints
 from harness.jobs.context import Context
 
 log = logging.getLogger(__name__)
@@ -50,15 +50,25 @@ def audit_test(cell: Cell, test: PartRef, split: str, context: Context) -> TestS
     A data set whose images cannot be read here is named in a warning instead of being compared.
     """
     warnings: list[str] = []
-    held_out = _prints(test, split, context, warnings)
-    if held_out is None:
-        return TestSetAudit(None, tuple(warnings))
+    data = context.layout.data
+
+    taken: dict[tuple[str, str], Prints | None] = {}
+
+    def prints(of: Split) -> Prints | None:
+        ref, part = of
+        name = (ref.model_dump_json(), part)
+        if name not in taken:  # they are read once, and missed in one warning
+            taken[name] = _prints(ref, part, context, warnings)
+        return taken[name]
+
     for train in trained_on(cell):
-        seen = _prints(train, "train", context, warnings)
-        leak = None if seen is None else _leak(train, seen, test, split, held_out)
-        if leak is not None:
-            return TestSetAudit(leak, tuple(warnings))
-    return TestSetAudit(None, (*warnings, *_twins(test, split, held_out)))
+        compared = overlap((train, "train"), (test, split), prints, data)
+        if compared is not None and compared.overlap is not None:
+            return TestSetAudit(_leak(train, test, split, compared.overlap), tuple(warnings))
+    compared = repeated((test, split), prints, data)
+    if compared is not None and compared.overlap is not None:
+        warnings.append(_twice(test, split, compared.overlap))
+    return TestSetAudit(None, tuple(warnings))
 
 
 def refuse_leaks(cell: Cell, tests: Sequence[PartRef], context: Context, split: str = "test") -> None:
@@ -75,25 +85,17 @@ def refuse_leaks(cell: Cell, tests: Sequence[PartRef], context: Context, split: 
         log.warning("its evaluation will leave a test set out: %s", leak)
 
 
-def _leak(train: PartRef, seen: Prints, test: PartRef, split: str, held_out: Prints) -> DataError | None:
-    same = list(same_pictures(seen, held_out))
-    if not same:
-        return None
-    first = same[0]
-    pair = f"train image {seen.keys[first.one]!r} of {train.name} and {split} image {held_out.keys[first.other]!r}"
-    more = f" (and {len(same) - 1} more)" if len(same) > 1 else ""
-    what = f"{pair} of {test.name} are {first.how}{more}"
+def _leak(train: PartRef, test: PartRef, split: str, found: Overlap) -> DataError:
+    pair = f"train image {found.one!r} of {train.name} and {split} image {found.other!r}"
+    more = f" (and {found.count - 1} more)" if found.count > 1 else ""
+    what = f"{pair} of {test.name} are {found.how}{more}"
     return DataError(what, where=f"data sets {train.name} and {test.name}", hint=_HINT)
 
 
-def _twins(test: PartRef, split: str, held_out: Prints) -> list[str]:
-    same = list(twins(held_out))
-    if not same:
-        return []
-    first = same[0]
-    more = f" (and {len(same) - 1} more pairs)" if len(same) > 1 else ""
-    pair = f"{split} images {held_out.keys[first.one]!r} and {held_out.keys[first.other]!r} of {test.name}"
-    return [f"{pair} are {first.how}{more}: its means count the picture twice"]
+def _twice(test: PartRef, split: str, found: Overlap) -> str:
+    more = f" (and {found.count - 1} more pairs)" if found.count > 1 else ""
+    pair = f"{split} images {found.one!r} and {found.other!r} of {test.name}"
+    return f"{pair} are {found.how}{more}: its means count the picture twice"
 
 
 def _prints(ref: PartRef, split: str, context: Context, warnings: list[str]) -> Prints | None:
@@ -103,7 +105,7 @@ def _prints(ref: PartRef, split: str, context: Context, warnings: list[str]) -> 
     if known is not None:
         return known
     try:
-        return prints_once(open_dataset(ref, context.registry), ref, split, data)
+        return take_prints(open_dataset(ref, context.registry), ref, split, data)
     except HarnessError as error:
         warnings.append(f"not compared with the {split} images of {ref.name}, which cannot be read: {error.what}")
         return None

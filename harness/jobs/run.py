@@ -16,6 +16,7 @@ import torch
 
 from harness.api.running import JobOutcome
 from harness.cells.suite import Run
+from harness.core.conduct import watched
 from harness.core.errors import DataError, HarnessError
 from harness.core.guests import contained
 from harness.core.paths import Layout, storage_error
@@ -75,7 +76,8 @@ def do_job(job: Job, layout: Layout) -> None:
     context = Context(layout, extend(REGISTRY, job.plugins))
     check_parts(job.work, context.registry)
     check_files(job.work, context.registry)
-    import_module(f"harness.jobs.{job.work.kind}").run(job, context)
+    with watched(job.plugins):
+        import_module(f"harness.jobs.{job.work.kind}").run(job, context)
 
 
 def settle_process(run: Run) -> None:

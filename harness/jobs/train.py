@@ -23,7 +23,7 @@ from harness.jobs.inputs import Inputs, one_of_each, open_inputs
 from harness.jobs.leaks import refuse_leaks
 from harness.jobs.provenance import provenance
 from harness.models.assemble import RestorationModel, build_model, start_from_base
-from harness.models.priors import build_prior, dim_of, encode_exact
+from harness.models.priors import build_prior, dim_of, encode_exact, width_of
 from harness.models.upstream import sound_weights
 from harness.models.weights import load_weights, save_weights
 from harness.planning.job import Job, TrainWork
@@ -81,7 +81,7 @@ def run(job: Job, context: Context) -> None:
             run=job.run,
             layout=layout,
             journal=journal,
-            encode_live=partial(encode_exact, prior) if prior else None,
+            encode_live=partial(encode_exact, prior, dim=width_of(prior)) if prior else None,
             made_of=made_of.data | made_of.weights,
         )
     if accelerator.is_main_process:

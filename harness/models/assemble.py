@@ -20,25 +20,18 @@ from harness.api.batch import Restored
 from harness.api.declaration import Declaration, declaration
 from harness.api.prior import PriorDim
 from harness.api.reference import PartRef
-from harness.api.refiner import DecoderEditor, Refiner, RefinerTraits, TapEditor
+from harness.api.refiner import Refiner, RefinerTraits
 from harness.cells.cell import Cell
 from harness.core.errors import HarnessError
 from harness.core.registry import Registry
 from harness.models.apart import in_evaluation, own_draws
+from harness.models.boundary import Edits, guarded
 from harness.models.freeze import freeze
 from harness.models.fresh import fresh_module, fresh_whole
 from harness.models.weights import fill
-from harness.parts.guard import (
-    called,
-    capabilities_of,
-    check_edited,
-    check_restored,
-    check_unchanged,
-    made_module,
-    versions_of,
-)
+from harness.parts.guard import capabilities_of, check_restored, made_module
 from harness.parts.shared.formats import read_checkpoint
-from harness.parts.shared.taps import edited, tapped
+from harness.parts.shared.taps import tapped
 
 BACKBONE = "backbone."
 """Prefix of the backbone's entries in a model's state dict."""
@@ -87,7 +80,7 @@ class RestorationModel(nn.Module):
     @property
     def capabilities(self) -> Capabilities:
         """The backbone's, with a size multiple that suits the refiner too."""
-        own = _capabilities(self.backbone)
+        own = capabilities_of(self.backbone)
         # A refiner of one tap takes the map as it comes; what it asks for concerns images.
         edits_tap = bool(self.taps) and self._refiner_traits.edits == "tap"
         other = 1 if edits_tap else self._refiner_traits.size_multiple
@@ -135,17 +128,14 @@ class RestorationModel(nn.Module):
 
     def _run(self, network: nn.Module, has_outputs: bool, *given: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
         """A network's restoration, and in training what else it gives its losses."""
-        before = versions_of(*given)
         outputs: dict[str, Any] = {}
-        with called(network):
-            if has_outputs and self.training:
-                outputs = dict(cast(WithOutputs, network).outputs(*given))
-                restored = outputs.pop("restored", None)
-            else:
-                restored = network(*given)
-        check_unchanged(network, before, *given)
+        if has_outputs and self.training:
+            outputs = guarded(network, lambda *given: dict(cast(WithOutputs, network).outputs(*given)), *given)
+            restored = outputs.pop("restored", None)
+        else:
+            restored = guarded(network, network, *given)
         lq_BCHW = cast(Tensor, given[0])
-        return check_restored(network, restored, lq_BCHW, _capabilities(self.backbone).channels_out), outputs
+        return check_restored(network, restored, lq_BCHW, capabilities_of(self.backbone).channels_out), outputs
 
     def _edited(
         self, refiner: nn.Module, lq_BCHW: Tensor, prior_BD: Tensor | None, truth_BCHW: Tensor | None
@@ -155,23 +145,15 @@ class RestorationModel(nn.Module):
         told_BCHW = truth_BCHW if self._refiner_reads_truth and self.training else None
         for number in range(self.passes - 1 if told_BCHW is None else 0):
             with torch.no_grad(), in_evaluation(self), own_draws(f"pass {number}"):
-                edits, _known = self._edits(refiner, lq_BCHW, prior_BD, None, before_BCHW)
-                with self._inside(edits):
-                    before_BCHW = self.backbone(lq_BCHW, *self._shown(truth_BCHW))
+                edits = self._edits(refiner, lq_BCHW, prior_BD, None, before_BCHW)
+                with edits.inside(self.backbone, training=False):
+                    before_BCHW, _outputs = self._restored(lq_BCHW, truth_BCHW)
         with own_draws("edits") if self.training else nullcontext():
-            edits, known = self._edits(refiner, lq_BCHW, prior_BD, told_BCHW, before_BCHW)
-        with self._inside(edits):
+            edits = self._edits(refiner, lq_BCHW, prior_BD, told_BCHW, before_BCHW)
+        with edits.inside(self.backbone, training=self.training):
             # A frozen F still carries gradients from its result to R inside it.
             restored_BCHW, outputs = self._restored(lq_BCHW, truth_BCHW)
-        return Restored(restored_BCHW, outputs=outputs | known)
-
-    def _inside(self, edits: Sequence[Callable[[Tensor], Tensor]]) -> ExitStack:
-        """A context in which F's taps are edited. The edits' random numbers leave F's as they are."""
-        with ExitStack() as stack:
-            for tap, edit in zip(self.taps, edits, strict=True):
-                checked = _checked(cast(nn.Module, self.refiner), edit)
-                stack.enter_context(edited(self.backbone, tap, _apart(tap, checked) if self.training else checked))
-            return stack.pop_all()
+        return Restored(restored_BCHW, outputs=outputs | edits.known)
 
     def _edits(
         self,
@@ -180,13 +162,9 @@ class RestorationModel(nn.Module):
         prior_BD: Tensor | None,
         truth_BCHW: Tensor | None,
         before_BCHW: Tensor | None,
-    ) -> tuple[Sequence[Callable[[Tensor], Tensor]], dict[str, Any]]:
-        """What the refiner does to each tap, and what its losses read. `before_BCHW`: the result of the pass before."""
-        if self._refiner_traits.edits == "decoder":
-            later = () if before_BCHW is None else (before_BCHW,)
-            return cast(DecoderEditor, refiner).edits(lq_BCHW, prior_BD, truth_BCHW, *later)
-        editor = cast(TapEditor, refiner)
-        return [lambda features: editor.edit(features, prior_BD)], {}
+    ) -> Edits:
+        decoder = self._refiner_traits.edits == "decoder"
+        return Edits(refiner, self.taps, lq_BCHW, prior_BD, truth_BCHW, before_BCHW, decoder=decoder)
 
 
 def build_model(cell: Cell, registry: Registry, prior_dim: PriorDim | None) -> RestorationModel:
@@ -267,22 +245,6 @@ def start_from_base(model: RestorationModel, checkpoint: Path) -> None:
     fill(model.backbone, backbone, where=str(checkpoint))
 
 
-def _checked(refiner: nn.Module, edit: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    return lambda features_BChw: check_edited(refiner, edit(features_BChw), features_BChw)
-
-
-def _apart(tap: str, edit: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    def apart(features_BChw: Tensor) -> Tensor:
-        with own_draws(tap):
-            return edit(features_BChw)
-
-    return apart
-
-
-def _capabilities(backbone: nn.Module) -> Capabilities:
-    return capabilities_of(backbone)
-
-
 def _passes(declared: Declaration[RefinerTraits], ref: PartRef) -> int:
     """How often F runs with the refiner's edits, with these options."""
     passes = declared.traits.passes
@@ -291,7 +253,7 @@ def _passes(declared: Declaration[RefinerTraits], ref: PartRef) -> int:
 
 def _taps(backbone: nn.Module, traits: RefinerTraits, name: str) -> tuple[str, ...]:
     """The modules that a refiner on `features` edits: the deepest tap, or every decoder feature."""
-    can, decoder = _capabilities(backbone), traits.edits == "decoder"
+    can, decoder = capabilities_of(backbone), traits.edits == "decoder"
     taps = can.decoder if decoder else can.taps[-1:]
     if not taps:
         what = "decoder features" if decoder else "tap"
@@ -305,14 +267,14 @@ def _channels(backbone: nn.Module, taps: Sequence[str], name: str) -> tuple[int,
 
     Raises HarnessError for a tap that gives no map, or more than one, when the network restores one batch.
     """
-    can = _capabilities(backbone)
+    can = capabilities_of(backbone)
     side = can.fitting(PROBE_SIDE)
     training = backbone.training
     with ExitStack() as stack:
         maps = [stack.enter_context(tapped(backbone, tap)) for tap in taps]
         stack.enter_context(torch.random.fork_rng(devices=[]))
         with torch.no_grad():
-            backbone.eval()(torch.full((1, can.channels_in, side, side), 0.5))
+            guarded(backbone, backbone.eval(), torch.full((1, can.channels_in, side, side), 0.5))
     backbone.train(training)
     for tap, found in zip(taps, maps, strict=True):
         if len(found) != 1 or not isinstance(found[0], Tensor) or found[0].ndim != 4:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from harness.api.backbone import Capabilities
+from harness.api.reference import PartRef
 from harness.cells.cell import Cell
 from harness.core.errors import HarnessError, did_you_mean
 from harness.models.assemble import RestorationModel
@@ -35,17 +36,48 @@ def check_fit(cell: Cell, model: RestorationModel) -> None:
 def misfits(cell: Cell, model: RestorationModel) -> Iterator[Misfit]:
     """Everything that does not fit. A cell with published weights that is not trained has no tiles."""
     assert cell.backbone is not None, cell.id
-    yield from _colours(cell.backbone.name, model.capabilities)
+    yield from _colours(cell.backbone, model.capabilities)
     if not cell.ready_made:
         yield from tiles(cell, model.capabilities)
         yield from _modules(cell, model)
 
 
-def _colours(name: str, can: Capabilities) -> Iterator[Misfit]:
+def _colours(backbone: PartRef, can: Capabilities) -> Iterator[Misfit]:
     """Networks for grey or other images: the harness knows RGB alone."""
     for channels, side in ((can.channels_in, "reads"), (can.channels_out, "gives")):
         if channels != CHANNELS:
-            yield Misfit((), f"{name} {side} images of {channels} channels here, and images are RGB", "3 channels")
+            counted = "1 channel" if channels == 1 else f"{channels} channels"
+            what = f"{backbone.name} {side} images of {counted} here, and images are RGB"
+            yield Misfit((), what, _channels_hint(backbone, channels, _CHANNELS[side]))
+
+
+def _channels_hint(backbone: PartRef, channels: int, names: Sequence[str]) -> str:
+    """The options that decide how many channels a network has, with the values that make them three."""
+    fitting = []
+    for name in names if "dd_in" not in backbone.options or names is _GIVEN else ("dd_in",):
+        value = backbone.options.get(name)
+        if value is True:
+            fitting.append(f"{name}: false")
+        elif isinstance(value, int) and not isinstance(value, bool) and value + CHANNELS - channels > 0:
+            fitting.append(f"{name}: {value + CHANNELS - channels}")  # one of them may be a map beside the image
+    return ", ".join(fitting) or f"options with which it {'reads' if names is _READ else 'gives'} {CHANNELS} channels"
+
+
+_READ = (
+    "img_channel",
+    "inp_channels",
+    "in_channels",
+    "in_nc",
+    "in_c",
+    "dd_in",
+    "in_chans",
+    "channels",
+    "dual",
+    "dual_pixel_task",
+)
+_GIVEN = ("img_channel", "out_channels", "out_nc", "out_c", "in_chans", "channels")
+_CHANNELS = {"reads": _READ, "gives": _GIVEN}
+"""What authors call the number of channels, or the switch that adds some."""
 
 
 def tiles(cell: Cell, can: Capabilities) -> Iterator[Misfit]:

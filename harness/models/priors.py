@@ -12,12 +12,11 @@ from harness.api.prior import DerivedPrior, MapPrior, Prior, PriorDim
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
 from harness.core.errors import HarnessError
-from harness.core.guests import contained, guest_place
+from harness.core.guests import PARTS, contained, guest_place
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.models.assemble import build_model
-from harness.models.upstream import sound_weights
-from harness.models.weights import load_weights
+from harness.models.upstream import load_sound
 from harness.parts.guard import called, check_rows, check_width, made
 from harness.spec.options import refers_to
 
@@ -63,13 +62,14 @@ def dim_of(prior: Prior, ref: PartRef, registry: Registry) -> PriorDim:
     return cast(MapPrior, prior).shape if gives_maps(ref, registry) else prior.dim
 
 
-def encode_exact(prior: Prior | DerivedPrior, lq_BCHW: Tensor) -> Tensor:
+def encode_exact(prior: Prior | DerivedPrior, lq_BCHW: Tensor, dim: int | None = None) -> Tensor:
     """Vectors of a batch, B×D float32: the one way to call a prior, for cached and for live features.
 
     On a CPU the images go through one at a time, because libraries sum in another order for another batch size: so a
     vector does not depend on the batch it was made in, and cached equals live bit for bit (with the same number of
     threads). On a GPU the whole batch goes at once, and equality is up to rounding. Autocast is off. The prior gets
-    copies of the images. Raises HarnessError for derived priors, which have no vector for a single image, for a vector
+    copies of the images. `dim`: the width that every vector has, the prior's own at this call when None.
+    Raises HarnessError for derived priors, which have no vector for a single image, for a vector
     that is not finite, and for rows that are not one float32 vector of the prior's width an image, on its device.
     """
     if prior.traits.derived:
@@ -80,18 +80,31 @@ def encode_exact(prior: Prior | DerivedPrior, lq_BCHW: Tensor) -> Tensor:
     encoder = cast(Prior, prior)
     images = [lq_BCHW] if lq_BCHW.is_cuda else lq_BCHW.split(1)
     with torch.no_grad(), torch.autocast(lq_BCHW.device.type, enabled=False):
-        rows_BD = torch.cat([_rows(encoder, image) for image in images])
+        width = width_of(encoder) if dim is None else dim
+        rows_BD = torch.cat([_rows(encoder, image, width) for image in images])
     if not torch.isfinite(rows_BD).all():
-        what = f"prior {type(prior).__name__} gave a vector that is not finite"
+        what = f"{_name(prior)} gave a vector that is not finite"
         raise HarnessError(what, where=guest_place(type(prior)), kind="nan")
     return rows_BD
 
 
-def _rows(prior: Prior, images_BCHW: Tensor) -> Tensor:
+def width_of(prior: Prior) -> int:
+    """The width D that a prior says."""
+    with called(prior):
+        return prior.dim
+
+
+def _name(prior: object) -> str:
+    """What a user calls the prior: a plug-in's name in suites, and the class of any other."""
+    cls = type(prior)
+    return PARTS.get((guest_place(cls).rpartition(":")[0], cls.__qualname__), f"prior {cls.__name__}")
+
+
+def _rows(prior: Prior, images_BCHW: Tensor, dim: int) -> Tensor:
     own_BCHW = images_BCHW.detach().clone(memory_format=torch.contiguous_format).float()
     with called(prior):
         rows = prior.encode(own_BCHW)
-    return check_rows(prior, rows, images_BCHW, prior.dim)
+    return check_rows(prior, rows, images_BCHW, dim)
 
 
 def _source(ref: PartRef, prior_source: Cell | None) -> Cell:
@@ -107,5 +120,5 @@ def _network(source: Cell, registry: Registry, layout: Layout) -> nn.Module:
     if source.variant.prior is not None:
         raise HarnessError("a prior's network must be trained without a prior", where=f"cell {source.id}")
     model: nn.Module = build_model(source, registry, None)
-    load_weights(model, layout.final_weights(source.id), sha256=sound_weights(source, layout))
+    load_sound(model, source, layout)
     return model.eval().requires_grad_(False)

@@ -34,7 +34,7 @@ class Assessment:
 
     @property
     def forget(self) -> list[str]:
-        """Ids of the cells whose record and checkpoint are removed before they are made again."""
+        """Ids of the cells whose record and checkpoint count as gone: they are made again, beside what is there now."""
         inputs = [
             jobs.id
             for jobs in self.graph.cells

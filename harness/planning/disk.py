@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.core.damage import noted_damage
+from harness.core.damage import is_damage, noted_damage
 from harness.core.errors import DataError
 from harness.core.identity import json_text, unsealed
 from harness.core.paths import Layout, unread
@@ -74,7 +74,8 @@ def read_kept(layout: Layout, cell_id: str) -> Kept:
     except DataError as error:
         return Kept(None, Reason(Why.DAMAGED, f"{_told(layout.record(cell_id), layout)}: {error.what}"), begun, trained)
     except OSError as error:
-        return Kept(None, Reason(Why.UNREADABLE, f"{_told(layout.cell(cell_id), layout)} cannot be read: {unread(error)}"))
+        folder = _told(layout.cell(cell_id), layout)
+        return Kept(None, Reason(Why.UNREADABLE, f"{folder} cannot be read: {unread(error)}"))
 
 
 def _misplaced(layout: Layout, cell_id: str) -> Reason | None:
@@ -105,6 +106,8 @@ class SetManifest:
     """Without the seal; None when there is no sound one."""
     damage: Reason | None = None
     """Which file of the set is damaged, and how: the manifest, or another as far as it shows without reading it."""
+    unreadable: bool = False
+    """Whether the `damage` is that the manifest cannot be read, now or by this user, which says nothing about it."""
 
     def is_one_of(self, used: str) -> bool:
         """Whether a record that names this digest means the set as it is, or as earlier releases described it."""
@@ -128,7 +131,7 @@ def read_manifest(folder: Path, data: Path) -> SetManifest:
         return SetManifest(name, folder.is_dir())
     except OSError as error:
         damage = Reason(Why.SET_DAMAGED, f"{folder.name}/manifest.json", f"cannot be read: {unread(error)}")
-        return SetManifest(name, True, damage=damage)
+        return SetManifest(name, True, damage=damage, unreadable=not is_damage(error))
     except ValueError:
         return SetManifest(name, True, damage=Reason(Why.MANIFEST_DAMAGED, folder.name))
     return SetManifest(name, True, found.sha256, found.content, _damage(folder, found.content))
@@ -144,6 +147,8 @@ def _damage(folder: Path, manifest: Mapping[str, Any]) -> Reason | None:
         try:
             found = path.stat().st_size
         except OSError as error:
+            if not is_damage(error):
+                continue  # the job that reads it will say so
             return Reason(Why.SET_DAMAGED, f"{folder.name}/{path.name}", unread(error))
         if size not in (None, found):
             return Reason(Why.SET_DAMAGED, f"{folder.name}/{path.name}", f"{found} bytes instead of {size}")

@@ -15,6 +15,7 @@ from harness.planning.job import EvaluateWork, FeaturesWork, ShardsWork, TrainWo
 from harness.planning.missing import one_line
 from harness.planning.verdict import DONE, TODO, Reason, Verdict, Why, stale
 from harness.records import store
+from harness.records.migrate import Untouchable
 from harness.records.model import EvaluationRecord, RunRecord, vectors_of, weights_of
 
 FORCED = Verdict("todo", Reason(Why.FORCED))
@@ -163,7 +164,10 @@ def _of_evaluation(node: JobNode, graph: JobGraph, disk: Disk, *, train: Verdict
         return TODO
     assert isinstance(node.work, EvaluateWork)
     lacking = not_scored(kept.record, node, node.work.metrics)
-    damage = None if lacking else _damaged_images(disk, kept.record)
+    damage = _damaged_images(disk, kept.record) if kept.record.evaluations or not lacking else None
+    if damage is not None and damage.kind is Why.UNREADABLE:
+        return Verdict("blocked", damage)
+    damage = None if lacking else damage
     changed = _changed_tests(kept.record, node.tests, graph, disk)
     if damage or changed:
         return Verdict("stale", damage or changed)
@@ -181,8 +185,11 @@ def _why_not_scored(kept: Kept, node: JobNode, lacking: Sequence[str]) -> Reason
 
 
 def _damaged_images(disk: Disk, record: RunRecord) -> Reason | None:
+    """What is wrong with the table of images: it is damaged, or cannot be read now and may be sound."""
     try:
         store.read_images(disk.layout, record)
+    except Untouchable as error:
+        return Reason(Why.UNREADABLE, str(error))
     except DataError as error:
         return Reason(Why.DAMAGED, f"{disk.layout.images(record.cell_id)}: {one_line(error)}")
     return None
@@ -190,16 +197,22 @@ def _damaged_images(disk: Disk, record: RunRecord) -> Reason | None:
 
 def _changed_tests(record: RunRecord, tests: Iterable[HeldOut], graph: JobGraph, disk: Disk) -> Reason | None:
     """Which test sets, or prior vectors of them, are not those that the record's evaluations saw; None when all are."""
-    if not record.evaluations:
-        return None
-    tests = tuple(tests)
-    images = [test.samples.dataset.name for test in tests if _changed(record, test.shards, graph, disk)]
+    images, vectors = changed_tests(record, tests, graph, disk)
     if images:
-        return Reason(Why.TEST_IMAGES_CHANGED, ", ".join(images))
-    vectors = [
-        test.samples.dataset.name for test in tests if test.features and _changed(record, test.features, graph, disk)
-    ]
-    return Reason(Why.TEST_VECTORS_CHANGED, ", ".join(vectors)) if vectors else None
+        return Reason(Why.TEST_IMAGES_CHANGED, ", ".join(test.samples.dataset.name for test in images))
+    names = ", ".join(test.samples.dataset.name for test in vectors)
+    return Reason(Why.TEST_VECTORS_CHANGED, names) if vectors else None
+
+
+def changed_tests(
+    record: RunRecord, tests: Iterable[HeldOut], graph: JobGraph, disk: Disk
+) -> tuple[list[HeldOut], list[HeldOut]]:
+    """The test sets whose images are not those that the record's evaluations saw, and those whose vectors are not."""
+    if not record.evaluations:
+        return [], []
+    tests = tuple(tests)
+    images = [test for test in tests if _changed(record, test.shards, graph, disk)]
+    return images, [test for test in tests if test.features and _changed(record, test.features, graph, disk)]
 
 
 def not_scored(record: RunRecord, node: JobNode, metrics: Sequence[SuiteMetric]) -> list[str]:

@@ -56,7 +56,11 @@ def _ends(graph: JobGraph, forced: Collection[str]) -> set[str]:
 
 def _to_mend(graph: JobGraph, disk: Disk) -> set[str]:
     """The jobs of sets that are damaged, unless a network would have to be trained again to make them."""
-    damaged = {job for job, manifest in disk.manifests.items() if manifest.damage is not None and job in graph.nodes}
+    damaged = {
+        job
+        for job, manifest in disk.manifests.items()
+        if manifest.damage is not None and not manifest.unreadable and job in graph.nodes
+    }
     return {job for job in damaged if not any(_untrained(graph.nodes[each], disk) for each in graph.nodes[job].depends)}
 
 

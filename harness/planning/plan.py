@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harness.cells.suite import ResolvedSuite, SuiteCell
 from harness.core.errors import UnknownName, did_you_mean
@@ -11,13 +11,16 @@ from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.planning.assess import Assessment, assess
 from harness.planning.cost import Costs, wall_time
+from harness.planning.failures import Failed, failed_before, failed_words, lost_sets
 from harness.planning.gaps import Gap
 from harness.planning.graph import CellJobs, JobNode
 from harness.planning.job import Job, cells_of
 from harness.planning.order import cells_served, ordered
+from harness.planning.outdated import outdated_of
 from harness.planning.places import places
-from harness.planning.verdict import Reason, Verdict, Why
+from harness.planning.verdict import Verdict, Why
 from harness.records.model import RunRecord
+from harness.records.remake import Outdated
 from harness.records.state import CellState, JobState
 
 
@@ -56,6 +59,8 @@ class CellStatus:
     """What its evaluation leaves out."""
     failure: str = ""
     """Which job failed that it waits for, and why; empty when none did."""
+    lost: Mapping[str, str] = field(default_factory=dict)
+    """The same of each test set that cannot be prepared because of that, by the name of the data set."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class Plan:
     """Ids of the cells that are made again from the start, each in a folder of its own (harness.records.anew)."""
     rescore: tuple[str, ...] = ()
     """Ids of the cells of which only the evaluations are made again, likewise."""
+    outdated: Mapping[str, Outdated] = field(default_factory=dict)
+    """What of these is made again, by id; all else that they have on record stays."""
 
     @property
     def blocked(self) -> bool:
@@ -120,7 +127,8 @@ def make_plan(
     cells = [held.get(status.cell_id, status) for status in cells]
     anew, rescore = tuple(assessment.forget), tuple(assessment.rescore)
     jobs = _jobs(suite, layout, assessment, frozenset((*anew, *rescore)))
-    return Plan(suite.name, jobs, tuple(cells), anew, rescore)
+    outdated = {cell_id: outdated_of(cell_id, assessment) for cell_id in rescore}
+    return Plan(suite.name, jobs, tuple(cells), anew, rescore, outdated)
 
 
 def follow_up(plan: Plan, failed: Collection[str], before: Plan) -> Plan | None:
@@ -189,32 +197,18 @@ def _limited(statuses: Sequence[CellStatus], limit: int) -> list[CellStatus]:
 
 def statuses(assessment: Assessment) -> list[CellStatus]:
     """The state of each cell, in the suite's order."""
-    before = _failed_before(assessment)
+    before = failed_before(assessment)
     return [_status(jobs, assessment, before) for jobs in assessment.graph.cells]
 
 
-def _failed_before(assessment: Assessment) -> dict[str, tuple[str, Reason]]:
-    """For each job that waits for one whose last attempt failed: that job, and why it failed."""
-    graph, verdicts = assessment.graph, assessment.verdicts
-    found: dict[str, tuple[str, Reason]] = {}
-    for job, node in graph.nodes.items():
-        for needed in node.depends:
-            reason = verdicts[needed].reason
-            if verdicts[needed].runs and reason is not None and reason.kind is Why.FAILED:
-                found[job] = (needed, reason)
-            if job not in found and needed in found:
-                found[job] = found[needed]
-    return found
-
-
-def _status(jobs: CellJobs, assessment: Assessment, before: Mapping[str, tuple[str, Reason]]) -> CellStatus:
+def _status(jobs: CellJobs, assessment: Assessment, before: Mapping[str, Failed]) -> CellStatus:
     """The state of a cell, from the verdicts on its own jobs and the failures of those that they wait for."""
     own = [job for job in (jobs.train, jobs.evaluate) if job is not None]
     state, reason = _state([assessment.verdicts[job] for job in own])
-    failure = ""
+    failure, lost = "", lost_sets(jobs.evaluate, assessment, before)
     failed = next((before[job] for job in own if job in before and assessment.verdicts[job].runs), None)
     if failed is not None and state in ("todo", "stale"):
-        failure = _said(failed, assessment)
+        failure = failed_words(failed, assessment)
         state, reason = _waiting(state, reason, failure, assessment.graph.nodes[failed[0]])
     earlier = assessment.disk.kept[jobs.id].failure
     if state == "done" and earlier is not None:
@@ -225,7 +219,7 @@ def _status(jobs: CellJobs, assessment: Assessment, before: Mapping[str, tuple[s
     if gaps and state == "done":
         state = "blocked"
     reason = "; ".join(filter(None, (reason, *map(str, gaps))))
-    return CellStatus(jobs.suite_cell, jobs.id, state, reason, gaps, failure)
+    return CellStatus(jobs.suite_cell, jobs.id, state, reason, gaps, failure, lost if failure else {})
 
 
 def _damage(own: Sequence[str], assessment: Assessment) -> str:
@@ -234,12 +228,6 @@ def _damage(own: Sequence[str], assessment: Assessment) -> str:
     needed = dict.fromkeys(each for job in own for each in graph.nodes[job].depends if each in manifests)
     damaged = [f"{graph.title(job)}: {manifests[job].damage}" for job in needed if manifests[job].damage is not None]
     return f"{', '.join(damaged)}; its results stay" if damaged else ""
-
-
-def _said(failed: tuple[str, Reason], assessment: Assessment) -> str:
-    """Which job failed, why, and where its log lies."""
-    job, why = failed
-    return f"{assessment.graph.title(job)} {why} · log: {assessment.disk.layout.job_log(job)}"
 
 
 def _waiting(state: CellState, reason: str, failure: str, node: JobNode) -> tuple[CellState, str]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from harness.cells.suite import ResolvedSuite
-from harness.core.errors import DataError
-from harness.core.paths import Layout, storage_error
+from harness.core.errors import DataError, HarnessError
+from harness.core.paths import Layout, abandoned, remove_away, storage_error
 from harness.core.registry import Registry
 from harness.planning.graph import JobGraph, build_graph
 from harness.planning.job import FeaturesWork, ShardsWork
@@ -25,39 +23,36 @@ CELL = re.compile(r"\.?(?P<id>[0-9a-f]{12})(\.[0-9a-z.]+)?")
 DIGESTED = re.compile(r".+\.[0-9a-f]{12}")
 """The folder of a prepared set, or of a prior's vectors."""
 
-TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
-"""What a killed write left behind."""
+TEMPORARY = re.compile(r"\..+(\.[0-9a-f]{8}\.(tmp|aside)|\.lock)")
+"""What a write leaves behind when it is killed, and until then works with (harness.core.damage)."""
+
+
+Kind = Literal["cell", "shards", "features", "job", "audits", "temporary"]
 
 
 @dataclass(frozen=True)
 class Unneeded:
     """A file or folder that no suite needs."""
 
-    kind: Literal["cell", "shards", "features", "job", "temporary"]
+    kind: Kind
     name: str
     path: Path
     bytes: int
 
     def remove(self) -> None:
-        """Removes it: renamed away first, so that no crash leaves half of it. Raises HarnessError (kind `storage`)."""
-        away = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.tmp")
-        try:
-            os.rename(self.path, away)
-            if away.is_dir() and not away.is_symlink():
-                shutil.rmtree(away)
-            else:
-                away.unlink()
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise storage_error(error, self.path) from error
+        """Removes it. Raises HarnessError (kind `storage`) when something of it stays, which is named."""
+        rest = remove_away(self.path)
+        if rest is not None:
+            what = "a part of it cannot be removed"
+            raise HarnessError(what, where=str(rest), hint="remove this folder yourself", kind="storage")
 
 
 def unneeded(suites: Sequence[tuple[ResolvedSuite, Registry]], layout: Layout, *, data: bool) -> list[Unneeded]:
     """What none of the suites, each with the registry of its parts, needs: cells, jobs, shards, features, remains.
 
     `data`: whether the folder of data is looked at as well. Nothing is known of what other folders of results need of
-    it. What was not made by this package is left out. Raises HarnessError for a folder that cannot be read.
+    it, but a set that another run may be making now is left out: a temporary folder of it changed within a day. What
+    was not made by this package is left out, too. Raises HarnessError for a folder that cannot be read.
     """
     graphs = [build_graph(suite.cells, suite.metrics, suite.protocols, registry) for suite, registry in suites]
     found = [*_cells(graphs, layout), *_jobs(graphs, layout)]
@@ -81,7 +76,8 @@ def _title(layout: Layout, cell_id: str) -> str:
     except DataError:
         record = None
     labels = record.labels if record is not None else {}
-    return " ".join([*(labels[name] for name in ("task", "backbone", "variant") if name in labels), cell_id])
+    words = [*(labels[name] for name in ("task", "backbone", "variant") if name in labels), cell_id]
+    return " ".join([*words, "(has results)"] if record is not None and record.evaluations else words)
 
 
 def _jobs(graphs: Iterable[JobGraph], layout: Layout) -> Iterator[Unneeded]:
@@ -99,24 +95,45 @@ def _data(graphs: Iterable[JobGraph], data: Path) -> Iterator[Unneeded]:
     sets = {work.samples.folder(data) for work in works if isinstance(work, ShardsWork)}
     rows = {work.features.folder(data) for work in works if isinstance(work, FeaturesWork)}
     for path in _inside(data):
-        if TEMPORARY.fullmatch(path.name):
-            yield _made("temporary", path.name, path)
-        elif DIGESTED.fullmatch(path.name) and path.is_dir():
+        if TEMPORARY.fullmatch(path.name) or (DIGESTED.fullmatch(path.name) and path.is_dir()):
             yield from _not_in("shards", sets, path, data)
     for prior in _inside(data / "features"):
         for path in _inside(prior) if DIGESTED.fullmatch(prior.name) else ():
             yield from _not_in("features", rows, path, data / "features")
+    for path in _inside(data / "prints"):
+        if TEMPORARY.fullmatch(path.name) and abandoned(path):
+            yield _made("temporary", str(path.relative_to(data)), path)
+    audits = data / "audits"  # of earlier releases
+    if audits.is_dir() and all(path.suffix == ".json" or TEMPORARY.fullmatch(path.name) for path in _inside(audits)):
+        yield _made("audits", audits.name, audits)
 
 
-def _not_in(kind: Literal["shards", "features"], needed: Collection[Path], folder: Path, root: Path) -> list[Unneeded]:
-    """The splits of a set that are not needed; the folder itself when none of them is."""
+def _not_in(kind: Kind, needed: Collection[Path], folder: Path, root: Path) -> list[Unneeded]:
+    """The splits of a set that are not needed; the folder itself when none of them is.
+
+    None of it while somebody may be making one of the splits.
+    """
+    if TEMPORARY.fullmatch(folder.name):
+        return [_made("temporary", str(folder.relative_to(root)), folder)] if abandoned(folder) else []
+    splits = _inside(folder)
+    left = [path for path in splits if TEMPORARY.fullmatch(path.name)]
+    if not all(abandoned(path) for path in left):
+        return []
     if not any(path.parent == folder for path in needed):
         return [_made(kind, str(folder.relative_to(root)), folder)]
-    splits = [path for path in _inside(folder) if path not in needed]
     return [
-        _made("temporary" if TEMPORARY.fullmatch(path.name) else kind, str(path.relative_to(root)), path)
+        _made("temporary" if path in left else kind, str(path.relative_to(root)), path)
         for path in splits
+        if path not in needed and not _awaited(path, needed)
     ]
+
+
+def _awaited(path: Path, needed: Collection[Path]) -> bool:
+    """Whether this is a needed folder that was set aside, and that is put back as nothing is in its place."""
+    if path.suffix != ".aside" or not TEMPORARY.fullmatch(path.name):
+        return False
+    place = path.with_name(path.name[1:].rpartition(".")[0].rpartition(".")[0])
+    return place in needed and not os.path.lexists(place)
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -129,7 +146,7 @@ def _inside(folder: Path) -> list[Path]:
         raise storage_error(error, folder) from error
 
 
-def _made(kind: Literal["cell", "shards", "features", "job", "temporary"], name: str, path: Path) -> Unneeded:
+def _made(kind: Kind, name: str, path: Path) -> Unneeded:
     return Unneeded(kind, name, path, _size(path))
 
 

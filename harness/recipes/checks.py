@@ -16,8 +16,8 @@ MIN_PATCH = 16
 MAX_PIXELS = 1 << 26
 """More pixels per forward pass than any device of today holds; batch and patch were probably swapped."""
 
-MAX_STORED = 4096
-"""Side of the largest prepared tile that `scale` may ask for; images of training sets are smaller than that."""
+MAX_STORED = 2048
+"""Side of the largest prepared tile; images of training sets are rarely larger than that."""
 
 ROOTS = ("backbone", "refiner")
 """What a module's name begins with."""
@@ -108,8 +108,10 @@ def _alteration_mistakes(recipe: Recipe) -> Iterator[Mistake]:
 def _scale_mistakes(recipe: Recipe) -> Iterator[Mistake]:
     """Samples so small that no image holds the tile from which they are made."""
     stored = max(recipe.stored_tiles)
-    if recipe.scale is not None and stored > MAX_STORED:
-        patch = max(part.patch or recipe.patch for part in recipe.parts)
+    patch = max(part.patch or recipe.patch for part in recipe.parts)
+    if recipe.scale is None and stored > MAX_STORED:
+        yield Mistake(("patch",), f"no tiles of {patch} pixels are prepared", f"patch: {MAX_STORED} at most")
+    elif recipe.scale is not None and stored > MAX_STORED:
         what = f"tiles of {patch} pixels, made smaller by {recipe.scale.least:g}, need prepared ones of {stored}"
         least = math.ceil(1000 * patch / MAX_STORED) / 1000
         hint = f"least: {least:g} or more, or a smaller patch" if least < 1 else "a smaller patch"

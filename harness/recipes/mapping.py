@@ -29,8 +29,14 @@ def _printable(text: str) -> str:
             "expected a label of printable characters",
             {"hint": "remove line breaks and control characters"},
         )
+    if text[:1] in _FORMULA:
+        what = f"expected a label that begins with another character than {' '.join(_FORMULA)}"
+        raise PydanticCustomError("label_start", what, {"hint": "spreadsheets take such a text for a formula"})
     return text
 
+
+_FORMULA = "=+-@"
+"""A text that begins with one of these is a formula to the programs that read CSV."""
 
 Label: TypeAlias = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
 """How tables call something; never part of a cell's identity."""

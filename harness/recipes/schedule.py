@@ -98,7 +98,7 @@ def _phase_mistakes(recipe: Recipe, shortest: _Stretch) -> Iterator[Mistake]:
 
 
 def _cycle_mistakes(recipe: Recipe, stretches: Sequence[_Stretch]) -> Iterator[Mistake]:
-    """Cycles that end before their steps do, or begin after them."""
+    """Cycles that end before their steps do, or begin after them. A single one may be cut, as some authors' is."""
     together = sum(cycle.steps for cycle in recipe.cycles)
     for stretch in stretches if recipe.cycles else ():
         falls = stretch.steps - recipe.warmup
@@ -113,6 +113,11 @@ def _cycle_mistakes(recipe: Recipe, stretches: Sequence[_Stretch]) -> Iterator[M
             what = f"the last cycle begins after all {falls} steps{stretch.begins}"
             yield Mistake(("cycles",), what, f"remove it{fit}")
             return
+    longest = max(stretches, key=lambda stretch: stretch.steps)
+    if len(recipe.cycles) > 1 and together not in (longest.steps - recipe.warmup, longest.steps):
+        falls = longest.steps - recipe.warmup
+        what = f"the last of several cycles is cut: they take {together} steps of {falls}{longest.begins}"
+        yield Mistake(("cycles",), what, f"{falls} together, or a single cycle, which may be longer")
 
 
 def _milestone_mistakes(recipe: Recipe, stretches: Sequence[_Stretch]) -> Iterator[Mistake]:

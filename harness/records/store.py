@@ -1,7 +1,7 @@
 """Records on disk: `<out>/cells/<id>/{record.json, images.parquet, events.jsonl}`. They are the truth.
 
-Files appear whole or not at all. `images.parquet` is written before the record that holds its digest, so that after
-a crash in between the two disagree and the evaluation is done again, never believed.
+Files appear whole or not at all. A new table of images waits beside `images.parquet` until the record that holds its
+digest is written, so that a crash in between loses neither the old values nor the new.
 """
 
 from __future__ import annotations
@@ -9,37 +9,26 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import math
 import os
 import uuid
 from collections.abc import Iterable
-from itertools import pairwise
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from pydantic import ValidationError
 
 from harness.core.errors import DataError
 from harness.core.identity import sealed, unsealed
-from harness.core.paths import Layout, atomic_file, storage_error, unread, write_json
-from harness.records.migrate import Unreadable, Untouchable, refuse_newer, upgrade
+from harness.core.paths import Layout, atomic_file, storage_error, unread, write_bytes, write_json
+from harness.records.images import ImageRow as ImageRow
+from harness.records.images import table_bytes
+from harness.records.migrate import Unreadable, Untouchable, upgrade
 from harness.records.model import IMAGE_COLUMNS, Attempt, Failure, Provenance, RunRecord
 from results_schema.loader import validate
 
 if TYPE_CHECKING:
     import pyarrow
-
-
-class ImageRow(NamedTuple):
-    """One row of images.parquet, as IMAGE_COLUMNS."""
-
-    evaluation: str
-    dataset: str
-    key: str
-    metric: str
-    value: float
-    scene: str | None = None
-    """The scene that the image is of; None in rows of earlier releases."""
 
 
 _ANEW = "bench run SUITE makes it anew"
@@ -74,15 +63,14 @@ def _read(path: Path) -> bytes | None:
 def load(layout: Layout, cell_id: str) -> RunRecord | None:
     """A cell's record, brought up to the present schema; None when there is none.
 
-    Raises DataError when it is damaged or another cell's, Untouchable when a newer release wrote it or it cannot be
-    read now.
+    Raises DataError when it is damaged (its seal is wrong, whatever version it names) or another cell's, Untouchable
+    when a newer release wrote it or it cannot be read now.
     """
     path = layout.record(cell_id)
     content = _read(path)
     if content is None:
         return None
     try:
-        refuse_newer(json.loads(content), where=str(path))
         record = RunRecord.model_validate(upgrade(unsealed(content).content, where=str(path)))
     except (ValueError, TypeError, RecursionError) as error:
         what = f"{error.error_count()} fields are wrong" if isinstance(error, ValidationError) else str(error)
@@ -93,8 +81,18 @@ def load(layout: Layout, cell_id: str) -> RunRecord | None:
 
 
 def save(layout: Layout, record: RunRecord) -> None:
-    """Writes a record atomically. Raises SchemaError when it is not what results_schema/record.v1.json promises."""
+    """Writes a record atomically, and puts the table that it names in its place.
+
+    Raises SchemaError when it is not what results_schema/record.v1.json promises.
+    """
     save_at(layout.record(record.cell_id), record)
+    named = _waiting(layout, record)
+    for path in named.parent.glob(_WAITING.format("*")):
+        with suppress(OSError):  # it is read where it waits
+            if path == named:
+                os.replace(path, layout.images(record.cell_id))
+            else:
+                path.unlink(missing_ok=True)
 
 
 def save_at(path: Path, record: RunRecord) -> None:
@@ -113,11 +111,13 @@ def note_attempt(
     attempt: Attempt,
     failure: Failure | None,
     provenance: Provenance,
+    aside: bool = False,
 ) -> None:
     """Adds an attempt to a cell's record, which is begun when there is none (or only a damaged one).
 
     A failure marks the record failed, a success clears an earlier failure; results stay as they are. A cell whose first
-    attempt was interrupted has no result yet: its record says failed, with kind `interrupted`.
+    attempt was interrupted has no result yet: its record says failed, with kind `interrupted`. `aside`: the attempt was
+    at making the cell again elsewhere, so that what is on record is as complete as before.
     """
     try:
         old = load(layout, cell_id)
@@ -132,7 +132,7 @@ def note_attempt(
     has_results = old.training is not None or bool(old.evaluations)
     record = old.model_copy(
         update={
-            "status": "failed" if failure else "done" if old.evaluations else "trained",
+            "status": old.status if aside and has_results else _status(old, failure),
             "provenance": old.provenance if has_results else provenance,
             "attempts": (*old.attempts, attempt),
             "failure": failure,
@@ -141,49 +141,57 @@ def note_attempt(
     save(layout, record)
 
 
-def _table(rows: Iterable[ImageRow]) -> pyarrow.Table:
-    """Sorted rows as a table. Raises ValueError for a value that is not a number and for a row given twice."""
-    import pyarrow
+def _status(record: RunRecord, failure: Failure | None) -> str:
+    return "failed" if failure else "done" if record.evaluations else "trained"
 
-    ordered = sorted((ImageRow(*row) for row in rows), key=lambda row: row[:4])
-    for row in ordered:
-        if math.isnan(row.value):
-            raise ValueError(f"{row.metric} of {row.dataset}/{row.key} is not a number")
-    for row, following in pairwise(ordered):
-        if row[:4] == following[:4]:
-            raise ValueError(f"{row.metric} of {row.dataset}/{row.key} is given twice")
-    types = [pyarrow.string()] * 4 + [pyarrow.float64(), pyarrow.string()]
-    columns = zip(*ordered, strict=True) if ordered else ((),) * len(IMAGE_COLUMNS)
-    arrays = [pyarrow.array(column, type=kind) for column, kind in zip(columns, types, strict=True)]
-    return pyarrow.table(arrays, names=list(IMAGE_COLUMNS))
+
+_WAITING = ".images.{}.parquet"
+"""A table that waits for the record that names it, by the beginning of its digest."""
+
+
+def _waiting(layout: Layout, record: RunRecord) -> Path:
+    return layout.cell(record.cell_id) / _WAITING.format((record.images_sha256 or "none")[:16])
 
 
 def save_images(layout: Layout, cell_id: str, rows: Iterable[ImageRow]) -> str:
     """Writes a cell's per-image metrics atomically; gives the file's SHA-256, which belongs into the record.
 
-    The same rows in any order give the same bytes. Raises ValueError for NaN and for a row given twice.
+    A table that is there stays until `save` writes the record that names this one. Raises what `table_bytes` does.
     """
-    from pyarrow import parquet
-
-    table = _table(rows)
-    path = layout.images(cell_id)
-    with atomic_file(path) as temporary:
-        parquet.write_table(table, temporary, compression="zstd", version="2.6", row_group_size=1 << 20)
-        return hashlib.sha256(temporary.read_bytes()).hexdigest()
+    content, path = table_bytes(rows), layout.images(cell_id)
+    sha256 = sha256_of(content)
+    if os.path.lexists(path):
+        path = path.with_name(_WAITING.format(sha256[:16]))
+    write_bytes(path, content)
+    return sha256
 
 
 def read_images(layout: Layout, record: RunRecord) -> bytes:
-    """The bytes of a cell's images.parquet. Raises DataError when it is missing or not what the record names."""
+    """The bytes of a cell's images.parquet. Raises DataError when it is missing or not what the record names.
+
+    A table that the record names and that was not put in its place, because of a kill, is put there.
+    """
     path, content = layout.images(record.cell_id), _read(layout.images(record.cell_id))
+    if _is_named(content, record):
+        return content
+    waits = _read(_waiting(layout, record))
+    if _is_named(waits, record):
+        with suppress(OSError):
+            os.replace(_waiting(layout, record), path)
+        return waits
     if content is None:
         raise DataError("the per-image metrics are missing", where=str(path), hint=_RESCORED)
-    if record.images_sha256 is None or hashlib.sha256(content).hexdigest() != record.images_sha256:
-        raise DataError(
-            f"the per-image metrics of cell {record.cell_id} are damaged: not the file that its record names",
-            where=str(path),
-            hint=_RESCORED,
-        )
-    return content
+    what = f"the per-image metrics of cell {record.cell_id} are damaged: not the file that its record names"
+    raise DataError(what, where=str(path), hint=_RESCORED)
+
+
+def _is_named(content: bytes | None, record: RunRecord) -> TypeGuard[bytes]:
+    """Whether this is the table whose digest the record holds."""
+    return content is not None and sha256_of(content) == record.images_sha256
+
+
+def sha256_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def load_images(layout: Layout, cell_id: str) -> pyarrow.Table:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
+from harness.core.text import shortened
 from harness.records.labels import short_names
 from harness.reports.aggregate import Spread, TableEntry
 from harness.reports.leaderboard import Leaderboard, Row, Section
@@ -13,6 +15,10 @@ LEGEND = (
     "In parentheses the difference to the base, paired on images and seeds, ± its own standard deviation over n seeds. "
     "+params: parameters that the refiner adds."
 )
+
+
+LONGEST_WORD = 30
+"""Characters of what stands in the place of a number."""
 
 
 def number(value: float, decimals: int, *, sign: bool = False) -> str:
@@ -27,11 +33,20 @@ def entry(found: TableEntry | None, decimals: int) -> str:
         return ""
     notes = _notes(found)
     if found.score is None:
-        return ", ".join(notes) or f"— {found.reason.partition(':')[0] or 'no images'}"
+        return ", ".join(notes) or f"— {_word(found.reason) or 'no images'}"
     text = _spread(found.score, decimals)
     if found.delta is not None:
         text += f" ({_spread(found.delta, decimals, sign=True)}, n = {found.delta.count})"
     return f"{text} [{', '.join(notes)}]" if notes else text
+
+
+def _word(reason: str) -> str:
+    """The beginning of a reason, for an entry: `shards failed (data)`. The whole of it stands below the table."""
+    head = reason.partition(":")[0]
+    failed = re.match(r"(\w+)\b.*?\b(failed \(\w+\))", reason)
+    if failed and failed[1] != "failed":
+        head = f"{failed[1]} {failed[2]}"
+    return shortened(head, LONGEST_WORD)
 
 
 def _notes(found: TableEntry) -> list[str]:

@@ -151,7 +151,10 @@ def _by_record(suite_cell: SuiteCell, suite: ResolvedSuite, layout: Layout) -> C
 
 
 def is_complete(record: RunRecord, suite_cell: SuiteCell, suite: ResolvedSuite) -> bool:
-    """Whether a record has every metric of every test set of a cell, under whatever protocol."""
+    """Whether a record has every metric of every test set of a cell, under whatever protocol.
+
+    The last attempt may have failed all the same: at making the cell again, beside what is there.
+    """
     found = {(each.dataset, metric) for each in record.evaluations for metric in each.metrics}
     wanted = {(dataset.name, metric.key) for dataset in suite_cell.tests for metric in suite.metrics}
-    return record.status == "done" and wanted <= found
+    return bool(record.evaluations) and wanted <= found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from harness.cells.suite import ResolvedSuite
 from harness.core.errors import DataError, UnknownName
+from harness.core.identity import json_text, sealed, unsealed
 from harness.core.paths import Layout, storage_error, unread, write_bytes
 
 
@@ -22,17 +24,29 @@ def suite_files(layout: Layout) -> list[Path]:
 def read_suite_file(path: Path) -> ResolvedSuite:
     """One stored suite, under the name of its file. Raises DataError when it cannot be read as a suite."""
     try:
-        found = ResolvedSuite.model_validate_json(path.read_bytes())
+        found = suite_in(path.read_bytes())
         return found if found.name == path.stem else found.model_copy(update={"name": path.stem})
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(
             f"cannot be read as a suite: {_wrong(error)}", where=str(path), hint="bench run SUITE again"
         ) from error
 
 
-def _wrong(error: OSError | ValidationError) -> str:
+def suite_in(text: bytes) -> ResolvedSuite:
+    """The suite that a stored file holds. Without a seal, as earlier releases wrote it, it is believed.
+
+    Raises ValueError when it is none, or not the one that was sealed.
+    """
+    if not text.lstrip().startswith(b"{"):
+        return ResolvedSuite.model_validate_json(text)  # which says what is wrong
+    return ResolvedSuite.model_validate_json(json.dumps(unsealed(text).content))
+
+
+def _wrong(error: OSError | ValueError) -> str:
     if isinstance(error, OSError):
         return unread(error)
+    if not isinstance(error, ValidationError):
+        return "it is not JSON, or not all of it" if isinstance(error, json.JSONDecodeError) else str(error)
     if error.errors()[0]["type"] == "json_invalid":
         return "it is not JSON, or not all of it"
     return "1 field is wrong" if error.error_count() == 1 else f"{error.error_count()} fields are wrong"
@@ -94,7 +108,7 @@ def keep_suite(suite: ResolvedSuite, layout: Layout) -> None:
 
     Raises HarnessError when the folder cannot be written.
     """
-    path, content = layout.suite(suite.name), (suite.model_dump_json(indent=1) + "\n").encode()
+    path, content = layout.suite(suite.name), json_text(sealed(json.loads(suite.model_dump_json()))).encode()
     if os.path.lexists(path) and _stored(path) is None:
         number = 1
         while os.path.lexists(aside := path.with_name(f"{path.name}.damaged-{number}")):

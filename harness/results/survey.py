@@ -291,6 +291,7 @@ def _explained(found: SurveyedCell, status: CellStatus, there: Collection[tuple[
         return replace(found, reason="")
     if status.state == "blocked" and not status.gaps:
         return replace(found, reason=f"blocked: {status.reason}")
-    gaps: dict[tuple[str, str], str] = {(gap.kind, gap.name): f"blocked: {gap.reason}" for gap in status.gaps}
+    gaps: dict[tuple[str, str], str] = {("dataset", name): why for name, why in status.lost.items()}
+    gaps |= {(gap.kind, gap.name): f"blocked: {gap.reason}" for gap in status.gaps}
     own = "" if found.reason == _NOT_EVALUATED else found.reason
     return replace(found, reason=own or status.failure or found.reason or "not run yet", gaps=gaps)

@@ -6,7 +6,8 @@ import socket
 from collections.abc import Iterable, Mapping
 
 from harness.core.errors import HarnessError
-from harness.planning.job import Job, ShardsWork
+from harness.planning.job import Job, ShardsWork, TrainWork
+from harness.scheduling.address import ADDRESSES, is_address
 
 Request = dict[str, float]
 """`cpus` and `gpus` that a job holds while it runs."""
@@ -17,11 +18,23 @@ def job_resources(job: Job, capacity: Mapping[str, float]) -> Request:
 
     Preparing shards is one CPU's work. What runs a network takes the suite's CPUs, as their number decides the order
     of float sums, and the suite's GPUs (`auto`: one when there is any); only training can use several.
+    Raises HarnessError for training in fp16 without a GPU.
     """
     if isinstance(job.work, ShardsWork):
         return {"cpus": 1.0, "gpus": 0.0}
     gpus = float(capacity["gpus"] > 0) if job.run.gpus == "auto" else float(job.run.gpus)
+    if not gpus:
+        _check_precision(job)
     return {"cpus": float(job.run.cpus), "gpus": gpus if job.work.kind == "train" else min(gpus, 1.0)}
+
+
+def _check_precision(job: Job) -> None:
+    if isinstance(job.work, TrainWork) and job.work.cell.recipe.precision == "fp16":
+        raise HarnessError(
+            "this job trains on the CPU, which cannot train in fp16: there is no GPU here",
+            where=job.title,
+            hint="precision: bf16 or precision: fp32 in the recipe, or a larger cluster with --address",
+        )
 
 
 def check_capacity(requests: Iterable[Mapping[str, float]], capacity: Mapping[str, float]) -> None:
@@ -41,13 +54,13 @@ def check_address(address: str) -> None:
 
     Asks the port itself first: Ray tries for ten minutes to reach a cluster that has gone.
     """
+    if not is_address(address):
+        what = f"{address!r} is not the address of a Ray cluster"
+        raise HarnessError(what, where="--address", hint=ADDRESSES)
     host, _, port = address.rpartition(":")
     hint = "start one with `launchers/ray_node.sh head`, or leave --address away"
-    if not host or not port.isdigit():
-        raise HarnessError(
-            f"{address!r} is not the address of a Ray cluster", where="--address", hint="auto, or host:port"
-        )
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
-        raise HarnessError(f"no Ray cluster answers: {error.strerror or error}", where=address, hint=hint) from error
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise HarnessError(f"no Ray cluster answers: {reason or error}", where=address, hint=hint) from error

@@ -11,10 +11,10 @@ from harness.api.declaration import declaration
 from harness.api.prior import PriorTraits
 from harness.api.reference import PartRef
 from harness.api.refiner import RefinerTraits
-from harness.cells.recipe import Recipe
+from harness.cells.recipe import MOST, Recipe
 from harness.cells.suite import Run
 from harness.core.registry import Registry
-from harness.core.wording import Mistake
+from harness.core.wording import Mistake, short
 from harness.spec.drafts import PriorDraft, VariantDraft
 from harness.spec.schema import VariantMapping
 
@@ -133,8 +133,17 @@ def backbone_mistakes(variant: VariantDraft, backbone: PartRef, registry: Regist
         yield Mistake((), what, f"one of {', '.join(fitting)}" if fitting else "")
 
 
+_MOST = {"cpus": 1_000_000, "checkpoint_every": MOST, "log_every": MOST, "samples": 100_000, "retries": 1000}
+"""The largest values of settings of `run:`. Resolved suites of earlier releases may hold larger ones."""
+_USUAL = {name: Run.model_fields[name].default for name in _MOST}
+
+
 def run_mistakes(run: Run) -> Iterator[Mistake]:
-    """Settings of `run:` that no executor can serve: a train job is one process."""
+    """Settings of `run:` that no executor can serve: a train job is one process, and numbers have an end."""
+    for name, most in _MOST.items():
+        value = getattr(run, name)
+        if isinstance(value, int) and value > most:
+            yield Mistake((name,), f"expected at most {most:,}, not {short(value)}", f"{name}: {_USUAL[name]} is usual")
     if isinstance(run.gpus, int) and run.gpus > 1:
         what = f"a train job runs in one process, which uses one GPU, not {run.gpus}"
         yield Mistake(("gpus",), what, "gpus: 1, or gpus: 0 for none; jobs run side by side on all GPUs")
@@ -149,17 +158,29 @@ def device_mistakes(recipe: Recipe, run: Run) -> Iterator[Mistake]:
 
 def image_mistakes(recipe: Recipe, train: PartRef, registry: Registry) -> Iterator[Mistake]:
     """Tiles larger than an image of the training set, where the data set says how small its images are."""
-    side = declaration(registry, "dataset", train.name).traits.shortest_side
+    side = declared_side(train, registry)
+    if side is not None:
+        yield from side_mistakes(recipe, side, f"the smallest image of {train.name}")
+
+
+def declared_side(train: PartRef, registry: Registry) -> int | None:
+    """The shortest side of a data set's images, with a suite's options; None where it does not say."""
+    declared = declaration(registry, "dataset", train.name)
+    return declared.traits.side_with(declared.filled(train.arguments))
+
+
+def side_mistakes(recipe: Recipe, side: int, whose: str, after: str = "") -> Iterator[Mistake]:
+    """Tiles that are larger than a side of an image in pixels. `whose`: how messages call it; `after`: ends them."""
     stored, patch = max(recipe.stored_tiles), max(part.patch or recipe.patch for part in recipe.parts)
-    if side is None or stored <= side:
+    if stored <= side:
         return
-    what = f"the smallest image of {train.name} has a side of {side} pixels, and patch is {patch}"
+    what = f"{whose} has a side of {side} pixels, and patch is {patch}"
     if stored != patch:
         assert recipe.scale is not None, recipe
-        what += f", which `scale` cuts from tiles of {stored}"
+        what += f", which `scale` cuts from tiles of {stored}{after}"
         yield Mistake(("patch",), what, f"patch: {math.floor(side * recipe.scale.least)}, or a larger scale.least")
         return
-    yield Mistake(("patch",), what, f"patch: {side} or less")
+    yield Mistake(("patch",), what + after, f"patch: {side} or less")
 
 
 def _has(traits: BackboneTraits, edits: Literal["tap", "decoder"]) -> bool:

@@ -49,6 +49,8 @@ def example(path: Path, what: str, value: Any) -> str:
         return _SEVERAL % key
     if what.startswith("expected a mapping"):
         return f"write {_MAPPINGS[key]}" if key in _MAPPINGS else ""
+    if what.startswith("expected at most") and isinstance(value, int):
+        return f"{key} has too many digits" if value >= 10**9 else ""
     if what.startswith("expected a list"):
         known = _LISTS.get(key) if isinstance(value, dict) or key not in _BARE else None
         axis = f"{key}: [NAME, NAME]" if key in AXES and isinstance(value, dict) else None

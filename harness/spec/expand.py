@@ -33,9 +33,10 @@ from harness.spec.origins import Origin, misplaced, origins
 from harness.spec.protocols import named_protocols, refuse_impossible
 from harness.spec.resolve import Resolver
 from harness.spec.schema import SuiteFile, VariantMapping
-from harness.spec.sizes import repeated_seeds, too_many
+from harness.spec.sizes import repeated, too_many
 from harness.spec.sweep import Choice, Combination, combinations
 from harness.spec.untrained import untrained
+from harness.spec.unused import StageUses
 
 
 def expand(suite: SuiteFile, registry: Registry) -> ResolvedSuite:
@@ -52,8 +53,10 @@ def expand_placed(suite: SuiteFile, registry: Registry) -> tuple[ResolvedSuite, 
     large = too_many(suite)
     if large is not None:
         raise SpecErrors([*suite.problems, large])
+    if any(problem.path.partition(".")[0] == "plugins" for problem in suite.problems):
+        raise SpecErrors(suite.problems)  # the names that a missing file would have brought would only confuse
     expansion = _Expansion(suite, registry)
-    for path, what in repeated_seeds(suite):
+    for path, what in repeated(suite):
         expansion.resolver.report(path, what, "remove one")
     for mistake in run_mistakes(suite.run):
         expansion.resolver.report(("run", *mistake.path), mistake.what, mistake.hint)
@@ -63,6 +66,9 @@ def expand_placed(suite: SuiteFile, registry: Registry) -> tuple[ResolvedSuite, 
     expansion.problems += misplaced([draft.cell for draft in drafts], expansion.origins, suite.run, registry)
     if not drafts and not expansion.problems:
         expansion.resolver.report(("blocks",), "the suite has no cells")
+    if not expansion.problems:  # a variant that is wrong might have trained them
+        for path, mistake in expansion.stages.mistakes():
+            expansion.resolver.report((*path, *mistake.path), mistake.what, mistake.hint)
     if expansion.problems:
         raise SpecErrors(expansion.problems)
     merged = _merged(_with_inputs(drafts))
@@ -125,6 +131,7 @@ class _Expansion:
         self._variants: dict[tuple[Path, str], VariantDraft | None] = {}
         self._cells = Cells(self._recipes)
         self.origins: dict[str, Origin] = {}
+        self.stages = StageUses(self._recipes)
 
     def metrics(self) -> tuple[SuiteMetric, ...]:
         """The metrics of the suite, each once."""
@@ -174,6 +181,11 @@ class _Expansion:
             if owner.test is not None:
                 refs = [self.resolver.dataset(spec, (*path, "test", i), "test") for i, spec in enumerate(owner.test)]
                 found = [ref for ref in refs if ref is not None]
+                for i, ref in enumerate(refs):
+                    first = next(place for place, other in enumerate(refs) if other is ref)
+                    if ref is not None and first < i:
+                        what = f"the data set {ref.name} is given twice: it is item {first}, too"
+                        self.resolver.report((*path, "test", i), what, "remove one")
                 return _union(found, ()) if len(found) == len(refs) else None
         return ()
 
@@ -193,6 +205,7 @@ class _Expansion:
             self._check_variant(variant, recipe, backbone, choices["variant"].path)
         if variant and choices:
             told = variant if combination.continued else replace(variant, continued=False)
+            self.stages.note(told, layers, backbone, task)
             for place, mistake in untrained(told, layers, backbone, task, self._recipes):
                 self.resolver.report(place or next(iter(choices.values())).path, mistake.what, mistake.hint)
         if task is None or train is None or backbone is None or variant is None or recipe is None or tests is None:

@@ -41,6 +41,8 @@ class Recipes:
         self._by_layers: dict[tuple[Any, ...], Recipe | None] = {}
         self._equal: dict[str, Recipe] = {}
         self._cut: dict[tuple[int, str], Recipe] = {}
+        self._labelled: dict[int, str] = {}
+        self._networks: dict[tuple[str, int], tuple[str, set[int]]] = {}
 
     def combined(self, layers: Sequence[Layer], backbone: PartRef | None, task: PartRef | None) -> Recipe | None:
         """The recipe of layers for a backbone and a task, the last one on top.
@@ -80,7 +82,20 @@ class Recipes:
         """
         known = spec.name in self._resolver.registry.names("backbone")
         preset = self._preset(layers, spec.name if known else None, task.name if task else None)[1]
-        return self._shared(preset.over(spec) if preset and not spec.weights else spec, path, task)
+        ref = self._shared(preset.over(spec) if preset and not spec.weights else spec, path, task)
+        if ref is not None and spec.label is not None:
+            self._check_label(spec, spec.label, ref, path, task)
+        return ref
+
+    def _check_label(self, spec: BackboneMapping, label: str, ref: PartRef, path: Path, task: PartRef | None) -> None:
+        """Reports a label that two networks of one table have. What presets and tasks make of one mapping is one."""
+        written = canonical_json([spec.name, spec.weights, spec.options])
+        first, known = self._networks.setdefault((label, id(task)), (written, {id(ref)}))
+        if written == first:
+            known.add(id(ref))
+        elif id(ref) not in known:
+            what = f"two networks are called {label!r}: this one and another one with other options"
+            self._resolver.report((*path, "label"), what, "give one of them another label")
 
     def _shared(self, spec: BackboneMapping, path: Path, task: PartRef | None) -> PartRef | None:
         """The backbone with the task's values in the options of `from_task`; None after a contradiction."""
@@ -138,9 +153,21 @@ class Recipes:
             return None
         recipe = self._equal.setdefault(canonical_json(recipe.model_dump(mode="json")), recipe)
         label = self._label(layers, naming, recipe)
+        self._check_given(layers, naming, recipe)
         if label:
             self._resolver.labels.setdefault(id(recipe), label)
         return recipe
+
+    def _check_given(self, layers: Sequence[Layer], naming: Layer | None, recipe: Recipe) -> None:
+        """Reports a label of the file for a recipe that has another one: the table would show one of them."""
+        above = layers[list(layers).index(naming) :] if naming else layers
+        layer = next((layer for layer in reversed(above) if layer.recipe.label), None)
+        if layer is None or layer.recipe.label is None:
+            return
+        known = self._labelled.setdefault(id(recipe), layer.recipe.label)
+        if known != layer.recipe.label:
+            what = f"the same recipe is called {known!r} elsewhere in this suite, and {layer.recipe.label!r} here"
+            self._resolver.report((*layer.path, "label"), what, "give it one label, or other fields")
 
     def _label(self, layers: Sequence[Layer], naming: Layer | None, recipe: Recipe) -> str | None:
         """The label that a layer gives, if no preset lies above it; else the preset's name and the changed fields."""

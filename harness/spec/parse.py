@@ -68,15 +68,22 @@ def _validate(tree: YamlNode, problems: list[Problem]) -> tuple[SuiteFile | None
     """
     cut: list[Path] = []
     _cut_out(tree, list(_not_finite(tree)), cut)
+    read = {_place(problem) for problem in problems}  # a value that cannot be read is not judged as well
     while True:
         try:
             return SuiteFile.model_validate(tree.plain, strict=True), tuple(cut)
         except ValidationError as failure:
             found = sorted(_grouped(tree, failure.errors(include_url=False)), key=_order, reverse=True)
         above = _beginnings(cut)
-        problems += [problem for path, problem in found if tree.nearest(path).path not in above]
+        problems += [
+            problem for path, problem in found if tree.nearest(path).path not in above and _place(problem) not in read
+        ]
         if not _cut_out(tree, [path for path, _ in found], cut):
             return None, tuple(cut)
+
+
+def _place(problem: Problem) -> tuple[str, int, int, str]:
+    return problem.file, problem.line, problem.column, problem.path
 
 
 def _not_finite(node: YamlNode) -> Iterator[Path]:

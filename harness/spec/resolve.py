@@ -231,7 +231,7 @@ class Resolver:
         """The reference, with the digest of what stands behind it: a data set's images, a part's weights."""
         files = {option: self._absolute(given, (*path, option)) for option, given in filled.files.items()}
         ref = PartRef(name=spec.name, version=declared.version, options=filled.values, files=files)
-        given = {option: _arguments(value) for option, value in ref.arguments.items()}
+        given = arguments_of(ref)
         try:
             needed = needed_files(declared.traits, given, f"{kind} {spec.name}")
             if kind == "task":
@@ -269,6 +269,11 @@ class Resolver:
                 raise
             return ref.model_copy(update={"digest": None})
         return ref
+
+
+def arguments_of(ref: PartRef) -> dict[str, Any]:
+    """A reference's options as its constructor takes them."""
+    return {option: _arguments(value) for option, value in ref.arguments.items()}
 
 
 def _arguments(value: Any) -> Any:

@@ -26,8 +26,23 @@ def too_many(suite: SuiteFile) -> Problem | None:
     return suite.problem(("blocks", largest), what, "take fewer values or seeds, or split it into several suites")
 
 
-def repeated_seeds(suite: SuiteFile) -> Iterator[tuple[Path, str]]:
-    """Where a seed stands for the second time, and which one."""
+def repeated(suite: SuiteFile) -> Iterator[tuple[Path, str]]:
+    """Where a seed, or a value of a matrix, stands for the second time, and which one.
+
+    Two recipes, or variants, that differ by their labels alone are told by those.
+    """
+    for index, block in enumerate(suite.blocks):
+        for axis in AXES:
+            values = list(getattr(block.matrix, axis) or ()) if block.matrix else []
+            for place, value in enumerate(values):
+                first = values.index(value)
+                if first < place:
+                    what = f"this {axis} is given twice: it is item {first}, too"
+                    yield ("blocks", index, "matrix", axis, place), what
+    yield from _repeated_seeds(suite)
+
+
+def _repeated_seeds(suite: SuiteFile) -> Iterator[tuple[Path, str]]:
     owners: list[tuple[Path, tuple[int, ...] | None]] = [(("defaults",), suite.defaults.seeds)]
     owners += [(("blocks", index), block.seeds) for index, block in enumerate(suite.blocks)]
     for path, seeds in owners:

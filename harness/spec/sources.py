@@ -59,10 +59,23 @@ def _of_folder(folder: Path) -> str:
 
 def _folder_hint(folder: Path) -> str:
     """The suite files of a folder, and how to fill it."""
-    files = sorted(file for end in ("yaml", "yml") for file in folder.glob(f"*.{end}") if file.is_file())
+    files = sorted(file for end in ("yaml", "yml") for file in folder.glob(f"*.{end}") if _begins_as_suite(file))
     if files:
         return "name a file in it: " + ", ".join(shown_name(str(file)) for file in files[:3])
     return f"bench run SUITE --out {shown_name(str(folder))}"
+
+
+def _begins_as_suite(file: Path) -> bool:
+    """Whether a YAML file names a suite, as far as its beginning tells."""
+    try:
+        if not file.is_file():
+            return False
+        with open(file, "rb") as handle:
+            return any(
+                line.startswith((b"suite:", b'"suite"', b'{"suite"')) for line in handle.read(1 << 16).splitlines()
+            )
+    except OSError:
+        return False
 
 
 def shipped_suites() -> list[Path]:
@@ -170,6 +183,8 @@ def _absolute_plugins(tree: YamlNode, folder: Path, problems: list[Problem]) -> 
 
 def _near_file(path: Path) -> str:
     """A hint for a path that is not the file that it should be: the files beside it whose names are near."""
+    if os.path.isdir(path):
+        return f"name a file in {shown_name(str(path), 200)}"
     if not os.path.isdir(path.parent):
         return f"there is no folder {shortened(path.parent.name, 80)!r}"
     try:

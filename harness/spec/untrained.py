@@ -15,7 +15,7 @@ from harness.spec.layers import Recipes
 
 
 @dataclass(frozen=True)
-class _Training:
+class Training:
     """What one cell is trained as, and how messages call what would not be trained."""
 
     variant: VariantDraft
@@ -25,43 +25,47 @@ class _Training:
     who: str
     hint: str = ""
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether it trains at all: a network alone with published weights does not."""
+        return not (self.variant is BASE and self.backbone is not None and self.backbone.weights)
+
 
 def untrained(
     variant: VariantDraft, layers: Sequence[Layer], backbone: PartRef | None, task: PartRef | None, recipes: Recipes
 ) -> Iterator[tuple[Path | None, Mistake]]:
     """Mistakes of the cells of one combination, with where the file gives the losses; None where it gives none."""
-    for training in _trainings(variant, layers, backbone, task, recipes):
+    for training in trainings(variant, layers, backbone, task, recipes):
         where = training.layers, training.backbone, training.task
         recipe = recipes.combined(*where)
-        weights = training.backbone.weights if training.backbone else None
-        if recipe is None or (training.variant is BASE and weights):  # published weights are not trained
+        if recipe is None or not training.is_trained:
             continue
         for mistake in _untrained(training.variant, recipe, training.who, training.hint):
             yield recipes.place(*where, mistake.path), mistake
 
 
-def _trainings(
+def trainings(
     variant: VariantDraft, layers: Sequence[Layer], backbone: PartRef | None, task: PartRef | None, recipes: Recipes
-) -> Iterator[_Training]:
+) -> Iterator[Training]:
     """A combination's own cell, and those that stand beside it or that it requires."""
     where = layers, backbone, task
     if variant.refiner is not None:
-        yield _Training(variant, *where, f"the refiner {variant.refiner.name}")
+        yield Training(variant, *where, f"the refiner {variant.refiner.name}")
     elif variant.regime == "joint":
-        yield _Training(BASE, *where, "a network without a refiner")
+        yield Training(BASE, *where, "a network without a refiner")
     else:
-        yield _Training(variant, *where, "base_continued")
+        yield Training(variant, *where, "base_continued")
     if variant.refiner is not None and variant.continued:
-        yield _Training(CONTINUED, *where, f"base_continued beside regime {variant.regime}", "continued: false")
+        yield Training(CONTINUED, *where, f"base_continued beside regime {variant.regime}", "continued: false")
     if variant.regime != "joint":
         below = [*layers, variant.base_recipe] if variant.base_recipe else layers
         who = f"the base that regime {variant.regime} starts from"
-        yield _Training(BASE, below, backbone, task, who, "other losses in base_recipe")
+        yield Training(BASE, below, backbone, task, who, "other losses in base_recipe")
     source = variant.prior.any_source if variant.prior else None
     if source is not None:
         below = [*layers, source.recipe] if source.recipe else layers
         network = recipes.backbone(*source.network, below, source.task)
-        yield _Training(BASE, below, network, source.task, "the network behind the prior", "other losses in its recipe")
+        yield Training(BASE, below, network, source.task, "the network behind the prior", "other losses in its recipe")
 
 
 def _untrained(variant: VariantDraft, recipe: Recipe, who: str, otherwise: str = "") -> Iterator[Mistake]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from harness.cells.suite import ResolvedSuite
 from harness.core.errors import HarnessError
+from harness.core.identity import unsealed
 from harness.core.paths import Layout, write_bytes
 from harness.records.model import RunRecord
 from harness.tracking.server import RECORD, Server
@@ -96,7 +98,7 @@ def _without_run(server: Server) -> list[str]:
 def cells_of(layout: Layout, suite: str) -> list[str]:
     """Ids of the cells of a stored suite; none when it cannot be read."""
     try:
-        found = ResolvedSuite.model_validate_json(layout.suite(suite).read_bytes())
-    except (OSError, ValidationError):
+        found = ResolvedSuite.model_validate_json(json.dumps(unsealed(layout.suite(suite).read_bytes()).content))
+    except (OSError, ValueError):
         return []
     return list(dict.fromkeys(each.cell.id for each in found.cells))

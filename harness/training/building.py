@@ -1,4 +1,4 @@
-"""Modules built for a trial: first without numbers, which costs no memory however large they are."""
+"""Modules built for a trial: with numbers up to a size, and without, which costs no memory however large they are."""
 
 from __future__ import annotations
 
@@ -34,16 +34,15 @@ def built(make: Callable[[], nn.Module], device: Device) -> nn.Module:
     A module that cannot be built without numbers is built with them, and loses them.
     """
     module: nn.Module | None = None
-    try:
-        with torch.device("meta"), _RatesWithNumbers():
-            module = make()
-    except Unknowable:
-        raise
-    except Exception:  # noqa: BLE001 - whether numbers are missing or the options are wrong shows on the CPU
-        pass
-    if module is None or device == "cpu":
-        if module is not None and parameters(module) > MOST:
-            raise TooLarge(f"{parameters(module):,} parameters")
+    if device == "meta":
+        try:
+            with torch.device("meta"), _RatesWithNumbers():
+                module = make()
+        except Unknowable:
+            raise
+        except Exception:  # noqa: BLE001 - whether numbers are missing or the options are wrong shows on the CPU
+            pass
+    if module is None:
         with torch.device("cpu"), _bounded():
             module = make().to(device)
     if not isinstance(module, nn.Module):

@@ -16,7 +16,6 @@ import io
 import pickle
 import random
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from torch import nn
 
 from harness.core.errors import HarnessError
 from harness.core.identity import file_sha256, sealed, unsealed
-from harness.core.paths import atomic_folder, write_bytes, write_json
+from harness.core.paths import atomic_folder, remove_away, write_bytes, write_json
 from harness.models.weights import load_weights, save_weights
 
 KEPT = 2
@@ -53,7 +52,7 @@ class FoundCheckpoint:
 
 
 def write_checkpoint(
-    root: Path, step: int, model: nn.Module, state: dict[str, Any], made_of: Mapping[str, str] | None = None
+    root: Path, step: int, model: nn.Module, state: dict[str, Any], made_of: Mapping[str, str]
 ) -> None:
     """Writes a step's folder and drops all but the last two.
 
@@ -66,10 +65,10 @@ def write_checkpoint(
         model_sha256 = save_weights(model, folder / "model.safetensors")
         write_bytes(folder / "training.pt", packed.getvalue())
         files = {"model.safetensors": model_sha256, "training.pt": file_sha256(folder / "training.pt")}
-        manifest = {"step": step, "files": files, "made_of": dict(made_of or {})}
+        manifest = {"step": step, "files": files, "made_of": dict(made_of)}
         write_json(folder / "manifest.json", sealed(manifest))
     for old in _folders(root)[KEPT:]:
-        _remove(old)
+        remove_away(old)
 
 
 def find_checkpoint(root: Path) -> FoundCheckpoint | None:
@@ -86,7 +85,7 @@ def find_checkpoint(root: Path) -> FoundCheckpoint | None:
             damaged.append((folder, f"{folder.name}: {error}"))
             continue
         for other, _ in damaged:
-            _remove(other)
+            remove_away(other)
         said = tuple(reason for _, reason in damaged)
         return FoundCheckpoint(manifest["step"], state, folder, manifest.get("made_of"), said)
     if damaged:
@@ -105,23 +104,17 @@ def load_model(found: FoundCheckpoint, model: nn.Module) -> None:
 
 
 def drop_checkpoints(root: Path) -> None:
-    """Removes the step folders, once the final weights and the record are written."""
+    """Removes the step folders and the remains of killed writes, once the final weights and the record are written."""
     for folder in _folders(root):
-        _remove(folder)
+        remove_away(folder)
+    for left in root.glob(".step-*.tmp"):
+        remove_away(left)
 
 
 def _folders(root: Path) -> list[Path]:
     if not root.is_dir():
         return []
     return sorted((path for path in root.iterdir() if _FOLDER.fullmatch(path.name)), reverse=True)
-
-
-def _remove(path: Path) -> None:
-    """Removes a step's folder, or a file that lies in the place of one."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

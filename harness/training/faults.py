@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+
 from harness.api.reference import PartRef
 from harness.core.errors import HarnessError
 from harness.core.guests import blame
+from harness.core.machine import shortage
 from harness.core.registry import Registry
 from harness.core.source import is_file, place_of
+
+_NO_NUMBERS = re.compile(r"\bmeta (tensors?|device)\b|\bdevice[ =:]+'?meta\b", re.IGNORECASE)
+"""How torch says that a tensor on `meta` has no numbers."""
 
 Kind = Literal["backbone", "refiner", "prior", "loss", "recipe"]
 
@@ -55,7 +62,7 @@ def blamed(kind: Kind, part: PartRef, registry: Registry, doing: str) -> Iterato
         guest = blame(error)
         if guest is None and not isinstance(error, Exception):
             raise
-        if is_numbers(error) or _is_elsewhere(error):
+        if _is_numbers(error) or _is_elsewhere(error):
             raise Unknowable(str(error)) from error
         told = guest or error
         text, hint = (told.what, told.hint) if isinstance(told, HarnessError) else (_told(told), "")
@@ -63,18 +70,19 @@ def blamed(kind: Kind, part: PartRef, registry: Registry, doing: str) -> Iterato
         raise Found(Fault(kind, f"the {kind} {part.name} {doing}: {text}", hint, part.name, (), place)) from error
 
 
-def is_numbers(error: BaseException) -> bool:
-    """Whether an exception says that tensors on `meta` have no numbers."""
+def _is_numbers(error: BaseException) -> bool:
+    """Whether an exception, where tensors are on `meta`, says that they have no numbers."""
     if isinstance(error, HarnessError | Unknowable):
-        return error.__cause__ is not None and is_numbers(error.__cause__)
-    return isinstance(error, NotImplementedError) or "meta" in str(error).lower()
+        return error.__cause__ is not None and _is_numbers(error.__cause__)
+    on_meta = torch.get_default_device().type == "meta"
+    return on_meta and (isinstance(error, NotImplementedError) or bool(_NO_NUMBERS.search(str(error))))
 
 
 def _is_elsewhere(error: BaseException) -> bool:
     """Whether not the suite, but this machine is the reason: its memory, its disk, weights that it lacks."""
     if isinstance(error, HarnessError):
         return error.kind in ("weights", "memory", "storage")
-    return isinstance(error, MemoryError) or "memory" in str(error).lower()
+    return shortage(error) is not None
 
 
 def _told(error: BaseException) -> str:

@@ -73,8 +73,8 @@ def train(
     run: Run,
     layout: Layout,
     journal: Journal,
+    made_of: Mapping[str, str],
     encode_live: EncodeLive | None = None,
-    made_of: Mapping[str, str] | None = None,
 ) -> Progress:
     """Trains `model` in place up to the recipe's last step, from the newest whole checkpoint if the cell has one.
 
@@ -90,7 +90,7 @@ def train(
     check_fit(cell, model)
     model.to(accelerator.device).train()
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    found = _newest(cell, layout, journal, accelerator, made_of or {})
+    found = _newest(cell, layout, journal, accelerator, made_of)
     average = Average(model, recipe.ema)
     if found is not None:
         load_model(found, model)
@@ -124,7 +124,7 @@ def train(
                     progress.seconds, progress.pending = time.perf_counter() - began, curve.pending(step)
                     _check_weights(model, step)
                     if step < recipe.steps:
-                        _save(layout, cell, model, part, average, progress, accelerator, made_of or {})
+                        _save(layout, cell, model, part, average, progress, accelerator, made_of)
                         journal.write("checkpoint", step=step)
         progress.step, progress.position = span.last, loader.position
     average.replace_weights()

@@ -5,8 +5,8 @@ Shape letters: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -21,7 +21,17 @@ from harness.cells.recipe import LossTerm, Stage
 from harness.core.identity import seed
 from harness.core.registry import Registry
 from harness.models.fresh import fresh_module, fresh_whole
-from harness.parts.guard import called, check_loss, check_unchanged, differentiated, made_module, versions_of
+from harness.parts.guard import (
+    called,
+    check_loss,
+    check_same,
+    check_unchanged,
+    copies_of,
+    differentiated,
+    made_module,
+    versions_of,
+)
+from harness.training.outputs import detached, each_tensor, tensors_in
 
 if TYPE_CHECKING:  # an import of accelerate takes longer than to build a suite's networks once
     from accelerate import Accelerator
@@ -91,6 +101,8 @@ class Objective:
     terms: Sequence[Term]
     refined_weight: float
     adversaries: Adversaries = field(default_factory=lambda: Adversaries(()))
+    _watched: set[tuple[int, bool]] = field(default_factory=set)
+    """The terms, on the initial and on the refined restoration, that have left all values as they were once."""
 
     @property
     def reads(self) -> frozenset[Reads]:
@@ -115,14 +127,28 @@ class Objective:
         for share_of_look, inputs, term in self.seen(restored, images, step):
             torch.manual_seed(self._number("loss", term, inputs, number))
             weight = term.weight_of(refined=inputs.refined) * share_of_look
-            given = (inputs.restored_BCHW, inputs.lq_BCHW, inputs.gt_BCHW, inputs.clean_BCHW)
-            before = versions_of(*given)
-            with called(term.loss):
-                value = term(inputs)
-            check_unchanged(term.loss, before, *given)
+            value = self._value(term, inputs)
             learns = term.traits.takes == "images" and inputs.restored_BCHW.requires_grad
             total = total + weight * term.scale(share, ranks) * check_loss(term.loss, value, learns=learns)
         return total
+
+    def _value(self, term: Term, inputs: LossInputs) -> Tensor:
+        """What a term gives. Raises HarnessError when it changes what it is given.
+
+        The values themselves are compared when a training begins: torch does not count all ways to change them.
+        """
+        read = (inputs.restored_BCHW, inputs.lq_BCHW, inputs.gt_BCHW, inputs.clean_BCHW)
+        given = (*read, *tensors_in(inputs.outputs))
+        look = (self.terms.index(term), inputs.refined)
+        values = None if look in self._watched else copies_of(*given)
+        before = versions_of(*given)
+        with called(term.loss):
+            value = term(inputs)
+        check_unchanged(term.loss, before, *given)
+        if values is not None:
+            check_same(term.loss, values, *given)
+            self._watched.add(look)
+        return value
 
     def _number(self, purpose: str, term: Term, inputs: LossInputs, number: int) -> int:
         """The seed of a term on one of the restorations. A refiner's own terms come last, and so move no other's."""
@@ -145,7 +171,7 @@ class Objective:
 
     def seen(self, restored: Restored, images: Images, step: int) -> Sequence[tuple[float, LossInputs, Term]]:
         """Every term that weighs something, with its inputs and the share of this restoration: 1, or λ₁ for Ī."""
-        outputs = _each(restored.outputs, lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
+        outputs = each_tensor(restored.outputs, lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
 
         def inputs(image_BCHW: Tensor, refined: bool) -> LossInputs:
             return LossInputs(
@@ -163,7 +189,11 @@ class Objective:
             looks.append((self.refined_weight, inputs(restored.refined_BCHW, True)))
         seen = [(factor, each, term) for term in self.terms for factor, each in looks if not term.added]
         seen += [(1.0, looks[-1][1], term) for term in self.terms if term.added]
-        return [look for look in seen if look[2].weight_of(refined=look[1].refined)]
+        return [
+            (factor, replace(each, outputs=each_tensor(outputs, lambda tensor: tensor)), term)  # containers of its own
+            for factor, each, term in seen
+            if term.weight_of(refined=each.refined)
+        ]
 
 
 @dataclass
@@ -260,24 +290,3 @@ def _module(loss: Adversary) -> nn.Module:
 def _train(parameters: Sequence[nn.Parameter], train: bool) -> None:
     for parameter in parameters:
         parameter.requires_grad_(train)
-
-
-def detached(restored: Restored) -> Restored:
-    refined = restored.refined_BCHW
-    return Restored(
-        restored.initial_BCHW.detach(),
-        None if refined is None else refined.detach(),
-        _each(restored.outputs, torch.Tensor.detach),
-    )
-
-
-def _each(outputs: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same mappings, lists and tuples with every tensor changed; anything else as it is."""
-    if isinstance(outputs, Tensor):
-        return change(outputs)
-    if isinstance(outputs, Mapping):
-        return type(outputs)({name: _each(value, change) for name, value in outputs.items()})  # type: ignore[call-arg]
-    if isinstance(outputs, list | tuple):
-        items = [_each(item, change) for item in outputs]
-        return type(outputs)(*items) if hasattr(outputs, "_fields") else type(outputs)(items)
-    return outputs

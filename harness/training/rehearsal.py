@@ -28,10 +28,11 @@ from harness.core.registry import Registry
 from harness.core.source import is_file
 from harness.models.assemble import RestorationModel
 from harness.models.fits import CHANNELS
-from harness.parts.guard import made
+from harness.parts.guard import check_loss, made
 from harness.training.building import Device, built, imported
 from harness.training.faults import Fault, Found, blamed
-from harness.training.objective import Adversaries, Images, Objective, Term, detached
+from harness.training.objective import Adversaries, Images, Objective, Term
+from harness.training.outputs import detached
 from harness.training.stages import Span, choose_trained, spans
 from harness.weights.files import needed_files
 
@@ -39,17 +40,31 @@ TEST_SIDES = 40, 56
 """Height and width, in pixels, of the test image, each raised to the next that the network takes."""
 
 MOST_BATCH = 2
-"""Images of a batch with numbers."""
+"""Images of a batch with numbers in which images have to be told apart."""
+SMALLEST = 16
+"""Pixels a side of the smallest tile, raised to the next that the network takes."""
 
 
-def rehearse(cell: Cell, model: RestorationModel, prior_dim: PriorDim | None, registry: Registry) -> None:
+@dataclass(frozen=True)
+class Size:
+    """How much of a recipe's batch a step sees."""
+
+    images: int | None = None
+    """At most so many; the whole batch when None."""
+    smallest: bool = False
+    """Tiles as small as the network takes, in place of the recipe's, and no test image."""
+    gradients: bool = False
+
+
+def rehearse(cell: Cell, model: RestorationModel, prior_dim: PriorDim | None, registry: Registry, size: Size) -> None:
     """Raises Found for the first thing that fails, Unknowable where that depends on numbers."""
     trainable = {name for name, each in model.named_parameters() if each.requires_grad}
     for span in () if cell.ready_made else _different(spans(cell)):
         choose_trained(model, trainable, span.stage.trains)
-        _stage(_Step(cell, model.train(), prior_dim, registry), span)
+        _stage(_Step(cell, model.train(), prior_dim, registry, size), span)
     choose_trained(model, trainable, ())
-    _test(_Step(cell, model.eval(), prior_dim, registry))
+    if not size.smallest:
+        _test(_Step(cell, model.eval(), prior_dim, registry, size))
 
 
 def _different(all_spans: Sequence[Span]) -> list[Span]:
@@ -73,6 +88,7 @@ class _Step:
     model: RestorationModel
     prior_dim: PriorDim | None
     registry: Registry
+    size: Size
 
     @property
     def backbone(self) -> PartRef:
@@ -118,11 +134,11 @@ class _Step:
 
 
 def _stage(step: _Step, span: Span) -> None:
-    """One optimizer step: forward, all losses, backward."""
+    """One optimizer step: forward, all losses, and their gradients where asked for."""
     patch, batch = span.stage.patch, span.stage.micro_batch or span.batch
     assert patch is not None, span.stage
-    on_meta = torch.empty(0).device.type == "meta"
-    lq_BCHW = torch.rand(batch if on_meta else min(batch, MOST_BATCH), CHANNELS, patch, patch)
+    side = step.model.capabilities.fitting(SMALLEST) if step.size.smallest else patch
+    lq_BCHW = torch.rand(min(batch, step.size.images or batch), CHANNELS, side, side)
     objective, parts, reads = _objective(step, span)
     truth = step.model.reads_truth
     images = Images(
@@ -136,7 +152,7 @@ def _stage(step: _Step, span: Span) -> None:
     for factor, inputs, term in objective.seen(restored, images, span.first + 1):
         total = total + factor * _value(step, parts[id(term.loss)], inputs, term)
     if total.requires_grad:
-        if total.device.type != "meta" or _has_guests(step, list(parts.values())):
+        if step.size.gradients:
             with blamed("backbone", step.backbone, step.registry, "cannot be trained"):
                 total.backward()
     elif len(parts) == len(_terms(step, span)):
@@ -146,12 +162,21 @@ def _stage(step: _Step, span: Span) -> None:
     _adversaries(step, objective, parts, detached(restored), images, span.first + 1)
 
 
-def _has_guests(step: _Step, losses: Sequence[PartRef]) -> bool:
-    """Whether a part is the user's own. Gradients of built-in ones are tested; without numbers they take a second."""
-    named = [("backbone", step.backbone), *(("loss", part) for part in losses)]
-    if step.cell.variant.refiner is not None:
-        named.append(("refiner", step.cell.variant.refiner))
-    return any(is_file(step.registry.get(kind, part.name).target.partition(":")[0]) for kind, part in named)
+def has_guests(cell: Cell, registry: Registry) -> bool:
+    """Whether a part of a cell is the user's own."""
+    variant, source, prior = cell.variant, cell.prior_source, cell.variant.prior
+    named: list[tuple[str, PartRef | None]] = [
+        ("backbone", cell.backbone),
+        ("refiner", variant.refiner),
+        ("backbone", source.backbone if source else None),
+    ]
+    named += [("loss", term.part) for span in spans(cell) for term in (*(span.stage.losses or ()), *span.added)]
+    while prior is not None:
+        named.append(("prior", prior))
+        prior = prior.derived_from
+    return any(
+        part is not None and is_file(registry.get(kind, part.name).target.partition(":")[0]) for kind, part in named
+    )
 
 
 def _terms(step: _Step, span: Span) -> list[tuple[LossTerm, bool]]:
@@ -192,10 +217,8 @@ def _value(step: _Step, part: PartRef, inputs: LossInputs, term: Term) -> Tensor
                 what = f"it reads the output {missing!r}, and the outputs are: {gives}"
                 raise HarnessError(what, hint="leave it out, or take the network that it is for") from error
             raise
-        if not isinstance(value, Tensor) or value.ndim:
-            gives = f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise HarnessError(f"it gives {gives}, and not one number")
-    return value
+        learns = term.traits.takes == "images" and inputs.restored_BCHW.requires_grad
+        return check_loss(term.loss, value, learns=learns)
 
 
 def _adversaries(
@@ -206,7 +229,9 @@ def _adversaries(
         if term.traits.adversary:
             part = parts[id(term.loss)]
             with blamed("loss", part, step.registry, f"cannot train its own network on {_called(step)}"):
-                cast(Adversary, term.loss).own_loss(inputs).backward()
+                value = cast(Adversary, term.loss).own_loss(inputs)
+                if step.size.gradients:
+                    value.backward()
 
 
 def _called(step: _Step) -> str:

@@ -2,9 +2,10 @@
 
 It finds what only a built network shows: options that do not fit together, sizes of tiles that it does not take, taps
 that it does not have, losses that read what it does not give. No file of weights is read and no random state is
-changed. Small networks run on the CPU, which takes milliseconds; others on PyTorch's `meta` device, which knows shapes
-and no numbers. What cannot run there, such as a network whose steps depend on pixels, runs on the CPU where that is not
-too long, and else is left to the training.
+changed. Small networks run on the CPU, one image in one thread: an operation takes microseconds there. On PyTorch's
+`meta` device, which knows shapes and no numbers, it takes 150 of them whatever its size: large networks run there. What
+cannot run there, such as a network whose steps depend on pixels, runs on the CPU with one tile as small as it takes.
+Parts of the user's own run on the CPU alone: what they import meanwhile keeps its numbers, for all that runs later.
 
 Shape letters: B batch, C channels, H height, W width, D prior width.
 """
@@ -15,7 +16,8 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 import torch
@@ -34,21 +36,26 @@ from harness.models.fresh import seeded
 from harness.models.priors import gives_maps
 from harness.parts.guard import made
 from harness.spec.options import refers_to
-from harness.training.building import KEPT, Device, TooLarge, built, imported, parameters
+from harness.training.building import KEPT, Device, built, imported, parameters
 from harness.training.faults import Fault, Found, Unknowable, blamed
-from harness.training.rehearsal import MOST_BATCH, TEST_SIDES, rehearse
+from harness.training.rehearsal import MOST_BATCH, SMALLEST, TEST_SIDES, Size, has_guests, rehearse
 from harness.weights.files import needed_files
 
 STAND_IN = 512
 """Width of the vectors of a prior that cannot be asked without its weights."""
 STAND_IN_MAP = (512, 7, 7)
 
-LIGHT = 2e9
+LIGHT = 5e9
 """Parameters times pixels of a batch up to which a network runs on the CPU at once."""
 HEAVY = 1e11
-"""The same for a network that does not run on `meta`."""
+"""The same for a network that does not run on `meta`, and for one with parts of the user's own."""
 MOST_PIXELS = 400_000
 """Pixels of the largest batch that runs on the CPU."""
+
+FULL = Size()
+ONE = Size(images=1)
+SOME = Size(images=MOST_BATCH, gradients=True)
+SMALL = Size(images=1, smallest=True)
 
 
 class Trial:
@@ -57,6 +64,7 @@ class Trial:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._known: dict[str, tuple[Fault, ...]] = {}
+        self._rehearsed: dict[str, tuple[Fault, ...] | Unknowable] = {}
         self._backbones: dict[tuple[str, Device], nn.Module | Found | Unknowable] = {}
 
     def faults(self, cell: Cell) -> tuple[Fault, ...]:
@@ -70,65 +78,86 @@ class Trial:
         return self._known[key]
 
     def _tried(self, cell: Cell, ref: PartRef) -> tuple[Fault, ...]:
-        found: tuple[Fault, ...] | None = None
+        guests = has_guests(cell, self._registry)
         try:
-            work = parameters(self._kept(ref)) * pixels(cell) if pixels(cell) <= MOST_PIXELS else math.inf
+            count = parameters(self._backbone("cpu", ref) if guests else self._kept(ref))
         except Found as error:
             return (error.fault,)
         except Unknowable:
             return ()
+        work = count * pixels(cell) if pixels(cell) <= MOST_PIXELS else math.inf
+        if guests:
+            return self._guarded(cell, SOME if work <= HEAVY else replace(SMALL, gradients=True)) or ()
         if work <= LIGHT:
-            with suppress(TooLarge):
-                return self._known_on("cpu", cell) or ()
-        found = self._known_on("meta", cell)
-        # What fails without numbers is only believed when it fails with them, where that can be afforded.
-        doubted = found is None or any(fault.kind != "recipe" for fault in found)
-        if doubted and work <= HEAVY:
-            with suppress(TooLarge):
-                return self._known_on("cpu", cell) or ()
-        return found or ()
+            found = self._guarded(cell, ONE)
+            # Some layers and losses compare images: what fails for one is only believed when it fails for more.
+            found = self._guarded(cell, SOME) if _is_doubted(found) else found
+            if found is not None:
+                return found
+        found = self._guarded(cell, FULL, "meta")
+        if found is None and count * SMALLEST**2 <= HEAVY:
+            found = self._guarded(cell, SMALL)
+            if _is_doubted(found) and work > HEAVY:  # perhaps the tile is at fault, which is not the recipe's
+                return ()
+        # What fails without numbers, or on another tile, is only believed when it fails with the recipe's.
+        return (self._guarded(cell, SOME) or ()) if _is_doubted(found) and work <= HEAVY else found or ()
 
-    def _known_on(self, device: Device, cell: Cell) -> tuple[Fault, ...] | None:
-        """What is wrong on a device; None where that cannot be known. Raises TooLarge on the CPU alone."""
+    def _guarded(self, cell: Cell, size: Size, device: Device = "cpu") -> tuple[Fault, ...] | None:
+        """What is wrong on a device; None where that cannot be known."""
         try:
-            return self._on(device, cell)
-        except TooLarge:
-            if device == "cpu":
-                raise
+            return self._on(device, cell, size)
         except Unknowable:
-            pass
-        return None
+            return None
 
-    def _on(self, device: Device, cell: Cell) -> tuple[Fault, ...]:
+    def _on(self, device: Device, cell: Cell, size: Size) -> tuple[Fault, ...]:
+        """What is wrong. Cells that differ only in priors of the same width are rehearsed once."""
         try:
             with torch.device(device), ExitStack() as stack:
-                model, dim = self._model(device, cell, stack)
-                wrong = [Fault("recipe", each.what, each.hint, "", each.field) for each in misfits(cell, model)]
-                if not wrong:
-                    rehearse(cell, model, dim, self._registry)
+                backbone = self._bare(device, cell, stack)
+                dim = self._dim(device, cell)
+                own = {name: each for name, each in _content(cell).items() if name not in ("prior", "source")}
+                key = canonical_json([device, str(size), dim, cell.variant.prior is None, own])
+                if key not in self._rehearsed:
+                    try:
+                        self._rehearsed[key] = self._rehearse(device, cell, size, backbone, dim)
+                    except Unknowable as error:
+                        self._rehearsed[key] = error
         except Found as found:
             return (found.fault,)
-        return tuple(wrong)
+        if isinstance(known := self._rehearsed[key], Unknowable):
+            raise known
+        return known
 
-    def _model(self, device: Device, cell: Cell, stack: ExitStack) -> tuple[RestorationModel, PriorDim | None]:
-        """The cell's network, and what its refiner is told of its prior.
+    def _rehearse(
+        self, device: Device, cell: Cell, size: Size, backbone: nn.Module, dim: PriorDim | None
+    ) -> tuple[Fault, ...]:
+        model = self._whole(device, cell, backbone, dim)
+        wrong = tuple(Fault("recipe", each.what, each.hint, "", each.field) for each in misfits(cell, model))
+        if not wrong:
+            rehearse(cell, model, dim, self._registry, size)
+        return wrong
 
-        `stack`: gets what makes a shared backbone as it was.
-        """
-        ref, registry = cell.backbone, self._registry
+    def _bare(self, device: Device, cell: Cell, stack: ExitStack) -> nn.Module:
+        """The cell's backbone, when its refiner can be built too. `stack`: gets what makes it as it was."""
+        ref, refiner = cell.backbone, cell.variant.refiner
         assert ref is not None, cell.id
         backbone = self._backbone(device, ref)
         stack.callback(_as_it_was, backbone, {name: each.requires_grad for name, each in backbone.named_parameters()})
-        refiner = cell.variant.refiner
-        if refiner is None:
-            return put_together(cell, backbone, registry, None), None
         try:
-            self._needs_no_files("refiner", refiner)
+            if refiner is not None:
+                self._needs_no_files("refiner", refiner)
         except Unknowable:
             for misfit in tiles(cell, cast(Backbone, backbone).capabilities):
                 raise Found(Fault("recipe", misfit.what, misfit.hint, "", misfit.field)) from None
             raise
-        dim = self._dim(device, cell)
+        return backbone
+
+    def _whole(self, device: Device, cell: Cell, backbone: nn.Module, dim: PriorDim | None) -> RestorationModel:
+        """The cell's network. `dim`: what its refiner is told of its prior."""
+        ref, refiner, registry = cell.backbone, cell.variant.refiner, self._registry
+        assert ref is not None, cell.id
+        if refiner is None:
+            return put_together(cell, backbone, registry, None)
 
         def fresh(kind: str, part: PartRef, number: int, make: Callable[[], nn.Module]) -> nn.Module:
             with blamed("refiner", part, registry, f"cannot be built for the backbone {ref.name}"):
@@ -136,7 +165,7 @@ class Trial:
                 return built(make, device)
 
         with blamed("backbone", ref, registry, f"cannot have the refiner {refiner.name}"):
-            return put_together(cell, backbone, registry, dim, fresh), dim
+            return put_together(cell, backbone, registry, dim, fresh)
 
     def _backbone(self, device: Device, ref: PartRef) -> nn.Module:
         """The backbone on a device, the same for all cells."""
@@ -197,12 +226,18 @@ class Trial:
             for option in declared.options.values():
                 if refers_to(option) == "CellRef" and cell.prior_source is not None:
                     options[option.name] = cell.prior_source.id
-                    network = self._model(device, cell.prior_source, stack)[0]
+                    source = cell.prior_source
+                    network = self._whole(device, source, self._bare(device, source, stack), self._dim(device, source))
                     given.append(network)
             with blamed("prior", prior, self._registry, "cannot be built"), torch.device(device if given else "cpu"):
                 imported(self._registry, "prior", prior.name)
                 found = made(self._registry, "prior", prior.name, *given, **options)
                 return cast(PriorDim, found.shape) if maps else int(found.dim)
+
+
+def _is_doubted(found: tuple[Fault, ...] | None) -> bool:
+    """Whether something failed that may not fail in training: all but what contradicts the parts' own words."""
+    return any(fault.kind != "recipe" for fault in found or ())
 
 
 def pixels(cell: Cell) -> int:
@@ -252,12 +287,14 @@ def _as_it_was(module: nn.Module, trains: Mapping[str, bool]) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what networks log or warn of, which is told when they train."""
-    before = logging.root.manager.disable
+    """In one thread, and without what networks log or warn of, which is told when they train."""
+    before, threads = logging.root.manager.disable, torch.get_num_threads()
     logging.disable(logging.WARNING)
+    torch.set_num_threads(1)  # others would wait for work that is too small to share, at full load
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        torch.set_num_threads(threads)
         logging.disable(before)

@@ -51,7 +51,15 @@ def main() -> None:
         suite.write_text(SUITE.format(seeds=", ".join(map(str, range(CELLS // 100)))))
         floor = seconds(FLOOR, folder)
         print(f"{'interpreter and libraries':30} {floor:6.2f} s")
-        commands = (["--help"], ["check", "smoke", "--quick"], ["check", "smoke"], ["plan", "smoke"], ["list", "priors"], ["plan", suite.name])
+        checks = (["check", "smoke", "--quick"], ["check", "smoke"])
+        commands = (["--help"], *checks, ["plan", "smoke"], ["list", "priors"], ["plan", suite.name])
+            ["--help"],
+            ["check", "smoke", "--quick"],
+            ["check", "smoke"],
+            ["plan", "smoke"],
+            ["list", "priors"],
+            ["plan", suite.name],
+        )
         for arguments in commands:
             taken = seconds([*bench, *arguments], folder)
             print(f"{'bench ' + ' '.join(arguments):30} {taken:6.2f} s   {taken / floor:5.1f} × the floor")

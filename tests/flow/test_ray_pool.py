@@ -192,12 +192,12 @@ def test_a_run_survives_the_loss_of_a_worker(pool, shared, bench):
 
 def test_a_failed_job_leaves_its_worker_warm(pool, bench):
     broken = bench.job(0)
-    missing = broken.model_copy(update={"plugins": (), "out": str(bench.layout.out / "x")})
+    missing = broken.model_copy(update={"plugins": ()})
     path = bench.layout.job_file("broken")
     write_text(path, missing.model_dump_json())
     pool.submit(str(path), SMALL)
     (outcome,) = results(pool, 1).values()
-    assert outcome.failure == "bug"
+    assert outcome.failure == "suite"
     assert "specks" in outcome.message
     pool.submit(bench.file(1), SMALL)
     assert [outcome.failure for outcome in results(pool, 1).values()] == [None]

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.core.encoding import encodable
 from harness.core.text import ENDLESS, least_width, on_one_line, printable
 from harness.reports.leaderboard import Leaderboard
 from harness.reports.text import LEGEND, cells, header, notes, title
@@ -46,8 +47,8 @@ def write(board: Leaderboard, width: int | None = None) -> str:
 def tables(board: Leaderboard, width: int = ENDLESS) -> Iterator[Table]:
     """A rich table per section, or several where the columns do not fit side by side, for a console to print."""
     for section in board.sections:
-        titles = [on_one_line(name) for name in header(board, section)]
-        rows = [[on_one_line(text) for text in cells(board, section, row)] for row in section.rows]
+        titles = [encodable(on_one_line(name)) for name in header(board, section)]
+        rows = [[encodable(on_one_line(text)) for text in cells(board, section, row)] for row in section.rows]
         least = _least(titles, rows, width)
         for number, columns in enumerate(_parts(least, width)):
             name = on_one_line(title(board, section)) if number == 0 else "the same rows, further columns"

@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.api.dataset import DatasetTraits, SourceImage
 from harness.api.ranges import Pixels
+from harness.api.traits import FromOption
 from harness.core.errors import DataError
 from harness.core.identity import digest
 
@@ -20,7 +21,8 @@ class MyPart:
 
     # The notice goes into the manifest of everything that is prepared from the images.
     # This module imports no torch at its top: planning asks for the fingerprint.
-    traits = DatasetTraits(licence="made up, free for all")
+    # `shortest_side` lets `bench check` refuse patches that no image holds: a number, an option, or left out.
+    traits = DatasetTraits(licence="made up, free for all", shortest_side=FromOption("side"))
 
     def __init__(self, *, side: Pixels = 128) -> None:
         # For files of your own: an option `folder: LocalFile`, a path that suites give relative to themselves.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,12 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
     return found
 
 
+def old(path: Path) -> None:
+    """As if nobody had touched it for two days."""
+    for each in (path, *path.rglob("*")):
+        os.utime(each, (time.time() - 48 * 3600,) * 2)
+
+
 def tree(layout: Layout) -> set[str]:
     return {str(path.relative_to(layout.out)) for path in layout.out.rglob("*") if path.is_file()} - {".lock"}
 
@@ -49,6 +57,7 @@ def test_what_another_version_of_the_suite_left_is_listed_and_removed(results: R
     remains += ["data/.set.0a1b2c3d.tmp/000000.tar", "jobs/train-0123456789abcdef.log"]
     for name in remains:
         write_text(results.out / name, "y" * 10)
+    old(results.layout.data / ".set.0a1b2c3d.tmp")
     foreign = ["cells/notes.txt", "data/my pictures/1.png", "mine.txt"]
     for name in foreign:
         write_text(results.out / name, "z")
@@ -96,3 +105,49 @@ def test_a_running_run_is_left_alone(results: Results) -> None:
         assert bench("clean", results.out).exit_code == exits.DONE
         done = bench("clean", results.out, "--yes")
     assert (done.exit_code, "another run is using this folder" in done.output) == (exits.FAILED, True)
+
+
+def test_what_another_run_is_making_in_shared_data_is_left_alone(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock is on another folder of results; a day without change says that it is no more."""
+    shared = tmp_path / "shared"
+    monkeypatch.setenv("PRIORBENCH_DATA", str(shared))
+    train = results.suite.cells[1].cell.train_set.folder(shared)
+    other = shared / "photos.derain.0123456789ab"
+    made, lock = train.with_name(".train.0a1b2c3d.tmp"), train.with_name(".train.lock")
+    aside, others = train.with_name(".train.4e5f6a7b.aside"), other / ".train.8c9d0e1f.tmp"
+    rows = shared / "features" / "nss.0123456789ab" / "photos.derain.0123456789ab" / ".train.2a3b4c5d.tmp"
+    for folder in (made, aside, others, rows):
+        write_text(folder / "000000.tar", "x")
+    write_text(lock, "")
+    write_text(other / "test" / "000000.tar", "x")
+    left = {made, aside, lock, others, rows, other / "test"}
+    assert bench("clean", results.out, "--yes", "--shared-data").exit_code == exits.DONE
+    assert {path for path in left if path.exists()} == left
+    old(shared)
+    done = bench("clean", results.out, "--yes", "--shared-data")
+    assert done.exit_code == exits.DONE, done.output
+    assert {path for path in left if path.exists()} == {aside}, "put back by the next run, as nothing is in its place"
+    write_text(train / "000000.tar", "new")
+    assert bench("clean", results.out, "--yes", "--shared-data").exit_code == exits.DONE
+    assert (aside.exists(), train.exists()) == (False, True)
+
+
+def test_what_a_swap_left_of_a_needed_cell_stays(results: Results) -> None:
+    cell_id = results.suite.cells[0].cell.id
+    kept = [f"cells/.{cell_id}.anew/record.json", f"cells/.{cell_id}.old/record.json"]
+    for name in kept:
+        write_text(results.out / name, "y")
+    assert bench("clean", results.out, "--yes").exit_code == exits.DONE
+    assert set(kept) <= tree(results.layout)
+
+
+def test_prints_stay_and_the_audits_of_earlier_releases_go(results: Results) -> None:
+    write_text(results.layout.data / "prints" / "0a.parquet", "x")
+    write_text(results.layout.data / "audits" / "photos.0a.test.json", "{}")
+    listed = bench("clean", results.out)
+    assert ("audits" in listed.output, "prints" in listed.output) == (True, False)
+    assert bench("clean", results.out, "--yes").exit_code == exits.DONE
+    assert {path.name for path in results.layout.data.iterdir()} >= {"prints"}
+    assert not (results.layout.data / "audits").exists()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,12 @@ def test_a_folder_that_cannot_be_written_names_its_setting(tmp_path, monkeypatch
 )
 def test_a_failure_outweighs_what_is_blocked(failed, blocked, code):
     assert exits.code_of_run(failed=failed, blocked=blocked) == code
+
+
+def test_a_wrong_address_is_a_wrong_argument_and_leaves_no_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "harness.cli.main", "run", "smoke", "--address", "nowhere", "--out", "o"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+    assert "host:port" in done.stderr
+    assert not (tmp_path / "o").exists()

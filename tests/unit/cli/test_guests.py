@@ -65,7 +65,7 @@ ACTS = [
 
 @pytest.mark.parametrize(("act", "said"), ACTS)
 def test_check_names_the_place_in_the_plug_in(tmp_path: Path, act: str, said: str) -> None:
-    result = bench("check", "--quick", suite(tmp_path, act))
+    result = bench("check", suite(tmp_path, act))
     assert result.exit_code == exits.WRONG
     assert f"{tmp_path / 'parts.py'}:22: {said}" in result.output
     assert "report it" not in result.output
@@ -85,7 +85,7 @@ def test_a_broken_data_set_blocks_its_cells_alone(tmp_path: Path, act: str, said
 
 def test_a_fingerprint_that_never_stays_is_the_plug_ins_fault(tmp_path: Path) -> None:
     act = "import random; return str(random.random())"
-    result = bench("check", "--quick", suite(tmp_path, act))
+    result = bench("check", suite(tmp_path, act))
     assert result.exit_code == exits.WRONG
     assert "dataset bad: fingerprint() gives another digest at every call" in result.output
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli import tables
-from harness.cli.output import ERRORS, PrintableStream, guard_streams
+from harness.cli.output import PrintableStream, guard_streams
+from harness.core.encoding import ERRORS, encodable
 from harness.core.text import least_width, on_one_line, printable
 
 HOSTILE = "a\x1b[31mb\x07\x9bc\u202ed\u2066\u200be\ud800\x00\x7f"
@@ -134,3 +135,22 @@ def test_a_hostile_row_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_numbers_keep_their_width_and_long_names_do_not(text: str, width: int) -> None:
     assert least_width(text) == width
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_columns_lie_below_each_other_in_any_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands for a character may be longer than it is."""
+    behind = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(behind, encoding=encoding))
+    guard_streams()
+    tables.print_table(("state ↑", "what", "end"), [("done", "24.31 ± 0.05 → é", "Q"), ("a…", "漢", "Z")])
+    tables.show("", ("name ↑", "end"), [("24.31 ± 0.05 → é", "Q"), ("a…", "Z")])
+    sys.stdout.flush()
+    first, second = behind.getvalue().decode(encoding).splitlines()[1:3]
+    assert first.index("Q") == second.index("Z")
+    assert len({len(line) for line in behind.getvalue().decode(encoding).splitlines()[3:]}) == 1
+
+
+def test_a_text_that_the_terminal_has_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="latin-1"))
+    assert encodable("é ± →") == "é ± ->"

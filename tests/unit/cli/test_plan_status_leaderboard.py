@@ -12,6 +12,7 @@ import pytest
 from harness.cli import exits
 from harness.records import anew, store
 from harness.records.lock import run_lock
+from harness.records.remake import Remake
 from tests.unit.cli.results import Results, bench
 from tests.unit.records import made
 
@@ -117,7 +118,7 @@ def test_status_shows_the_step_of_what_runs_and_of_what_was_stopped(results):
 def test_status_says_of_a_finished_cell_that_is_made_again_at_which_step_it_is(results):
     results.finish(0, 1)
     cell_id = results.suite.cells[1].cell.id
-    anew.begin(results.layout, cell_id, keep_training=False)
+    anew.begin(results.layout, cell_id, Remake(purpose="train"))
     event = {"time": "2026-01-01T00:00:00+00:00", "job": f"train-{cell_id}", "step": 40, "steps": 300, "loss": 0.25}
     making = replace(results.layout, anew=frozenset([cell_id]))
     store.append_event(making, cell_id, event | {"event": "step"})
@@ -125,7 +126,10 @@ def test_status_says_of_a_finished_cell_that_is_made_again_at_which_step_it_is(r
         going = bench("status", results.out)
     assert "made again: train step 40/300, loss 0.2500" in going.stdout
     assert "1 done, 1 running, 3 todo" in going.stdout
-    assert "2 done, 3 todo" in bench("status", results.out).stdout
+    after = bench("status", results.out).stdout
+    assert "2 done, 3 todo" in after
+    assert "made again in part" in " ".join(after.split())
+    assert f"--force {cell_id}" in " ".join(after.split())
 
 
 def test_status_of_a_finished_cell_whose_remake_failed_shows_why_and_the_log(results):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import functools
+import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,19 @@ from typing import Any
 import pytest
 
 from harness.core.errors import DataError, HarnessError
-from harness.core.guests import PARTS, UserInterrupt, blame, contained, guest_place, is_users, tell_interrupts
+from harness.core.guests import (
+    PARTS,
+    UserInterrupt,
+    blame,
+    contained,
+    fault,
+    guest_place,
+    is_users,
+    tell_interrupts,
+)
+from harness.core.machine import shortage
 from harness.core.running import import_file
+from harness.jobs.classify import classify
 
 GUEST = """
 import os, signal, sys
@@ -177,3 +191,77 @@ def test_streams_and_ctrl_c_stay_what_they_are(part: Any, told: None) -> None:
 def test_a_full_disk_is_known_by_its_number(part: Any) -> None:
     assert blame(OSError(errno.ENOSPC, "")) is None
     assert guest_place(HarnessError) == ""
+
+
+def test_only_classes_of_plug_ins_have_a_place(part: Any, file: Path) -> None:
+    for cls in (int, Path, HarnessError, type(pytest)):
+        assert (guest_place(cls), fault(cls, "gives nothing").kind, fault(cls, "").where) == ("", "bug", "")
+    found = fault(part, "gives nothing", "give something")
+    assert (found.kind, found.where, found.what) == ("plugin", f"{file}:13", "Part gives nothing")
+    assert (fault(type(part), "").where, found.hint) == (f"{file}:13", "give something")
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_another_thread_leaves_what_the_main_thread_sets(quiet: bool, tmp_path: Path, told: None) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with contained(quiet=quiet):
+            inside.set()
+            go_on.wait(10)
+
+    thread = threading.Thread(target=work)
+    streams, folder = (sys.stdout, sys.stderr), os.getcwd()
+    thread.start()
+    inside.wait(10)
+    assert (sys.stdout, sys.stderr) == streams
+    own = io.StringIO()
+    try:
+        sys.stdout = own
+        os.chdir(tmp_path)
+        go_on.set()
+        thread.join()
+        assert (sys.stdout, Path.cwd()) == (own, tmp_path)
+    finally:
+        sys.stdout = streams[0]
+        os.chdir(folder)
+
+
+class Mute(RuntimeError):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch calls its own."""
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), "memory"),
+        (OutOfMemoryError("CUDA"), "memory"),
+        (OSError(errno.ENOMEM, ""), "memory"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "memory"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "memory"),
+        (OSError(errno.ENOSPC, ""), "storage"),
+        (OSError(errno.EDQUOT, ""), "storage"),
+        (OSError(errno.EROFS, ""), "storage"),
+        (OSError(errno.EIO, ""), "storage"),
+        (Exception("SafetensorError: I/O error: No space left on device (os error 28)"), "storage"),
+        (OSError(errno.EACCES, ""), None),
+        (KeyError("out of memory"), None),
+        (KeyboardInterrupt("no space left on device"), None),
+        (Mute(), None),
+    ],
+)
+def test_what_gave_out_is_told_alike_everywhere(part: Any, error: BaseException, expected: str | None) -> None:
+    assert shortage(error) == expected
+    if expected is not None:
+        assert classify(error) == expected
+        with pytest.raises(type(error)), contained(owner=part):
+            part.calls(functools.partial(_raise, error))
+
+
+def _raise(error: BaseException) -> None:
+    raise error

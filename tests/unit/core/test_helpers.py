@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
-from harness.core.helpers import content_digest, helpers_of
+import harness
+from harness.core.helpers import content_digest, helpers_of, is_local
 from harness.core.identity import digest
 from harness.core.running import import_file
 from harness.core.source import parse_module
+from harness.core.version import requirements
 
 MAIN = """
 import helper
@@ -161,3 +167,37 @@ def test_a_module_of_the_working_folder_alone_is_nowhere(tmp_path: Path) -> None
     done = subprocess.run([sys.executable, "-m", "run"], cwd=tmp_path / "here", capture_output=True, text=True,
                           env=environment, check=True)  # fmt: skip
     assert "no module named 'passing_by'" in done.stdout
+
+
+def _named(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def test_what_this_package_requires_goes_before_files_beside_a_plug_in(tmp_path: Path) -> None:
+    required = {_named(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in requirements() if "extra ==" not in line}
+    tops: dict[str, list[str]] = {}
+    for top, owners in packages_distributions().items():
+        for owner in owners:
+            tops.setdefault(_named(owner), []).append(top)
+    for distribution in sorted(required & tops.keys()):  # one for another system is not installed
+        for top in tops[distribution]:
+            (tmp_path / f"{top}.py").write_text("")
+        assert not all(is_local(str(tmp_path), top) for top in tops[distribution]), distribution
+
+
+def test_what_this_package_imports_goes_before_files_beside_a_plug_in(tmp_path: Path) -> None:
+    package = Path(harness.__file__).parent
+    known = {*sys.stdlib_module_names, "harness", "results_schema"}
+    imported = {name for file in package.rglob("*.py") for name in _imported(file.read_text())} - known
+    assert {"torch", "numpy", "pydantic"} <= imported
+    for top in imported:
+        (tmp_path / f"{top}.py").write_text("")
+    assert {top for top in imported if is_local(str(tmp_path), top)} == set()
+
+
+def _imported(text: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield (node.module or "").partition(".")[0]

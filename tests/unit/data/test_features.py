@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from safetensors.numpy import save_file
 from harness.api.reference import PartRef
 from harness.api.sets import FeatureSet, PreparedSet
 from harness.core.damage import noted_damage
-from harness.core.errors import DataError
+from harness.core.errors import Damaged, DataError
 from harness.core.identity import file_sha256, sealed, unsealed
 from harness.core.paths import write_json
 from harness.data.features import MANIFEST, FeatureRows, open_features, row_keys, write_features
@@ -174,6 +176,23 @@ def test_without_verification_only_names_and_shapes_count(tmp_path: Path) -> Non
     _truncate(folder)
     with pytest.raises(DataError, match="damaged"):
         open_features(FEATURES, tmp_path, verify=False)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ESTALE, errno.EMFILE])
+def test_vectors_that_cannot_be_read_now_are_not_noted(tmp_path: Path, code: int, monkeypatch) -> None:
+    def refuse(path: Path) -> str:
+        raise OSError(code, os.strerror(code))
+
+    folder = write(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.data.features.known_sha256", refuse)
+        with pytest.raises(DataError, match="cannot be read") as caught:
+            open_features(FEATURES, tmp_path)
+    assert (type(caught.value), noted_damage(folder)) == (DataError, "")
+    (folder / MANIFEST).write_text("{")
+    with pytest.raises(Damaged):
+        open_features(FEATURES, tmp_path, verify=False)
+    assert noted_damage(folder) == ""
 
 
 def test_a_set_that_is_there_is_kept(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def refused(images: Sequence[Any], keys: Sequence[str] | None = None) -> str:
     ("pixels", "words", "hint"),
     [
         (None, "there are no pixels (None)", "cannot be read"),
+        (np.ma.masked_equal(GOOD, 0), "a MaskedArray, not a NumPy array", "pixels.filled(0)"),
         (np.zeros((5, 4), np.uint8), "gray (5×4 uint8)", "numpy.repeat"),
         (np.zeros((5, 4, 1), np.uint8), "gray (5×4×1 uint8)", "numpy.repeat"),
         (np.zeros((5, 4, 4), np.uint8), "fourth channel (5×4×4 uint8)", "[:, :, :3]"),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from harness.api.dataset import SourceImage
+from harness.api.degradation import DegradationTraits
 from harness.api.reference import PartRef
 from harness.core.errors import DataError, HarnessError
 from harness.core.identity import file_sha256
@@ -171,6 +172,40 @@ def test_a_gray_image_is_refused(tmp_path: Path) -> None:
         prepare_set(prepared(), WithGray(registry().entries()), tmp_path)
 
 
+class Noisy:
+    """A degradation that does not keep to the generator it is given: it gives one array again, or begins later."""
+
+    traits = DegradationTraits(quantised=False)
+
+    def __init__(self, sound: int, *, own: bool) -> None:
+        self.sound, self.own, self.array = sound, own, np.zeros((70, 90, 3), np.float32)
+
+    def __call__(self, clean: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        self.sound -= 1
+        wrong = np.random.default_rng().normal(0, 0.1, clean.shape).astype(np.float32) if self.sound < 0 else 0.0
+        if not self.own:
+            return clean + wrong
+        self.array[...] = clean + wrong
+        return self.array
+
+
+@pytest.mark.parametrize(("sound", "own"), [(0, True), (0, False), (2, False), (2, True)])
+def test_a_degradation_that_draws_its_own_numbers_is_refused(
+    sound: int, own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "made", lambda *given, **options: Noisy(sound, own=own))
+    with pytest.raises(HarnessError, match="another result for the same image"):
+        prepare_set(prepared(), registry(), tmp_path)
+
+
+def test_degraded_images_are_copies(tmp_path: Path) -> None:
+    degradation, samples = Noisy(99, own=True), prepared()
+    first = degrade(SourceImage("a", "a", blobs(0)), degradation, samples)
+    kept = first.copy()
+    degrade(SourceImage("b", "b", blobs(1)), degradation, samples)
+    np.testing.assert_array_equal(first, kept)
+
+
 def test_cut_of_a_whole_image_keeps_its_key() -> None:
     image = SourceImage("k", "k", blobs(0))
     (pair,) = cut(image, image.pixels, prepared(tile=None))
@@ -180,7 +215,7 @@ def test_cut_of_a_whole_image_keeps_its_key() -> None:
 
 def test_folders_of_killed_processes_are_swept_only_when_old(tmp_path: Path) -> None:
     folder = prepared().folder(tmp_path)
-    old, young = folder.parent / ".train.aaaa.tmp", folder.parent / ".train.bbbb.tmp"
+    old, young = folder.parent / ".train.aaaaaaaa.tmp", folder.parent / ".train.bbbbbbbb.tmp"
     for left in (old, young):
         left.mkdir(parents=True)
     os.utime(old, (0, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +32,7 @@ from harness.models.weights import load_weights
 from harness.parts.catalogue import REGISTRY
 from harness.planning.job import ShardsWork
 from harness.records import store
+from harness.records.migrate import Unreadable
 from tests.small_metrics import plain_metric
 from tests.small_world import RUN, SmallWorld, held_out, refined_cell, small_cell
 
@@ -361,3 +363,40 @@ def test_weights_other_than_on_record_are_refused(world: SmallWorld, trained: Ce
         run(world, trained)
     assert caught.value.kind == "checkpoint"
     assert world.record(trained).status == "trained"
+
+
+def test_a_metric_that_fails_when_another_is_added_keeps_its_value(world: SmallWorld, monkeypatch) -> None:
+    cell = input_cell()
+    run(world, cell, metrics=("psnr",))
+    before = world.rows(cell)
+    asked: list[set[str]] = []
+
+    def fails(*given: Any) -> Scores:
+        asked.append(set(given[2]))
+        found = score(*given)
+        return Scores({"ssim": found.values["ssim"]}, dict.fromkeys(asked[-1] - {"ssim"}, "no luck today"))
+
+    monkeypatch.setattr(scoring, "score", fails)
+    run(world, cell, metrics=("psnr", "ssim"))
+    (evaluation,) = world.record(cell).evaluations
+    assert (evaluation.metrics, evaluation.left_out) == ({"psnr": "1", "ssim": "1"}, {})
+    assert [row for row in world.rows(cell) if row["metric"] == "psnr"] == before
+    assert asked == [{"ssim"}] * len(KEYS)
+
+
+def test_rows_that_cannot_be_read_now_are_not_replaced(world: SmallWorld, monkeypatch) -> None:
+    cell = input_cell()
+    run(world, cell, metrics=("psnr",))
+    images, read = world.layout.images(cell.id), Path.read_bytes
+    content = images.read_bytes()
+
+    def refused(path: Path) -> bytes:
+        if path == images:
+            raise OSError(errno.EIO, "no luck")
+        return read(path)
+
+    with monkeypatch.context() as now:
+        now.setattr(Path, "read_bytes", refused)
+        with pytest.raises(Unreadable, match="EIO"):
+            run(world, cell, metrics=("psnr", "ssim"))
+    assert images.read_bytes() == content

@@ -16,7 +16,7 @@ from harness.core.errors import HarnessError
 from harness.core.paths import storage_error
 from harness.core.registry import Entry
 from harness.evaluation import samples as strips
-from harness.jobs import evaluate
+from harness.jobs import evaluate, leaks
 from harness.records import store
 from harness.records.job_failures import note_failure
 from harness.records.model import Failure
@@ -299,3 +299,16 @@ def test_long_and_alike_keys_give_short_names_of_their_own(world: SmallWorld, mo
     assert any(name.startswith("long_keys.IMG_1~") for name in names)
     assert sum(name.startswith("long_keys.低光照增强真实场景测试集") for name in names) == 2
     assert len({row["key"] for row in world.rows(cell)}) == 5
+
+
+def test_a_leak_that_is_found_later_takes_all_values_of_its_set(world: SmallWorld, monkeypatch) -> None:
+    cell = trained(world)
+    sets = held_out(cell, "elsewhere", "plain")
+    prepare(world, *sets)
+    with monkeypatch.context() as before:
+        before.setattr(evaluate, "audit_test", lambda *given: leaks.TestSetAudit(None))
+        evaluate.run(world.evaluate_job(cell, tests=sets, metrics=("psnr",)), context(world))
+    refused(world, world.evaluate_job(cell, tests=sets))
+    leaked, clean = world.record(cell).evaluations
+    assert (leaked.metrics, set(leaked.left_out), set(clean.metrics)) == ({}, BOTH, BOTH)
+    assert {row["dataset"] for row in world.rows(cell)} == {"plain"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,11 @@ def odd_job(world: SmallWorld, folder: Path, act: str, version: str = "1"):
     ("act", "place", "said"),
     [
         ("return words.say()", "words.py:1", "loss odd: KeyError: 'deep'"),
-        ("truth_BCHW.zero_(); return (restored_BCHW - truth_BCHW).abs().mean()", "odd.py:7", "Odd changes the images"),
+        (
+            "truth_BCHW.zero_(); return (restored_BCHW - truth_BCHW).abs().mean()",
+            "odd.py:7",
+            "Odd changes what it is",
+        ),
         ("return (restored_BCHW - truth_BCHW).abs()", "odd.py:7", "try: return one float: .mean()"),
         ("return restored_BCHW.detach().mean()", "odd.py:7", "Odd has no gradient"),
         ("return None", "odd.py:7", "Odd gives a NoneType and not a tensor"),
@@ -68,6 +73,45 @@ def test_a_hostile_loss_is_told_with_its_place(
     outcome = run_job_file(str(world.write(job)))
     assert outcome.failure == "plugin"
     assert f"{tmp_path}/{place}" in outcome.message
+    assert said in outcome.message
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize(
+    ("act", "place", "said"),
+    [
+        ("import os; os._exit(0)", "odd.py:16", "os._exit(0)"),
+        (
+            "import os, threading; t = threading.Thread(target=lambda: os._exit(0)); t.start(); t.join(); "
+            "return (restored_BCHW - truth_BCHW).abs().mean()",
+            "odd.py:16",
+            "a thread ends the process: os._exit(0)",
+        ),
+        (
+            "truth_BCHW.numpy()[:] = 0; return (restored_BCHW - truth_BCHW).abs().mean()",
+            "odd.py:7",
+            "Odd changes what it is given",
+        ),
+        (
+            "import sys; sys.path.append(__file__[:-6]); name = 'hidden'; __import__('builtins').__import__(name); "
+            "return (restored_BCHW - truth_BCHW).abs().mean()",
+            "odd.py",
+            "hidden.py in a way that cannot be seen",
+        ),
+    ],
+)
+def test_a_loss_that_goes_round_the_boundary_is_told(
+    world: SmallWorld, tmp_path: Path, act: str, place: str, said: str
+) -> None:
+    job, _ = odd_job(world, tmp_path, act)
+    (tmp_path / "hidden.py").write_text("")
+    path = list(sys.path)
+    try:
+        outcome = run_job_file(str(world.write(job)))
+    finally:
+        sys.path[:] = path
+    assert outcome.failure == "plugin"
+    assert f"{tmp_path / place}" in outcome.message
     assert said in outcome.message
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from harness.core.errors import HarnessError
+from harness.data import overlaps
+from harness.data.audit import Same, same_pictures
+from harness.data.prints import Prints
 from harness.jobs import evaluate, train
 from harness.jobs.leaks import audit_test, trained_on
 from harness.planning.job import TrainWork
@@ -36,6 +41,44 @@ def test_the_training_images_of_base_and_prior_source_are_compared_through_chain
     leak = audit_test(chained, dataset("elsewhere"), "test", here).leak
     assert leak is not None
     assert leak.where == "data sets plain and elsewhere"
+
+
+def test_pictures_are_compared_once_for_all_cells_and_a_damaged_verdict_again(
+    world: SmallWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, compared = context(world), []
+    compare = same_pictures
+
+    def counted(*given: Prints) -> Iterator[Same]:
+        compared.append(given)
+        return compare(*given)
+
+    def found(seed: int) -> list[object]:
+        cell = cell_of("plain", seed=seed)
+        audits = [audit_test(cell, dataset(name), "test", here) for name in ("elsewhere", "plain", "twins")]
+        return [(str(audit.leak), audit.warnings) for audit in audits]
+
+    monkeypatch.setattr(overlaps, "same_pictures", counted)
+    first = found(0)
+    assert len(compared) == 3
+    monkeypatch.setattr("harness.jobs.leaks.known_prints", lambda *given: pytest.fail("prints are read"))
+    assert found(1) == first
+    assert len(compared) == 3
+    monkeypatch.undo()
+    monkeypatch.setattr(overlaps, "same_pictures", counted)
+    for path in (world.layout.data / "prints").glob("*.json"):
+        text = path.read_text()
+        path.write_text(text.replace('"count": 1', '"count": 2').replace('"overlap": null', '"overlap": 1'))
+    assert found(2) == first
+    assert len(compared) == 6
+
+
+def test_a_verdict_is_of_the_pictures_that_it_compared(world: SmallWorld) -> None:
+    """Another fingerprint is another question, and so are other rules and the other split of a set."""
+    here, cell = context(world), cell_of("plain")
+    assert audit_test(cell, dataset("plain"), "test", here).leak is None
+    assert audit_test(cell, dataset("plain"), "train", here).leak is not None
+    assert audit_test(cell, dataset("elsewhere"), "test", here).leak is not None
 
 
 def test_a_set_that_cannot_be_read_here_is_a_warning_and_no_verdict(world: SmallWorld) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from harness.core.damage import noted_damage
+from harness.core.damage import held, noted_damage
 from harness.core.errors import DataError
 from harness.core.identity import file_sha256
 from harness.core.paths import Layout
@@ -63,6 +64,41 @@ def test_damage_is_refused_named_and_mended(own: SmallWorld, name: str, damage: 
     else:
         shards.run(own.job(ShardsWork(samples=CELL.train_set)), own.context)
     assert {path.name: file_sha256(path) for path in folder.iterdir()} == whole
+
+
+def test_vectors_that_another_run_mended_meanwhile_are_left_to_their_readers(
+    own: SmallWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = CELL.train_features()
+    assert rows is not None
+    folder = rows.folder(own.layout.data)
+    path = folder / "000000.safetensors"
+    whole, before = path.read_bytes(), folder.stat().st_ino
+    flip(path)
+
+    @contextmanager
+    def mended(place: Path) -> Iterator[None]:
+        path.write_bytes(whole)
+        with held(place):
+            yield
+
+    monkeypatch.setattr(features, "held", mended)
+    monkeypatch.setattr(features, "_make", lambda *given: pytest.fail("they are made again"))
+    features.run(own.job(FeaturesWork(features=rows)), own.context)
+    assert folder.stat().st_ino == before
+    assert ([each.name for each in folder.parent.iterdir()], noted_damage(folder)) == (["train"], "")
+
+
+def test_what_killed_runs_left_beside_vectors_is_swept(own: SmallWorld) -> None:
+    rows = CELL.train_features()
+    assert rows is not None
+    folder = rows.folder(own.layout.data)
+    flip(folder / "manifest.json")
+    left = folder.with_name(".train.0a1b2c3d.tmp")
+    left.mkdir()
+    os.utime(left, (0, 0))
+    features.run(own.job(FeaturesWork(features=rows)), own.context)
+    assert [each.name for each in folder.parent.iterdir()] == ["train"]
 
 
 def test_damaged_vectors_stay_when_they_cannot_be_made_again(own: SmallWorld, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from harness.jobs.run import run_job_file, settle_process
 from harness.planning.job import Job, ShardsWork
 from harness.records import anew
 from harness.records.job_failures import read_failure
+from harness.records.remake import Remake
 from tests.small_world import RECIPE, SmallWorld, small_cell
 
 PLUGIN = '''
@@ -101,13 +102,29 @@ def test_a_job_that_is_made_again_leaves_the_record_from_before(world: SmallWorl
     for job in (world.train_job(cell), world.evaluate_job(cell)):
         assert run_job_file(str(world.write(job))).failure is None
     before, rows = world.record(cell), world.rows(cell)
-    anew.begin(world.layout, cell.id, keep_training=False)
+    anew.begin(world.layout, cell.id, Remake(purpose="train"))
     for job in (world.train_job(cell, anew=(cell.id,)), world.evaluate_job(cell, anew=(cell.id,))):
         assert run_job_file(str(world.write(job))).failure is None
     assert (world.record(cell), world.rows(cell)) == (before, rows)
     anew.swap(world.layout, cell.id)
     assert world.record(cell).attempts != before.attempts
     assert world.rows(cell) == rows
+
+
+def test_a_job_alone_takes_in_the_cell_that_it_makes_whole(world: SmallWorld, capsys) -> None:
+    cell = small_cell()
+    train, evaluate = world.train_job(cell, anew=(cell.id,)), world.evaluate_job(cell, anew=(cell.id,))
+    for job in (world.train_job(cell), world.evaluate_job(cell)):
+        assert run_job_file(str(world.write(job))).failure is None
+    (each,) = world.record(cell).evaluations
+    asked = tuple((each.id, key) for key in each.metrics)
+    anew.begin(world.layout, cell.id, Remake(purpose="train", asked=asked, keeps="asked"))
+    assert main([str(world.write(train))]) == 0
+    assert f"bench run SUITE --force {cell.id}" in capsys.readouterr().out
+    assert main([str(world.write(evaluate))]) == 0
+    assert f"cell {cell.id} is whole" in capsys.readouterr().out
+    assert not world.layout.anew_cell(cell.id).exists()
+    assert len(world.record(cell).attempts) == 2
 
 
 def test_threads_and_determinism_are_those_of_the_job() -> None:
@@ -153,7 +170,8 @@ def test_the_log_of_a_second_attempt_follows_the_first(world: SmallWorld, tmp_pa
 
 
 def test_an_interruption_is_noted_and_passed_on(world: SmallWorld, tmp_path) -> None:
-    cell, job = angry_job(world, tmp_path, "KeyboardInterrupt")
+    ctrl_c = "__import__('harness.core.guests', fromlist=['_']).UserInterrupt()"
+    cell, job = angry_job(world, tmp_path, ctrl_c)
     with pytest.raises(KeyboardInterrupt):
         run_job_file(str(world.write(job)))
     record = world.record(cell)

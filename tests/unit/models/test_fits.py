@@ -9,6 +9,7 @@ import pytest
 from torch import nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.api.reference import PartRef
 from harness.cells.cell import Cell
 from harness.cells.recipe import Recipe, Stage
 from harness.core.errors import HarnessError
@@ -56,8 +57,27 @@ def test_every_stage_has_tiles() -> None:
 
 
 def test_a_network_for_grey_images_is_refused() -> None:
-    assert [hint for _, hint in found(small_cell(), channels_in=1)] == ["3 channels"]
-    assert [hint for _, hint in found(small_cell(), channels_in=1, channels_out=1)] == ["3 channels", "3 channels"]
+    reads, gives = "options with which it reads 3 channels", "options with which it gives 3 channels"
+    assert [hint for _, hint in found(small_cell(), channels_in=1)] == [reads]
+    assert [hint for _, hint in found(small_cell(), channels_in=1, channels_out=1)] == [reads, gives]
+
+
+@pytest.mark.parametrize(
+    ("options", "channels", "hints"),
+    [
+        ({"img_channel": 1}, (1, 1), ["img_channel: 3", "img_channel: 3"]),
+        ({"in_nc": 5, "out_nc": 3}, (4, 3), ["in_nc: 4"]),  # the fourth one is the noise map
+        ({"in_nc": 4, "out_nc": 1}, (3, 1), ["out_nc: 3"]),
+        ({"dual": True}, (9, 3), ["dual: false"]),
+        ({"inp_channels": 6, "dual_pixel_task": True}, (6, 3), ["inp_channels: 3, dual_pixel_task: false"]),
+        ({"dd_in": 4, "in_chans": 3}, (4, 3), ["dd_in: 3"]),
+    ],
+)
+def test_the_options_that_move_the_channels_are_named(
+    options: Any, channels: tuple[int, int], hints: list[str]
+) -> None:
+    cell = small_cell(backbone=PartRef(name="net", options=options))
+    assert [hint for _, hint in found(cell, channels_in=channels[0], channels_out=channels[1])] == hints
 
 
 def test_a_misfit_is_the_suites_and_no_bug() -> None:

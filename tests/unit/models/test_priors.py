@@ -12,12 +12,14 @@ from harness.api.prior import PriorTraits
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
 from harness.core.errors import DataError, HarnessError
+from harness.core.identity import file_sha256
 from harness.core.paths import Layout
 from harness.core.registry import Entry
 from harness.models.assemble import build_model
 from harness.models.priors import build_prior, encode_exact
 from harness.models.weights import save_weights
 from harness.parts.catalogue import REGISTRY
+from harness.parts.plugins import extend
 
 SOURCE = Cell(
     task=PartRef(name="derain"),
@@ -58,6 +60,54 @@ def test_vectors_that_are_not_finite_are_refused() -> None:
     with pytest.raises(HarnessError, match="not finite") as caught:
         encode_exact(BatchSums(), torch.full((1, 3, 4, 4), torch.nan))
     assert caught.value.kind == "nan"
+
+
+PLUGIN = '''
+import torch
+from harness.api.prior import PriorTraits
+
+class P:
+    """P."""
+    traits = PriorTraits(version=1)
+    def __init__(self) -> None:
+        self.dim = 3
+        self.calls = 0
+    def encode(self, lq_BCHW):
+        self.calls += 1
+        rows = lq_BCHW.mean(dim=(2, 3))
+        {act}
+
+CATALOGUE = (("prior", "mine", "P"),)
+'''
+
+
+@pytest.mark.parametrize(
+    ("act", "kind", "words"),
+    [
+        (
+            "self.dim = 3 if self.calls < 2 else 4; return rows.new_ones(1, self.dim)",
+            "plugin",
+            "P gives 1×4",
+        ),
+        (
+            "return rows.as_subclass(type('T', (torch.Tensor,), {}))",
+            "plugin",
+            "P gives a T and not a tensor",
+        ),
+        ("return rows.to_sparse()", "plugin", "P gives its vectors as a sparse_coo tensor"),
+        ("return rows / 0", "nan", "prior mine gave a vector that is not finite"),
+    ],
+)
+def test_what_a_plug_in_gives_is_its_fault_by_name(tmp_path: Path, act: str, kind: str, words: str) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(PLUGIN.replace("{act}", act))
+    prior = build_prior(
+        PartRef(name="mine"), extend(REGISTRY, [str(file)]), prior_source=None, layout=Layout(tmp_path, tmp_path)
+    )
+    with pytest.raises(HarnessError) as caught:
+        encode_exact(prior, torch.rand(3, 3, 4, 4) + 0.1)
+    assert (caught.value.kind, caught.value.where) == (kind, f"{file}:5")
+    assert words in caught.value.what
 
 
 def test_derived_priors_have_no_vector_for_an_image(tmp_path: Path) -> None:
@@ -105,6 +155,19 @@ def test_a_source_that_is_missing_untrained_or_another_is_refused(tmp_path: Path
     with pytest.raises(DataError, match="cannot be read") as caught:
         build_prior(RESTORATION, REGISTRY, prior_source=SOURCE, layout=layout)
     assert caught.value.kind == "checkpoint"
+
+
+def test_the_weights_of_a_source_are_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout, hashed = Layout(tmp_path, tmp_path), []
+    save_weights(build_model(SOURCE, REGISTRY, None), layout.final_weights(SOURCE.id))
+
+    def counted(path: Path) -> str:
+        hashed.append(path)
+        return file_sha256(path)
+
+    monkeypatch.setattr("harness.models.weights.file_sha256", counted)
+    build_prior(RESTORATION, REGISTRY, prior_source=SOURCE, layout=layout)
+    assert hashed == [layout.final_weights(SOURCE.id)]
 
 
 def test_a_plug_in_that_is_no_prior_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,24 +14,22 @@ from torch import nn
 
 from harness.core.errors import HarnessError
 from harness.core.registry import Entry, Registry
+from harness.core.running import import_file
 from harness.parts import guard
 
 IMAGES = torch.zeros(2, 3, 8, 8)
 CLEAN = np.full((4, 5, 3), 0.5, np.float32)
-LINE = 24
+GUEST = str(Path(__file__).with_name("guest.py"))
+PART = import_file(GUEST).Guest()
 
 
-class Guest(nn.Module):
-    """Stands for a user's part."""
-
-
-PART = Guest()
+class Own(torch.Tensor): ...
 
 
 def refused(check: Callable[[], Any]) -> str:
     with pytest.raises(HarnessError) as caught:
         check()
-    assert (caught.value.kind, caught.value.where) == ("plugin", f"{__file__}:{LINE}")
+    assert (caught.value.kind, caught.value.where) == ("plugin", f"{GUEST}:6")
     return caught.value.what
 
 
@@ -50,6 +47,8 @@ def refused(check: Callable[[], Any]) -> str:
         (torch.zeros(2, 4, dtype=torch.float16), "Guest gives float16"),
         (torch.zeros(2, 4, dtype=torch.int64), "Guest gives int64"),
         (torch.zeros(2, 4, dtype=torch.complex64), "Guest gives complex64"),
+        (torch.zeros(2, 4).to_sparse(), "Guest gives its vectors as a sparse_coo tensor"),
+        (torch.zeros(2, 4).as_subclass(Own), "Guest gives a Own and not a tensor 2×4 float32"),
         (torch.zeros(2, 4, device="meta"), "Guest gives its vectors on meta, and the images are on cpu"),
     ],
 )
@@ -77,6 +76,7 @@ def test_a_shape_of_maps_agrees_with_the_width(shape: Any) -> None:
     ("degraded", "what"),
     [
         (None, "Guest gives a NoneType for image 'a'"),
+        (np.ma.masked_greater(CLEAN, 0.9), "Guest gives a MaskedArray of 4×5×3 float32 for image 'a'"),
         (CLEAN[1:], "Guest gives 3×5×3 for image 'a', which is 4×5×3"),
         (CLEAN[..., :1], "Guest gives 4×5×1 for image 'a', which is 4×5×3"),
         ((CLEAN * 255).astype(np.uint8), "Guest gives a ndarray of 4×5×3 uint8 for image 'a'"),
@@ -114,10 +114,26 @@ def test_numbers_of_numpy_are_numbers(value: Any) -> None:
         (IMAGES[..., :4], "Guest gives 2×3×8×4 for 2×3×8×8"),
         (IMAGES[:, :1], "Guest gives 2×1×8×8 for 2×3×8×8"),
         (IMAGES.byte(), "Guest gives uint8 and not floats"),
+        (IMAGES.double(), "Guest gives float64 for float32"),
+        (IMAGES.half(), "Guest gives float16 for float32"),
+        (IMAGES.to_sparse(), "Guest gives its images as a sparse_coo tensor"),
+        (IMAGES.to("meta"), "Guest gives its images on meta, and it got them on cpu"),
     ],
 )
 def test_a_restoration_has_the_size_of_its_input(restored: Any, what: str) -> None:
     assert refused(lambda: guard.check_restored(PART, restored, IMAGES, 3)) == what
+
+
+def test_the_precision_is_that_of_the_input_or_of_autocast() -> None:
+    half = IMAGES.bfloat16()
+    assert guard.check_restored(PART, half, half, 3) is half
+    with torch.autocast("cpu", torch.bfloat16):
+        assert guard.check_restored(PART, half, IMAGES, 3) is half
+        assert guard.check_restored(PART, IMAGES, half, 3) is IMAGES
+        assert refused(lambda: guard.check_restored(PART, IMAGES.double(), IMAGES, 3)) == (
+            "Guest gives float64 for float32"
+        )
+    assert refused(lambda: guard.check_restored(PART, half, IMAGES, 3)) == "Guest gives bfloat16 for float32"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +161,20 @@ def test_a_change_in_place_is_seen() -> None:
     guard.check_unchanged(PART, before, images, None, same)
     with torch.no_grad():
         images[0].mul_(2)  # through a view
-    assert "changes the images" in refused(lambda: guard.check_unchanged(PART, before, images, None, same))
+    assert "changes what it is given" in refused(lambda: guard.check_unchanged(PART, before, images, None, same))
+
+
+@pytest.mark.parametrize("change", [lambda x: x.data.mul_(2), lambda x: x.numpy().fill(0.5)])
+def test_a_change_that_torch_does_not_count_is_seen_in_the_values(change: Callable[[torch.Tensor], Any]) -> None:
+    images, same = torch.ones(2, 3), torch.tensor([torch.nan, torch.inf])
+    before = guard.copies_of(images, None, same)
+    guard.check_same(PART, before, images, None, same)
+    change(images)
+    assert "changes what it is given" in refused(lambda: guard.check_same(PART, before, images, None, same))
+
+
+def test_a_number_that_no_float_holds_is_the_metrics_fault() -> None:
+    assert "too large for a float" in refused(lambda: guard.check_value(PART, 10**400))
 
 
 def test_inference_tensors_count_no_changes() -> None:
@@ -156,23 +185,19 @@ def test_inference_tensors_count_no_changes() -> None:
     guard.check_unchanged(PART, before, images)
 
 
-def test_settings_that_a_part_changes_are_put_back(caplog: pytest.LogCaptureFixture) -> None:
-    before = (torch.get_num_threads(), torch.get_deterministic_debug_mode(), os.getcwd())
-    for _ in range(2):
-        with guard.called(PART):
-            torch.set_default_dtype(torch.float64)
-            torch.set_num_threads(before[0] + 1)
-            torch.set_grad_enabled(False)
-            torch.set_deterministic_debug_mode("default" if before[1] else "warn")
-            torch.set_default_device("meta")
-            np.seterr(all="raise")
-            os.chdir("/")
-    assert torch.get_default_dtype() is torch.float32
-    assert torch.is_grad_enabled()
-    assert torch.zeros(1).device.type == "cpu"
-    assert np.geterr()["divide"] == "warn"
-    assert (torch.get_num_threads(), torch.get_deterministic_debug_mode(), os.getcwd()) == before
-    assert caplog.text.count("Guest changes settings of torch") == 1
+@pytest.mark.parametrize(
+    ("edited", "what"),
+    [
+        (IMAGES.long(), "Guest edits a map of floats to int64"),
+        (IMAGES.bool(), "Guest edits a map of floats to bool"),
+        (IMAGES.to("meta"), "Guest edits a map on cpu to one on meta"),
+        (IMAGES[:1], "Guest edits a map 2×3×8×8 to 1×3×8×8"),
+        (None, "Guest edits a map 2×3×8×8 to a NoneType"),
+    ],
+)
+def test_an_edited_map_stays_a_map(edited: Any, what: str) -> None:
+    assert refused(lambda: guard.check_edited(PART, edited, IMAGES)) == what
+    assert guard.check_edited(PART, IMAGES.half(), IMAGES).dtype is torch.float16
 
 
 def test_a_control_gives_a_row_a_key() -> None:

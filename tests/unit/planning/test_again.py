@@ -12,6 +12,7 @@ from harness.planning.plan import follow_up, make_plan
 from harness.records import store
 from harness.records.job_failures import clear_failure, note_failure
 from harness.records.model import Failure
+from tests.small_set import registry as small_registry
 from tests.unit.records import made
 from tests.unit.records.made import cell, listed, photos, refined, suite, values
 
@@ -125,6 +126,22 @@ def test_a_cell_whose_shards_or_features_failed_says_so_with_the_log(layout):
     assert (again.cells[0].reason, again.cells[0].failure) == (told, told)
     clear_failure(layout, features.id)
     assert plan(layout, content, other).cells[0].state == "todo"
+
+
+def test_each_test_set_that_could_not_be_prepared_has_its_own_reason(layout):
+    content, other = cell(), PartRef(name="small")
+    both = suite(listed(content, tests=(photos(), other)))
+    made.prepare(layout, content.train_set)
+    planned = make_plan(both, layout, small_registry())
+    shards = [each.id for each in planned.jobs if each.job.kind == "shards" and each.runs]
+    for number, job in enumerate(shards):
+        note_failure(layout, job, Failure(kind="data", message=f"trouble {number}", log="gone.log"))
+    (status,) = make_plan(both, layout, small_registry()).cells
+    assert list(status.lost) == ["photos", "small"]
+    for number, name in enumerate(status.lost):
+        assert f"{name}/test" in status.lost[name]
+        assert f"trouble {number}" in status.lost[name]
+    assert status.failure == status.lost["photos"]
 
 
 def test_a_failure_is_no_longer_said_of_a_set_that_is_there(layout):

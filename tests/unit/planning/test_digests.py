@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -184,6 +185,22 @@ def test_a_damaged_file_beside_the_manifest_is_mended(layout, noted):
         "done",
         f"shards photos/train for low_light: train/000000.tar is damaged: {how}; its results stay",
     )
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ESTALE])
+def test_a_set_that_cannot_be_read_now_makes_no_job_that_nothing_needs(layout, monkeypatch, code):
+    finish(layout, BASE)
+    path = BASE.train_set.folder(layout.data) / "manifest.json"
+    read = type(path).read_bytes
+
+    def refuse(file):
+        if file == path:
+            raise OSError(code, os.strerror(code))
+        return read(file)
+
+    monkeypatch.setattr(type(path), "read_bytes", refuse)
+    planned = plan(layout, BASE)
+    assert planned.to_run == ()
 
 
 def test_a_base_whose_weights_are_damaged_is_trained_again_when_something_needs_it(layout):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from harness.api.protocols import GAUSSIAN_FIELD, RGB_UINT8, RGB_UINT8_SSIM3D
 from harness.api.reference import PartRef
+from harness.cells.cell import evaluation_id
 from harness.cells.recipe import LossTerm, Recipe
 from harness.cells.suite import SuiteMetric
 from harness.core.errors import UnknownName
+from harness.core.identity import sealed
 from harness.core.registry import Entry
 from harness.parts.catalogue import REGISTRY
 from harness.planning.job import EvaluateWork, FeaturesWork, Job, TrainWork
@@ -365,12 +369,54 @@ def test_results_of_data_that_changed_since_are_stale(layout, split):
 def test_a_record_of_a_newer_release_is_left_alone(layout):
     finish_all(layout, listed(cell()))
     path = layout.record(cell().id)
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    path.write_text(json.dumps(sealed(json.loads(path.read_text()) | {"schema_version": 2})))
     planned = plan(layout, listed(cell()), force=[cell().id])
     assert not planned.to_run
     assert planned.blocked
     assert planned.anew == ()
     assert "upgrade priorbench" in planned.cells[0].reason
+
+
+def test_a_record_whose_version_a_flipped_bit_made_newer_is_made_again(layout):
+    finish_all(layout, listed(cell()))
+    path = layout.record(cell().id)
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 9'))
+    assert plan(layout, listed(cell())).anew == (cell().id,)
+
+
+def test_a_table_of_images_that_cannot_be_read_now_blocks_its_cell(layout, monkeypatch):
+    finish_all(layout, listed(cell()))
+    unreadable, read = layout.images(cell().id), Path.read_bytes
+
+    def refused(path):
+        if path == unreadable:
+            raise OSError(errno.EIO, "no luck")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    for metrics in (("psnr", "ssim"), ("psnr", "ssim", "psnr_y")):
+        planned = plan(layout, listed(cell()), metrics=metrics)
+        assert (planned.to_run, planned.anew, planned.rescore) == ((), (), ())
+        assert planned.cells[0].state == "blocked"
+        assert "the disk reports an error (EIO)" in planned.cells[0].reason
+
+
+def test_what_is_on_record_of_other_test_sets_is_not_outdated(layout):
+    content, other = cell(), PartRef(name="photos", options={"gain": 2})
+    finish_all(layout, listed(content))
+    tests = (photos(), other)
+    made.prepare(layout, content.test_set(other))
+    samples = content.test_set(photos())
+    record = made.finish(layout, content, made.values([20.0], [0.5]), data={f"{samples.name}/test": "0" * 64})
+    (only,) = record.evaluations
+    beside = only.model_copy(update={"id": evaluation_id(content, content.test_set(other), RGB_UINT8)})
+    others = only.model_copy(update={"id": "0" * 12, "dataset": "of another suite"})
+    unknown = only.model_copy(update={"id": "1" * 12, "protocol": "of another suite/v1"})
+    store.save(layout, record.model_copy(update={"evaluations": (only, beside, others, unknown)}))
+    planned = plan(layout, listed(content, tests=tests))
+    assert planned.rescore == (content.id,)
+    outdated = planned.outdated[content.id]
+    assert (outdated.evaluations, outdated.data) == ((only.id, "1" * 12), (f"{samples.name}/test",))
 
 
 def test_force_makes_one_cell_again(layout):

@@ -9,17 +9,16 @@ import pytest
 from harness.cells.cell import Cell
 from harness.cells.suite import ResolvedSuite
 from harness.core.errors import SpecErrors
-from harness.parts.catalogue import REGISTRY
-from harness.spec.expand import expand
-from harness.spec.parse import load_suite
+from harness.parts.plugins import open_suite
 
-SUITE = "suite: s\ndefaults: {{dataset: photos}}\nblocks:\n  - {}\n"
+LARGE = str(Path(__file__).with_name("large.py"))
+SUITE = f"suite: s\ndefaults: {{{{dataset: large}}}}\nblocks:\n  - {{}}\nplugins: ['{LARGE}']\n"
 
 
 def expanded(tmp_path: Path, block: str) -> ResolvedSuite:
     file = tmp_path / "suite.yaml"
     file.write_text(SUITE.format(block))
-    return expand(load_suite(str(file)), REGISTRY)
+    return open_suite(str(file))[0]
 
 
 def cells(tmp_path: Path, block: str) -> list[Cell]:

@@ -148,7 +148,7 @@ def test_settings_of_batches_and_stages_that_contradict(tmp_path: Path, recipe: 
         ("{rates: {backbone.: 0.1}}", "backbone, without the empty name"),
         ("{stages: [{steps: 300, trains: [refine]}]}", "did you mean 'refiner'?"),
         ("{stages: [{steps: 200}, {steps: 100, betas: [0.9, 0.9]}]}", "restart: true, or remove it"),
-        ("{patch: 32, scale: {chance: 0.5, least: 0.005}}", "least: 0.008 or more, or a smaller patch"),
+        ("{patch: 32, scale: {chance: 0.5, least: 0.005}}", "least: 0.016 or more, or a smaller patch"),
         ("{optimizer: radam, momentum: 0.9}", "betas: [0.9, 0.99], of which the first one is the momentum"),
         ("{epochs: 9}", "steps: a recipe counts optimizer steps"),
     ],

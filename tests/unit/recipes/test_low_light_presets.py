@@ -7,16 +7,12 @@ from pathlib import Path
 import pytest
 
 from harness.cells.cell import Cell
-from harness.parts.catalogue import REGISTRY
-from harness.spec.expand import expand
-from harness.spec.parse import load_suite
 from harness.training.optim import learning_rate
+from tests.unit.recipes.suites import expanded
 
 
 def cells(tmp_path: Path, block: str) -> dict[str, Cell]:
-    file = tmp_path / "suite.yaml"
-    file.write_text(f"suite: s\ndefaults: {{dataset: photos, task: low_light}}\nblocks:\n  - {block}\n")
-    found = expand(load_suite(str(file)), REGISTRY).cells
+    found = expanded(tmp_path, block.replace("{", "{task: low_light, ", 1)).cells
     return {entry.labels.variant: entry.cell for entry in found if entry.cell.backbone}
 
 

@@ -10,18 +10,14 @@ from harness.api.declaration import declaration
 from harness.cells.cell import Cell
 from harness.parts.catalogue import REGISTRY
 from harness.recipes.presets import Preset, all_presets, recipe_use
-from harness.spec.expand import expand
-from harness.spec.parse import load_suite
+from tests.unit.recipes.suites import expanded
 
-BLOCK = "suite: s\ndefaults: {{dataset: photos}}\nblocks:\n  - {{task: low_light, backbone: snr_net, {}}}\n"
 PTG_RM = "{refiner: ptg_rm, prior: nss}"
 
 
 def refined(tmp_path: Path, block: str) -> list[tuple[Cell, str]]:
     """The cells with a refiner, and how tables call their variants."""
-    file = tmp_path / "suite.yaml"
-    file.write_text(BLOCK.format(block))
-    cells = expand(load_suite(str(file)), REGISTRY).cells
+    cells = expanded(tmp_path, f"{{task: low_light, backbone: snr_net, {block}}}").cells
     return [(entry.cell, entry.labels.variant) for entry in cells if entry.cell.variant.refiner]
 
 

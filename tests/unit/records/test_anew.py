@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.core.paths import Layout
+from harness.api.protocols import RGB_UINT8, SIDD
+from harness.core.paths import Layout, write_bytes
 from harness.records import anew, store
 from harness.records.model import Failure
+from harness.records.remake import Outdated, Remake
 from tests.unit.records import made
 from tests.unit.records.made import cell, degraded, values
 
@@ -38,7 +40,7 @@ def made_again(layout: Layout) -> str:
     """A finished cell, and beside it its whole replacement."""
     content = cell()
     made.finish(layout, content, OLD)
-    anew.begin(layout, content.id, keep_training=False)
+    anew.begin(layout, content.id, Remake(purpose="train"))
     made.finish(making(layout, content.id), content, NEW)
     return content.id
 
@@ -108,12 +110,12 @@ def test_a_kill_during_the_recovery_is_recovered_from(layout, monkeypatch, numbe
 def test_a_half_made_cell_stays_beside_and_is_gone_on_with(layout):
     content = cell()
     made.finish(layout, content, OLD)
-    anew.begin(layout, content.id, keep_training=False)
+    anew.begin(layout, content.id, Remake(purpose="train"))
     step = making(layout, content.id).checkpoints(content.id) / "step-00000004"
     step.mkdir(parents=True)
     assert not anew.waiting(layout)
     assert anew.recover(layout) == []
-    anew.begin(layout, content.id, keep_training=False)
+    anew.begin(layout, content.id, Remake(purpose="train"))
     assert step.is_dir()
     assert psnr(layout, content.id) == 20.0
 
@@ -138,16 +140,98 @@ def test_evaluations_alone_are_made_again_from_the_training_on_record(layout):
     content = cell()
     old = made.finish(layout, content, OLD)
     store.append_event(layout, content.id, {"event": "step", "step": 1})
-    anew.begin(layout, content.id, keep_training=True)
+    strip = layout.samples(content.id) / "photos a.png"
+    write_bytes(strip, b"a strip")
+    gone = Outdated(evaluations=tuple(each.id for each in old.evaluations))
+    anew.begin(layout, content.id, Remake(purpose="rescore", outdated=gone))
     new = making(layout, content.id)
     record = store.load(new, content.id)
     assert record is not None
     assert (record.training, record.evaluations, record.status) == (old.training, (), "trained")
     assert new.final_weights(content.id).read_bytes() == layout.final_weights(content.id).read_bytes()
+    assert (new.samples(content.id) / strip.name).read_bytes() == b"a strip"
     assert not new.images(content.id).exists()
     store.append_event(new, content.id, {"event": "step", "step": 2})
     assert [event["step"] for event in store.read_events(layout, content.id)] == [1]
     assert store.load(layout, content.id) == old
+    assert psnr(layout, content.id) == 20.0
+
+
+def test_evaluations_that_are_not_outdated_stay_with_their_rows(layout):
+    content = cell()
+    old = made.finish(layout, content, OLD, protocols=(RGB_UINT8, SIDD), data={"photos": "1", "others": "2"})
+    first, second = old.evaluations
+    gone = Outdated(evaluations=(first.id,), data=("photos",))
+    anew.begin(layout, content.id, Remake(purpose="rescore", outdated=gone))
+    record = store.load(making(layout, content.id), content.id)
+    assert record is not None
+    assert (record.evaluations, record.provenance.data) == ((second,), {"others": "2"})
+    rows = store.load_images(making(layout, content.id), content.id).to_pylist()
+    assert rows == [row for row in store.load_images(layout, content.id).to_pylist() if row["evaluation"] == second.id]
+
+
+def test_no_value_is_taken_over_from_a_damaged_table(layout):
+    content = cell()
+    made.finish(layout, content, OLD)
+    layout.images(content.id).write_bytes(b"PAR1")
+    anew.begin(layout, content.id, Remake(purpose="rescore"))
+    record = store.load(making(layout, content.id), content.id)
+    assert record is not None
+    assert (record.evaluations, record.images_sha256) == ((), None)
+
+
+def test_a_folder_of_another_purpose_or_of_an_earlier_state_is_begun_afresh(layout):
+    content = cell()
+    made.finish(layout, content, OLD)
+    new = making(layout, content.id)
+    anew.begin(layout, content.id, Remake(purpose="train"))
+    new.checkpoints(content.id).mkdir()
+    anew.begin(layout, content.id, Remake(purpose="rescore"))
+    assert new.final_weights(content.id).is_file()
+    anew.begin(layout, content.id, Remake(purpose="train"))
+    assert not new.checkpoints(content.id).exists()
+    assert store.load(new, content.id) is None
+    anew.begin(layout, content.id, Remake(purpose="rescore"))
+    made.finish(layout, content, NEW)  # by another suite, in place
+    anew.begin(layout, content.id, Remake(purpose="rescore"))
+    assert psnr(new, content.id) == 30.0
+
+
+def test_nothing_is_rescored_without_a_training(layout):
+    content = cell()
+    made.fail(layout, content)
+    anew.begin(layout, content.id, Remake(purpose="rescore"))
+    assert not layout.anew_cell(content.id).exists()
+
+
+def asked(layout: Layout, content) -> tuple[tuple[str, str], ...]:
+    record = store.load(layout, content.id)
+    assert record is not None
+    return tuple((each.id, key) for each in record.evaluations for key in each.metrics)
+
+
+def test_a_new_folder_that_holds_all_that_is_asked_is_whole_without_a_mark(layout):
+    content = cell()
+    made.finish(layout, content, OLD)
+    anew.begin(layout, content.id, Remake(purpose="train", asked=asked(layout, content), keeps="asked"))
+    made.finish(making(layout, content.id), content)  # trained, and then killed
+    assert not anew.waiting(layout)
+    assert anew.recover(layout) == []
+    made.finish(making(layout, content.id), content, NEW)
+    assert anew.waiting(layout)
+    assert anew.recover(layout) == [content.id]
+    assert psnr(layout, content.id) == 30.0
+    assert leftovers(layout) == []
+    assert not list(layout.placed_cell(content.id).glob(".*"))
+
+
+def test_a_new_folder_that_lacks_a_good_value_is_not_whole(layout):
+    content = cell()
+    made.finish(layout, content, OLD)
+    wanted = asked(layout, content)
+    anew.begin(layout, content.id, Remake(purpose="rescore", asked=wanted, keeps="all"))
+    made.finish(making(layout, content.id), content, values([30.0]))
+    assert anew.recover(layout) == []
     assert psnr(layout, content.id) == 20.0
 
 
@@ -166,7 +250,7 @@ def attempt_at(layout: Layout, content, kind: str) -> None:
 @pytest.mark.parametrize("content", [cell(), degraded()])
 def test_a_failure_is_noted_on_the_old_record_whose_results_stay(layout, content):
     old = made.finish(layout, content, OLD)
-    anew.begin(layout, content.id, keep_training=False)
+    anew.begin(layout, content.id, Remake(purpose="train"))
     attempt_at(layout, content, "nan")
     found = store.load(layout, content.id)
     assert found is not None
@@ -177,13 +261,14 @@ def test_a_failure_is_noted_on_the_old_record_whose_results_stay(layout, content
         old.images_sha256,
     )
     assert psnr(layout, content.id) == 20.0
+    assert found.status == old.status == "done"  # it is as complete as before
 
 
 def test_a_failure_leaves_a_damaged_old_record_as_it_is(layout):
     content = cell()
     made.finish(layout, content, OLD)
     layout.record(content.id).write_text("{")
-    anew.begin(layout, content.id, keep_training=False)
+    anew.begin(layout, content.id, Remake(purpose="train"))
     attempt_at(layout, content, "nan")
     assert layout.record(content.id).read_text() == "{"
     assert store.load(making(layout, content.id), content.id) is not None
@@ -193,7 +278,7 @@ def test_a_file_in_the_place_of_a_cell_makes_room(layout):
     content = cell()
     layout.placed_cell(content.id).parent.mkdir(parents=True)
     layout.placed_cell(content.id).write_text("not a folder")
-    anew.begin(layout, content.id, keep_training=False)
+    anew.begin(layout, content.id, Remake(purpose="train"))
     made.finish(making(layout, content.id), content, NEW)
     anew.swap(layout, content.id)
     assert psnr(layout, content.id) == 30.0

@@ -10,9 +10,11 @@ import pytest
 from harness.core.identity import digest
 from harness.core.paths import Layout
 from harness.parts.plugins import open_suite
+from harness.reports.aggregate import TableEntry
 from harness.reports.formats import comma_separated, markdown, table
 from harness.reports.formats.markdown import escaped
 from harness.reports.leaderboard import board_of
+from harness.reports.text import entry
 from tests.unit.records.made import cell, finish, listed, photos, suite, values
 
 
@@ -79,3 +81,19 @@ def test_numbers_are_whole_at_every_width(layout: Layout, width: int) -> None:
     text = table.write(board, width)
     assert max(map(len, text.splitlines())) <= width
     assert sorted(word for word in text.split() if re.fullmatch(r"[\d.]+", word)) == sorted(numbers)
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        ("failed (nan): the loss is NaN at step 7", "— failed (nan)"),
+        ("shards low_light on a set with a very long name train p64 failed (data): no file", "— shards failed (data)"),
+        ("blocked: metric lpips needs weights", "— blocked"),
+        ("not run yet", "— not run yet"),
+        ("a reason that nobody shortened before it came here", "— a reason that nobody shortene…"),
+        ("", "— no images"),
+    ],
+)
+def test_a_gap_takes_few_characters(reason: str, shown: str) -> None:
+    gap = TableEntry(None, 0, 0, 0, None, 0, 0, 1, reason)
+    assert entry(gap, 2) == shown

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness.api.protocols import RGB_UINT8
 from harness.api.reference import PartRef
 from harness.cells.cell import Variant
 from harness.cells.recipe import LossTerm, Recipe
@@ -16,6 +17,8 @@ from harness.core.paths import Layout, write_text
 from harness.core.source import parse_module
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend
+from harness.records import store
+from harness.records.model import Failure
 from harness.reports.leaderboard import leaderboard
 from harness.reports.render import render
 from harness.results.frames import open_results
@@ -201,6 +204,16 @@ LOST: dict[str, dict[str, Any]] = {
     "loss": {"recipe": Recipe(losses=(LossTerm(part=PartRef(name="mine")),))},
     "dataset": {"train": PartRef(name="mine", digest="d")},
 }
+
+
+def test_a_failed_remake_beside_whole_results_leaves_them_done(layout):
+    lost = cell(0, task=PartRef(name="mine"))
+    record = finish(layout, lost, values([20.0], [0.5]), protocols=[RGB_UINT8])
+    failure = Failure(kind="nan", message="no", log="x.log")
+    store.save(layout, record.model_copy(update={"status": "failed", "failure": failure}))
+    made = suite(listed(lost))
+    write_text(layout.suite(made.name), made.model_copy(update={"plugins": ("/nowhere/mine.py",)}).model_dump_json())
+    assert [state for state, _ in states(layout)] == ["done"]
 
 
 @pytest.mark.parametrize("kind", LOST)

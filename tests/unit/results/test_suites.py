@@ -84,6 +84,19 @@ def test_what_cannot_be_read_is_renamed_not_overwritten(layout, files, kind):
     assert path.with_name("tiny.json.damaged-1").exists()
 
 
+def test_a_flipped_byte_is_not_believed(layout, files):
+    run(layout, files[0], cell(0))
+    run(layout, files[1], cell(1))
+    path = layout.suite("tiny")
+    assert path.read_text().count('"seed": 0') == 1
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 4'))
+    read = read_suites(layout)
+    assert [each.name for each in read.suites] == ["tiny~2"]
+    assert read.problems == (f"{path}: cannot be read as a suite: its content is not what was sealed, left out",)
+    assert run(layout, files[0], cell(0)) == "tiny"
+    assert path.with_name("tiny.json.damaged-1").exists()
+
+
 def test_a_copy_of_a_stored_suite_hides_nothing(layout, files):
     run(layout, files[0], cell(0))
     shutil.copy(layout.suite("tiny"), layout.suite("tiny old"))

@@ -22,6 +22,7 @@ from harness.planning.job import Job
 from harness.planning.places import layout_of, placed
 from harness.planning.plan import Plan, make_plan
 from harness.records import anew, store
+from harness.records.model import EvaluationRecord
 from harness.scheduling.drive import RunSummary, drive
 from tests.unit.records import made
 from tests.unit.records.made import cell, degraded, listed, photos, refined, suite, values
@@ -253,11 +254,9 @@ def test_the_next_start_swaps_in_what_a_killed_run_left_whole(layout):
     with pytest.raises(Kill):
         drive(forced(layout, content), Worker(), notes, layout, notes)
     assert psnr(layout, content) == 20.0
-    anew.recover(layout)  # nothing is whole by its mark
-    assert psnr(layout, content) == 20.0
-    worker = Worker()
-    run(layout, forced(layout, content), worker)
+    assert anew.recover(layout) == [content.id]
     assert psnr(layout, content) == 30.0
+    assert leftovers(layout) == []
 
 
 def test_a_stale_cell_whose_evaluation_cannot_run_here_is_in_place_once_it_is_trained(layout):
@@ -270,3 +269,90 @@ def test_a_stale_cell_whose_evaluation_cannot_run_here_is_in_place_once_it_is_tr
     record = store.load(layout, base.id)
     assert record is not None
     assert (record.status, leftovers(layout)) == ("trained", [])
+
+
+def beside(layout: Layout, content) -> EvaluationRecord:
+    """Adds an evaluation of another suite to a finished cell; its test set is none that this one knows."""
+    record = store.load(layout, content.id)
+    assert record is not None
+    (only,) = record.evaluations
+    other = only.model_copy(update={"id": "0" * 12, "dataset": "elsewhere", "metrics": {"psnr": "1"}})
+    rows = [store.ImageRow(**row) for row in store.load_images(layout, content.id).to_pylist()]
+    sha256 = store.save_images(layout, content.id, [*rows, store.ImageRow(other.id, "elsewhere", "x", "psnr", 5.0)])
+    store.save(layout, record.model_copy(update={"evaluations": (only, other), "images_sha256": sha256}))
+    return other
+
+
+def changed(layout: Layout, content) -> Plan:
+    """The plan after the test set was made anew."""
+    record = store.load(layout, content.id)
+    assert record is not None
+    used = record.provenance.model_copy(update={"data": {f"{content.test_set(photos()).name}/test": "0" * 64}})
+    store.save(layout, record.model_copy(update={"provenance": used}))
+    return forced(layout, content, force=())
+
+
+def scored(job: Job, layout: Layout, *, psnr: float = 30.0) -> str:
+    """An evaluation that adds values to what its folder begins with, and ends as failed."""
+    record = store.load(layout, job.work.cell.id)
+    assert record is not None
+    kept = record.evaluations
+    rows = [store.ImageRow(**row) for row in store.load_images(layout, record.cell_id).to_pylist()] if kept else []
+    new = made.finish(layout, job.work.cell, values([psnr]))
+    (only,) = new.evaluations
+    only = only.model_copy(update={"left_out": {"ssim": "no luck today"}})
+    rows += [store.ImageRow(**row) for row in store.load_images(layout, record.cell_id).to_pylist()]
+    sha256 = store.save_images(layout, record.cell_id, rows)
+    store.save(layout, new.model_copy(update={"evaluations": (*kept, only), "images_sha256": sha256}))
+    return "data"
+
+
+def test_a_changed_test_set_costs_no_value_of_another(layout):
+    content = cell()
+    finish(layout, content)
+    other = beside(layout, content)
+    plan = changed(layout, content)
+    assert plan.rescore == (content.id,)
+    run(layout, plan, Worker(lambda job, where: scored(job, where)))
+    record = store.load(layout, content.id)
+    assert record is not None
+    assert record.evaluations[0] == other
+    values_of = {
+        (row["dataset"], row["metric"]): row["value"] for row in store.load_images(layout, content.id).to_pylist()
+    }
+    assert values_of == {("elsewhere", "psnr"): 5.0, ("photos", "psnr"): 30.0}
+    assert leftovers(layout) == []
+
+
+def test_a_rescored_cell_that_lost_a_good_value_is_not_swapped_in_though_its_job_ended_well(layout):
+    content = cell()
+    finish(layout, content)
+    beside(layout, content)
+    plan = changed(layout, content)
+    before = snapshot(layout, content)
+    run(layout, plan)  # its worker writes the test set of this suite alone
+    assert snapshot(layout, content) == before
+    assert leftovers(layout) == [f".{content.id}.anew"]
+
+
+def test_a_forced_cell_is_trained_after_a_rescore_that_was_cut_off_and_the_other_way_round(layout):
+    content = cell()
+    finish(layout, content)
+    trained = []
+
+    def cut_off(job: Job, _: Layout) -> None:
+        raise KeyboardInterrupt
+
+    def look(job: Job, where: Layout) -> None:
+        if job.kind == "train":
+            trained.append(store.load(where, content.id))
+
+    rescored = changed(layout, content)
+    with pytest.raises(KeyboardInterrupt):
+        run(layout, rescored, Worker(cut_off))
+    with pytest.raises(KeyboardInterrupt):
+        run(layout, forced(layout, content), Worker(cut_off))
+    run(layout, changed(layout, content), Worker(lambda job, where: scored(job, where, psnr=25.0)))
+    assert psnr(layout, content) == 25.0
+    run(layout, forced(layout, content), Worker(look))
+    assert trained == [None]

@@ -8,7 +8,7 @@ import pytest
 
 from harness.cells.suite import Run
 from harness.core.errors import HarnessError
-from harness.scheduling.resources import check_capacity, job_resources
+from harness.scheduling.resources import check_address, check_capacity, job_resources
 from tests.unit.scheduling.plans import evaluate, shards, train
 
 OUT = Path("/out")
@@ -42,3 +42,27 @@ def test_a_request_larger_than_everything_is_refused_with_what_to_change():
     assert "--set run.cpus=4" in caught.value.hint
     with pytest.raises(HarnessError, match="1 gpus, but there are only 0"):
         check_capacity([{"cpus": 1.0, "gpus": 1.0}], CPU_ONLY)
+
+
+@pytest.mark.parametrize(("capacity", "gpus"), [(CPU_ONLY, "auto"), (CPU_ONLY, 0), (WITH_GPUS, 0)])
+def test_fp16_without_a_gpu_is_refused_before_any_job(capacity, gpus):
+    whole = train(0, OUT, run=Run(gpus=gpus))
+    recipe = whole.work.cell.recipe.model_copy(update={"precision": "fp16"})
+    work = whole.work.model_copy(update={"cell": whole.work.cell.model_copy(update={"recipe": recipe})})
+    job = whole.model_copy(update={"work": work})
+    with pytest.raises(HarnessError, match="cannot train in fp16") as caught:
+        job_resources(job, capacity)
+    assert caught.value.kind == "suite"
+    assert job_resources(job.model_copy(update={"run": Run(gpus=1)}), WITH_GPUS)["gpus"] == 1.0
+
+
+@pytest.mark.parametrize("address", ["nowhere", ":6379", "host:", "host:port", "host:0", "host:70000", "host:٣", ""])
+def test_what_is_no_address_is_told_before_anything_is_asked(address):
+    with pytest.raises(HarnessError, match="is not the address of a Ray cluster") as caught:
+        check_address(address)
+    assert caught.value.hint == "auto, or host:port"
+
+
+def test_a_host_that_no_name_server_can_know():
+    with pytest.raises(HarnessError, match="no Ray cluster answers"):
+        check_address(f"{'x' * 70}:6379")

@@ -74,10 +74,6 @@ def labels(suite: ResolvedSuite, *, listed: bool = True) -> list[str]:
                 "denoise | net | base [size=9]",
             ],
         ),
-        (
-            "backbone: [{name: net, width: 1, label: N}, {name: net, width: 2, label: N}]",
-            ["denoise | N | base [width=1]", "denoise | N | base [width=2]"],
-        ),
     ],
 )
 def test_labels(world, axes: str, expected: list[str]) -> None:

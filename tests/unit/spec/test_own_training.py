@@ -78,8 +78,9 @@ def test_cells_without_a_refiner_leave_its_stages_out(tmp_path: Path) -> None:
     assert continued.base is not None
     assert continued.base.id == refined.base.id == base.id
     assert [stage.steps for stage in refined.recipe.stages] == [3, 7]
-    listed_alone = cells(tmp_path, f"{{backbone: nafnet, recipe: {{{REFINER_LAST}}}, variant: base_continued}}")
-    assert [cell.id for cell in listed_alone] == [base.id, continued.id]
+    listed = f"matrix: {{variant: [base_continued, {REFINED % 'frozen'}]}}"
+    listed_too = cells(tmp_path, f"{{backbone: nafnet, recipe: {{{REFINER_LAST}}}, {listed}}}")
+    assert [cell.id for cell in listed_too][:2] == [base.id, continued.id]
     plain, plain_continued, _ = cells(
         tmp_path,
         f"{{backbone: nafnet, recipe: {{stages: [{{steps: 10, patch: 32, trains: [refiner]}}]}}, "
@@ -103,6 +104,7 @@ def test_the_network_behind_a_prior_leaves_a_refiners_stages_out(tmp_path: Path)
 def test_a_label_stays_with_a_recipe_of_which_stages_are_left_out(tmp_path: Path) -> None:
     file = tmp_path / "suite.yaml"
     recipes = f"[{{label: late, {REFINER_LAST}}}, {{label: plain}}]"
-    file.write_text(SUITE.format(f"{{backbone: nafnet, matrix: {{recipe: {recipes}, variant: [base]}}}}"))
+    frozen = "{refiner: ptg_rm, prior: random, regime: frozen, continued: false}"
+    file.write_text(SUITE.format(f"{{backbone: nafnet, matrix: {{recipe: {recipes}, variant: [base, {frozen}]}}}}"))
     labels = [entry.labels.variant for entry in expand(load_suite(str(file)), REGISTRY).cells if entry.cell.backbone]
-    assert labels == ["base [label=late]", "base [label=plain]"]
+    assert [label for label in labels if "ptg" not in label] == ["base [label=late]", "base [label=plain]"]

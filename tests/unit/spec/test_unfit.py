@@ -8,10 +8,14 @@ import pytest
 
 from harness.core.errors import SpecErrors
 from harness.parts.catalogue import REGISTRY
-from harness.parts.plugins import open_suite
+from harness.parts.plugins import open_placed, open_suite
+from harness.spec.small_images import small_images
 
 DATASET = '''
-from harness.api.dataset import DatasetTraits
+import numpy as np
+
+from harness.api.dataset import DatasetTraits, SourceImage
+from harness.api.traits import FromOption
 
 
 class Tiny:
@@ -28,7 +32,31 @@ class Tiny:
         return "tiny-1"
 
 
-CATALOGUE = (("dataset", "tiny", "Tiny"),)
+class Waves(Tiny):
+    """Pictures of a side that the suite chooses."""
+
+    traits = DatasetTraits(shortest_side=FromOption("side"))
+
+    def __init__(self, *, side: int = 96) -> None:
+        self.side = side
+
+
+class Plain(Tiny):
+    """Pictures that say nothing of their sides."""
+
+    traits = DatasetTraits()
+
+    def __init__(self, *, side: int = 96, wrong: bool = False) -> None:
+        self.side, self.wrong = side, wrong
+
+    def images(self, split):
+        if self.wrong:
+            raise RuntimeError("no")
+        yield SourceImage("one", "one", np.zeros((self.side, 2 * self.side, 3), np.uint8))
+        raise AssertionError("the first one is enough")
+
+
+CATALOGUE = (("dataset", "tiny", "Tiny"), ("dataset", "waves", "Waves"), ("dataset", "plain", "Plain"))
 '''
 
 
@@ -80,6 +108,22 @@ def block(dataset: str, more: str) -> str:
             "cuts from tiles of 64",
             "patch: 24, or a larger scale.least",
         ),
+        ("waves", "recipe: {patch: 128}", "recipe.patch", "a side of 96 pixels, and patch is 128", "patch: 96 or less"),
+        (
+            "{name: waves, side: 40}",
+            "recipe: {patch: 64}",
+            "recipe.patch",
+            "a side of 40 pixels, and patch is 64",
+            "patch: 40 or less",
+        ),
+        (
+            "waves",
+            "recipe: {patch: 32, scale: {chance: 0.5, least: 0.01}}",
+            "recipe.scale.least",
+            "need prepared ones of 3200",
+            "least: 0.016 or more, or a smaller patch",
+        ),
+        ("plain", "recipe: {patch: 4096, batch: 1}", "recipe.patch", "no tiles of 4096 pixels", "patch: 2048 at most"),
         (
             "tiny",
             "recipe: {patch: 32}, variant: {refiner: ptg_rm, prior: random, regime: frozen, base_recipe: {patch: 64}}",
@@ -111,3 +155,24 @@ def test_photos_says_the_truth_of_its_images() -> None:
     photos = REGISTRY.load("dataset", "photos")
     sides = [min(image.pixels.shape[:2]) for image in photos().images("train")]
     assert min(sides) == photos.traits.shortest_side
+
+
+def looked_at(tmp_path: Path, text: str) -> list[tuple[str, str, str]]:
+    file = tmp_path / "suite.yaml"
+    (tmp_path / "own.py").write_text(DATASET)
+    file.write_text(f"suite: s\nplugins: [own.py]\n{text}")
+    suite, registry, places = open_placed(str(file))
+    problems = small_images([entry.cell for entry in suite.cells], places, registry)
+    return [(problem.path, problem.what, problem.hint) for problem in problems]
+
+
+def test_the_first_image_is_looked_at_where_nothing_is_declared(tmp_path: Path) -> None:
+    found = looked_at(tmp_path, block("{name: plain, side: 100}", "recipe: {patch: 128}, seeds: [0, 1]"))
+    what = "the image one of plain has a side of 100 pixels, and patch is 128; only the first image was looked at"
+    assert found == [("blocks.0.recipe.patch", what, "patch: 100 or less")]
+
+
+@pytest.mark.parametrize("dataset", ["{name: plain, side: 128}", "{name: plain, wrong: true}", "tiny"])
+def test_a_first_image_that_fits_or_cannot_be_read(tmp_path: Path, dataset: str) -> None:
+    """Images that cannot be read are told by those who prepare them. Tiny has none at all, and declares its side."""
+    assert looked_at(tmp_path, block(dataset, "recipe: {patch: 48}")) == []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from harness.core.errors import MOST_SHOWN, Problem, SpecErrors, did_you_mean
+from harness.core.errors import MOST_SHOWN, Problem, SpecErrors, UnknownName, did_you_mean
 from harness.spec.distinct import _value
+from harness.spec.sources import find_suite
 from tests.suite_world import World
 
+BLOCKS = "blocks: [{task: denoise, dataset: pictures, backbone: net}]\n"
 HEAD = "suite: s\ndefaults: {dataset: pictures, recipe: {steps: 8}}\n"
 
 
@@ -106,6 +108,31 @@ def test_a_missing_include_names_near_files_only(world: World) -> None:
     assert hints["comon_blocks.yaml"] == "did you mean 'common_blocks.yaml'?"
 
 
+def test_a_folder_is_no_file_to_include_or_to_load(world: World) -> None:
+    for text in ("include: [.]", "plugins: [.]"):
+        hints = {each.path: each.hint for each in world.problems(f"suite: s\n{text}\n{BLOCKS}")}
+        assert hints[text.partition(":")[0]] == f"name a file in {world.folder}"
+
+
+def test_a_value_that_cannot_be_read_is_one_mistake(world: World) -> None:
+    found = problem(world, 'suite: "\\ud83d"\n' + BLOCKS)
+    assert found.what == "half of a character (a lone surrogate)"
+
+
+def test_after_a_missing_plugin_no_name_is_missed(world: World) -> None:
+    found = problem(world, "suite: s\nplugins: [gone.py]\nblocks: [{task: my_task, dataset: mine, backbone: my_net}]\n")
+    assert found.path == "plugins"
+
+
+def test_a_folder_names_the_suites_in_it(world: World) -> None:
+    world.write("a: 1\n", "aaa.yaml")
+    world.write("suite: s\n", "suite.yaml")
+    with pytest.raises(UnknownName) as caught:
+        find_suite(str(world.folder))
+    assert caught.value.hint.startswith("name a file in it: ")
+    assert "aaa.yaml" not in caught.value.hint
+
+
 def test_a_name_in_other_letters_is_the_only_one_meant() -> None:
     assert did_you_mean("adamW", ["adam", "adamw", "radam", "sgd"]) == "did you mean 'adamw'?"
 
@@ -127,6 +154,23 @@ def test_one_thing_has_one_label(shared_world: World) -> None:
     assert found.what == "the same backbone is called 'A' elsewhere in this suite, and 'B' here"
 
 
+def test_one_recipe_has_one_label(shared_world: World) -> None:
+    """The table would show one of the two."""
+    two = "[{label: a, steps: 5}, {label: b, steps: 5}]"
+    found = problem(shared_world, f"{HEAD}blocks: [{{task: denoise, backbone: net, matrix: {{recipe: {two}}}}}]\n")
+    assert found.path == "blocks.0.matrix.recipe.1.label"
+    assert found.what == "the same recipe is called 'a' elsewhere in this suite, and 'b' here"
+
+
+def test_two_networks_of_a_table_never_share_a_label(shared_world: World) -> None:
+    two = "[{name: net, width: 1, label: N}, {name: net, width: 2, label: N}]"
+    found = problem(shared_world, f"{HEAD}blocks: [{{task: denoise, matrix: {{backbone: {two}}}}}]\n")
+    assert found.path == "blocks.0.matrix.backbone.1.label"
+    assert found.what == "two networks are called 'N': this one and another one with other options"
+    tasks = "zip: {task: [denoise, rainy], backbone: [{name: net, width: 1, label: N}, {name: other, label: N}]}"
+    assert shared_world.expand(f"{HEAD}blocks: [{{{tasks}}}]\n").cells  # each in the table of its task
+
+
 def test_two_data_sets_never_share_a_label(shared_world: World) -> None:
     two = "[{name: pictures, label: P}, {name: pictures, size: 8, label: P}]"
     found = problem(shared_world, f"{HEAD}blocks: [{{task: denoise, backbone: net, test: {two}}}]\n")
@@ -142,6 +186,8 @@ def test_two_data_sets_never_share_a_label(shared_world: World) -> None:
         ('"a\\e[31mb"', "expected a label of printable characters, not 'a\\x1b[31mb'"),
         ('""', "expected at least 1 characters, not empty text"),
         ("x" * 101, "expected at most 100 characters, not 101 characters"),
+        ("=1+1", "expected a label that begins with another character than = + - @, not '=1+1'"),
+        ("'@x'", "expected a label that begins with another character than = + - @, not '@x'"),
     ],
 )
 def test_a_label_fits_a_table(shared_world: World, label: str, what: str) -> None:

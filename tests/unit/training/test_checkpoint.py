@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import random
 from pathlib import Path
@@ -20,6 +21,7 @@ from harness.training.checkpoint import (
     set_random_state,
     write_checkpoint,
 )
+from harness.training.loop import train
 
 
 def network(value: float) -> nn.Module:
@@ -30,7 +32,7 @@ def network(value: float) -> nn.Module:
 
 def write(root: Path, *steps: int) -> None:
     for step in steps:
-        write_checkpoint(root, step, network(step), {"position": step * 8, "rows": torch.arange(step)})
+        write_checkpoint(root, step, network(step), {"position": step * 8, "rows": torch.arange(step)}, {})
 
 
 def folders(root: Path) -> list[str]:
@@ -125,6 +127,22 @@ def test_a_checkpoint_of_an_earlier_release_is_believed(tmp_path) -> None:
     assert found.differs({"set": "2"}) == []
 
 
+def test_what_a_training_rests_on_must_be_said(tmp_path) -> None:
+    """Without it every checkpoint would count as one of other data, and be dropped."""
+    for function in (write_checkpoint, train):
+        assert inspect.signature(function).parameters["made_of"].default is inspect.Parameter.empty
+
+
+def test_what_killed_writes_and_removals_left_goes_with_the_checkpoints(tmp_path) -> None:
+    write(tmp_path, 10)
+    for left in (".step-00000020.0a1b2c3d.tmp", ".step-00000010.0a1b2c3d.tmp"):
+        (tmp_path / left).mkdir()
+        (tmp_path / left / "model.safetensors").write_text("half")
+    (tmp_path / "final.safetensors").write_text("whole")
+    drop_checkpoints(tmp_path)
+    assert folders(tmp_path) == ["final.safetensors"]
+
+
 def test_all_damaged_is_an_error_that_deletes_nothing(tmp_path) -> None:
     write(tmp_path, 10, 20)
     for folder in tmp_path.iterdir():
@@ -142,7 +160,7 @@ def test_code_hidden_in_a_state_is_not_run(tmp_path) -> None:
         def __reduce__(self) -> tuple[object, ...]:
             return (Path.touch, (tmp_path / "exploded",))
 
-    write_checkpoint(tmp_path, 10, network(1.0), {"position": Bomb()})
+    write_checkpoint(tmp_path, 10, network(1.0), {"position": Bomb()}, {})
     with pytest.raises(HarnessError) as caught:
         find_checkpoint(tmp_path)
     assert caught.value.kind == "checkpoint"

@@ -71,6 +71,7 @@ def test_nothing_is_trained_before_the_check() -> None:
             run=Run(),
             layout=nowhere,
             journal=nowhere,
+            made_of={},
         )
 
 

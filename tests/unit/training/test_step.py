@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from harness.api.loss import LossInputs, LossTraits
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
 from harness.cells.recipe import Darken, LossTerm, Recipe
+from harness.core.errors import HarnessError
 from harness.parts.catalogue import REGISTRY
 from harness.parts.losses.charbonnier import Charbonnier
 from harness.training.alter import Alteration
@@ -260,3 +262,51 @@ def test_the_network_sees_darker_images_than_the_losses() -> None:
     Stepper(base.accelerator, base.model, base.optimizer, base.objective, None, None, None, darker)(given)
     torch.testing.assert_close(read[0].restored_BCHW, 0.5 * given.lq_BCHW / 2)
     assert torch.equal(read[0].lq_BCHW, given.lq_BCHW)
+
+
+class Spoils(nn.Module):
+    """A loss that changes what it is given in a way that torch does not count."""
+
+    traits = LossTraits(takes="inputs")
+
+    def __init__(self, act: Callable[[LossInputs], object]) -> None:
+        super().__init__()
+        self.act = act
+
+    def forward(self, inputs: LossInputs) -> Tensor:
+        self.act(inputs)
+        return inputs.restored_BCHW.mean()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda inputs: inputs.gt_BCHW.numpy().fill(0.0),
+        lambda inputs: inputs.lq_BCHW.data.zero_(),
+        lambda inputs: inputs.restored_BCHW.data.mul_(2),
+        lambda inputs: inputs.outputs["maps"][0].numpy().fill(0.0),
+        lambda inputs: inputs.outputs["maps"][0].zero_(),
+    ],
+)
+def test_a_loss_that_changes_what_others_read_is_refused(act: Callable[[LossInputs], object]) -> None:
+    given = batch(prior=False)
+    restored = Restored(given.lq_BCHW * 0.5, outputs={"maps": [torch.ones(2)]})
+    aim = Objective([Term(1.0, Spoils(act))], 1.0)
+    with pytest.raises(HarnessError, match="Spoils changes what it is given"):
+        of(aim, restored, given)
+
+
+def test_a_loss_that_empties_its_outputs_takes_them_from_nobody_else() -> None:
+    given, read = batch(prior=False), []
+    restored = Restored(given.lq_BCHW * 0.5, outputs={"maps": [torch.ones(2)]})
+    empties = Spoils(lambda inputs: (inputs.outputs["maps"].clear(), inputs.outputs.clear()))  # type: ignore[attr-defined]
+    reads = Spoils(lambda inputs: read.append(len(inputs.outputs["maps"])))
+    of(Objective([Term(1.0, empties), Term(1.0, reads)], 1.0), restored, given)
+    assert read == [1]
+    assert len(restored.outputs["maps"]) == 1
+
+
+def test_a_restoration_that_is_not_finite_has_not_been_changed() -> None:
+    given = batch(prior=False)
+    restored = Restored(given.lq_BCHW * torch.nan)
+    assert of(Objective([Term(1.0, Spoils(lambda inputs: None))], 1.0), restored, given).isnan()

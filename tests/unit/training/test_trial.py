@@ -52,6 +52,8 @@ class Net(nn.Module):
             return lq_BCHW
         if self.wrong == "square" and lq_BCHW.shape[-1] != lq_BCHW.shape[-2]:
             raise ValueError("square images alone")
+        if " " in self.wrong:
+            raise ValueError(self.wrong)
         return self.body(lq_BCHW)
 
 
@@ -67,6 +69,18 @@ class Matrix(nn.Module):
         return (restored_BCHW - truth_BCHW).abs()
 
 
+class Apart(nn.Module):
+    """A loss without gradients."""
+
+    traits = LossTraits()
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, restored_BCHW, truth_BCHW):
+        return (restored_BCHW.detach() - truth_BCHW).abs().mean()
+
+
 class Leaves(nn.Module):
     """A loss that ends the process."""
 
@@ -79,7 +93,8 @@ class Leaves(nn.Module):
         raise SystemExit(3)
 
 
-CATALOGUE = (("backbone", "net", "Net"), ("loss", "matrix", "Matrix"), ("loss", "leaves", "Leaves"))
+CATALOGUE = (("backbone", "net", "Net"), ("loss", "matrix", "Matrix"), ("loss", "apart", "Apart"),
+             ("loss", "leaves", "Leaves"))
 '''
 
 
@@ -165,8 +180,11 @@ def test_each_mistake_stands_once_with_the_cells_that_it_concerns(tmp_path: Path
         ("backbone: {name: net, wrong: build}", "backbone net", 16, "the backbone net cannot be built: "),
         ("backbone: {name: net, wrong: halves}", "backbone net", 8, "gives 2×3×32×16 for 2×3×32×32"),
         ("backbone: {name: net, wrong: square}", "backbone net", 29, "an image of 40×56 pixels in test: "),
-        ("backbone: net, recipe: {losses: [matrix]}", "loss matrix", 33, "cannot be computed for net: "),
-        ("backbone: net, recipe: {losses: [leaves]}", "loss leaves", 54, "it ends the process"),
+        ("backbone: {name: net, wrong: no metadata here}", "backbone net", 31, "ValueError: no metadata here"),
+        ("backbone: {name: net, wrong: no memory slots}", "backbone net", 31, "ValueError: no memory slots"),
+        ("backbone: net, recipe: {losses: [matrix]}", "loss matrix", 35, "cannot be computed for net: "),
+        ("backbone: net, recipe: {losses: [l1, apart]}", "loss apart", 47, "has no gradient for the restored images"),
+        ("backbone: net, recipe: {losses: [leaves]}", "loss leaves", 68, "it ends the process"),
     ],
 )
 def test_a_part_of_the_users_own_is_told_at_its_line(
@@ -180,7 +198,7 @@ def test_a_part_of_the_users_own_is_told_at_its_line(
 @pytest.mark.parametrize(
     ("options", "path", "words"),
     [
-        ("channels: 1", "blocks.0.backbone", "net reads images of 1 channels here, and images are RGB"),
+        ("channels: 1", "blocks.0.backbone", "net reads images of 1 channel here, and images are RGB"),
         ("wrong: frozen", "blocks.0.backbone", "no parameter of this network trains"),
     ],
 )

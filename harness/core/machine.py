@@ -1,0 +1,47 @@
+"""Whether an error says that the machine ran out of something, which is nobody's mistake."""
+
+from __future__ import annotations
+
+import errno
+from typing import Literal
+
+Shortage = Literal["memory", "storage"]
+"""As the classes of failures call it (harness.core.errors)."""
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+"""A disk that is full, that takes nothing, or that is broken."""
+
+_MEMORY_WORDS = (
+    "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "insufficient memory",
+    "status_alloc_failed",
+)  # fmt: skip
+_DISK_WORDS = ("no space left on device", "disk quota exceeded")
+
+
+def shortage(error: BaseException) -> Shortage | None:
+    """What gave out: memory, or a disk; None for every other error. Imports no library whose errors it knows."""
+    if _is_memory(error):
+        return "memory"
+    if isinstance(error, OSError):
+        return "storage" if error.errno in _DISK else None
+    # safetensors and pyarrow wrap the system's error in their own
+    return "storage" if isinstance(error, Exception) and _says(error, _DISK_WORDS) else None
+
+
+def _is_memory(error: BaseException) -> bool:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if isinstance(error, MemoryError) or "OutOfMemoryError" in names:
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    # torch's CPU allocator, CUDA's libraries, OpenCV
+    nameless = isinstance(error, RuntimeError) or type(error).__module__ == "cv2"
+    return nameless and _says(error, _MEMORY_WORDS)
+
+
+def _says(error: BaseException, words: tuple[str, ...]) -> bool:
+    try:
+        text = str(error).lower()
+    except Exception:  # noqa: BLE001 - `__str__` may be a plug-in's own code
+        return False
+    return any(each in text for each in words)
