@@ -53,13 +53,6 @@ def main() -> None:
         print(f"{'interpreter and libraries':30} {floor:6.2f} s")
         checks = (["check", "smoke", "--quick"], ["check", "smoke"])
         commands = (["--help"], *checks, ["plan", "smoke"], ["list", "priors"], ["plan", suite.name])
-            ["--help"],
-            ["check", "smoke", "--quick"],
-            ["check", "smoke"],
-            ["plan", "smoke"],
-            ["list", "priors"],
-            ["plan", suite.name],
-        )
         for arguments in commands:
             taken = seconds([*bench, *arguments], folder)
             print(f"{'bench ' + ' '.join(arguments):30} {taken:6.2f} s   {taken / floor:5.1f} × the floor")
