@@ -134,7 +134,7 @@ def test_a_wrong_size_pair_is_named(tmp_path):
     done = run(tmp_path, write(tmp_path, task="cropped", top="plugins: [cropped.py]"))
     assert done.returncode == 1
     assert "512×511×3 for image 'astronaut', which is 512×512×3" in done.stdout
-    assert "— shards photos/train for cropped failed (plugin)" in done.stdout  # in the table
+    assert "— shards failed (plugin)" in done.stdout  # in the table
     assert f"log: {tmp_path / 'out' / 'jobs' / 'shards-'}" in done.stdout
     assert "not run yet" not in done.stdout
     assert "failed before" not in done.stdout

@@ -37,7 +37,7 @@ class Specks:
 
 
 class Hold:
-    """Adds a line `pid cpus visible-GPUs` to the file `note`, then waits for the file `until`."""
+    """Adds a line `pid cpus visible-GPUs held-or-free` to the file `note`, then waits for the file `until`."""
 
     traits = DegradationTraits(quantised=True)
 
@@ -51,7 +51,7 @@ class Hold:
         self.noted = True
         with open(self.note, "a", encoding="utf-8") as handle:
             gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "unset")
-            handle.write(f"{os.getpid()} {os.environ['OMP_NUM_THREADS']} {gpus!r}\n")
+            handle.write(f"{os.getpid()} {os.environ['OMP_NUM_THREADS']} {gpus!r} {'held' if self.until else 'free'}\n")
         while self.until and not Path(self.until).exists():
             time.sleep(0.02)
         return clean

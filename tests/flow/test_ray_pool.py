@@ -73,11 +73,12 @@ class Bench:
         write_text(self.layout.job_file(job.id), job.model_dump_json())
         return str(self.layout.job_file(job.id))
 
-    def pids(self, count: int = 0) -> list[int]:
-        """Process of every job that began, in order, once there are `count`."""
+    def pids(self, count: int = 0, *, which: str = "") -> list[int]:
+        """Process of every job that began, in order, once there are `count`; only of those `held` or `free`."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             lines = self.note.read_text().splitlines() if self.note.exists() else []
+            lines = [line for line in lines if line.endswith(which)]
             if len(lines) >= count:
                 return [int(line.split()[0]) for line in lines]
             time.sleep(0.05)
@@ -114,7 +115,7 @@ def test_a_warm_worker_takes_one_job_after_the_other(pool, bench):
     assert [ended[id(ticket)].failure for ticket in tickets] == [None] * 3
     assert len(set(bench.pids())) == 1
     assert bench.pids()[0] != os.getpid()
-    assert bench.note.read_text().splitlines()[0].split()[1:] == ["2", "''"]  # threads as asked for, no GPU in sight
+    assert bench.note.read_text().splitlines()[0].split()[1:3] == ["2", "''"]  # threads as asked for, no GPU in sight
     began = time.monotonic()
     pool.submit(bench.file(3), LARGE)
     results(pool, 1)
@@ -167,7 +168,7 @@ def test_a_killed_worker_is_a_lost_job_and_the_pool_goes_on(pool, bench):
 
 
 class KillFirst(Notes):
-    """A progress that kills the first worker that begins a job."""
+    """A progress that kills the worker of the held job."""
 
     def __init__(self, bench: Bench) -> None:
         super().__init__()
@@ -176,7 +177,7 @@ class KillFirst(Notes):
     def started(self, job: Job) -> None:
         super().started(job)
         if len([line for line in self.lines if line.startswith("started")]) == 1:
-            os.kill(self.bench.pids(1)[0], signal.SIGKILL)
+            os.kill(self.bench.pids(1, which="held")[0], signal.SIGKILL)
             self.bench.gate.touch()
 
 
