@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.exits import WrongArgument
+from harness.core.errors import HarnessError
 from harness.core.paths import Layout
 from harness.core.text import shown_name
 from harness.scheduling.address import ADDRESSES, is_address
@@ -94,3 +95,14 @@ LONGEST_NAME = 255
 def printable_path(text: str) -> bool:
     """Whether a path has no control characters; bytes that are no text, as Python keeps them, are sound names."""
     return all(letter.isprintable() or "\udc80" <= letter <= "\udcff" for letter in text)
+
+
+def write_new(file: Path, text: str) -> None:
+    """Writes a file that is not there yet. Raises WrongArgument when it is, HarnessError when it cannot be written."""
+    try:
+        with open(file, "x", encoding="utf-8") as handle:
+            handle.write(text)
+    except FileExistsError:
+        raise WrongArgument("this file exists already", where=str(file), hint="choose another name") from None
+    except OSError as error:
+        raise HarnessError(f"cannot be written: {error.strerror}", where=str(file), kind="storage") from error

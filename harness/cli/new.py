@@ -13,10 +13,10 @@ import typer
 
 from harness.api.kinds import KINDS
 from harness.cli import exits
-from harness.cli.common import plugin_path
+from harness.cli.common import plugin_path, write_new
 from harness.cli.exits import WrongArgument
 from harness.cli.new_suite import Choices, write_suite
-from harness.core.errors import HarnessError, UnknownName, did_you_mean
+from harness.core.errors import UnknownName, did_you_mean
 from harness.core.scalars import resolve_scalar
 from harness.core.text import shortened
 from harness.parts.catalogue import REGISTRY
@@ -71,13 +71,7 @@ def new(
         raise WrongArgument("there is no such folder", where=str(file.parent), hint=f"mkdir -p {file.parent}")
     text = (files(TEMPLATES) / f"{kind}.py").read_text(encoding="utf-8")
     text = text.replace(NAME, called).replace(CLASS, "".join(word.capitalize() for word in called.split("_")))
-    try:
-        with open(file, "x", encoding="utf-8") as handle:
-            handle.write(text)
-    except FileExistsError:
-        raise WrongArgument("this file exists already", where=str(file), hint="choose another name") from None
-    except OSError as error:
-        raise HarnessError(f"cannot be written: {error.strerror}", where=str(file), kind="storage") from error
+    write_new(file, text)
     typer.echo(f"{file}: the {kind} {called}\n  test it:  bench test {file}\n  use it:   plugins: [{file.name}]")
     return exits.DONE
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.api.declaration import declaration
+from harness.cli.common import write_new
 from harness.cli.exits import WrongArgument
-from harness.core.errors import HarnessError, SpecErrors
+from harness.core.errors import SpecErrors
 from harness.core.registry import Registry
 from harness.core.scalars import resolve_scalar
 from harness.core.source import REQUIRED, Option
@@ -43,13 +44,7 @@ def write_suite(file: Path, choices: Choices, registry: Registry) -> str:
     together; nothing is left then.
     """
     text = suite_text(file.stem, choices, registry)
-    try:
-        with open(file, "x", encoding="utf-8") as handle:
-            handle.write(text)
-    except FileExistsError:
-        raise WrongArgument("this file exists already", where=str(file), hint="choose another name") from None
-    except OSError as error:
-        raise HarnessError(f"cannot be written: {error.strerror}", where=str(file), kind="storage") from error
+    write_new(file, text)
     try:
         suite, _ = open_suite(str(file))
     except SpecErrors as error:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from harness.core.errors import HarnessError
+from harness.core.errors import Damaged, HarnessError
 from harness.core.paths import abandoned, remove_away, storage_error
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,17 @@ def note_damage(folder: Path, what: str) -> None:
     with suppress(OSError):
         if folder.is_dir():
             (folder / NOTE).write_text(what + "\n", encoding="utf-8")
+
+
+@contextmanager
+def damage_noted(folder: Path, *, wanted: bool = True) -> Iterator[None]:
+    """Notes the damage of a folder that the block finds (Damaged), if `wanted`, and lets it pass."""
+    try:
+        yield
+    except Damaged as error:
+        if wanted:
+            note_damage(folder, f"{Path(error.where).name}: {error.what}")
+        raise
 
 
 def noted_damage(folder: Path) -> str:

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from harness.api.prior import PriorDim
 from harness.api.sets import FeatureSet
-from harness.core.damage import is_damage, note_damage
+from harness.core.damage import damage_noted, is_damage
 from harness.core.errors import Damaged, DataError
 from harness.core.identity import canonical_json, file_sha256, known_sha256, sealed, unsealed
 from harness.core.paths import atomic_folder, unread, write_json
@@ -130,12 +130,8 @@ def open_features(features: FeatureSet, data: Path, *, verify: bool = True) -> F
     that the next run computes the vectors again.
     """
     folder = features.folder(data)
-    try:
+    with damage_noted(folder, wanted=verify):
         return _opened(features, folder, verify)
-    except Damaged as error:
-        if verify:
-            note_damage(folder, f"{Path(error.where).name}: {error.what}")
-        raise
 
 
 def _opened(features: FeatureSet, folder: Path, verify: bool) -> FeatureRows:

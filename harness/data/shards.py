@@ -21,7 +21,7 @@ from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from harness.api.reference import Frozen
 from harness.api.sets import PreparedSet
-from harness.core.damage import note_damage
+from harness.core.damage import damage_noted
 from harness.core.errors import Damaged
 from harness.core.identity import known_sha256, unsealed
 from harness.core.paths import unread
@@ -193,12 +193,8 @@ def open_set(samples: PreparedSet, data: Path, *, verify: bool = True) -> ShardS
     `verify`, Damaged is also noted in the folder (harness.core.damage), so that the next run prepares the set again.
     """
     folder = samples.folder(data)
-    try:
+    with damage_noted(folder, wanted=verify):
         return _opened(samples, folder, verify)
-    except Damaged as error:
-        if verify:
-            note_damage(folder, f"{Path(error.where).name}: {error.what}")
-        raise
 
 
 def _opened(samples: PreparedSet, folder: Path, verify: bool) -> ShardSet:

@@ -19,27 +19,6 @@ from tests.flow.bench import TINY
 from tests.unit.tracking.records import layout_in, leave, leave_failed, leave_suite, write_curve
 
 
-@pytest.fixture(autouse=True)
-def _no_server(monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory):
-    """MLflow's tables, made once: that takes seconds."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture
-def layout(tmp_path, empty_database):
-    layout = layout_in(tmp_path)
-    layout.out.mkdir()
-    shutil.copy(empty_database, layout.out / "mlflow.db")
-    return layout
-
-
 def runs(layout: Layout) -> dict[str, list]:
     """The live runs of the default database by cell id; the suite's own under ""."""
     client = MlflowClient(f"sqlite:///{layout.out / 'mlflow.db'}")

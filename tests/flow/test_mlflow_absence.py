@@ -18,27 +18,6 @@ from tests.flow.mlflow_folder import artifacts, client, execute, moved, runs, sy
 from tests.unit.tracking.records import layout_in, leave, leave_suite
 
 
-@pytest.fixture(autouse=True)
-def _no_server(monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory):
-    """MLflow's tables, made once: that takes seconds."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture
-def layout(tmp_path, empty_database):
-    layout = layout_in(tmp_path)
-    layout.out.mkdir()
-    shutil.copy(empty_database, layout.out / "mlflow.db")
-    return layout
-
-
 @pytest.fixture
 def cells(layout):
     """Two finished cells, mirrored."""
