@@ -5,18 +5,33 @@ Shape letters: B batch, C channels, H height, W width, D prior width.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
 from harness.api.refiner import DecoderEditor, TapEditor
+from harness.core.guests import is_guest
 from harness.models.apart import own_draws
-from harness.parts.guard import called, check_edited, check_edits, check_unchanged, versions_of
+from harness.parts.guard import (
+    called,
+    check_edited,
+    check_edits,
+    check_same,
+    check_unchanged,
+    copies_of,
+    versions_of,
+)
 from harness.parts.shared.taps import edited
 
 T = TypeVar("T")
+
+COMPARED = 8
+"""Calls of a part whose values are compared: some parts are called at every tap."""
+_CALLS: WeakKeyDictionary[nn.Module, Counter[bool]] = WeakKeyDictionary()
 
 Edit = Callable[[Tensor], Tensor]
 """A map of the backbone to the edited map."""
@@ -27,14 +42,27 @@ def guarded(part: nn.Module, work: Callable[..., T], *given: Tensor | None, kept
 
     What it raises is told as the part's fault, and what it sets of the process is put back. Raises HarnessError when
     one of `given`, or of `kept` which the part holds from an earlier call, has been changed in place. Tensors of
-    inference mode do not tell, so none are used.
+    inference mode do not tell, so none are used. In the first calls of a user's own part the values themselves are
+    compared: torch does not count all ways to change them.
     """
     watched = (*given, *kept)
+    values = copies_of(*watched) if _is_new(part) else None
     before = versions_of(*watched)
     with called(part):
         result = work(*given)
     check_unchanged(part, before, *watched)
+    if values is not None:
+        check_same(part, values, *watched)
     return result
+
+
+def _is_new(part: nn.Module) -> bool:
+    """Whether this is one of the first calls of a user's own part, counted in training and in test."""
+    if not is_guest(type(part)):
+        return False
+    counts = _CALLS.setdefault(part, Counter())
+    counts[part.training] += 1
+    return counts[part.training] <= COMPARED
 
 
 class Edits:

@@ -111,6 +111,16 @@ def test_a_prior_changed_inside_the_network_is_the_refiners_fault(
     assert caught.value.kind == "plugin"
 
 
+@pytest.mark.parametrize("act", ["prior_BD.data.mul_(0.5)", "prior_BD.detach().numpy()[:] = 0"])
+@pytest.mark.parametrize("name", ["Tap", "Decoder", "Hasty"])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_change_that_torch_does_not_count_is_seen(
+    guest: Callable[[str, str], Any], name: str, act: str, training: bool
+) -> None:
+    with pytest.raises(HarnessError, match=f"{name} changes what it is given"):
+        model(guest(name, act)).train(training)(IMAGES.clone(), torch.ones(2, 4))
+
+
 @pytest.mark.parametrize("name", ["Tap", "Decoder"])
 def test_a_map_changed_in_place_is_the_refiners_fault(guest: Callable[[str, str], Any], name: str) -> None:
     with pytest.raises(HarnessError, match=f"{name} changes what it is given"):
