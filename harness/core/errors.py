@@ -95,6 +95,14 @@ class SpecErrors(HarnessError):
         return type(self), (self.problems,)
 
 
+def text_of(error: BaseException) -> str:
+    """What an exception says; that it cannot be read where its `__str__`, which may be a plug-in's own code, fails."""
+    try:
+        return str(error)
+    except Exception as failure:  # noqa: BLE001 - whatever it is, an error is being told
+        return f"its message cannot be read ({type(failure).__name__})"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint with the nearest known names, or all of them when there are few. Empty if none helps."""
     choices = sorted(known)

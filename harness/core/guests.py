@@ -21,7 +21,7 @@ from inspect import getsourcefile, getsourcelines
 from types import FrameType
 from typing import Any, TextIO
 
-from harness.core.errors import FailureClass, HarnessError
+from harness.core.errors import FailureClass, HarnessError, text_of
 from harness.core.machine import shortage
 from harness.core.text import shortened
 
@@ -191,15 +191,8 @@ def _said(error: BaseException) -> str:
         return f"it ends the process ({how})"
     if isinstance(error, KeyboardInterrupt):
         return "it raises KeyboardInterrupt, as if the user had pressed Ctrl-C"
-    text = _text(error)
+    text = shortened(text_of(error).strip(), LONGEST)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return shortened(str(error).strip(), LONGEST)
-    except Exception as failure:  # noqa: BLE001 - `__str__` is the guest's own code, too
-        return f"its message cannot be read ({type(failure).__name__})"
 
 
 def _folder() -> str | None:

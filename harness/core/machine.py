@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from typing import Literal
 
+from harness.core.errors import text_of
+
 Shortage = Literal["memory", "storage"]
 """As the classes of failures call it (harness.core.errors)."""
 
@@ -40,8 +42,5 @@ def _is_memory(error: BaseException) -> bool:
 
 
 def _says(error: BaseException, words: tuple[str, ...]) -> bool:
-    try:
-        text = str(error).lower()
-    except Exception:  # noqa: BLE001 - `__str__` may be a plug-in's own code
-        return False
+    text = text_of(error).lower()
     return any(each in text for each in words)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from harness.core.errors import FailureClass, HarnessError
+from harness.core.errors import FailureClass, HarnessError, text_of
 from harness.core.guests import blame
 from harness.core.machine import shortage
 
@@ -31,10 +31,7 @@ def message(error: BaseException) -> str:
     Valid Unicode, whatever a part raised: records and logs are UTF-8.
     """
     error = blame(error) or error
-    try:
-        text = str(error)
-    except Exception as failure:  # noqa: BLE001 - `__str__` may be a part's own code
-        text = f"its message cannot be read ({type(failure).__name__})"
+    text = text_of(error)
     if not isinstance(error, HarnessError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return text.encode(errors="backslashreplace").decode()

@@ -213,10 +213,6 @@ def _asked(
     }
 
 
-def _named(protocol: EvaluationProtocol) -> tuple[str, str]:
-    return protocol.label, digest(protocol.identity(), 8)
-
-
 def _with_record(found: SurveyedCell, kept: Kept, stale: Reason | None) -> SurveyedCell:
     """The cell with its record, and why values would be missing. `stale`: why the record must not be shown."""
     if stale or kept.record is None:
