@@ -135,8 +135,76 @@ class LongKeys(Made):
         """Without options."""
 
 
+class Paired(Made):
+    """Pairs: the degraded image is half as bright. A subclass says what of them is there."""
+
+    def images(self, split: str) -> Iterator[SourceImage]:
+        for key, *rest in self._rows(split):
+            clean = self.pixels(key, *rest)
+            yield SourceImage(key, key, *self.pair(key, clean))
+
+    def pair(self, key: str, clean: Any) -> tuple[Any, Any]:
+        return clean, clean // 2
+
+
+class Halves(Paired):
+    """Of some pictures one half is not there."""
+
+    traits = DatasetTraits(licence="made by the tests", pairs=True)
+    train = (("a", 1),)
+    test = (("both", 61), ("clean", 62), ("dark", 63), ("dark too", 64))
+
+    def pair(self, key: str, clean: Any) -> tuple[Any, Any]:
+        return (None if key.startswith("dark") else clean), (None if key == "clean" else clean // 2)
+
+    def __init__(self) -> None:
+        """Without options."""
+
+
+class Apart(Halves):
+    """No picture has both halves."""
+
+    traits = DatasetTraits(licence="made by the tests", pairs=True)
+    test = (("clean", 62), ("dark", 63))
+
+    def __init__(self) -> None:
+        """Without options."""
+
+
+class Views(Paired):
+    """Dual pixels in 16 bits: the right view is the left one, mirrored."""
+
+    traits = DatasetTraits(licence="made by the tests", pairs=True)
+    train = (("a", 1),)
+    test = (("v", 71), ("w", 72))
+
+    def pair(self, key: str, clean: Any) -> tuple[Any, Any]:
+        deep = clean.astype(np.uint16) * 257
+        left = deep // 2
+        return deep, np.ascontiguousarray(np.concatenate([left, left[:, ::-1]], axis=2))
+
+    def __init__(self) -> None:
+        """Without options."""
+
+
+class GrayPairs(Paired):
+    """One channel, floats."""
+
+    traits = DatasetTraits(licence="made by the tests", pairs=True)
+    train = (("a", 1),)
+    test = (("g", 81), ("h", 82))
+
+    def pair(self, key: str, clean: Any) -> tuple[Any, Any]:
+        gray = np.ascontiguousarray(clean[..., 1:2]).astype(np.float32) / np.float32(255)
+        return gray, gray * np.float32(0.5)
+
+    def __init__(self) -> None:
+        """Without options."""
+
+
 NAMES = {
     "plain": Plain, "elsewhere": Elsewhere, "twins": Twins, "sliver": Sliver, "gray": Gray, "long_keys": LongKeys,
+    "halves": Halves, "apart": Apart, "views": Views, "gray_pairs": GrayPairs,
 }  # fmt: skip
 
 

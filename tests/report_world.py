@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.api.sets import PreparedSet
+from harness.api.sets import Samples
 from harness.cells.cell import Cell
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout
@@ -19,7 +19,7 @@ from harness.planning.job import Job, ShardsWork
 from tests.report_sets import dataset, report_registry
 from tests.small_world import RECIPE, SmallWorld, small_cell
 
-RECIPE_HERE = RECIPE.model_copy(update={"steps": 1, "batch": 2, "stride": 32})
+RECIPE_HERE = RECIPE.model_copy(update={"steps": 1, "batch": 2})
 
 
 @pytest.fixture
@@ -36,18 +36,18 @@ def cell_of(name: str = "plain", **changes: Any) -> Cell:
     return small_cell(train=dataset(name), recipe=RECIPE_HERE, **changes)
 
 
-def held_out(cell: Cell, *names: str) -> tuple[PreparedSet, ...]:
-    return tuple(cell.test_set(dataset(name)) for name in names)
+def held_out(cell: Cell, *names: str) -> tuple[Samples, ...]:
+    return tuple(cell.test_set(dataset(name)).samples() for name in names)
 
 
-def prepare(world: SmallWorld, *sets: PreparedSet) -> None:
+def prepare(world: SmallWorld, *sets: Samples) -> None:
     for samples in sets:
-        shards.run(world.job(ShardsWork(samples=samples)), context(world))
+        shards.run(world.job(ShardsWork(stored=samples.stored)), context(world))
 
 
 def trained(world: SmallWorld) -> Cell:
     cell = cell_of()
-    prepare(world, cell.train_set)
+    prepare(world, cell.train_samples)
     train.run(world.train_job(cell), context(world))
     return cell
 

@@ -11,7 +11,7 @@ import numpy as np
 from harness.api.dataset import DatasetTraits, SourceImage
 from harness.api.degradation import DegradationTraits
 from harness.api.reference import PartRef
-from harness.api.sets import PreparedSet
+from harness.api.sets import PreparedSet, samples_of
 from harness.core.identity import digest
 from harness.core.registry import Entry, Registry
 from harness.parts.catalogue import BUILT_IN
@@ -35,12 +35,14 @@ class Small:
         return digest([self.leak, self.empty, *TRAIN, *TEST])
 
     def keys(self, split: str) -> Sequence[tuple[str, str]]:
+        if self.empty:
+            return []
         if self.leak == "scene":
             return [(key, "one") for key in (TRAIN if split == "train" else TEST)]
         return [(key, key) for key in (TRAIN if split == "train" else TEST)]
 
     def images(self, split: str) -> Iterator[SourceImage]:
-        for number, (key, scene) in enumerate([] if self.empty else self.keys(split)):
+        for number, (key, scene) in enumerate(self.keys(split)):
             yield SourceImage(key, scene, self._leaked(number) if split == "test" else blobs(number))
 
     def _leaked(self, number: int) -> np.ndarray:
@@ -60,12 +62,12 @@ def blobs(number: int, height: int = 70, width: int = 90) -> np.ndarray:
 
 DEGRADATIONS = {
     "dark": PartRef(name="low_light"),
-    "noisy": PartRef(name="gaussian_noise", options={"sigma": 25.0}),
+    "noisy": PartRef(name="gaussian_noise", options={"sigma": 25.0}, drawn=True),
     "shrunk": PartRef(name="shrink"),
     "paired": None,
 }
-"""What makes the inputs of each task. `noisy` gives floats, `shrunk` breaks the promise to keep the size, and the data
-set of `paired` should bring the degraded images."""
+"""What makes the inputs of each task. `noisy` is drawn at every draw, `shrunk` breaks the promise to keep the size, and
+the data set of `paired` should bring the degraded images."""
 
 
 class Shrink:
@@ -83,8 +85,8 @@ def registry() -> Registry:
     return Registry(BUILT_IN).extended(plugins)
 
 
-def prepared(split: str = "train", task: str = "dark", tile: int | None = 32, **options: object) -> PreparedSet:
-    """The set `small` for a task; whole images when `tile` is None. `options` go to the data set."""
+def prepared(split: str = "train", task: str = "dark", **options: object) -> PreparedSet:
+    """The set `small` as a task stores it: degraded images where those are fixed, else the clean ones. `options` go to
+    the data set."""
     dataset = PartRef(name="small", options=options, digest=Small(**options).fingerprint())  # type: ignore[arg-type]
-    behind = PartRef(name=task, derived_from=DEGRADATIONS[task])
-    return PreparedSet(dataset=dataset, task=behind, split=split, tile=tile, stride=tile)
+    return samples_of(dataset, PartRef(name=task, derived_from=DEGRADATIONS[task]), split).stored

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.api.reference import PartRef
-from harness.api.sets import FeatureSet, PreparedSet
+from harness.api.sets import FeatureSet, Samples
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import RULES, Cell, Variant
 from harness.cells.recipe import Recipe
@@ -30,7 +30,7 @@ TINY_NAFNET = PartRef(
     options={"width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]},
 )
 RANDOM = PartRef(name="random", options={"dim": 8})
-RECIPE = Recipe(steps=12, batch=4, patch=32, stride=160)
+RECIPE = Recipe(steps=12, batch=4, patch=32)
 RUN = Run(checkpoint_every=4, log_every=3, samples=1, gpus=0)
 
 
@@ -38,8 +38,15 @@ def denoising() -> PartRef:
     """Gaussian denoising, resolved as a suite would."""
     options = {"sigma": 25.0, "quantise": "none"}
     return PartRef(
-        name="gaussian_denoise", options=options, derived_from=PartRef(name="gaussian_noise", options=options)
+        name="gaussian_denoise",
+        options=options,
+        derived_from=PartRef(name="gaussian_noise", options=options, drawn=True),
     )
+
+
+def low_light() -> PartRef:
+    """Low-light enhancement, whose degraded images are stored, resolved as a suite would."""
+    return PartRef(name="low_light", derived_from=PartRef(name="low_light"))
 
 
 def photos() -> PartRef:
@@ -82,7 +89,7 @@ class SmallWorld:
         cell: Cell,
         *,
         metrics: tuple[str | SuiteMetric, ...] = ("psnr", "ssim"),
-        tests: tuple[PreparedSet, ...] = (),
+        tests: tuple[Samples, ...] = (),
         protocols: tuple[EvaluationProtocol, ...] = (),
         **changes: Any,
     ) -> Job:
@@ -111,19 +118,19 @@ class SmallWorld:
         return [(line["step"], line["loss"], line["lr"]) for line in events if line["event"] == "step"]
 
 
-def held_out(cell: Cell) -> PreparedSet:
-    """The test split of the cell's own data set."""
-    return cell.test_set(cell.train)
+def held_out(cell: Cell) -> Samples:
+    """The test split of the cell's own data set, as the cell's task sees it."""
+    return cell.test_set(cell.train).samples()
 
 
 def prepare(world: SmallWorld, cell: Cell) -> None:
     """Shards and features that training and evaluating the cell need."""
     from harness.jobs import features, shards
 
-    for samples in (cell.train_set, held_out(cell)):
-        shards.run(world.job(ShardsWork(samples=samples)), world.context)
-    wanted: list[FeatureSet | None] = [cell.train_features(), cell.test_features(held_out(cell))]
-    for feature_set in filter(None, wanted):
+    for samples in (cell.train_samples, held_out(cell)):
+        shards.run(world.job(ShardsWork(stored=samples.stored)), world.context)
+    wanted: list[FeatureSet | None] = [cell.train_features(stage) for stage in range(len(cell.recipe.crops))]
+    for feature_set in filter(None, (*wanted, cell.test_features(held_out(cell)))):
         for each in (*feature_set.parents, feature_set):
             work = FeaturesWork(features=each, prior_source=cell.prior_source)
             features.run(world.job(work), world.context)

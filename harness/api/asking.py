@@ -6,9 +6,9 @@ Plug-ins answer inside the boundary (harness.core.guests), and their answers are
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-from harness.api.dataset import Dataset, SourceImage
+from harness.api.dataset import Dataset, RandomAccess, SourceImage
 from harness.api.loading import load_part
 from harness.core.errors import HarnessError
 from harness.core.guests import contained, fault
@@ -62,9 +62,19 @@ def splits_of(dataset: Dataset) -> tuple[str, ...]:
     return found
 
 
+def keys_of(dataset: Dataset, split: str) -> list[str]:
+    """The keys of a split, without reading an image. Raises DataError as data sets do, HarnessError (kind `plugin`) for
+    whatever else a plug-in raises."""
+    with contained(_HINT, quiet=True, owner=dataset):
+        return [key for key, _ in dataset.keys(split)]
+
+
 def first_image(dataset: Dataset, split: str) -> SourceImage | None:
     """The first image of a split; None for an empty one. Raises DataError as data sets do, HarnessError (kind `plugin`)
     for whatever else a plug-in raises.
     """
     with contained(_HINT, quiet=True, owner=dataset):
-        return next(iter(dataset.images(split)), None)
+        if not dataset.traits.random_access:
+            return next(iter(dataset.images(split)), None)
+        keys = [key for key, _ in dataset.keys(split)]
+        return next(iter(cast(RandomAccess, dataset).images_at(split, keys[:1])), None) if keys else None

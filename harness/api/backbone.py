@@ -38,7 +38,8 @@ class BackboneTraits(Traits):
     from_task: tuple[str, ...] = ()
     """Options that the task has as well, such as the noise level `sigma`. Where a suite leaves one out, it has the
     task's value; another value is refused, except None, which says that the network is not told. On a task without the
-    option they are like all others."""
+    option they are like all others. Where the task's value may be a range, of which each image has a value of its own,
+    the option takes ranges, too, and `Capabilities.told` names it then."""
     licence: str = ""
     """Licence of the code in this package. The authors' weights may have another one: see `bench weights list`."""
     paper: str = ""
@@ -75,6 +76,8 @@ class Capabilities:
     """Module names whose outputs (B×C×h×w) a refiner or the `restoration` prior may read, deepest last."""
     decoder: tuple[str, ...] = ()
     """Module names of decoder features (B×C×h×w), coarse to fine, that a refiner may edit."""
+    told: tuple[str, ...] = ()
+    """Settings of the task's degradation of which it gets the value of every image (`ToldSettings`)."""
 
     def fitting(self, side: int) -> int:
         """The next side, in pixels, that is at least `side` and that the network takes."""
@@ -99,6 +102,19 @@ class WithTruth(Protocol):
 
     def __call__(self, lq_BCHW: Tensor, truth_BCHW: Tensor | None = None) -> Tensor:
         """`truth_BCHW`: None where there is none, as when costs are measured. `outputs` takes it likewise."""
+
+
+class ToldSettings(Protocol):
+    """A network F that is told what its degraded images were made with, as the σ of a noise that is drawn.
+
+    Which settings depends on its options: with one σ for all images, that option is enough (`from_task`).
+    """
+
+    def __call__(self, lq_BCHW: Tensor, *told_B: Tensor | None) -> Tensor:
+        """`told_B`: one value an image and setting, in the order and the units of `Capabilities.told`; after the truth
+        of a network that reads it. None where images are made with nothing, as when costs are measured. `outputs` takes
+        them likewise.
+        """
 
 
 class WithOutputs(Protocol):

@@ -1,4 +1,4 @@
-"""Data sets: named train and test splits of clean images."""
+"""Data sets: named train and test splits of clean images, of pairs, or of unpaired halves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.api.traits import FromOption, Traits
+from harness.api.traits import Condition, FromOption, Traits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +19,15 @@ class DatasetTraits(Traits):
     licence: str = ""
     """Notice that goes into the manifest of everything prepared from it."""
     shortest_side: int | FromOption | None = None
-    """The shortest side of any training image, pixels: a suite whose tiles are larger is refused before anything is
+    """The shortest side of any training image, pixels: a suite whose crops are larger is refused before anything is
     prepared. `FromOption` where an option of the suite is that side. None: not known before the images are read."""
+    pairs: bool | Condition = False
+    """Whether it brings degraded images of its own, which then stand in place of those that a task would make of clean
+    ones; or the condition on its options under which it does."""
+    random_access: bool = False
+    """Whether it gives chosen images alone (RandomAccess), so that several jobs may prepare a part of a split each."""
+    skips: bool = False
+    """Whether it says which files it leaves out, and why (Skipping)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -32,15 +39,27 @@ class DatasetTraits(Traits):
         side = self.shortest_side
         return options[side.option] if isinstance(side, FromOption) else side
 
+    def pairs_with(self, options: Mapping[str, Any]) -> bool:
+        """Whether it brings degraded images with these options, which include the defaults and those of files."""
+        return self.pairs if isinstance(self.pairs, bool) else self.pairs.holds(options)
+
 
 @dataclass(frozen=True)
 class SourceImage:
-    """One clean image of a data set: `key` is unique in the split, images of one `scene` must stay in one split."""
+    """One image of a data set: `key` is unique in the split, images of one `scene` must stay in one split.
+
+    Pixels are H×W×C, uint8, uint16 or float32 with white at 1: C is 3 for RGB, 1 for gray; degraded images may have 6,
+    the left and the right view of a dual-pixel camera. Both images of a pair have one height and width.
+    """
 
     key: str
     scene: str
-    pixels: np.ndarray
-    """H×W×3 uint8 RGB."""
+    pixels: np.ndarray | None
+    """The clean image; None in a data set with `pairs` where a degraded one has none, as unpaired halves have it."""
+    degraded: np.ndarray | None = None
+    """The degraded image, of data sets with `pairs`; None where a clean one has none."""
+    truth: str | None = None
+    """A name for the clean image where several degraded ones share it, which is then stored once; None: the key."""
 
 
 class Dataset(Protocol):
@@ -60,3 +79,18 @@ class Dataset(Protocol):
         """(key, scene) of every image of a split, in a fixed order, without decoding any."""
 
     def images(self, split: str) -> Iterator[SourceImage]: ...
+
+
+class RandomAccess(Dataset, Protocol):
+    """A data set that declares `random_access`."""
+
+    def images_at(self, split: str, keys: Sequence[str]) -> Iterator[SourceImage]:
+        """The images of these keys alone, in their order, as `images` gives them. Raises DataError for unknown keys."""
+
+
+class Skipping(Dataset, Protocol):
+    """A data set that declares `skips`."""
+
+    def skipped(self, split: str) -> Sequence[tuple[str, str]]:
+        """(file, why) of what a split leaves out, in a fixed order; the name of a file without the place of its folder.
+        It goes into the manifest."""

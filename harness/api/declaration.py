@@ -87,6 +87,12 @@ def _task_options(registry: Registry, task: Declaration[TaskTraits]) -> Mapping[
     """The options of the degradation that a task offers, with the task's own values as defaults."""
     traits = task.traits
     _check_protocol(task)
+    if traits.degradation is None:
+        _check_draw(task, None)
+        if traits.options or traits.settings:
+            what = "a task without a degradation has no options: its data sets bring their degraded images"
+            raise _at_traits(task, what, "options=() and settings={}, or name the degradation")
+        return {}
     degradation = read_declaration("degradation", registry.get("degradation", traits.degradation).target)
     _check_draw(task, degradation.traits)
     behind = degradation.options
@@ -110,11 +116,14 @@ def _check_protocol(task: Declaration[TaskTraits]) -> None:
         raise _at_traits(task, what, "give your own protocol a name of its own")
 
 
-def _check_draw(task: Declaration[TaskTraits], degradation: DegradationTraits) -> None:
-    """Raises SpecErrors for a protocol whose test images the degradation cannot make."""
+def _check_draw(task: Declaration[TaskTraits], degradation: DegradationTraits | None) -> None:
+    """Raises SpecErrors for a protocol whose test images the degradation cannot make. None: nothing is drawn."""
     named = task.traits.protocol
     protocol = PROTOCOLS[named] if isinstance(named, str) else named
-    if protocol.draw not in degradation.draws:
+    if degradation is None and protocol.draw != "named":
+        what = f"{protocol.name} says how test images are drawn, and this task's are those of its data set"
+        raise _at_traits(task, what, "another protocol")
+    if degradation is not None and protocol.draw not in degradation.draws:
         what = f"the degradation {task.traits.degradation} cannot draw its random numbers as {protocol.name} says"
         raise _at_traits(task, what, f"draw is one of {', '.join(degradation.draws)}")
 

@@ -25,6 +25,8 @@ class PriorTraits(Traits):
     maps: Condition | None = None
     """When it gives a map in place of a vector (`MapPrior`); never when None. A control made from another prior's rows
     gives what that prior gives."""
+    any_channels: bool = False
+    """Whether it takes degraded images as they are, whatever their channels. Others see RGB (harness.models.priors)."""
 
 
 class Prior(Protocol):
@@ -39,7 +41,7 @@ class Prior(Protocol):
 
     def encode(self, lq_BCHW: Tensor) -> Tensor:
         """Degraded RGB images to vectors, B×D float32, L2-normalised. Values may leave [0, 1]; clamp them here if
-        needed.
+        needed. With the trait `any_channels`, images as they are.
 
         Runs on the images' device. Row b depends on image b alone.
         """

@@ -52,7 +52,7 @@ class PartRef(Hashed):
     """
 
     unhashed = ("files",)
-    hashed_when_set = ("weights",)
+    hashed_when_set = ("weights", "drawn")
 
     name: str
     version: str = "1"
@@ -62,13 +62,21 @@ class PartRef(Hashed):
     """The part that this one is made from: a control's prior, or a task's degradation."""
     weights: str | None = None
     """Published weights that a backbone starts with, by id (harness.weights.catalogue); `digest` is that file's."""
+    drawn: bool = False
+    """Of a degradation: whether it acts at every draw (harness.api.degradation.Acts)."""
     files: dict[str, str] = Field(default_factory=dict)
     """Absolute paths by option, for options that name a local file. Not in identity: `digest` has their content."""
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """All options, as the part's constructor takes them."""
-        return {**self.options, **self.files}
+        """All options, as the part's constructor takes them: JSON's lists are the tuples of its annotations."""
+        return {option: _tuples(value) for option, value in {**self.options, **self.files}.items()}
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 PriorRef = Any
@@ -82,7 +90,9 @@ LocalFile = str
 
 Placement = Literal["image", "features"]
 Regime = Literal["joint", "from_base", "frozen"]
-FeaturePolicy = Literal["tile", "image", "live"]
+FeaturePolicy = Literal["image", "crop", "live"]
+"""What a prior sees in training: the whole degraded image, upright or in every orientation (`views`); the very crop,
+which must be known beforehand (`crop: grid`); or the batch as it comes."""
 Augment = Literal["none", "flip", "flips", "dihedral"]
 
 ORIENTATIONS: dict[Augment, tuple[int, ...]] = {

@@ -95,8 +95,9 @@ PROTOCOLS = {
 class TaskTraits(Traits):
     """What a task declares. A task's class has a docstring and these traits, nothing else."""
 
-    degradation: str
-    """Name of the degradation that makes the inputs."""
+    degradation: str | None
+    """Name of the degradation that makes the inputs of clean images. One that is `fixed` stands in for real inputs: a
+    data set that brings degraded images of its own is used as it is. None: the data set has to bring them."""
     protocol: str | EvaluationProtocol
     """The name of a protocol (`PROTOCOLS`), or one of your own under a name of its own."""
     options: tuple[str, ...] = ()
@@ -108,6 +109,8 @@ class TaskTraits(Traits):
         super().__post_init__()
         if self.weights:
             raise ValueError("a task needs no weights: name them at the part that loads them")
+        if self.degradation is None and (self.options or self.settings):
+            raise ValueError("options and settings are those of a degradation, and this task has none")
 
 
 class Task(Protocol):

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import PositiveInt
+from pydantic import BeforeValidator, PositiveInt
 
-from harness.api.degradation import Draw
-from harness.api.reference import Augment, FeaturePolicy, Hashed, PartRef, Placement, Regime
-from harness.api.sets import FeatureSet, PreparedSet
+from harness.api.reference import FeaturePolicy, Hashed, PartRef, Placement, Regime
+from harness.api.sets import FeatureSet, Samples, TestSet, samples_of
 from harness.api.task import EvaluationProtocol
 from harness.cells.recipe import LossTerm, Recipe, Stage
 from harness.core.identity import digest
 
-RULES = 2
+RULES = 3
 """The present rules by which this harness trains. 1: every cell drew weights of its own. 2: cells of one seed share the
-start of what they have in common, and the random numbers of every step.
+start of what they have in common, and the random numbers of every step. 3: crops, orientations and noise are drawn at
+every step, from whole images.
 """
+
+
+def _policy(value: Any) -> Any:
+    """Earlier releases called the policy `crop` by another name in what they stored."""
+    return "crop" if value == "tile" else value
 
 
 class Variant(Hashed):
@@ -27,14 +32,16 @@ class Variant(Hashed):
     Without a refiner, the regime `from_base` is `base_continued`: the trained base, trained for as many steps again.
     """
 
-    hashed_when_set = ("stages",)
+    hashed_when_set = ("stages", "views")
 
     refiner: PartRef | None = None
     prior: PartRef | None = None
     placement: Placement = "image"
     regime: Regime = "joint"
-    features: FeaturePolicy = "tile"
-    """Which image the prior saw: the training tile, the whole source image, or the live batch."""
+    features: Annotated[FeaturePolicy, BeforeValidator(_policy)] = "image"
+    """Which image the prior sees in training: the whole one, the crop itself, or the live batch."""
+    views: Literal[1, 8] = 1
+    """Under the policy `image`: 1, the upright image alone; 8, every orientation that the recipe draws has a vector."""
     losses: tuple[LossTerm, ...] = ()
     """What the refiner's training adds to the recipe's losses, on the final restoration."""
     stages: tuple[Stage, ...] = ()
@@ -65,11 +72,19 @@ class Cell(Hashed):
     def content(self) -> dict[str, Any]:
         """The resolved content that identity hashes. Required cells stand in it by id."""
         if self.backbone is None:
-            return {"kind": "input", "task": self.task.identity()}
+            rules = {"rules": self.rules} if self.rules >= 3 else {}  # earlier releases left them out
+            return {"kind": "input", "task": self.task.identity(), **rules}
         content = self.identity(exclude={"base", "prior_source"})
         content["kind"] = "cell"
         content["base"] = self.base.id if self.base else None
+        if self.is_earlier and self.variant.features == "crop":
+            content["variant"]["features"] = "tile"  # as `_policy` says
         return content
+
+    @property
+    def is_earlier(self) -> bool:
+        """Whether an earlier release planned it, which cut and degraded its images beforehand."""
+        return self.rules < 3
 
     @cached_property
     def id(self) -> str:
@@ -106,46 +121,49 @@ class Cell(Hashed):
         )
 
     @property
-    def train_set(self) -> PreparedSet:
-        """The tiles of the last stage, which are the reference of derived priors."""
-        return self.train_sets[-1]
+    def train_samples(self) -> Samples:
+        """The training images, which all stages cut their patches from."""
+        return samples_of(self.train, self.task, "train")
 
-    @property
-    def train_sets(self) -> tuple[PreparedSet, ...]:
-        """The tiles of every stage."""
-        stride = self.recipe.stride
-        return tuple(
-            PreparedSet(dataset=self.train, task=self.task, split="train", tile=tile, stride=stride or tile)
-            for tile in self.recipe.stored_tiles
-        )
+    def test_set(self, dataset: PartRef) -> TestSet:
+        """A test split as the cell's own task sees it, of a data set that brings what the training set brings."""
+        return TestSet(dataset=dataset, task=self.task)
 
-    def test_set(self, dataset: PartRef, split: str = "test", draw: Draw = "named") -> PreparedSet:
-        """Whole images, with the random numbers that a protocol asks for (`draw`)."""
-        return PreparedSet(dataset=dataset, task=self.task, split=split, draw=draw)
-
-    def train_features(self, samples: PreparedSet | None = None) -> FeatureSet | None:
-        """The cached prior rows of a train set (else the last stage's); None without a prior or with live features."""
-        samples = samples or self.train_set
-        if self.variant.prior is None or self.variant.features == "live":
+    def train_features(self, stage: int) -> FeatureSet | None:
+        """The cached prior rows of the training images in a stage; None without a prior or with live features."""
+        prior, policy = self.variant.prior, self.variant.features
+        if prior is None or policy == "live":
             return None
-        augment: Augment = self.recipe.augment if self.variant.features == "tile" else "none"
+        turned = policy == "crop" or self.variant.views == 8
         return FeatureSet(
-            prior=self.variant.prior,
-            samples=samples,
-            reference=samples,
-            augment=augment,
-            policy=self.variant.features,
+            prior=prior,
+            samples=self.train_samples,
+            reference=self.train_samples,
+            augment=self.recipe.augment if turned else "none",
+            policy=policy,
+            **(self._cut(stage) if policy == "crop" else {}),
         )
 
-    def test_features(self, samples: PreparedSet) -> FeatureSet | None:
+    def test_features(self, samples: Samples) -> FeatureSet | None:
         """The cached prior rows of whole test images; None without a prior."""
         if self.variant.prior is None:
             return None
-        # Test images are whole under either policy, but the mean of the train rows is not the same.
-        policy: Literal["tile", "image"] = "image" if self.variant.features == "image" else "tile"
-        return FeatureSet(prior=self.variant.prior, samples=samples, reference=self.train_set, policy=policy)
+        # Test images are whole under every policy, but the mean of the train rows is not the same.
+        crops = self.variant.features == "crop"
+        return FeatureSet(
+            prior=self.variant.prior,
+            samples=samples,
+            reference=self.train_samples,
+            policy="crop" if crops else "image",
+            **(self._cut(len(self.recipe.crops) - 1) if crops else {}),
+        ).shared
+
+    def _cut(self, stage: int) -> dict[str, Any]:
+        """What a feature set of crops says of how they are cut."""
+        recipe = self.recipe
+        return {"grid": recipe.grid(stage), "resize": recipe.resize, "pad": recipe.pad}
 
 
-def evaluation_id(cell: Cell, samples: PreparedSet, protocol: EvaluationProtocol) -> str:
+def evaluation_id(cell: Cell, samples: Samples, protocol: EvaluationProtocol) -> str:
     """Identity of one cell's checkpoint on one test split under one protocol, 12 hex digits."""
     return digest({"cell": cell.id, "samples": samples.identity(), "protocol": protocol.identity()}, 12)

@@ -28,7 +28,8 @@ def flatten(cell: Cell) -> dict[str, Any]:
     A required cell is spelled out under `base` or `prior_source`, and the digests that only repeat its id are left out.
     """
     if cell.backbone is None:
-        return {"kind": "input", **dict(_fields("task", cell.task.identity()))}
+        rules = {name: value for name, value in cell.content().items() if name == "rules"}
+        return {"kind": "input", **dict(_fields("task", cell.task.identity(exclude_none=True))), **rules}
     content = cell.identity(exclude_none=True, exclude={"base", "prior_source"})
     source = cell.prior_source
     fields = {

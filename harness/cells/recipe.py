@@ -15,9 +15,8 @@ from pydantic import (
 )
 
 from harness.api.reference import Augment, Frozen, Hashed, PartRef
-
-MOST = 1_000_000_000
-"""No count of steps, samples or pixels is larger; ten times the longest training of a published recipe is less."""
+from harness.api.sets import Grid
+from harness.cells.patches import MOST, Patch, Regions, Sides, sides_of
 
 Count = Annotated[int, Field(gt=0, le=MOST)]
 CountOrZero = Annotated[int, Field(ge=0, le=MOST)]
@@ -43,7 +42,7 @@ class Stage(Hashed):
 
     steps: Count
     """Optimizer steps of this stage."""
-    patch: Count | None = None
+    patch: Patch | None = None
     batch: Count | None = None
     micro_batch: Count | None = None
     lr: PositiveFloat | None = None
@@ -124,9 +123,9 @@ class Grain(Frozen):
 
 
 class Scale(Frozen):
-    """Some samples are made smaller, by averaging over areas, before their tile is cut at random.
+    """Some samples are made smaller, by averaging over areas, before their patch is cut at random.
 
-    Tiles on disk are larger by 1 / `least`, so that a tile can be cut from the smallest of them.
+    Crops are larger by 1 / `least`, so that a patch can be cut from the smallest of them.
     """
 
     model_config = ConfigDict(strict=True)
@@ -167,18 +166,27 @@ class Recipe(Hashed):
     """
 
     unhashed = ("preset",)
-    hashed_when_set = ("grain", "grey", "scale", "darken", "ema", "rates")
+    hashed_when_set = ("grain", "grey", "scale", "darken", "ema", "rates", "crop", "regions", "resize", "pad")
 
     steps: Count = 300
     """Optimizer steps."""
     batch: Count = 8
     """Images per optimizer step, over all processes and accumulation."""
-    patch: Count = 64
-    """Side of the square training tiles, pixels."""
+    patch: Patch = 64
+    """What training sees of an image, pixels: a square's side, [height, width], or `whole`: all of it, one image or
+    frames of one size a batch."""
+    crop: Literal["random", "grid"] = "random"
+    """Where a patch is cut: at random at every draw, or at the places of a grid, each of which is one sample."""
     stride: Count | None = None
-    """Step between tiles when the train split is cut; the patch itself when null."""
+    """Step between the crops of a grid, pixels; the patch's shorter side when null."""
+    regions: Regions | None = None
+    """Large images as several samples an epoch; null: an image is one."""
+    resize: Sides | None = None
+    """[height, width], pixels, to which images are resized (bilinear) before they are cut; null: as they are."""
+    pad: Literal["none", "reflect"] = "none"
+    """Images smaller than the patch: refused, or continued by reflection on the right and below."""
     augment: Augment = "dihedral"
-    """Orientations of a tile that training draws from: none, flip (2, left-right), flips (4), dihedral (8)."""
+    """Orientations that training draws from: none, flip (2, left-right), flips (4), dihedral (8)."""
     mixup: Annotated[Mixup, BeforeValidator(_mixup, json_schema_input_type=PositiveFloat | Mixup)] | None = None
     """How samples are mixed. A bare number is α: every other batch, by chance, has one λ of Beta(α, α); null: none."""
     grain: Grain | None = None
@@ -228,7 +236,7 @@ class Recipe(Hashed):
 
     @property
     def images(self) -> int:
-        """Training tiles seen over all steps. Neither accumulation nor the number of processes changes it."""
+        """Training samples seen over all steps. Neither accumulation nor the number of processes changes it."""
         return sum(part.steps * (part.batch or self.batch) for part in self.stages or (Stage(steps=self.steps),))
 
     @property
@@ -237,10 +245,24 @@ class Recipe(Hashed):
         return tuple(name for name in ("mixup", "grain", "grey", "scale", "darken") if getattr(self, name) is not None)
 
     @property
-    def stored_tiles(self) -> tuple[int, ...]:
-        """Side of the prepared tiles of every stage: with `scale`, tiles of `patch` pixels are cut from larger ones."""
-        sides = [stage.patch or self.patch for stage in self.stages or (Stage(steps=self.steps),)]
-        return tuple(side if self.scale is None else math.ceil(side / self.scale.least) for side in sides)
+    def crops(self) -> tuple[Sides | None, ...]:
+        """Height and width of what is cut in every stage, pixels; None: whole images.
+
+        With `scale` it is larger than the patch, which is cut from what has been made smaller.
+        """
+        return tuple(self._crop(stage.patch or self.patch) for stage in self.stages or (Stage(steps=self.steps),))
+
+    def _crop(self, patch: Patch) -> Sides | None:
+        sides = sides_of(patch)
+        least = 1.0 if self.scale is None else self.scale.least
+        return sides and (math.ceil(sides[0] / least), math.ceil(sides[1] / least))
+
+    def grid(self, stage: int) -> Grid | None:
+        """The crops of a stage where they are known beforehand; None with random ones, or whole images."""
+        crop = self.crops[stage]
+        if self.crop != "grid" or crop is None:
+            return None
+        return Grid(height=crop[0], width=crop[1], stride=self.stride or min(crop))
 
     @property
     def for_backbone(self) -> Recipe:

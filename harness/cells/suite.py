@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from harness.api.reference import Frozen, PartRef
+from harness.api.sets import TestSet
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell
 
@@ -81,9 +82,22 @@ class SuiteCell(Frozen):
 
     cell: Cell
     labels: Labels
-    tests: tuple[PartRef, ...]
-    """Data sets whose `test` split is evaluated."""
+    tests: tuple[TestSet, ...]
+    """What the cell is evaluated on."""
     listed: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_names(cls, value: Any) -> Any:
+        """Suites of earlier releases store a test set as its data set alone, under the cell's own task."""
+        if isinstance(value, dict) and isinstance(value.get("cell"), dict):
+            own = value["cell"].get("task")
+            tests = [
+                {"dataset": test, "task": own} if isinstance(test, dict) and "dataset" not in test else test
+                for test in value.get("tests", ())
+            ]
+            return {**value, "tests": tests}
+        return value
 
     @property
     def title(self) -> str:

@@ -16,6 +16,7 @@ from harness.api.degradation import DegradationTraits
 from harness.api.kinds import KINDS
 from harness.api.protocols import known_protocols
 from harness.api.task import TaskTraits
+from harness.cells.patches import shown_patch
 from harness.cli import exits
 from harness.cli.common import plugin_path
 from harness.cli.ranges import allowed
@@ -139,7 +140,8 @@ def _is_synthetic(registry: Registry, entry: Entry) -> bool:
         return False
     traits = declaration(registry, entry.kind, entry.name).traits
     if isinstance(traits, TaskTraits):
-        traits = declaration(registry, "degradation", traits.degradation).traits
+        behind = traits.degradation
+        return behind is not None and declaration(registry, "degradation", behind).traits.synthetic
     return isinstance(traits, DegradationTraits) and traits.synthetic
 
 
@@ -196,7 +198,8 @@ def recipes_table() -> None:
         lines = (
             f"{recipe.steps:,} steps",
             f"batch {_spanned([part.batch for part in recipe.parts])} ({_gpus(preset.gpus)})",
-            f"patch {_spanned([part.patch for part in recipe.parts])}",
+            f"patch {_spanned([shown_patch(part.patch) for part in recipe.parts])}",
+            *_cut(recipe),
             f"{recipe.optimizer} {recipe.lr:g}, {_schedule(recipe)}",
             " + ".join(_term(term) for term in recipe.losses) or "the network's own losses",
             *_options(preset),
@@ -210,6 +213,18 @@ def _options(preset: Preset) -> Iterator[str]:
     for kind, options in {"backbone": preset.backbone, "refiner": preset.refiner}.items():
         yield from (f"{kind}.{name}={_default(value)}" for name, value in options.items())
     yield from (f"task.{name}={_default(value)} (the authors' data)" for name, value in preset.task.items())
+
+
+def _cut(recipe: RecipeMapping) -> Iterator[str]:
+    """What a recipe says of the images that its patches are cut from, beside their size."""
+    regions = recipe.regions
+    if regions is not None:
+        larger = f", of images above {regions.above}" if regions.above is not None else ""
+        yield f"from regions of {regions.side} every {regions.stride}{larger}"
+    if recipe.resize is not None:
+        yield f"of images resized to {shown_patch(recipe.resize)}"
+    if recipe.pad != "none":
+        yield "smaller images continued by reflection"
 
 
 def _gpus(number: int | None) -> str:

@@ -31,6 +31,7 @@ COMMANDS = {
     "explain": ("harness.cli.explain:explain", "Say in which fields two cells differ."),
     "clean": ("harness.cli.clean:clean", "List what no suite needs any more, with sizes; --yes removes it."),
     "track": ("harness.cli.track:track", "Bring MLflow up to date."),
+    "data": ("harness.cli.data:data", "Take in your own pictures; list prepared sets, push and pull them."),
     "weights": ("harness.cli.weights:weights", "List, fetch, check and take in published weights."),
     "doctor": ("harness.cli.doctor:doctor", "Check this machine: packages, devices, Ray, MLflow, weights, disk."),
 }

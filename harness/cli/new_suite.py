@@ -77,7 +77,7 @@ def suite_text(name: str, choices: Choices, registry: Registry) -> str:
         "\n"
         "defaults:\n"
         f"  dataset: {quoted(choices.dataset)}    # what is trained and tested on; your own images: docs/dataset.md\n"
-        "  # with options of its own: {name: folders, folder: my_photos}; paths are relative to this file\n"
+        "  # with options of its own: {name: folder, gt: my_photos}; paths are relative to this file\n"
         "  seeds: [0, 1, 2]   # with fewer than three, a table can give no verdict\n"
         f"  recipe: {recipe}\n"
         f"{_recipe_comment(choices, proxy, choices.task in presets)}"
@@ -129,7 +129,8 @@ def _value(option: Option, prior: str, choices: Choices, registry: Registry) -> 
         others = [each for each in choices.priors if each not in CONTROLS and _stands_alone(each, registry)]
         return quoted(others[0] if others else "nss")
     if refers == "CellRef":
-        other = next(name for name in registry.names("task") if name != choices.task)
+        makes = [name for name in registry.names("task") if declaration(registry, "task", name).traits.degradation]
+        other = next(name for name in makes if name != choices.task)  # one that any data set will do for
         return f"{{task: {other}, backbone: {quoted(choices.backbone)}, seed: 0}}"
     hint = f"bench list priors {prior}, and write its line by hand"
     raise WrongArgument(f"the prior {prior} has no default for {option.name!r}", where="--prior", hint=hint)

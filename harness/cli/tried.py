@@ -8,6 +8,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from harness.cells.cell import Cell
 from harness.cells.suite import ResolvedSuite
 from harness.core.errors import Problem, SpecErrors
 from harness.core.registry import Registry
@@ -15,7 +16,7 @@ from harness.core.text import shortened
 from harness.planning.job import TrainWork
 from harness.planning.plan import Plan
 from harness.spec.origins import Origin
-from harness.spec.small_images import small_images
+from harness.spec.small_images import First, first_images, small_images
 
 if TYPE_CHECKING:
     from harness.training.faults import Fault
@@ -30,17 +31,41 @@ def tried(
     training image is looked at, too. No network is tried where PyTorch is not installed.
     """
     tested = [entry.cell for entry in suite.cells if only is None or entry.cell.id in only]
-    small = small_images(tested, origins, registry)
+    firsts = first_images(tested, registry)
+    small = small_images(tested, firsts, origins, registry)
     if find_spec("torch") is None:
         return sorted(small)
     trial = import_module("harness.training.trial").Trial(registry)  # by name: it imports PyTorch
     found: dict[Problem, list[str]] = {}
     for entry in suite.cells:
         if entry.cell.id in origins and (only is None or entry.cell.id in only):
-            for fault in trial.faults(entry.cell):
+            faults = trial.faults(entry.cell)
+            for fault in faults:
                 found.setdefault(_problem(fault, origins[entry.cell.id]), []).append(entry.title)
+            what = "" if faults else _misread(entry.cell, trial.channels(entry.cell), firsts.get(entry.cell.id))
+            if what:
+                hint = "options with which it reads such images, or another data set"
+                problem = origins[entry.cell.id].of_axis("backbone", what=what, hint=hint)
+                found.setdefault(problem, []).append(entry.title)
     told = (replace(problem, what=f"{problem.what} ({_cells(titles)})") for problem, titles in found.items())
     return sorted([*small, *told])
+
+
+def _misread(cell: Cell, channels: tuple[int, int] | None, first: First | None) -> str:
+    """What is wrong where a network reads or gives other images than the first one of its training set; else empty."""
+    if channels is None or first is None or cell.backbone is None:
+        return ""
+    made = cell.task.derived_from is not None  # of the clean image, which gives it its channels
+    degraded = first.clean if made else first.degraded
+    for own, found, does, kind in (
+        (channels[0], degraded, "reads", "clean" if made else "degraded"),
+        (channels[1], first.clean, "gives", "clean"),
+    ):
+        if found is not None and own != found:
+            counted = "1 channel" if own == 1 else f"{own} channels"
+            where = f"the {kind} image {first.key} of {cell.train.name} has {found}"
+            return f"{cell.backbone.name} {does} images of {counted} here, and {where}"
+    return ""
 
 
 def refuse(resolved: ResolvedSuite, registry: Registry, origins: Mapping[str, Origin], only: Collection[str]) -> None:

@@ -5,46 +5,67 @@ Whoever prepares, compares or counts the images of a data set takes them from `i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
 from harness.api.asking import fingerprint_of, opened
-from harness.api.dataset import Dataset, SourceImage
+from harness.api.dataset import Dataset, RandomAccess, SourceImage
 from harness.api.reference import PartRef
 from harness.core.errors import DataError
 from harness.core.guests import contained
 from harness.core.registry import Registry
 
-_FITTING = "H×W×3 uint8 RGB"
+_FITTING = "H×W×3 or H×W×1 in uint8, uint16 or float32"
+_FITTING_DEGRADED = "H×W×3, H×W×1 or H×W×6 in uint8, uint16 or float32"
+_DTYPES = ("uint8", "uint16", "float32")
+LARGEST = 16.0
+"""Absolute value of a float pixel, white at 1, from which on it is of another scale, such as 0 to 255."""
 
 
-def images_of(dataset: Dataset, split: str, name: str) -> Iterator[SourceImage]:
-    """The images of a split, each H×W×3 uint8 RGB and contiguous, each key once. `name`: the data set's, for messages.
+def images_of(dataset: Dataset, split: str, name: str, keys: Sequence[str] | None = None) -> Iterator[SourceImage]:
+    """The images of a split, checked and contiguous, each key once. `name`: the data set's, for messages.
 
-    Raises DataError for the first image that is anything else, and when the images are not those that `keys` lists;
-    HarnessError (kind `plugin`) for whatever else a plug-in raises.
+    `keys`: only these, some of those that `keys()` lists and in its order. A data set without random access reads the
+    others, too, as far as the last of them.
+
+    Raises DataError for the first image that is unfit (see `checked_image`), and when the images are not those that
+    `keys()` lists; HarnessError (kind `plugin`) for whatever else a plug-in raises.
     """
+    where = f"data set {name}, split {split}"
     with contained(owner=dataset):
-        listed = {key for key, _ in dataset.keys(split)}
+        order = [key for key, _ in dataset.keys(split)]
+    listed = set(order)
+    wanted = listed if keys is None else set(keys)
     seen: set[str] = set()
-    for image in _given(dataset, split):
-        checked = checked_image(image, f"data set {name}, split {split}")
+    skipped: set[str] = set()
+    for image in _given(dataset, split, keys):
+        key = image.key if isinstance(image, SourceImage) else None
+        if keys is not None and isinstance(key, str) and key in listed - wanted and key not in skipped:
+            skipped.add(key)
+            continue
+        checked = checked_image(image, where, pairs=dataset.traits.pairs is not False)
         if checked.key in seen:
             what = f"two images have the key {checked.key!r}"
-            raise DataError(what, where=f"data set {name}, split {split}", hint="give each image a key of its own")
+            raise DataError(what, where=where, hint="give each image a key of its own")
         if checked.key not in listed:
             raise _unlike_keys(f"images() gives {checked.key!r}, which keys() does not list", name, split)
         seen.add(checked.key)
         yield checked
-    if seen and (missing := listed - seen):
+        if len(seen) == len(wanted) and order[-1] not in wanted:  # with the last one, what follows is looked at, too
+            return
+    if (seen or keys is not None) and (missing := wanted - seen):
         raise _unlike_keys(f"images() does not give {min(missing)!r}, which keys() lists", name, split)
 
 
-def _given(dataset: Dataset, split: str) -> Iterator[object]:
+def _given(dataset: Dataset, split: str, keys: Sequence[str] | None) -> Iterator[object]:
     with contained(owner=dataset):
-        images: Iterator[object] = iter(dataset.images(split))
+        if keys is not None and dataset.traits.random_access:
+            images: Iterator[object] = iter(cast(RandomAccess, dataset).images_at(split, keys))
+        else:
+            images = iter(dataset.images(split))
     end = object()
     while True:
         with contained(owner=dataset):
@@ -67,19 +88,60 @@ def open_dataset(ref: PartRef, registry: Registry) -> Dataset:
     return dataset
 
 
-def checked_image(image: object, where: str) -> SourceImage:
-    """The image itself, its pixels contiguous. Raises DataError (with key, shape, dtype and what to do) if unfit."""
+def checked_image(image: object, where: str, *, pairs: bool = False) -> SourceImage:
+    """The image itself, its pixels contiguous. `pairs`: whether its data set may bring degraded images.
+
+    Raises DataError (with key, shape, dtype and what to do) when it is unfit: other than H×W×3 or H×W×1 (degraded ones
+    also H×W×6), uint8, uint16 or finite float32 with white at 1; neither clean nor degraded; or of two sizes.
+    """
     if not isinstance(image, SourceImage):
         raise DataError(f"images() gives {_article(image)}, not a SourceImage", where=where)
     for part, text in (("key", image.key), ("scene", image.scene)):
-        if not isinstance(text, str) or not text:
-            what = f"the {part} of an image is {text!r}: a text that is not empty is needed"
-            raise DataError(what, where=where, hint="the file's name without its ending, for example")
-        _encodable(part, text, where)
-    what, hint = _unfit(image.pixels)
+        check_text(part, text, where)
+    place = f"{where}, image {image.key!r}"
+    _check_truth(image, place)
+    if image.degraded is not None and not pairs:
+        hint = "traits = DatasetTraits(pairs=True), where it brings degraded images of its own"
+        raise DataError("a degraded image of a data set that declares no pairs", where=place, hint=hint)
+    if image.pixels is not None or image.degraded is None:  # an image with neither is told as one without pixels
+        _check_pixels(image.pixels, (1, 3), _FITTING, place)
+    if image.degraded is None:
+        return replace(image, pixels=np.ascontiguousarray(cast(np.ndarray, image.pixels)))
+    _check_pixels(image.degraded, (1, 3, 6), _FITTING_DEGRADED, f"{place}, degraded")
+    degraded = np.ascontiguousarray(image.degraded)
+    if image.pixels is None:
+        return replace(image, degraded=degraded)
+    if image.pixels.shape[:2] != degraded.shape[:2]:
+        sizes = " and ".join("×".join(map(str, picture.shape[:2])) for picture in (degraded, image.pixels))
+        what = f"the degraded and the clean image differ in size: {sizes} (height × width)"
+        raise DataError(what, where=place, hint="pair images of one size, or leave this one out")
+    return replace(image, pixels=np.ascontiguousarray(image.pixels), degraded=degraded)
+
+
+def _check_truth(image: SourceImage, place: str) -> None:
+    if image.truth is None:
+        return
+    if not isinstance(image.truth, str) or not image.truth:
+        what = f"the truth of an image is {image.truth!r}: a name that is not empty, or None, is needed"
+        raise DataError(what, where=place, hint="the name of the clean image's file, for example")
+    _encodable("truth", image.truth, place)
+    if image.pixels is None:
+        hint = "give its pixels, too, every time that it is named"
+        raise DataError(f"the clean image {image.truth!r} is named and not given", where=place, hint=hint)
+
+
+def _check_pixels(pixels: object, channels: tuple[int, ...], fitting: str, place: str) -> None:
+    what, hint = _unfit(pixels, channels)
     if what:
-        raise DataError(f"{what}; {_FITTING} is needed", where=f"{where}, image {image.key!r}", hint=hint)
-    return replace(image, pixels=np.ascontiguousarray(image.pixels))
+        raise DataError(f"{what}; {fitting} is needed", where=place, hint=hint)
+
+
+def check_text(part: str, text: object, where: str) -> None:
+    """Raises DataError when the key or scene of an image is no text, empty, or not valid Unicode."""
+    if not isinstance(text, str) or not text:
+        what = f"the {part} of an image is {text!r}: a text that is not empty is needed"
+        raise DataError(what, where=where, hint="the file's name without its ending, for example")
+    _encodable(part, text, where)
 
 
 def _encodable(part: str, text: str, where: str) -> None:
@@ -89,7 +151,7 @@ def _encodable(part: str, text: str, where: str) -> None:
         raise DataError(f"the {part} {text!r} is not valid Unicode", where=where, hint="rename the image") from error
 
 
-def _unfit(pixels: object) -> tuple[str, str]:
+def _unfit(pixels: object, channels: tuple[int, ...]) -> tuple[str, str]:
     """(what is wrong with an image's pixels, what to do); two empty texts when nothing is."""
     if pixels is None:
         return "there are no pixels (None)", "the file cannot be read, or is no picture: cv2.imread then gives None"
@@ -100,25 +162,41 @@ def _unfit(pixels: object) -> tuple[str, str]:
         return f"the pixels are {_article(pixels)}, not a NumPy array", hint
     assert isinstance(pixels, np.ndarray)
     found = f"{'×'.join(map(str, pixels.shape)) or 'a single number'} {pixels.dtype}"
+    return _unfit_shape(pixels, channels, found) or _unfit_values(pixels, found)
+
+
+def _unfit_shape(pixels: np.ndarray, channels: tuple[int, ...], found: str) -> tuple[str, str] | None:
     if pixels.size == 0:
         return f"the image is empty ({found})", "leave it out, or repair the file"
-    if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 1):
-        return f"the image is gray ({found})", "repeat it three times: numpy.repeat(gray.reshape(H, W, 1), 3, axis=2)"
+    if pixels.ndim == 2:
+        return f"the image has no axis of channels ({found})", "pixels[:, :, numpy.newaxis] for a gray one"
+    if pixels.ndim == 3 and pixels.shape[2] in channels:
+        return None
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         return f"the image has a fourth channel ({found})", "drop the alpha channel: pixels[:, :, :3]"
-    if pixels.ndim == 3 and pixels.shape[0] == 3 and pixels.shape[2] != 3:
+    if pixels.ndim == 3 and pixels.shape[0] in channels:
         return f"the channels come first ({found})", "pixels.transpose(1, 2, 0)"
-    if pixels.ndim != 3 or pixels.shape[2] != 3:
-        return f"the image has another shape ({found})", "one colour picture an image"
-    if pixels.dtype != np.uint8:
-        return f"the pixels are not 8-bit ({found})", _to_8_bit(pixels.dtype)
+    return f"the image has another shape ({found})", "one colour or gray picture an image"
+
+
+def _unfit_values(pixels: np.ndarray, found: str) -> tuple[str, str]:
+    if pixels.dtype.name not in _DTYPES or not pixels.dtype.isnative:
+        return f"the pixels have another number format ({found})", _to_fitting(pixels.dtype)
+    if pixels.dtype.kind == "f":
+        low, high = float(pixels.min()), float(pixels.max())
+        if not (np.isfinite(low) and np.isfinite(high)):
+            return f"there are pixels that are not finite ({found})", "repair the file, or leave the image out"
+        if max(-low, high) > LARGEST:
+            return f"the pixels reach from {low:.4g} to {high:.4g} ({found}), and white is 1", "divide by 255"
     return "", ""
 
 
-def _to_8_bit(dtype: np.dtype) -> str:
+def _to_fitting(dtype: np.dtype) -> str:
+    if not dtype.isnative:
+        return f"pixels.astype(numpy.{dtype.newbyteorder('=').name}), in this machine's byte order"
     if dtype.kind == "f":
-        return "for floats in [0, 1]: numpy.rint(255 * pixels.clip(0, 1)).astype(numpy.uint8)"
-    return "numpy.rint(pixels / 257).astype(numpy.uint8)" if dtype == np.uint16 else "convert the image to 8 bits"
+        return "pixels.astype(numpy.float32), with white at 1"
+    return "convert the image to 8 or 16 bits"
 
 
 def _unlike_keys(what: str, name: str, split: str) -> DataError:

@@ -1,65 +1,139 @@
-"""The index of a prepared set, `index.parquet`: one row per sample, in shard order."""
+"""The index of a prepared set, `index.parquet`: one row per sample, in shard order, with the place of its images."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.core.damage import is_damage
 from harness.core.errors import Damaged, DataError
+from harness.data.tiff import DTYPES
 
 INDEX = "index.parquet"
-INDEX_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("key", "image", "scene")] + [(name, pa.int32()) for name in ("shard", "position")]
-)
+Side = Literal["gt", "lq"]
+SIDES: tuple[Side, Side] = ("gt", "lq")
+"""The clean image and the degraded one."""
+
+
+class Member(NamedTuple):
+    """Where the file of one image lies: `length` bytes from `offset` of a shard on, which are its content alone."""
+
+    shard: int
+    offset: int
+    length: int
+    height: int
+    width: int
+    channels: int
+    dtype: str
+    """`uint8`, `uint16` or `float32`."""
 
 
 class SampleRow(NamedTuple):
-    """One line of the index: where a sample lies, and which image it comes from."""
+    """One sample: a pair, or one image. Rows whose clean image is the same share its member."""
 
     key: str
-    image: str
-    """Key of the source image; tiles of one image share it."""
     scene: str
-    shard: int
-    position: int
-    """Place in the shard, from 0."""
+    gt: Member | None
+    lq: Member | None
 
 
-class Rows(Sequence[SampleRow]):
-    """The rows of the index, in shard order. A row is built from its Arrow columns when read: sets have millions."""
+_TYPES = dict(zip(Member._fields, (pa.int32(), *[pa.int64()] * 2, *[pa.int32()] * 3, pa.string()), strict=True))
+INDEX_SCHEMA = pa.schema(
+    [("key", pa.string()), ("scene", pa.string())]
+    + [(f"{side}_{name}", kind) for side in SIDES for name, kind in _TYPES.items()]
+)
 
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
+
+class Places:
+    """The members of one side, in columns: of 100,000 samples they are read in a moment."""
+
+    def __init__(self, numbers: np.ndarray, dtypes: list[str]) -> None:
+        """`numbers`: (N, 6) int64, the fields of `Member` before `dtype`, -1 where a sample lacks this image."""
+        self.numbers, self.dtypes = numbers, dtypes
+
+    @property
+    def there(self) -> np.ndarray:
+        """(N,) bool."""
+        there: np.ndarray = self.numbers[:, 0] >= 0
+        return there
+
+    def lie_in(self, sizes: Sequence[int]) -> bool:
+        """Whether all lie within the shards, of these sizes in bytes, and have pixels of a known type."""
+        shard, offset, length, *sides = self.numbers[self.there].T
+        if (shard >= len(sizes)).any() or not {*self.dtypes} <= {"", *DTYPES}:
+            return False
+        inside = (offset >= 512) & (length > 0) & (offset + length <= np.array([*sizes, 0])[shard])
+        return bool(inside.all() and (np.stack(sides) > 0).all())
+
+    def __getitem__(self, row: int) -> Member | None:
+        shard, offset, length, height, width, channels = self.numbers[row].tolist()
+        return None if shard < 0 else Member(shard, offset, length, height, width, channels, self.dtypes[row])
+
+
+class Index(Sequence[SampleRow]):
+    """The rows of a prepared set. `heights` and `widths`: (N,) of the images, pixels."""
+
+    def __init__(self, keys: list[str], scenes: list[str], places: dict[Side, Places]) -> None:
+        self.keys, self.scenes, self.places = keys, scenes, places
+        numbers = np.where(places["gt"].there[:, None], places["gt"].numbers, places["lq"].numbers)
+        self.heights: np.ndarray = numbers[:, 3]
+        self.widths: np.ndarray = numbers[:, 4]
 
     def __len__(self) -> int:
-        return int(self._table.num_rows)
+        return len(self.keys)
 
-    @overload
-    def __getitem__(self, index: int) -> SampleRow: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[SampleRow]: ...
-    def __getitem__(self, index: int | slice) -> SampleRow | list[SampleRow]:
-        if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
-            if step != 1:
-                return [self[place] for place in range(start, stop, step)]
-            return list(Rows(self._table.slice(start, max(stop - start, 0))))
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        return SampleRow(*(column[index % len(self)].as_py() for column in self._table.columns))
+    def __getitem__(self, index: int) -> SampleRow:  # type: ignore[override]
+        return SampleRow(self.keys[index], self.scenes[index], self.places["gt"][index], self.places["lq"][index])
 
     def __iter__(self) -> Iterator[SampleRow]:
-        for batch in self._table.to_batches(max_chunksize=65536):
-            yield from map(SampleRow, *(column.to_pylist() for column in batch.columns))
+        return map(self.__getitem__, range(len(self)))
+
+    def has(self, side: Side) -> np.ndarray:
+        """(N,) bool: which samples have this image."""
+        return self.places[side].there
+
+    def member(self, row: int, side: Side) -> Member | None:
+        return self.places[side][row]
+
+    @property
+    def shards(self) -> np.ndarray:
+        """(N,) the shard of every sample: where its degraded image lies, or its clean one if it has no other."""
+        degraded, clean = self.places["lq"], self.places["gt"]
+        found: np.ndarray = np.where(degraded.there, degraded.numbers[:, 0], clean.numbers[:, 0])
+        return found
+
+    def with_clean(self, source: Index) -> Index:
+        """The same samples with the clean images of another set. Raises KeyError for a key that it does not have."""
+        clean = source.places["gt"]
+        if self.keys == source.keys:
+            return Index(self.keys, self.scenes, {"gt": clean, "lq": self.places["lq"]})
+        rows = {key: row for row, key in enumerate(source.keys)}
+        found = [rows[key] for key in self.keys]
+        taken = Places(clean.numbers[found], [clean.dtypes[row] for row in found])
+        return Index(self.keys, self.scenes, {"gt": taken, "lq": self.places["lq"]})
 
 
-def read_index(path: Path) -> pa.Table:
-    """The index as a table. Raises DataError when it cannot be read or has other columns."""
+def write_index(path: Path, rows: Sequence[SampleRow]) -> None:
+    """Writes the rows of all shards, in order. Raises DataError when two samples have one key."""
+    keys = [row.key for row in rows]
+    if len(set(keys)) < len(keys):
+        twice = Counter(keys).most_common(1)[0][0]
+        raise DataError("two samples have this key", where=f"sample {twice!r}", hint="rename one of the images")
+    columns: list[list[object]] = [list(keys), [row.scene for row in rows]]
+    for members in ([row.gt for row in rows], [row.lq for row in rows]):
+        for place in range(len(Member._fields)):
+            columns.append([None if member is None else member[place] for member in members])
+    pq.write_table(pa.table(columns, schema=INDEX_SCHEMA), path, compression="zstd")
+
+
+def read_index(path: Path) -> Index:
+    """The index of a set. Raises DataError when it cannot be read, Damaged when it has other columns."""
     try:
         table = pq.read_table(path)
     except OSError as error:
@@ -68,7 +142,14 @@ def read_index(path: Path) -> pa.Table:
         raise damaged(str(path), f"the index cannot be read ({error})") from error
     if table.schema != INDEX_SCHEMA:
         raise damaged(str(path), f"the index has other columns than {', '.join(INDEX_SCHEMA.names)}")
-    return table
+    places = {side: _places(table, side) for side in SIDES}
+    return Index(table["key"].to_pylist(), table["scene"].to_pylist(), places)
+
+
+def _places(table: pa.Table, side: Side) -> Places:
+    *numbers, dtype = [table[f"{side}_{name}"] for name in Member._fields]
+    filled = [column.fill_null(-1).to_numpy().astype(np.int64, copy=False) for column in numbers]
+    return Places(np.stack(filled, axis=1), dtype.fill_null("").to_pylist())
 
 
 def damaged(path: str, what: str) -> Damaged:

@@ -1,86 +1,99 @@
-"""From source images to a prepared set: degrade each whole image once, cut tiles, write shards.
+"""From a data set to prepared sets: whole images, each once, and their degraded versions where those are fixed.
 
-The random numbers of an image depend on `seed("degrade", task, degradation, data set, split, key)` alone: not on
-options, so that two noise levels share their noise pattern; not on tile geometry, so that overlapping tiles agree and
-every patch size sees the same degraded image; and not on the process or the order of work. Those of a test set with
-another `draw` (harness.api.degradation) are the same for every image.
+The random numbers of a fixed degradation follow from `seed("degrade", degradation, data set, split, key)` alone: not
+from its options, so that two strengths share their pattern; not from the task; and not from the process or the order of
+work, so that any number of jobs makes the same bytes.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 
-from harness.api.dataset import Dataset, SourceImage
-from harness.api.degradation import Degradation, DrawnLikeTheField
-from harness.api.reference import PartRef
+from harness.api.dataset import Dataset, Skipping, SourceImage
+from harness.api.degradation import Degradation
 from harness.api.sets import PreparedSet
+from harness.api.shard_parts import shards_in, waiting_folder
 from harness.core.damage import forget_damage, held, set_aside, sweep
-from harness.core.errors import Damaged, DataError, did_you_mean
-from harness.core.identity import sealed, seed
+from harness.core.errors import Damaged, DataError, HarnessError, did_you_mean
+from harness.core.guests import contained
+from harness.core.identity import file_sha256, sealed, seed
 from harness.core.memory import memory_told
-from harness.core.paths import atomic_folder, write_json
+from harness.core.paths import atomic_folder, remove_away, write_json
 from harness.core.registry import Registry
 from harness.data.audit import audit
-from harness.data.images import images_of, open_dataset
-from harness.data.members import Codec
-from harness.data.prints import Collector, keep_prints, known_prints
-from harness.data.shards import CONVERTER, MANIFEST, Manifest, ShardSet, open_set, to_float
-from harness.data.tiles import tile_origins
-from harness.data.write import SHARD_SAMPLES, ShardWriter
+from harness.data.images import check_text, images_of, open_dataset
+from harness.data.index import INDEX, SampleRow
+from harness.data.prints import joined_prints, keep_prints, known_prints
+from harness.data.shards import (
+    CONVERTER,
+    MANIFEST,
+    FileEntry,
+    Manifest,
+    ShardEntry,
+    ShardSet,
+    Skipped,
+    open_set,
+    to_float,
+)
+from harness.data.waiting import FinishedShard, Waiting, grouped
+from harness.data.write import write_index
 from harness.parts.guard import called, check_degraded, check_repeated, made
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Pair:
-    """One sample before it is written: two images H×W×3, and facts such as its place in the source image."""
-
-    key: str
-    lq: np.ndarray
-    gt: np.ndarray
-    facts: dict[str, object]
-
-
-def prepare_set(
-    samples: PreparedSet, registry: Registry, data: Path, *, shard_samples: int = SHARD_SAMPLES
-) -> ShardSet:
+def prepare_set(stored: PreparedSet, registry: Registry, data: Path) -> ShardSet:
     """Writes a prepared set below the data folder unless it exists, and opens it, verified.
 
-    The folder appears whole or not at all; when two processes want the same set, one prepares it and the other waits.
-    A folder that is damaged or of another set is set aside, and is back in its place when the set cannot be prepared.
-    Splits other than `train` are first compared with the training images (harness.data.audit). Raises DataError when
-    source images are missing, changed, too small for a tile or in both splits, or when the set that is there cannot be
-    read, which says nothing about whether it is sound.
+    A set of degraded images is made from the stored clean ones, which are prepared first where they are not there.
+    Shards that are finished (see `prepare_part`) are used. The folder appears whole or not at all; when two processes
+    want the same set, one prepares it and the other waits. A folder that is damaged or of another set is set aside, and
+    is back in its place when the set cannot be prepared. Splits other than `train` are compared with the training
+    images (harness.data.audit). Raises DataError when source images are missing, unfit, changed or in both splits, or
+    when the set that is there cannot be read, which says nothing about whether it is sound.
     """
-    folder = samples.folder(data)
-    opened = _found(samples, data)
+    source = None if stored.source is None else prepare_set(stored.source, registry, data)
+    folder = stored.folder(data)
+    opened = _found(stored, data)
     if opened is not None:
         return opened
     with held(folder):
         sweep(folder)
-        opened = _found(samples, data)  # another run may have prepared it since
+        opened = _found(stored, data)  # another run may have prepared it since
         if opened is not None:
             return opened
         with set_aside(folder):
-            _write(samples, registry, data, shard_samples)
-    return open_set(samples, data)
+            _write(stored, registry, data, source)
+        with suppress(HarnessError):  # the set is there, whatever stays beside it
+            remove_away(waiting_folder(stored, data))
+    return open_set(stored, data)
 
 
-def _found(samples: PreparedSet, data: Path) -> ShardSet | None:
-    """The set that is there; None when there is none, or it is damaged or another one."""
-    folder = samples.folder(data)
+def prepare_part(stored: PreparedSet, part: int, parts: int, registry: Registry, data: Path) -> None:
+    """Makes those shards of one part, 1 to `parts`, that are not finished (harness.data.waiting); none of a set that is
+    there. `prepare_set` makes the set of them. Raises DataError as it does."""
+    source = None if stored.source is None else prepare_set(stored.source, registry, data)
+    if _found(stored, data) is None:
+        _, waiting = _waiting(stored, registry, data, source)
+        waiting.make(shards_in(part, parts, waiting.shards))
+
+
+def _found(stored: PreparedSet, data: Path) -> ShardSet | None:
+    """The set that is there; None when there is none, or it is damaged, another one, or made from other images."""
+    folder = stored.folder(data)
     if not os.path.lexists(folder):
         return None
     try:
-        opened = open_set(samples, data)
+        opened = open_set(stored, data)
     except Damaged as error:
         log.warning("prepared again, because of %s", error)
         return None
@@ -88,121 +101,165 @@ def _found(samples: PreparedSet, data: Path) -> ShardSet | None:
     return opened
 
 
-def degrade(image: SourceImage, degradation: Degradation, samples: PreparedSet) -> np.ndarray:
-    """The degraded image: H×W×3 uint8 when the degradation is quantised, else float32, unclipped."""
-    with called(degradation):
-        degraded = _drawn(image, degradation, samples)
-    check_degraded(degradation, degraded, image.pixels, image.key)
-    if degradation.traits.quantised:
-        return np.asarray(np.rint(np.clip(degraded, 0.0, 1.0) * 255.0), dtype=np.uint8)
-    return np.array(degraded, dtype=np.float32)  # a copy: the degradation may write into its own array again
+def _waiting(
+    stored: PreparedSet, registry: Registry, data: Path, source: ShardSet | None
+) -> tuple[Dataset | None, Waiting]:
+    """The data set, of a set that is made of it, and the finished shards."""
+    if source is not None:
+        return None, Waiting(stored, data, _Degraded(stored, registry, source))
+    dataset = _dataset(stored, registry)
+    known = known_prints(stored.dataset, stored.split, data) is not None
+    return dataset, Waiting(stored, data, _Brought(stored, dataset, _keys(dataset, stored), prints=not known))
 
 
-def _drawn(image: SourceImage, degradation: Degradation, samples: PreparedSet) -> np.ndarray:
-    """What the degradation makes of an image, with the random numbers of the set's `draw`."""
-    source, task = _source(samples), samples.task
-    if samples.draw == "named":
-        ingredients = (task.name, source.name, samples.dataset.name, samples.split, image.key)
-        return degradation(to_float(image.pixels), np.random.default_rng(seed("degrade", *ingredients)))
-    if samples.draw not in degradation.traits.draws:
-        raise DataError(f"its random numbers cannot be drawn as {samples.draw!r}", where=f"degradation {source.name}")
-    legacy = cast(DrawnLikeTheField, degradation)
-    return legacy.with_legacy(to_float(image.pixels), np.random.RandomState(0))
-
-
-def cut(image: SourceImage, lq: np.ndarray, samples: PreparedSet) -> Iterator[Pair]:
-    """The pair of whole images, or its tiles, row by row; the key of a tile has its position."""
-    height, width = image.pixels.shape[:2]
-    if lq.shape != image.pixels.shape:
-        sizes = f"{lq.shape[0]}×{lq.shape[1]} and {height}×{width}"
-        raise DataError(f"the degraded and the clean image differ in size: {sizes}", where=f"image {image.key!r}")
-    if samples.tile is None:
-        yield Pair(image.key, lq, image.pixels, {"height": height, "width": width})
-        return
-    tile = samples.tile
-    try:
-        places = tile_origins(height, width, tile, samples.stride or tile)
-    except DataError as error:
-        hint = f"{error.hint}; with `scale`, whose tiles have sides of patch / least, a larger scale.least"
-        raise DataError(error.what, where=f"image {image.key!r}", hint=hint) from None
-    for top, left in places:
-        window = np.s_[top : top + tile, left : left + tile]
-        facts: dict[str, object] = {"height": tile, "width": tile, "top": top, "left": left}
-        yield Pair(f"{image.key}-y{top:05d}-x{left:05d}", lq[window], image.pixels[window], facts)
-
-
-def _write(samples: PreparedSet, registry: Registry, data: Path, shard_samples: int) -> None:
-    dataset = _dataset(samples, registry)
-    source = _source(samples)
-    degradation: Degradation = made(registry, "degradation", source.name, **source.arguments)
-    quantised = degradation.traits.quantised
-    if samples.split != "train":
-        audit(dataset, samples.split, samples.dataset, data)
-    whole = samples.tile is None
-    gt_codec: Codec = "png" if whole else "npy"
-    lq_codec: Codec = "png" if whole and quantised else "npy"
-    images = 0
-    last: tuple[SourceImage, np.ndarray] | None = None
-    with (
-        atomic_folder(samples.folder(data)) as folder,
-        ShardWriter(folder, lq_codec=lq_codec, gt_codec=gt_codec, shard_samples=shard_samples) as writer,
-    ):
-        for image in _seen(dataset, samples, data):
-            images += 1
-            height, width = image.pixels.shape[:2]
-            where = f"image {image.key!r} of {samples.dataset.name} (height {height}, width {width})"
-            with memory_told("this image was prepared", where=where):
-                degraded = degrade(image, degradation, samples)
-                if images == 1:
-                    check_repeated(degradation, degraded, degrade(image, degradation, samples))
-                for pair in cut(image, degraded, samples):
-                    writer.add(pair.key, pair.lq, pair.gt, image=image.key, scene=image.scene, facts=pair.facts)
-            last = image, degraded
-        if last is not None:  # once more, as a degradation may change after some images
-            check_repeated(degradation, last[1], degrade(last[0], degradation, samples))
-        index, shards = writer.finish()
-        if not shards:
-            raise DataError(f"split {samples.split!r} has no images", where=f"data set {samples.dataset.name}")
+def _write(stored: PreparedSet, registry: Registry, data: Path, source: ShardSet | None) -> None:
+    """Makes the shards that are lacking, and the set of them all."""
+    dataset, waiting = _waiting(stored, registry, data, source)
+    to_audit = dataset if stored.split != "train" else None
+    if to_audit is not None and not waiting.images.prints:  # its images have been looked at before
+        audit(to_audit, stored.split, stored.dataset, data)
+    finished = waiting.make(range(waiting.shards))
+    licence = "" if source is None else source.manifest.licence
+    skipped: tuple[Skipped, ...] = ()
+    if dataset is not None:
+        licence, skipped = dataset.traits.licence, _skipped(dataset, stored.split)
+        if waiting.images.prints and (prints := waiting.prints()) is not None:
+            keep_prints(joined_prints(prints), stored.dataset, stored.split, data)
+    if to_audit is not None and waiting.images.prints:
+        _audited(to_audit, stored, data)
+    with atomic_folder(stored.folder(data)) as folder:
+        rows = [row for shard in sorted(finished) for row in finished[shard].rows]
+        for shard in finished:
+            _linked(waiting.file(shard), folder / waiting.file(shard).name)
+        write_index(folder / INDEX, rows)
+        shards = tuple(_entry(waiting.file(shard).name, finished[shard]) for shard in sorted(finished))
         manifest = Manifest(
             converter=CONVERTER,
-            set=samples,
-            licence=dataset.traits.licence,
-            quantised=quantised,
-            lq_codec=lq_codec,
-            gt_codec=gt_codec,
-            images=images,
-            samples=sum(shard.samples for shard in shards),
+            set=stored,
+            licence=licence,
+            images=_pictures(rows),
+            samples=len(rows),
             bytes=sum(shard.bytes for shard in shards),
-            index=index,
+            index=FileEntry(name=INDEX, sha256=file_sha256(folder / INDEX), bytes=(folder / INDEX).stat().st_size),
             shards=shards,
+            skipped=skipped,
+            parents=waiting.images.parents,
         )
         write_json(folder / MANIFEST, sealed(manifest.identity()))
 
 
-def _dataset(samples: PreparedSet, registry: Registry) -> Dataset:
-    dataset = open_dataset(samples.dataset, registry)
-    if samples.split not in dataset.splits():
-        hint = did_you_mean(samples.split, dataset.splits())
-        raise DataError(f"there is no split {samples.split!r}", where=f"data set {samples.dataset.name}", hint=hint)
+def _audited(dataset: Dataset, stored: PreparedSet, data: Path) -> None:
+    """The audit, after which nothing is left of a set that does not pass; its prints are kept."""
+    try:
+        audit(dataset, stored.split, stored.dataset, data)
+    except DataError:
+        remove_away(waiting_folder(stored, data))
+        raise
+
+
+def _entry(name: str, shard: FinishedShard) -> ShardEntry:
+    return ShardEntry(name=name, sha256=shard.sha256, bytes=shard.bytes, samples=len(shard.rows))
+
+
+def _pictures(rows: Iterable[SampleRow]) -> int:
+    """How many images a set holds; a clean one that several samples share counts once in a shard."""
+    return len({member for row in rows for member in (row.gt, row.lq) if member is not None})
+
+
+def _linked(path: Path, target: Path) -> None:
+    """Gives a file a second name, so that it stays where it waits until its set is whole; moves it where a file system
+    has no second names."""
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.move(path, target)
+
+
+def _dataset(stored: PreparedSet, registry: Registry) -> Dataset:
+    dataset = open_dataset(stored.dataset, registry)
+    if stored.split not in dataset.splits():
+        hint = did_you_mean(stored.split, dataset.splits())
+        raise DataError(f"there is no split {stored.split!r}", where=f"data set {stored.dataset.name}", hint=hint)
     return dataset
 
 
-def _seen(dataset: Dataset, samples: PreparedSet, data: Path) -> Iterator[SourceImage]:
-    """The images of the split. Their prints are taken on the way, for the audits to come."""
-    ref, split = samples.dataset, samples.split
-    collector = None if known_prints(ref, split, data) else Collector()
-    for image in images_of(dataset, split, ref.name):
-        if collector is not None:
-            collector.add(image)
-        yield image
-    if collector is not None:
-        keep_prints(collector.prints(), ref, split, data)
+def _keys(dataset: Dataset, stored: PreparedSet) -> list[str]:
+    """The keys of a split. Raises DataError when there are none, or one is no text or comes twice."""
+    with contained(owner=dataset):
+        keys = [key for key, _ in dataset.keys(stored.split)]
+    if not keys:
+        raise DataError(f"split {stored.split!r} has no images", where=f"data set {stored.dataset.name}")
+    where = f"data set {stored.dataset.name}, split {stored.split}"
+    seen: set[str] = set()
+    for key in keys:
+        check_text("key", key, where)
+        if key in seen:
+            raise DataError(f"keys() lists {key!r} twice", where=where, hint="give each image a key of its own")
+        seen.add(key)
+    return keys
 
 
-def _source(samples: PreparedSet) -> PartRef:
-    """The degradation that makes the inputs of the task."""
-    source = samples.task.derived_from
-    if source is None:
-        what = "this task has no degradation, and the data set brings no degraded images"
-        raise DataError(what, where=f"task {samples.task.name}")
-    return source
+def _skipped(dataset: Dataset, split: str) -> tuple[Skipped, ...]:
+    """The files that the data set leaves out, and why."""
+    if not dataset.traits.skips:
+        return ()
+    with contained(owner=dataset):
+        found = [(str(file), str(why)) for file, why in cast(Skipping, dataset).skipped(split)]
+    return tuple(Skipped(file=file, why=why) for file, why in found)
+
+
+@dataclass(frozen=True)
+class _Brought:
+    """The images that a data set brings."""
+
+    stored: PreparedSet
+    dataset: Dataset
+    keys: list[str]
+    prints: bool
+    parents: tuple[str, ...] = ()
+
+    def groups(self, shards: Sequence[range]) -> Iterator[Iterator[SourceImage]]:
+        wanted = [self.keys[place] for places in shards for place in places]
+        images = images_of(self.dataset, self.stored.split, self.stored.dataset.name, wanted)
+        return grouped(images, [len(places) for places in shards]) if shards else iter(())
+
+
+class _Degraded:
+    """The degraded versions of the stored clean images."""
+
+    prints = False
+
+    def __init__(self, stored: PreparedSet, registry: Registry, source: ShardSet) -> None:
+        assert stored.degradation is not None
+        self.stored, self.source = stored, source
+        self.keys, self.parents = source.index.keys, (source.manifest_sha256,)
+        self.degradation: Degradation = made(
+            registry, "degradation", stored.degradation.name, **stored.degradation.arguments
+        )
+
+    def groups(self, shards: Sequence[range]) -> Iterator[Iterator[SourceImage]]:
+        return map(self._group, shards)
+
+    def _group(self, places: range) -> Iterator[SourceImage]:
+        """The first and the last one are made twice: a degradation may also change after some images."""
+        for place in places:
+            key = self.keys[place]
+            clean = self.source.image(place, "gt")
+            size = f"height {clean.shape[0]}, width {clean.shape[1]}"
+            with memory_told("this image was degraded", where=f"image {key!r} of {self.stored.dataset.name} ({size})"):
+                degraded = degrade(clean, key, self.degradation, self.stored)
+                if place in (places[0], places[-1]):
+                    check_repeated(self.degradation, degraded, degrade(clean, key, self.degradation, self.stored))
+            yield SourceImage(key, self.source.index.scenes[place], None, degraded)
+
+
+def degrade(clean: np.ndarray, key: str, degradation: Degradation, stored: PreparedSet) -> np.ndarray:
+    """The degraded image: H×W×C uint8 when the degradation is quantised, else float32, unclipped."""
+    assert stored.degradation is not None
+    ingredients = (stored.degradation.name, stored.dataset.name, stored.split, key)
+    with called(degradation):
+        degraded = degradation(to_float(clean), np.random.default_rng(seed("degrade", *ingredients)))
+    check_degraded(degradation, degraded, clean, key)
+    if degradation.traits.quantised:
+        return np.asarray(np.rint(np.clip(degraded, 0.0, 1.0) * 255.0), dtype=np.uint8)
+    return np.array(degraded, dtype=np.float32)  # a copy: the degradation may write into its own array again

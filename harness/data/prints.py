@@ -2,7 +2,8 @@
 
 A print has a digest of the exact pixels, difference hashes (64 bits) of the picture in its eight orientations, and a
 32×32 gray version. They survive scaling, recompression, brightening, mirroring and quarter turns. They do not survive
-cropping: a part of a picture is not found.
+cropping: a part of a picture is not found. Of a pair the clean image is looked at; the degraded one where there is no
+clean one.
 
 Shape letters: N images, K orientations (8, as harness.data.orientation numbers them).
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ class Prints:
 
 
 def prints_of(images: Iterable[SourceImage]) -> Prints:
-    """The prints of images, each H×W×3 uint8 RGB."""
+    """The prints of images that have been checked (harness.data.images)."""
     collector = Collector()
     for image in images:
         collector.add(image)
@@ -84,9 +85,12 @@ class Collector:
 
     def add(self, image: SourceImage) -> None:
         """Takes the print of one image."""
-        pixels = np.ascontiguousarray(image.pixels)
-        gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-        exact = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+        pixels = image.degraded if image.pixels is None else image.pixels
+        assert pixels is not None, image.key
+        pixels = np.ascontiguousarray(pixels)
+        gray = _gray(pixels)
+        of = repr(pixels.shape) + ("" if pixels.dtype == np.uint8 else pixels.dtype.name)
+        exact = hashlib.sha256(of.encode() + pixels.tobytes()).hexdigest()
         self._rows.append((image.key, image.scene, exact))
         self._bits.append(_hashes(gray))
         self._gray.append(cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
@@ -96,6 +100,17 @@ class Collector:
         keys, scenes, exact = (tuple(column) for column in zip(*self._rows, strict=True)) if self._rows else ((),) * 3
         bits = np.array(self._bits, np.uint64).reshape(-1, ORIENTATIONS)
         return Prints(keys, scenes, exact, bits, np.array(self._gray, np.uint8).reshape(-1, SIDE, SIDE))
+
+
+def _gray(pixels: np.ndarray) -> np.ndarray:
+    """A picture in gray, uint8 [H, W], from any number format; of six channels the first view."""
+    if pixels.dtype == np.uint16:
+        pixels = np.rint(pixels / 257.0).astype(np.uint8)
+    elif pixels.dtype != np.uint8:
+        pixels = np.rint(pixels.clip(0.0, 1.0) * 255.0).astype(np.uint8)
+    if pixels.shape[2] == 1:
+        return pixels[..., 0]
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_RGB2GRAY))
 
 
 def _hashes(gray_HW: np.ndarray) -> np.ndarray:
@@ -116,11 +131,24 @@ def _normal(gray_ss: np.ndarray) -> np.ndarray:
     return np.asarray(values / max(float(np.linalg.norm(values)), 1e-9))
 
 
+def joined_prints(several: Sequence[Prints]) -> Prints:
+    """The prints of several groups of images, one after the other."""
+    keys = tuple(key for prints in several for key in prints.keys)
+    scenes = tuple(scene for prints in several for scene in prints.scenes)
+    exact = tuple(sha256 for prints in several for sha256 in prints.exact)
+    bits = [np.zeros((0, ORIENTATIONS), np.uint64), *(prints.bits_NK for prints in several)]
+    gray = [np.zeros((0, SIDE, SIDE), np.uint8), *(prints.gray_Nss for prints in several)]
+    return Prints(keys, scenes, exact, np.concatenate(bits), np.concatenate(gray))
+
+
 def known_prints(ref: PartRef, split: str, data: Path) -> Prints | None:
     """The prints of a split that are kept in `<data>/prints/`; None when there are none, or they are damaged."""
     path = _path(ref, split, data)
-    if path is None:
-        return None
+    return None if path is None else read_prints(path, ref, split)
+
+
+def read_prints(path: Path, ref: PartRef, split: str) -> Prints | None:
+    """The prints in a file; None when there is none, it is damaged, or it is of another split."""
     try:
         table = pq.read_table(path, partitioning=None)
         told = json.loads((table.schema.metadata or {}).get(b"prints", b"{}"))
@@ -141,15 +169,19 @@ def keep_prints(prints: Prints, ref: PartRef, split: str, data: Path) -> None:
     fingerprint: nobody could say later whether its images are still the same.
     """
     path = _path(ref, split, data)
-    if path is None:
-        return
+    if path is not None:
+        with suppress(HarnessError), atomic_file(path) as temporary:
+            write_prints(prints, ref, split, temporary)
+
+
+def write_prints(prints: Prints, ref: PartRef, split: str, path: Path) -> None:
+    """Writes the prints of images of a split into a file."""
     bits = [row.astype("<u8").tobytes() for row in prints.bits_NK]
     gray = [row.tobytes() for row in prints.gray_Nss]
     columns = [list(prints.keys), list(prints.scenes), list(prints.exact), bits, gray]
     table = pa.table([pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)], _SCHEMA)
     table = table.replace_schema_metadata({b"prints": json.dumps(_seal(table, ref, split)).encode()})
-    with suppress(HarnessError), atomic_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    pq.write_table(table, path, compression="zstd")
 
 
 def prints_once(dataset: Dataset, ref: PartRef, split: str, data: Path) -> Prints:

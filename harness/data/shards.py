@@ -1,36 +1,40 @@
-"""Prepared sets on disk: the manifest, the index, and how shards are opened, checked and read.
+"""Prepared sets on disk: the manifest, how a set is opened and checked, and how its images are read.
 
-`<data>/<set>/<split>/` holds `manifest.json`, `index.parquet` (one row per sample, in shard order) and the shards
-`000000.tar`, …, which WebDataset reads. harness.data.write writes them. Pixels: H×W×3, RGB; uint8, or float32 where
-the degradation is not quantised.
+`<data>/sets/<name>/<split>/` holds `manifest.json`, `index.parquet` (one row per sample, in shard order) and the shards
+`000000.tar`, …, which WebDataset reads too. harness.data.write writes them. Pixels are H×W×C as harness.data.tiff
+stores them; a window of an image is read without the rest.
 """
 
 from __future__ import annotations
 
 import os
-import tarfile
-from collections.abc import Generator, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from harness.api.reference import Frozen
 from harness.api.sets import PreparedSet
 from harness.core.damage import damage_noted
-from harness.core.errors import Damaged
-from harness.core.identity import known_sha256, unsealed
+from harness.core.errors import Damaged, DataError
+from harness.core.identity import unsealed
 from harness.core.paths import unread
-from harness.data.index import INDEX, Rows, damaged, read_index, unreadable
-from harness.data.members import Codec, decode, member_key
+from harness.data import tiff
+from harness.data.checked import verify_file, verify_index
+from harness.data.index import INDEX, Index, Member, Side, damaged, read_index, unreadable
+from harness.data.origin import Distant, Origin, Shard, origin_of
+from harness.data.shard_file import BLOCK, Readable, ShardFile, check_header
+from harness.data.verified import Verified
 
-CONVERTER = 1
+CONVERTER = 2
 """Version of harness.data.prepare, raised when the same source images would give other samples."""
 MANIFEST = "manifest.json"
+OPEN_SHARDS = 64
+"""Shards of one set that are open at a time: the system allows a process about a thousand files."""
+KEPT_TILES = 2**17
+"""Places of tiles that one set remembers, 8 bytes each."""
 
 
 class FileEntry(Frozen):
@@ -47,19 +51,24 @@ class ShardEntry(FileEntry):
     samples: int
 
 
+class Skipped(Frozen):
+    """A file that the user told to leave out, and why it could not be used."""
+
+    file: str
+    why: str
+
+
 class Manifest(Frozen):
     """The description of a prepared set. Its content, and so its digest, is the same on every machine."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     converter: int
     """`CONVERTER` of the code that wrote it."""
     set: PreparedSet
-    """The set that this is, with tile geometry, degradation and the data set's fingerprint."""
+    """The set that this is, with the data set's fingerprint."""
     licence: str
-    quantised: bool
-    """Whether degraded images are 8-bit."""
-    lq_codec: Codec
-    gt_codec: Codec
+    source: str = ""
+    """Where the images come from, in words."""
     images: int
     """Source images, whole."""
     samples: int
@@ -67,154 +76,187 @@ class Manifest(Frozen):
     """Size of all shards."""
     index: FileEntry
     shards: tuple[ShardEntry, ...]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One decoded sample: degraded and clean image, H×W×3."""
-
-    key: str
-    image: str
-    lq: np.ndarray
-    gt: np.ndarray
-
-
-@dataclass(frozen=True)
-class RawSample:
-    """One sample as it lies in a shard, not yet decoded."""
-
-    url: str
-    key: str
-    lq: bytes
-    gt: bytes
-
-    def decode(self, manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
-        """(lq, gt) as H×W×3 arrays. Raises DataError naming shard and key when the bytes are damaged."""
-        lq, gt = self.degraded(manifest), self.clean(manifest)
-        if lq.shape != gt.shape:
-            raise damaged(self.url, f"sample {self.key!r} pairs {_size(lq)} with {_size(gt)} pixels")
-        return lq, gt
-
-    def degraded(self, manifest: Manifest) -> np.ndarray:
-        """The degraded image alone; the clean one is not decoded."""
-        return self._decoded(self.lq, manifest.lq_codec)
-
-    def clean(self, manifest: Manifest) -> np.ndarray:
-        """The clean image alone."""
-        return self._decoded(self.gt, manifest.gt_codec)
-
-    def _decoded(self, content: bytes, codec: Codec) -> np.ndarray:
-        try:
-            return decode(content, codec)
-        except ValueError as error:
-            raise damaged(self.url, f"sample {self.key!r} cannot be decoded ({error})") from error
+    skipped: tuple[Skipped, ...] = ()
+    parents: tuple[str, ...] = ()
+    """Digest of the manifest of the set whose clean images it is made of; empty for one made of the data set itself."""
 
 
 def to_float(image: np.ndarray) -> np.ndarray:
-    """Pixels as float32 with white at 1: uint8 divided by 255, floats as they are. No other code scales pixels."""
+    """Pixels as float32 with white at 1: uint8 divided by 255, uint16 by 65535, floats as they are.
+
+    No other code scales pixels on the host.
+    """
     if image.dtype == np.uint8:
         return image.astype(np.float32) / np.float32(255)
+    if image.dtype == np.uint16:
+        return image.astype(np.float32) / np.float32(65535)
     assert image.dtype == np.float32, image.dtype
     return image
 
 
-def read_shard(path: Path, manifest: Manifest) -> Generator[RawSample, None, None]:
-    """The samples of one shard, in order, undecoded, through WebDataset.
-
-    Raises DataError naming the shard when it is missing or truncated, or has a member without its partners.
-    """
-    lq, gt = f"lq.{manifest.lq_codec}", f"gt.{manifest.gt_codec}"
-    try:
-        with open(path, "rb") as stream:
-            for found in group_by_keys(tar_file_expander([{"url": str(path), "stream": stream}])):
-                key = member_key(found["__key__"], found.get("json", b""))
-                members = {name for name in found if not name.startswith("__")}
-                if members != {lq, gt, "json"}:
-                    wrong = sorted(members ^ {lq, gt, "json"})
-                    raise damaged(str(path), f"sample {key!r} is not a pair: {', '.join(wrong)} missing or unknown")
-                yield RawSample(str(path), key, found[lq], found[gt])
-    except FileNotFoundError as error:
-        raise damaged(str(path), "this shard is missing") from error
-    except OSError as error:
-        raise unreadable(path, error, f"this shard cannot be read: {unread(error)}") from error
-    except (tarfile.TarError, ValueError, EOFError) as error:
-        raise damaged(str(path), f"this shard is truncated or damaged ({error})") from error
-
-
-@dataclass(frozen=True)
 class ShardSet:
-    """An open prepared set."""
+    """An open prepared set. Threads may read from it at the same time; it can be pickled and survives a fork."""
 
-    folder: Path
-    manifest: Manifest
-    manifest_sha256: str
+    def __init__(self, folder: Path, manifest: Manifest, manifest_sha256: str, source: ShardSet | None = None) -> None:
+        """`source`: the set that holds the clean images, for one that holds degraded ones alone."""
+        self.folder, self.manifest, self.manifest_sha256, self.source = folder, manifest, manifest_sha256, source
+        self._open: dict[int, Readable] = {}
+        self._tables: dict[tuple[int, int], tiff.Tiles] = {}
+        self._kept = 0
 
-    @cached_property
-    def rows(self) -> Rows:
-        """Every sample, in shard order."""
-        return Rows(read_index(self.folder / INDEX))
-
-    @property
-    def urls(self) -> list[str]:
-        """Paths of the shards, in order."""
-        return [str(self.folder / shard.name) for shard in self.manifest.shards]
+    def __getstate__(self) -> dict[str, Any]:
+        kept = {name: value for name, value in self.__dict__.items() if name != "origin"}
+        return kept | {"_open": {}, "_tables": {}, "_kept": 0}
 
     def __len__(self) -> int:
         return self.manifest.samples
 
-    def raw(self, shard: int) -> Generator[RawSample, None, None]:
-        """The undecoded samples of a shard. Raises DataError when they are not those of the index."""
-        first = sum(entry.samples for entry in self.manifest.shards[:shard])
-        entry = self.manifest.shards[shard]
-        expected = iter(self.rows[first : first + entry.samples])
-        path = self.folder / entry.name
-        with closing(read_shard(path, self.manifest)) as samples:
-            for sample in samples:
-                row = next(expected, None)
-                if row is None or row.key != sample.key:
-                    raise damaged(str(path), f"the index has no sample {sample.key!r} in this place")
-                yield sample
-        if (missing := next(expected, None)) is not None:
-            raise damaged(str(path), f"this shard ends before sample {missing.key!r}")
+    @cached_property
+    def index(self) -> Index:
+        """Every sample, in shard order. The clean images of a set with a `source` lie in the shards of that one."""
+        own = read_index(self.folder / INDEX)
+        if self.source is None:
+            return own
+        try:
+            return own.with_clean(self.source.index)
+        except KeyError as error:
+            raise damaged(str(self.folder / INDEX), f"sample {error.args[0]!r} has no clean image") from None
 
-    def samples(self) -> Iterator[Sample]:
-        """Every sample, decoded, in shard order. Raises DataError naming a shard that is damaged."""
-        rows = iter(self.rows)
-        for shard in range(len(self.manifest.shards)):
-            for raw in self.raw(shard):
-                yield Sample(raw.key, next(rows).image, *raw.decode(self.manifest))
+    @cached_property
+    def origin(self) -> Origin | None:
+        """Where the shards come from that are not here yet; None for a set that was made here."""
+        return origin_of(self.folder, [Shard(each.name, each.sha256, each.bytes) for each in self.manifest.shards])
+
+    def fetch_ahead(self, rows: Iterable[int]) -> None:
+        """Lets the shards of samples that will be read, in this order, come in the background."""
+        if self.origin is not None:
+            numbers = dict.fromkeys(self.index.shards[list(rows)].tolist())
+            self.origin.ahead(self.manifest.shards[number].name for number in numbers)
+        if self.source is not None:
+            self.source.fetch_ahead(rows)
+
+    def close(self) -> None:
+        """Ends what is fetched in the background."""
+        if self.origin is not None:
+            self.origin.close()
+        if self.source is not None:
+            self.source.close()
+
+    @property
+    def urls(self) -> list[str]:
+        """Paths of the shards, in order."""
+        return [str(self._path(number)) for number in range(len(self.manifest.shards))]
+
+    def image(self, row: int, side: Side, window: tiff.Window | None = None) -> np.ndarray:
+        """The clean or the degraded image of a sample, H×W×C; of a `window` (top, left, height, width) its pixels.
+
+        Only the tiles that the window touches are read. Raises Damaged, which is noted in the folder, when the shard is
+        not what the index says, DataError when it cannot be read or the sample has no such image, and ValueError for a
+        window that does not lie in the image.
+        """
+        index = self.index
+        member, key = index.member(row, side), index.keys[row]
+        if member is None:
+            what = "clean" if side == "gt" else "degraded"
+            raise DataError(f"sample {key!r} has no {what} image", where=str(self.folder))
+        if window is not None and not tiff.lies_in(window, member.height, member.width):
+            raise ValueError(f"{window} does not lie in {key!r}, {member.height}×{member.width} pixels")
+        owner = self if side == "lq" or self.source is None else self.source
+        return owner._cut(member, side, key, window)
+
+    def _cut(self, member: Member, side: Side, key: str, window: tiff.Window | None) -> np.ndarray:
+        with damage_noted(self.folder):
+            try:
+                shard = self.shard(member.shard)
+                tiles = self._tiles(shard, member, side)
+                return tiff.cut(lambda offset, length: shard.read(member.offset + offset, length), tiles, window)
+            except FileNotFoundError as error:
+                raise damaged(str(self._path(member.shard)), "this shard is missing") from error
+            except OSError as error:
+                what = f"this shard cannot be read: {unread(error)}"
+                raise unreadable(self._path(member.shard), error, what) from error
+            except ValueError as error:
+                what = f"the {side} image of sample {key!r} is damaged, or the shard is truncated ({error})"
+                raise damaged(str(self._path(member.shard)), what) from error
+
+    def _path(self, number: int) -> Path:
+        """Where a shard lies on this machine."""
+        return self.folder / self.manifest.shards[number].name
+
+    def is_here(self, number: int) -> bool:
+        """Whether a shard lies on this machine."""
+        return self._path(number).is_file()
+
+    def shard(self, number: int) -> Readable:
+        """An open shard. All images are read through it."""
+        found = self._open.get(number)
+        if found is None:
+            found = self._readable(number)
+            while len(self._open) >= OPEN_SHARDS:
+                self._open.pop(next(iter(list(self._open)), -1), None)
+            self._open[number] = found
+        return found
+
+    def _readable(self, number: int) -> Readable:
+        if self.origin is None:
+            return ShardFile(self._path(number))
+        name = self.manifest.shards[number].name
+        here = self.origin.local(name)
+        return Distant(self.origin, name) if here is None else ShardFile(here)
+
+    def _tiles(self, shard: Readable, member: Member, side: Side) -> tiff.Tiles:
+        """Where the tiles of a member lie, after a look at its name and length in the tar file and its own header."""
+        place = member.shard, member.offset
+        tiles = self._tables.get(place)
+        if tiles is None:
+            geometry = tiff.Geometry(*member[3:])
+            head = shard.read(member.offset - BLOCK, BLOCK + tiff.header_bytes(geometry))
+            check_header(head[:BLOCK], member, side)
+            tiles = tiff.table(geometry, head[BLOCK:], member.length)
+            if self._kept > KEPT_TILES:
+                self._tables, self._kept = {}, 0
+            self._tables[place] = tiles
+            self._kept += len(tiles.ends)
+        return tiles
 
 
-def open_set(samples: PreparedSet, data: Path, *, verify: bool = True) -> ShardSet:
-    """Opens a prepared set below the data folder; `verify` compares every file with the manifest's digests.
+def open_set(stored: PreparedSet, data: Path, *, verify: bool = True) -> ShardSet:
+    """Opens a prepared set below the data folder, and its source; `verify` compares every file with the manifests.
 
-    Each file is hashed once per process, unless its size or time of change differs. Raises Damaged when the folder, a
+    Each file is hashed once, unless its size or time of change differs: what was verified is remembered in the process
+    and, where the folder can be written, beside the shards (harness.data.verified). Raises Damaged when the folder, a
     shard or the index is missing, truncated or other than the manifest says, DataError when a file cannot be read. With
     `verify`, Damaged is also noted in the folder (harness.core.damage), so that the next run prepares the set again.
     """
-    folder = samples.folder(data)
+    source = None if stored.source is None else open_set(stored.source, data, verify=verify)
+    folder = stored.folder(data)
     with damage_noted(folder, wanted=verify):
-        return _opened(samples, folder, verify)
+        return _opened(stored, folder, source, verify)
 
 
-def _opened(samples: PreparedSet, folder: Path, verify: bool) -> ShardSet:
-    manifest, sha256 = _read_manifest(folder)
+def _opened(stored: PreparedSet, folder: Path, source: ShardSet | None, verify: bool) -> ShardSet:
+    manifest, sha256 = read_manifest(folder)
     path = str(folder / MANIFEST)
-    if manifest.set.identity() != samples.identity():
-        raise damaged(path, f"the manifest is of another set than {samples.name}/{samples.split}")
+    if manifest.set.identity() != stored.identity():
+        raise damaged(path, f"the manifest is of another set than {stored.name}/{stored.split}")
     if manifest.converter != CONVERTER:
         raise damaged(path, f"prepared by converter {manifest.converter}, this is converter {CONVERTER}")
     if sum(shard.samples for shard in manifest.shards) != manifest.samples:
         raise damaged(path, f"its shards do not add up to {manifest.samples} samples")
-    opened = ShardSet(folder, manifest, sha256)
+    if manifest.parents != (() if source is None else (source.manifest_sha256,)):
+        raise damaged(path, "it was made of other clean images than are there now")
+    opened = ShardSet(folder, manifest, sha256, source)
     if verify:
-        for entry in (manifest.index, *manifest.shards):
-            _verify(folder / entry.name, entry)
-        _verify_index(opened)
+        with Verified(folder) as verified:
+            for number, entry in enumerate(manifest.shards):
+                if opened.origin is None or opened.is_here(number):
+                    verify_file(folder / entry.name, entry, verified)
+            verify_file(folder / manifest.index.name, manifest.index, verified)
+        verify_index(opened)
     return opened
 
 
-def _read_manifest(folder: Path) -> tuple[Manifest, str]:
+def read_manifest(folder: Path) -> tuple[Manifest, str]:
     """The manifest and its digest (harness.core.identity.Unsealed)."""
     path = folder / MANIFEST
     try:
@@ -228,28 +270,3 @@ def _read_manifest(folder: Path) -> tuple[Manifest, str]:
         raise unreadable(path, error, f"the manifest cannot be read: {unread(error)}") from error
     except ValueError as error:
         raise damaged(str(path), f"the manifest is damaged ({str(error).splitlines()[0]})") from error
-
-
-def _verify(path: Path, entry: FileEntry) -> None:
-    try:
-        size = path.stat().st_size
-        found = known_sha256(path) if size == entry.bytes else ""
-    except FileNotFoundError:
-        raise damaged(str(path), "a file of the prepared set is missing") from None
-    except OSError as error:
-        raise unreadable(path, error, f"cannot be read: {unread(error)}") from error
-    if size != entry.bytes:
-        raise damaged(str(path), f"truncated or changed: {size} bytes, not {entry.bytes}")
-    if found != entry.sha256:
-        raise damaged(str(path), f"changed: sha256 is {found[:12]}…, the manifest says {entry.sha256[:12]}…")
-
-
-def _verify_index(opened: ShardSet) -> None:
-    table = read_index(opened.folder / INDEX)
-    counts = np.bincount(table["shard"].to_numpy(), minlength=len(opened.manifest.shards)).tolist()
-    if counts != [shard.samples for shard in opened.manifest.shards]:
-        raise damaged(str(opened.folder / INDEX), "the index and the manifest count other samples")
-
-
-def _size(image: np.ndarray) -> str:
-    return "×".join(map(str, image.shape[:2]))

@@ -18,13 +18,22 @@ SEPARATOR = 2
 
 
 def strip(images_HWC: Sequence[np.ndarray]) -> np.ndarray:
-    """Images side by side, H×W'×3 uint8 RGB, clipped. `images_HWC`: float images of one size, white at 1."""
+    """Images side by side, H×W'×3 uint8 RGB, clipped. `images_HWC`: float images of one height and width, white at 1.
+
+    Gray images are shown gray, those of six channels, a dual-pixel camera's, as their left view.
+    """
     height = images_HWC[0].shape[0]
     line = np.full((height, SEPARATOR, 3), 255, np.uint8)
     pieces: list[np.ndarray] = []
     for image in images_HWC:
-        pieces += [np.rint(np.clip(np.nan_to_num(image), 0.0, 1.0) * 255).astype(np.uint8), line]
+        pieces += [np.rint(np.clip(np.nan_to_num(shown(image)), 0.0, 1.0) * 255).astype(np.uint8), line]
     return np.concatenate(pieces[:-1], axis=1)
+
+
+def shown(image_HWC: np.ndarray) -> np.ndarray:
+    """An image as people see it, H×W×3: gray in three channels, the left view of two, the first channels of others."""
+    rgb = image_HWC[..., :3]
+    return rgb if rgb.shape[2] == 3 else np.repeat(rgb[..., :1], 3, axis=2)
 
 
 def write_strip(path: Path, images_HWC: Sequence[np.ndarray]) -> None:
@@ -39,6 +48,9 @@ def write_strip(path: Path, images_HWC: Sequence[np.ndarray]) -> None:
 
 
 def strip_name(dataset: str, draw: str, key: str) -> str:
-    """The file's name for an image of a test set: `<data set>.<key>.png`, with the draw where it is not `named`."""
+    """The file's name for an image of a test set: `<data set>.<key>.png`, with the draw where it is not `named`.
+
+    `dataset`: the data set's name, with the condition of the test set.
+    """
     drawn = dataset if draw == "named" else f"{dataset}.{draw}"
     return file_name(f"{drawn}.{escape_key(key)}", ".png", readable=f"{drawn}.{key}")

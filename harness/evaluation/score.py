@@ -16,6 +16,9 @@ from harness.core.errors import DataError
 from harness.core.registry import Registry
 from harness.parts.guard import called, check_value, made
 
+GRAY, RGB = 1, 3
+"""Channels of the images that metrics are of."""
+
 
 def build_metrics(
     metrics: Mapping[str, PartRef], protocol: EvaluationProtocol, registry: Registry
@@ -28,18 +31,23 @@ def build_metrics(
 
 
 def apply_protocol(image_HWC: np.ndarray, protocol: EvaluationProtocol) -> np.ndarray:
-    """A float image with white at 1 as the protocol sees it: H×W×C float64 in [0, 255], cut, clipped and rounded.
+    """A float image with white at 1 as the protocol sees it: H×W×3 float64 in [0, 255], cut, clipped and rounded.
+
+    A gray image, H×W×1, has its channel three times, as metrics read RGB: its PSNR and SSIM are those of one channel.
 
     No other place cuts, clips or rounds. Rounding to 8 bits makes metrics of arrays equal metrics of saved PNGs.
-    Raises DataError when the image is no larger than its border.
+    Raises DataError when the image is no larger than its border, or has neither one channel nor three.
     """
     cut = protocol.border
     height, width = image_HWC.shape[:2]
     if min(height, width) <= 2 * cut:
         raise DataError(f"protocol {protocol.name} cuts {cut} pixels per side, the image has {width}×{height}")
+    if image_HWC.shape[2] not in (GRAY, RGB):
+        raise DataError(f"it has {image_HWC.shape[2]} channels, and metrics read gray or RGB images")
     inner = image_HWC[cut : height - cut, cut : width - cut].astype(np.float64)
     values = np.clip(inner, 0.0, 1.0) * 255.0
-    return np.rint(values) if protocol.rounding == "uint8" else values
+    values = np.rint(values) if protocol.rounding == "uint8" else values
+    return np.repeat(values, RGB, axis=2) if values.shape[2] == GRAY else values
 
 
 FAILURES = (Exception, SystemExit, GeneratorExit)

@@ -6,20 +6,24 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import torch
 
+from harness.api.degradation import VaryingDegradation
+from harness.cells.cell import Cell
 from harness.core.errors import DataError, FailureClass, HarnessError
+from harness.data.samples import OpenSamples
 from harness.evaluation.infer import restore
-from harness.evaluation.samples import write_strip
-from harness.evaluation.score import FAILURES
+from harness.evaluation.samples import shown, write_strip
+from harness.evaluation.score import FAILURES, RGB
 from harness.jobs.context import Context
 from harness.jobs.evaluated import Evaluated, Pass, lacking, passes
 from harness.jobs.inputs import Inputs, open_inputs, refuse_mix
 from harness.jobs.leaks import audit_test
-from harness.jobs.scoring import Evaluation, Restore, Scored, Trouble, score_set, trouble_of
-from harness.models.assemble import build_model
+from harness.jobs.scoring import Evaluation, Restore, Scored, Trouble, not_pairs, score_set, trouble_of
+from harness.models.assemble import RestorationModel, build_model
 from harness.models.weights import load_weights
 from harness.planning.job import EvaluateWork, Job
 from harness.records import store
@@ -28,6 +32,8 @@ from harness.training.journal import Journal
 
 log = logging.getLogger(__name__)
 
+VIEWS = 2 * RGB
+"""Channels of an image of two views."""
 _RESTORING = "restoring"
 """The event of a test set that is begun."""
 
@@ -38,7 +44,7 @@ def run(job: Job, context: Context) -> None:
     What cannot be had (a metric of some image; a test set that is not there, damaged, or among the training images) is
     left out of the record with the reason; all else is scored and saved, and then DataError is raised that names what
     was left out. A metric that refused an image is not asked again as long as images, weights and metric are the same.
-    A cell without a backbone is the degraded input: it is scored as it lies in the shards. Raises HarnessError and its
+    A cell without a backbone is the degraded input, as the networks get it (`_unchanged`). Raises HarnessError and its
     kinds at once, `checkpoint` when the cell is not trained or its weights are not those of the record.
     """
     work = job.work
@@ -68,7 +74,7 @@ class _Restorer:
     def __init__(self, job: Job, evaluated: Evaluated) -> None:
         assert isinstance(job.work, EvaluateWork), job.work.kind
         self.job, self.cell, self._evaluated = job, job.work.cell, evaluated
-        self._restore: Restore | None = None
+        self._model: RestorationModel | None = None
 
     def check(self) -> None:
         """Raises HarnessError (kind `checkpoint`) when the cell is not trained."""
@@ -78,27 +84,49 @@ class _Restorer:
             raise HarnessError("this cell is not trained", where=where, hint="bench run …", kind="checkpoint")
 
     def of(self, inputs: Inputs) -> Restore:
-        """The function. Raises HarnessError and its kinds when the network cannot be built or loaded."""
-        if self._restore is None:
-            self._restore = _unchanged if self.cell.backbone is None else self._build(inputs)
-        return self._restore
+        """The function for one test set. Raises HarnessError and its kinds when the network cannot be built or loaded.
 
-    def _build(self, inputs: Inputs) -> Restore:
+        A network that is told settings of the degradation, such as the noise level, gets those of the test set.
+        """
+        if self.cell.backbone is None:
+            return _unchanged
+        model = self._model = self._model or self._build(inputs)
+        told, device = settings_of(inputs.opened), self._device
+        return lambda lq, prior, truth: restore(model, lq, prior, device, truth, told)
+
+    @property
+    def _device(self) -> torch.device:
+        return torch.device("cuda" if self.job.run.gpus != 0 and torch.cuda.is_available() else "cpu")
+
+    def _build(self, inputs: Inputs) -> RestorationModel:
         self.check()
         record, context = self._evaluated.record, self._evaluated.context
         assert record is not None
         assert record.training is not None
-        on_gpu = self.job.run.gpus != 0 and torch.cuda.is_available()
-        device = torch.device("cuda" if on_gpu else "cpu")
         model = build_model(self.cell, context.registry, inputs.features.prior_dim if inputs.features else None)
         final = context.layout.final_weights(self.cell.id)
         load_weights(model, final, sha256=record.training.checkpoint_sha256)
-        model.to(device).eval()
-        return lambda lq, prior, truth: restore(model, lq, prior, device, truth)
+        model.to(self._device).eval()
+        return model
 
 
 def _unchanged(lq: np.ndarray, prior: np.ndarray | None, truth: np.ndarray) -> np.ndarray:
-    return lq
+    """The degraded image itself, in the truth's colours: of two views, of six channels, the left one; gray as gray."""
+    return shown(lq) if truth.shape[2] == RGB else lq
+
+
+def _about_input(cell: Cell, opened: OpenSamples, title: str) -> tuple[str, ...]:
+    """What readers should know of the scores of the cell `input` on images of two views."""
+    two = cell.backbone is None and any(row.lq is not None and row.lq.channels == VIEWS for row in opened.index)
+    return (f"{title}: the input is shown and scored by its left view",) if two else ()
+
+
+def settings_of(opened: OpenSamples) -> dict[str, float]:
+    """The values of the options of drawn noise that may vary, as {"sigma": 25.0}: in tests each has a single one."""
+    noise = opened.noise
+    if noise is None or not noise.traits.varies:
+        return {}
+    return cast(VaryingDegradation, noise).settings(np.random.default_rng(0))  # single values take no random number
 
 
 def _evaluate(each: Pass, restorer: _Restorer, evaluated: Evaluated) -> list[Trouble]:
@@ -106,10 +134,13 @@ def _evaluate(each: Pass, restorer: _Restorer, evaluated: Evaluated) -> list[Tro
     began = time.perf_counter()
     context, cell = evaluated.context, restorer.cell
     try:
-        inputs = open_inputs(each.samples, cell.test_features(each.samples), context.layout.data)
+        wanted = cell.test_features(each.samples)
+        inputs = open_inputs(each.samples, wanted, context.registry, context.layout.data)
+        inputs.opened.check_noise()
+        told = (*not_pairs(inputs.opened, each.title), *_about_input(cell, inputs.opened, each.title))
         refuse_mix(inputs, evaluated.record)
     except HarnessError as error:
-        why = _unprepared(each, context) or trouble_of(error, f"test set {each.samples.dataset.name}")
+        why = _unprepared(each, context) or trouble_of(error, f"test set {each.title}")
         found = {evaluation.id: _without(evaluation, why) for evaluation in each.evaluations}
         return evaluated.add(each, found, None, time.perf_counter() - began)
     refused = {evaluation.id: evaluated.refused_before(evaluation, inputs) for evaluation in each.evaluations}
@@ -119,7 +150,7 @@ def _evaluate(each: Pass, restorer: _Restorer, evaluated: Evaluated) -> list[Tro
     for evaluation in each.evaluations:
         scored = found.setdefault(evaluation.id, Scored())
         scored.left_out |= refused[evaluation.id]
-    return evaluated.add(each, found, inputs, time.perf_counter() - began, warnings)
+    return evaluated.add(each, found, inputs, time.perf_counter() - began, (*warnings, *told))
 
 
 def _scored(
@@ -138,10 +169,10 @@ def _scored(
     try:
         found = score_set(
             cell, inputs, asked, restore_image, context.registry,
-            strips=strips, write=lambda name, shown: write_strip(folder / name, shown),
+            title=each.title, strips=strips, write=lambda name, shown: write_strip(folder / name, shown),
         )  # fmt: skip
     except FAILURES as error:
-        log.exception("test set %s is left out", samples.dataset.name)
+        log.exception("test set %s is left out", each.title)
         why = trouble_of(error)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -170,7 +201,7 @@ def _unprepared(each: Pass, context: Context) -> Trouble | None:
         failure = read_failure(context.layout, job)
         if failure is not None:
             said = " · try: ".join(" ".join(part.split()) for part in failure.message.split("\n  try: "))
-            return Trouble(f"test set {each.samples.dataset.name}: {said}", failure.kind)
+            return Trouble(f"test set {each.title}: {said}", failure.kind)
     return None
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from harness.api.protocols import protocols_of
 from harness.api.reference import PartRef
-from harness.api.sets import PreparedSet
+from harness.api.sets import Samples
 from harness.cells.cell import evaluation_id
 from harness.core.errors import DataError
 from harness.core.identity import digest
@@ -15,9 +16,10 @@ from harness.core.registry import Registry
 from harness.jobs.context import Context
 from harness.jobs.inputs import Inputs
 from harness.jobs.provenance import provenance
-from harness.jobs.scoring import Evaluation, Scored, Trouble
+from harness.jobs.scoring import Evaluation, Scored, Trouble, scorable
 from harness.planning.job import EvaluateWork, Job
 from harness.records import store
+from harness.records.labels import condition_text
 from harness.records.migrate import Untouchable
 from harness.records.model import EvaluationRecord, Provenance, RunRecord
 
@@ -26,10 +28,17 @@ from harness.records.model import EvaluationRecord, Provenance, RunRecord
 class Pass:
     """One test set whose images are restored once, and scored under every protocol that lacks values."""
 
-    samples: PreparedSet
+    samples: Samples
     evaluations: tuple[Evaluation, ...]
     jobs: tuple[str, ...] = ()
     """The jobs that prepare it, where the plan names them."""
+    condition: Mapping[str, Any] = field(default_factory=dict)
+    """The options under which it stands in columns of its own; empty for most."""
+
+    @property
+    def title(self) -> str:
+        """What messages call it: the data set, and the condition where there is one."""
+        return f"{self.samples.dataset.name} {condition_text(self.condition)}".rstrip()
 
 
 def lacking(evaluation: Evaluation) -> dict[str, PartRef]:
@@ -55,7 +64,7 @@ def passes(job: Job, known: Mapping[str, EvaluationRecord], registry: Registry) 
         if asked := lacking(evaluation):
             evaluation = replace(evaluation, metrics=asked)
             written = samples.model_dump_json()
-            each = found.get(written, Pass(samples, (), preparing.get(written, ())))
+            each = found.get(written, Pass(samples, (), preparing.get(written, ()), work.condition(samples)))
             found[written] = replace(each, evaluations=(*each.evaluations, evaluation))
     return list(found.values())
 
@@ -71,6 +80,7 @@ class Evaluated:
     rows: list[store.ImageRow] = field(default_factory=list)
     data: dict[str, str] = field(default_factory=dict)
     weights: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, dict[str, str]] = field(default_factory=dict)
     kept: bool = False
     """Whether values stay that were there before."""
 
@@ -125,6 +135,7 @@ class Evaluated:
         if inputs is not None:
             self.data |= inputs.data
             self.weights |= inputs.weights
+            self.skipped |= inputs.skipped
         self.save("trained")
         return [trouble for scored in found.values() for trouble in scored.left_out.values()]
 
@@ -152,8 +163,9 @@ class Evaluated:
             dataset=each.samples.dataset.name,
             split=each.samples.split,
             protocol=evaluation.protocol.label,
+            condition=dict(each.condition),
             metrics={key: version for key, version in kept.items() if key not in scored.left_out} | scored.metrics,
-            images=before.images if inputs is None and before else 0 if inputs is None else len(inputs.shards),
+            images=_images(before, inputs),
             seconds=seconds,
             mean=evaluation.protocol.mean,
             left_out=still | {key: trouble.why for key, trouble in scored.left_out.items()},
@@ -173,7 +185,7 @@ class Evaluated:
         job, layout = self.job, self.context.layout
         assert isinstance(job.work, EvaluateWork), job.work.kind
         cell = job.work.cell
-        now = provenance(threads=job.run.cpus, data=self.data, weights=self.weights)
+        now = provenance(threads=job.run.cpus, data=self.data, weights=self.weights, skipped=self.skipped)
         changes: dict[str, object] = {
             "status": status,
             "images_sha256": store.save_images(layout, cell.id, self.rows),
@@ -192,6 +204,14 @@ class Evaluated:
         store.save(layout, self.record)
 
 
+def _images(before: EvaluationRecord | None, inputs: Inputs | None) -> int:
+    """How many images were scored: now, or before where the set could not be opened now."""
+    if inputs is None:
+        return before.images if before else 0
+    return len(scorable(inputs.opened))
+
+
 def _merged(training: Provenance, now: Provenance) -> Provenance:
     """The provenance of the training, with the data and weights that the evaluation read added."""
-    return training.model_copy(update={"data": training.data | now.data, "weights": training.weights | now.weights})
+    added = {name: getattr(training, name) | getattr(now, name) for name in ("data", "weights", "skipped")}
+    return training.model_copy(update=added)

@@ -1,10 +1,9 @@
-"""The features job: encodes one prepared set with one prior, or derives its rows from another prior's."""
+"""The features job: encodes the pictures of one set with one prior, or derives its rows from another prior's."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -12,16 +11,14 @@ import numpy as np
 import torch
 
 from harness.api.prior import DerivedPrior, MapPrior, Prior
-from harness.api.reference import ORIENTATIONS
 from harness.api.sets import FeatureSet
 from harness.core.damage import forget_damage, held, set_aside, sweep
 from harness.core.errors import Damaged
 from harness.core.guests import fault
 from harness.core.memory import memory_told
-from harness.data.features import FeatureRows, open_features, row_keys, write_features
-from harness.data.orientation import orient
-from harness.data.prepare import prepare_set
-from harness.data.shards import ShardSet, open_set, to_float
+from harness.data.features import FeatureRows, Piece, open_features, row_keys, write_features
+from harness.data.pictures import Pictures
+from harness.data.samples import OpenSamples, open_samples
 from harness.jobs.context import Context
 from harness.models.priors import build_prior, encode_exact, gives_maps, width_of
 from harness.models.upstream import sound_weights
@@ -49,24 +46,24 @@ def run(job: Job, context: Context) -> None:
     work = job.work
     assert isinstance(work, FeaturesWork), work.kind
     features, data = work.features, context.layout.data
-    shards = open_set(features.samples, data)
+    opened = open_samples(features.samples, context.registry, data)
     parents = [open_features(parent, data) for parent in features.parents]
     weights = _weights(work, parents, context)
     folder = features.folder(data)
-    if _is_current(features, shards, parents, weights, data):
+    if _is_current(features, opened, parents, weights, data):
         return
     with held(folder):
         sweep(folder)
-        if _is_current(features, shards, parents, weights, data):  # another run may have made it since
+        if _is_current(features, opened, parents, weights, data):  # another run may have made it since
             return
         with set_aside(folder):
-            _make(job, work, shards, parents, weights, context)
+            _make(job, work, opened, parents, weights, context)
 
 
 def _make(
     job: Job,
     work: FeaturesWork,
-    shards: ShardSet,
+    opened: OpenSamples,
     parents: Sequence[FeatureRows],
     weights: Mapping[str, str],
     context: Context,
@@ -77,17 +74,17 @@ def _make(
     shape = None
     if gives_maps(features.prior, context.registry):
         shape = parents[0].shape if parents else cast(MapPrior, prior).shape
+    pictures = Pictures(features, opened)
     if prior.traits.derived:
-        rows = _derived(cast(DerivedPrior, prior), features, shards, parents)
-    elif features.policy == "image" and features.samples.tile is not None:
-        rows = _of_images(cast(Prior, prior), features, shards, context, device)
+        pieces = _derived(cast(DerivedPrior, prior), features, pictures, parents)
     else:
-        rows = _encoded(cast(Prior, prior), shards, ORIENTATIONS[features.augment], device)
+        opened.check_noise()
+        pieces = _encoded(cast(Prior, prior), pictures, features.orientations, device)
     write_features(
         features,
         data,
-        rows,
-        samples_manifest_sha256=shards.manifest_sha256,
+        pieces,
+        samples_manifest_sha256=opened.manifest_sha256,
         weights=weights,
         parents=[parent.manifest_sha256 for parent in parents],
         shape=shape,
@@ -96,7 +93,7 @@ def _make(
 
 def _is_current(
     features: FeatureSet,
-    shards: ShardSet,
+    opened: OpenSamples,
     parents: Sequence[FeatureRows],
     weights: Mapping[str, str],
     data: Path,
@@ -109,11 +106,10 @@ def _is_current(
         log.warning("to be made: %s", error)
         return False
     forget_damage(folder)
-    made_of = found.manifest.get("parents")  # earlier releases did not write it down
     return (
-        found.samples_manifest_sha256 == shards.manifest_sha256
+        found.samples_manifest_sha256 == opened.manifest_sha256
         and found.manifest["weights"] == weights
-        and made_of in (None, [parent.manifest_sha256 for parent in parents])
+        and found.manifest.get("parents", []) == [parent.manifest_sha256 for parent in parents]
     )
 
 
@@ -126,21 +122,20 @@ def _weights(work: FeaturesWork, parents: Sequence[FeatureRows], context: Contex
     return own | {name: sha256 for parent in parents for name, sha256 in parent.manifest["weights"].items()}
 
 
-def _encoded(prior: Prior, shards: ShardSet, orientations: Sequence[int], device: torch.device) -> Iterator[np.ndarray]:
-    """For every shard its rows, float32 [samples·orientations, D].
+def _encoded(prior: Prior, pictures: Pictures, orientations: int, device: torch.device) -> Iterator[Piece]:
+    """The rows of every file, of which one is held at a time.
 
     The first images are encoded once more at the end. Raises HarnessError when their rows are others then: a row is of
     its image alone, whatever came before.
     """
-    images = (orient(to_float(sample.lq), number) for sample in shards.samples() for number in orientations)
     repeat = _Repeat(prior, device, width_of(prior))
-    rows = (row for batch in _batches(images) for row in repeat.encode(batch))
-    counts = _counts(shards)
-    for place, count in enumerate(counts, start=1):
-        of_shard = np.stack([next(rows) for _ in range(count * len(orientations))])
-        if place == len(counts):
+    rows = (row for batch in _batches(iter(pictures)) for row in repeat.encode(batch))
+    pieces = pictures.pieces(repeat.dim)
+    for number, samples in enumerate(pieces, start=1):
+        found = np.stack([next(rows) for _ in range(len(samples) * orientations)])
+        if number == len(pieces):
             repeat.check()
-        yield of_shard
+        yield Piece(samples, found)
 
 
 class _Repeat:
@@ -191,42 +186,23 @@ def _batches(images: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:
         yield batch
 
 
-def _counts(shards: ShardSet) -> list[int]:
-    """Samples of every shard."""
-    return [shard.samples for shard in shards.manifest.shards]
-
-
-def _of_images(
-    prior: Prior, features: FeatureSet, shards: ShardSet, context: Context, device: torch.device
-) -> Iterator[np.ndarray]:
-    """For every shard of tiles the rows of the whole images that they were cut from, float32 [samples, D].
-
-    A degraded image does not depend on the tiles it is cut to (harness.data.prepare), so the set of whole images holds
-    the very pixels that the tiles were cut from. It is prepared here if it does not exist yet.
-    """
-    whole = features.samples.model_copy(update={"tile": None, "stride": None})
-    images = prepare_set(whole, context.registry, context.layout.data)
-    vectors = np.concatenate(list(_encoded(prior, images, (0,), device)))
-    place = {row.image: index for index, row in enumerate(images.rows)}
-    rows = iter(shards.rows)
-    for count in _counts(shards):
-        yield vectors[[place[row.image] for row in islice(rows, count)]]
-
-
 def _derived(
-    prior: DerivedPrior, features: FeatureSet, shards: ShardSet, parents: Sequence[FeatureRows]
-) -> Iterator[np.ndarray]:
-    """For every shard its rows of a control, float32 [samples·orientations, D]; `parents` as FeatureSet.parents."""
+    prior: DerivedPrior, features: FeatureSet, pictures: Pictures, parents: Sequence[FeatureRows]
+) -> Iterator[Piece]:
+    """The rows of every file of a control; `parents` as FeatureSet.parents."""
     orientations = features.orientations
     # Shots of one scene are as good as one image: a control must not get its own scene's vector either.
-    images = [row.scene for row in shards.rows for _ in range(orientations)]
-    names = [row.image if features.policy == "image" else row.key for row in shards.rows]
-    keys = row_keys(names, orientations)
+    images = [scene for scene in pictures.scenes for _ in range(orientations)]
+    keys = row_keys(pictures.keys, orientations)
     own = parents[0].all() if parents else None
     # Upright rows only, so that train and test sets, which differ in orientations, get one and the same mean.
-    train = parents[-1].all()[::orientations] if parents else None
+    train = parents[-1].all()[:: parents[-1].orientations] if parents else None
     with called(prior):
         rows = prior.derive(own, train, list(keys), images)
     check_derived(prior, rows, len(keys), own.shape[1] if own is not None else None)
-    ends = np.cumsum(_counts(shards)) * orientations
-    yield from np.split(np.ascontiguousarray(rows, dtype=np.float32), ends[:-1])
+    rows = np.ascontiguousarray(rows, dtype=np.float32)
+    start = 0
+    for samples in pictures.pieces(rows.shape[1]):
+        after = start + len(samples) * orientations
+        yield Piece(samples, rows[start:after])
+        start = after

@@ -6,27 +6,43 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.api.sets import FeatureSet, PreparedSet
+from harness.api.sets import FeatureSet, PreparedSet, Samples
 from harness.core.errors import DataError
+from harness.core.registry import Registry
 from harness.data.features import FeatureRows, open_features
-from harness.data.shards import ShardSet, open_set
+from harness.data.samples import OpenSamples, open_samples
 from harness.records.model import RunRecord, vectors_of, weights_of
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """One open set, with its prior rows where there are any."""
+    """One open set of samples, with its prior rows where there are any."""
 
-    samples: PreparedSet
-    shards: ShardSet
+    samples: Samples
+    opened: OpenSamples
     features: FeatureRows | None = None
+    wanted: FeatureSet | None = None
+    """The feature set whose rows these are."""
 
     @property
     def data(self) -> dict[str, str]:
-        """Digests of the manifests read, for the record."""
-        name = f"{self.samples.name}/{self.samples.split}"
-        digests = {name: self.shards.manifest_sha256}
-        return digests if self.features is None else digests | {vectors_of(name): self.features.manifest_sha256}
+        """Digests of the manifests read, for the record: of the stored set, of that which it is made of, of vectors."""
+        stored = self.opened.stored
+        digests = {_name_of(self.samples.stored): stored.manifest_sha256}
+        if self.samples.stored.source is not None and stored.source is not None:
+            digests[_name_of(self.samples.stored.source)] = stored.source.manifest_sha256
+        if self.features is not None and self.wanted is not None:
+            digests[vectors_of(self.wanted.name)] = self.features.manifest_sha256
+        return digests
+
+    @property
+    def skipped(self) -> dict[str, dict[str, str]]:
+        """The files that the data set left out as it was told, and why, by the stored set's name, for the record."""
+        stored, wanted = self.opened.stored, self.samples.stored
+        found = {_name_of(wanted): stored.manifest.skipped}
+        if stored.source is not None and wanted.source is not None:
+            found[_name_of(wanted.source)] = stored.source.manifest.skipped
+        return {name: {each.file: each.why for each in files} for name, files in found.items() if files}
 
     @property
     def weights(self) -> dict[str, str]:
@@ -34,19 +50,27 @@ class Inputs:
         return {} if self.features is None else dict(self.features.manifest["weights"])
 
 
-def open_inputs(samples: PreparedSet, features: FeatureSet | None, data: Path) -> Inputs:
+def _name_of(stored: PreparedSet) -> str:
+    return f"{stored.name}/{stored.split}"
+
+
+def open_inputs(samples: Samples, features: FeatureSet | None, registry: Registry, data: Path) -> Inputs:
     """Opens both below the data folder. Raises DataError when one is missing or damaged, or they do not match."""
-    shards = open_set(samples, data)
+    return with_features(open_samples(samples, registry, data), features, data)
+
+
+def with_features(opened: OpenSamples, features: FeatureSet | None, data: Path) -> Inputs:
+    """Joins the rows of a feature set to open samples. Raises DataError as `open_inputs`."""
     if features is None:
-        return Inputs(samples, shards)
+        return Inputs(opened.samples, opened)
     rows = open_features(features, data)
-    if rows.samples_manifest_sha256 != shards.manifest_sha256:
+    if rows.samples_manifest_sha256 != opened.manifest_sha256:
         raise DataError(
             "the prior vectors were made of other shards than those that are there now",
             where=str(features.folder(data)),
             hint="bench run SUITE computes them again",
         )
-    return Inputs(samples, shards, rows)
+    return Inputs(opened.samples, opened, rows, features)
 
 
 def one_of_each(given: Iterable[Mapping[str, str]], where: str) -> dict[str, str]:

@@ -20,9 +20,15 @@ from harness.records.model import Provenance
 
 
 def provenance(
-    *, threads: int, data: Mapping[str, str] | None = None, weights: Mapping[str, str] | None = None
+    *,
+    threads: int,
+    data: Mapping[str, str] | None = None,
+    weights: Mapping[str, str] | None = None,
+    skipped: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Provenance:
-    """The present process as a Provenance. `data`: manifest digests by set; `weights`: file digests by part."""
+    """The present process as a Provenance. `data`: manifest digests by set; `weights`: file digests by part;
+    `skipped`: by set, the files left out, with the reasons.
+    """
     return Provenance(
         harness=package_version(),
         code=code_version(),
@@ -35,6 +41,7 @@ def provenance(
         packages=_packages(),
         data=dict(data or {}),
         weights=dict(weights or {}),
+        skipped={name: dict(files) for name, files in (skipped or {}).items()},
     )
 
 

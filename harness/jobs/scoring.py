@@ -16,7 +16,8 @@ from harness.core.errors import DataError, FailureClass, HarnessError
 from harness.core.guests import contained
 from harness.core.memory import memory_told
 from harness.core.registry import Registry
-from harness.data.shards import Sample, to_float
+from harness.data.samples import OpenSamples, Pair
+from harness.data.shards import to_float
 from harness.evaluation.samples import strip_name
 from harness.evaluation.score import FAILURES, build_metrics, score
 from harness.jobs.classify import classify, message
@@ -27,7 +28,7 @@ from harness.records.model import EvaluationRecord
 log = logging.getLogger(__name__)
 
 Restore = Callable[[np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
-"""H×W×3 degraded image, its prior vector and the truth, for networks that read it in test, to the restored image."""
+"""Degraded image H×W×C, its prior vector, and the truth, for networks that read it in test, to the restored image."""
 
 WriteStrip = Callable[[str, tuple[np.ndarray, np.ndarray, np.ndarray]], None]
 """A file's name, and the input, restored and true image."""
@@ -67,6 +68,26 @@ class Scored:
     """Why the others have none, by key."""
 
 
+def scorable(opened: OpenSamples) -> np.ndarray:
+    """The rows of a test set that have both a degraded and a clean image, which metrics compare."""
+    found: np.ndarray = np.flatnonzero(opened.has_lq & opened.has_gt)
+    return found
+
+
+def not_pairs(opened: OpenSamples, title: str) -> tuple[str, ...]:
+    """What readers of the values should know of a test set some of whose images have no counterpart; else nothing.
+
+    Raises DataError for one of which no image has both.
+    """
+    both = opened.has_lq & opened.has_gt
+    whys = ("no clean image", ~opened.has_gt), ("no degraded image", ~opened.has_lq)
+    told = " and ".join(f"{missing.sum()} have {why}" for why, missing in whys if missing.any())
+    if not both.any():
+        what = f"no image can be scored: of {len(opened)} images {told or 'none is there'}"
+        raise DataError(what, where=f"test set {title}", hint="metrics compare pairs: give a test set that has both")
+    return (f"{title}: of {len(opened)} images {told}, and are not scored",) if told else ()
+
+
 def trouble_of(error: BaseException, where: str = "") -> Trouble:
     """An exception as the reason for a gap, in one line. `where` comes before what it says itself."""
     if isinstance(error, HarnessError):
@@ -85,26 +106,30 @@ def score_set(
     restore: Restore,
     registry: Registry,
     *,
+    title: str,
     strips: int,
     write: WriteStrip,
 ) -> dict[str, Scored]:
     """One row per image, protocol and metric, by the evaluation's id. Strips of the first `strips` images are written.
 
+    `title`: what messages and strips call the test set. Images that have no counterpart are left out (`not_pairs`).
     A metric that fails on an image is left out under that protocol, with the reason. Raises HarnessError and its kinds
     when an image cannot be read or restored: a mean over the others would be of another test set.
     """
     found = {evaluation.id: Scored() for evaluation in evaluations}
     metrics = {evaluation.id: _metrics(evaluation, registry, found[evaluation.id]) for evaluation in evaluations}
-    for number, (place, sample) in enumerate(zip(inputs.shards.rows, inputs.shards.samples(), strict=True)):
-        prior = inputs.features.row(place.shard, place.position, 0) if inputs.features else None
-        lq, truth = to_float(sample.lq), to_float(sample.gt)
-        restored = _restored(cell, inputs, sample, restore, (lq, prior, truth))
+    for number, row in enumerate(scorable(inputs.opened).tolist()):
+        pair = inputs.opened.pair(row)
+        prior = inputs.features.row(row) if inputs.features else None
+        lq, truth = to_float(pair.lq), to_float(pair.gt)
+        said = _said(title, pair)
+        restored = _restored(cell, said, restore, (lq, prior, truth))
         if number < strips:
-            _strip(inputs, sample.key, write, (lq, restored, truth))
+            _strip(title, inputs, pair.key, write, (lq, restored, truth))
         for evaluation in evaluations:
-            values = _values(inputs, sample, evaluation, metrics[evaluation.id], (restored, truth), found)
-            named = (evaluation.id, inputs.samples.dataset.name, sample.key)
-            rows = [store.ImageRow(*named, key, value, place.scene) for key, value in values.items()]
+            values = _values((title, pair), evaluation, metrics[evaluation.id], (restored, truth), found)
+            named = (evaluation.id, inputs.samples.dataset.name, pair.key)
+            rows = [store.ImageRow(*named, key, value, pair.scene) for key, value in values.items()]
             found[evaluation.id].rows += rows
     for evaluation in evaluations:
         scored = found[evaluation.id]
@@ -126,14 +151,10 @@ def _metrics(evaluation: Evaluation, registry: Registry, found: Scored) -> dict[
 
 
 def _restored(
-    cell: Cell,
-    inputs: Inputs,
-    sample: Sample,
-    restore: Restore,
-    given: tuple[np.ndarray, np.ndarray | None, np.ndarray],
+    cell: Cell, said: str, restore: Restore, given: tuple[np.ndarray, np.ndarray | None, np.ndarray]
 ) -> np.ndarray:
-    """The restored image. Raises HarnessError, with image, size and cell, for whatever the network raises."""
-    where = f"{said(inputs, sample)} in cell {cell.id}"
+    """The restored image. Raises HarnessError, with image (`said`), size and cell, for whatever the network raises."""
+    where = f"{said} in cell {cell.id}"
     try:
         with contained(), memory_told("this image was restored", where=where):
             return restore(*given)
@@ -144,22 +165,25 @@ def _restored(
         raise HarnessError(f"it could not be restored: {trouble.why}", where=where, kind=trouble.kind) from error
 
 
-def said(inputs: Inputs, sample: Sample) -> str:
+def _said(title: str, pair: Pair) -> str:
     """An image, its set and its size, as messages name them."""
-    height, width = sample.gt.shape[:2]
-    return f"image {sample.key} of {inputs.samples.dataset.name} (height {height}, width {width})"
+    height, width = pair.gt.shape[:2]
+    return f"image {pair.key} of {title} (height {height}, width {width})"
 
 
 def _values(
-    inputs: Inputs,
-    sample: Sample,
+    named: tuple[str, Pair],
     evaluation: Evaluation,
     metrics: dict[str, Metric],
     images: tuple[np.ndarray, np.ndarray],
     found: Mapping[str, Scored],
 ) -> dict[str, float]:
-    """The values of one image, by metric. A metric that fails is not tried on further images."""
-    protocol, where = evaluation.protocol, f"image {sample.key} of {inputs.samples.dataset.name}"
+    """The values of one image, by metric. A metric that fails is not tried on further images.
+
+    `named`: the test set's title and the image. `images`: the restored one and the truth.
+    """
+    title, pair = named
+    protocol, where = evaluation.protocol, f"image {pair.key} of {title}"
     try:
         scores = score(*images, metrics, protocol)
     except DataError as error:
@@ -169,15 +193,17 @@ def _values(
         left_out[key] = Trouble(f"{where} under {protocol.label}: {why}", lasting=True)
     for key, broken in scores.broken.items():
         log.error("metric %s is left out", key, exc_info=broken)
-        left_out[key] = trouble_of(broken, f"{said(inputs, sample)} under {protocol.label}: {key}")
+        left_out[key] = trouble_of(broken, f"{_said(title, pair)} under {protocol.label}: {key}")
     for key in (*scores.left_out, *scores.broken):
         del metrics[key]
     return scores.values
 
 
-def _strip(inputs: Inputs, key: str, write: WriteStrip, images: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def _strip(
+    title: str, inputs: Inputs, key: str, write: WriteStrip, images: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> None:
     """A picture for people to look at: without it, all is scored the same."""
     try:
-        write(strip_name(inputs.samples.dataset.name, inputs.samples.draw, key), images)
+        write(strip_name(title, inputs.samples.draw, key), images)
     except Exception as error:  # noqa: BLE001 - whatever it is, the values matter more
         log.warning("the strip of image %r was not written: %s", key, message(error))

@@ -8,21 +8,27 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import nn
 
+from harness.api.declaration import declaration
 from harness.api.loss import Reads
 from harness.api.prior import Prior
 from harness.cells.cell import RULES, Cell
-from harness.core.errors import HarnessError
+from harness.cells.patches import sides_of
+from harness.core.errors import DataError, HarnessError
 from harness.core.identity import file_sha256
 from harness.core.memory import memory_told
 from harness.core.paths import Layout
+from harness.data.index import Member, Side
+from harness.data.samples import OpenSamples, open_samples
 from harness.jobs.context import Context
-from harness.jobs.inputs import Inputs, one_of_each, open_inputs
+from harness.jobs.inputs import Inputs, one_of_each, with_features
 from harness.jobs.leaks import refuse_leaks
 from harness.jobs.provenance import provenance
 from harness.models.assemble import RestorationModel, build_model, start_from_base
+from harness.models.fits import Seen, check_images
 from harness.models.priors import build_prior, dim_of, encode_exact, width_of
 from harness.models.upstream import sound_weights
 from harness.models.weights import load_weights, save_weights
@@ -61,21 +67,21 @@ def run(job: Job, context: Context) -> None:
         return
     refuse_leaks(cell, job.work.tests, context)
     accelerator = start_accelerator(cell.recipe.precision, gpus=job.run.gpus)
-    inputs: list[Inputs] = []
-    for samples in cell.train_sets:
-        known = next((each for each in inputs if each.samples == samples), None)
-        inputs.append(known or open_inputs(samples, cell.train_features(samples), layout.data))
+    inputs = _inputs(cell, context)
     made_of = _made_of(cell, inputs, context)
     prior = _live_prior(cell, context, accelerator.device)
     model = _build(cell, context, inputs[-1], prior)
+    check_images(cell, model, _seen(inputs[-1].opened))
+    _check_pairs(cell, model, inputs[-1].opened, context)
     journal = Journal(layout, cell.id, job.id, job.kind, writes=accelerator.is_main_process)
     ranks = {"rank": accelerator.process_index, "world": accelerator.num_processes}
-    sizes = " and ".join(f"{part.batch} tiles of {part.patch} pixels" for part in cell.recipe.parts)
-    with memory_told(f"batches of {sizes} were trained on", where=f"cell {cell.id}", hint=_ROOM):
+    with memory_told(f"batches of {_sizes(cell)} were trained on", where=f"cell {cell.id}", hint=_ROOM):
         progress = train(
             cell,
             model,
-            lambda stage, position, reads: _loader(cell, stage, inputs[stage], position, reads, **ranks),
+            lambda stage, position, reads: _loader(cell, stage, inputs[stage], position, reads, **ranks).to(
+                accelerator.device
+            ),
             accelerator,
             registry=context.registry,
             run=job.run,
@@ -114,7 +120,7 @@ def _live_prior(cell: Cell, context: Context, device: torch.device) -> Prior | N
         return None
     prior = build_prior(ref, context.registry, prior_source=cell.prior_source, layout=context.layout)
     if prior.traits.derived:
-        raise HarnessError(f"prior {ref.name!r} is derived from cached vectors", hint="use features: tile or image")
+        raise HarnessError(f"prior {ref.name!r} is derived from cached vectors", hint="use features: image")
     encoder = cast(Prior, prior)
     return encoder.to(device) if isinstance(encoder, nn.Module) else encoder
 
@@ -136,22 +142,85 @@ def _base_checkpoint(cell: Cell, layout: Layout) -> Path:
     return layout.final_weights(cell.base.id)
 
 
+def _inputs(cell: Cell, context: Context) -> list[Inputs]:
+    """For every stage of the recipe the samples, opened once for all, with that stage's prior rows."""
+    data = context.layout.data
+    opened = open_samples(cell.train_samples, context.registry, data)
+    found: list[Inputs] = []
+    for stage in range(len(cell.recipe.parts)):
+        wanted = cell.train_features(stage)
+        known = next((each for each in found if each.wanted == wanted), None)
+        found.append(known or with_features(opened, wanted, data))
+    return found
+
+
+def _seen(opened: OpenSamples) -> Seen:
+    """The kinds and sizes of the training images, for a look whether the network takes them."""
+    index, shown = opened.index, opened.has_lq
+    sizes = np.unique(np.stack([index.heights[shown], index.widths[shown]], axis=1), axis=0)
+    return Seen(
+        where=opened.where,
+        degraded=_channels(opened, "lq" if opened.noise is None else "gt", shown),
+        clean=_channels(opened, "gt", opened.has_gt),
+        sizes=tuple((height, width) for height, width in sizes.tolist()),
+    )
+
+
+def _channels(opened: OpenSamples, side: Side, rows: np.ndarray) -> tuple[int, ...]:
+    return tuple(np.unique(opened.index.places[side].numbers[rows, Member._fields.index("channels")]).tolist())
+
+
+def _check_pairs(cell: Cell, model: RestorationModel, opened: OpenSamples, context: Context) -> None:
+    """Raises DataError when something reads pairs and there is none, before any stage is trained."""
+    if (opened.has_lq & opened.has_gt).any():
+        return
+    names = [term.part.name for term in cell.loss_terms]
+    reading = [name for name in names if declaration(context.registry, "loss", name).traits.reads == "pair"]
+    who = f"the loss {reading[0]} reads" if reading else "the network sees the truth in"
+    if reading or model.reads_truth:
+        hint = "a data set that brings pairs, or losses that read unpaired images"
+        raise DataError(f"{who} pairs, and no image here has both forms", where=opened.where, hint=hint)
+
+
+def _sizes(cell: Cell) -> str:
+    """What a training has in memory at once, in words."""
+    told = []
+    for part in cell.recipe.parts:
+        sides = sides_of(part.patch)
+        seen = "whole images" if sides is None else f"crops of {sides[0]}×{sides[1]} pixels"
+        told.append(f"{part.batch} {seen}")
+    return " and ".join(told)
+
+
 def _loader(
     cell: Cell, stage: int, inputs: Inputs, position: int, reads: Collection[Reads], *, rank: int, world: int
 ) -> TrainLoader:
-    batch = cell.recipe.parts[stage].batch
-    assert batch is not None, stage
     return TrainLoader(
-        inputs.shards,
+        inputs.opened,
         inputs.features,
-        batch=batch,
+        cell.recipe,
+        stage,
         seed=cell.seed,
-        augment=cell.recipe.augment,
         rank=rank,
         world=world,
         position=position,
         reads=reads,
     )
+
+
+def _prior_saw(cell: Cell) -> str | None:
+    """Of which pictures the prior's vectors were made. Noise that is drawn anew in training is not in cached ones."""
+    variant = cell.variant
+    if variant.prior is None:
+        return None
+    if variant.features == "live":
+        return "the images of every step"
+    if variant.features == "crop":
+        return "the crops of a grid"
+    turned = ", in every orientation" if variant.views == 8 else ""
+    noise = cell.train_samples.noise
+    drawn = f", with the one fixed {noise.name} that test images have" if noise is not None else ""
+    return f"whole degraded images{turned}{drawn}"
 
 
 def _finish(
@@ -173,13 +242,16 @@ def _finish(
         added_parameters=added,
         checkpoint_sha256=sha256,
         recipe=recipe_use(cell, progress.processes),
+        prior_saw=_prior_saw(cell),
     )
     record = RunRecord(
         cell_id=cell.id,
         status="trained",
         labels=job.labels.model_dump() if job.labels else {},
         cell=cell.model_dump(mode="json"),
-        provenance=provenance(threads=job.run.cpus, data=made_of.data, weights=made_of.weights),
+        provenance=provenance(
+            threads=job.run.cpus, data=made_of.data, weights=made_of.weights, skipped=made_of.skipped
+        ),
         training=training,
         attempts=old.attempts if old else (),
     )
@@ -188,10 +260,11 @@ def _finish(
 
 
 class _MadeOf(NamedTuple):
-    """Digests of all that a training rests on, by name, as provenances hold them."""
+    """Digests of all that a training rests on, by name, and the files left out, as provenances hold them."""
 
     data: dict[str, str]
     weights: dict[str, str]
+    skipped: dict[str, dict[str, str]]
 
 
 def _made_of(cell: Cell, inputs: Sequence[Inputs], context: Context) -> _MadeOf:
@@ -205,7 +278,7 @@ def _made_of(cell: Cell, inputs: Sequence[Inputs], context: Context) -> _MadeOf:
     record = context.record(cell.prior_source.id) if cell.prior_source else None
     if record is not None and record.training is not None and weights_of(record.cell_id) in found:
         one_of_each((found, {weights_of(record.cell_id): record.training.checkpoint_sha256}), where)
-    return _MadeOf(data, found)
+    return _MadeOf(data, found, {name: files for each in inputs for name, files in each.skipped.items()})
 
 
 def _weights(cell: Cell, layout: Layout) -> dict[str, str]:

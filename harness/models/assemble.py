@@ -5,8 +5,8 @@ Shape letters: B batch, C channels, H height, W width, D prior width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from math import lcm
 from pathlib import Path
@@ -26,18 +26,15 @@ from harness.core.errors import HarnessError
 from harness.core.registry import Registry
 from harness.models.apart import in_evaluation, own_draws
 from harness.models.boundary import Edits, guarded
+from harness.models.edited import channels_of, taps_of
 from harness.models.freeze import freeze
 from harness.models.fresh import fresh_module, fresh_whole
 from harness.models.weights import fill
 from harness.parts.guard import capabilities_of, check_restored, made_module
 from harness.parts.shared.formats import read_checkpoint
-from harness.parts.shared.taps import tapped
 
 BACKBONE = "backbone."
 """Prefix of the backbone's entries in a model's state dict."""
-
-PROBE_SIDE = 16
-"""Least side, in pixels, of the image by which the channels of taps are found."""
 
 
 class RestorationModel(nn.Module):
@@ -48,7 +45,8 @@ class RestorationModel(nn.Module):
     `reads_truth`: whether training has to give the truth to `forward`, for R; `shows_truth`: when F has to see it,
     which makes `reads_truth` true as well, and with "test" `reads_truth_at_test`. `passes`: how often F runs with R's
     edits of its decoder (harness.api.refiner.DecoderEditor). `prior_shape`: D, rows and columns of a prior's maps,
-    which R gets flattened; None where it gets vectors.
+    which R gets flattened; None where it gets vectors. `told`: settings of the degradation of which F gets every
+    image's value.
     """
 
     def __init__(
@@ -74,6 +72,7 @@ class RestorationModel(nn.Module):
         self._refiner_reads_truth = reads_truth
         self.prior_shape = prior_shape
         self.passes = passes
+        self.told = capabilities_of(backbone).told
         self._backbone_traits = cast(Backbone, backbone).traits
         self._refiner_traits = RefinerTraits() if refiner is None else cast(Refiner, refiner).traits
 
@@ -100,26 +99,45 @@ class RestorationModel(nn.Module):
             self.backbone.eval()
         return self
 
-    def forward(self, lq_BCHW: Tensor, prior_BD: Tensor | None = None, truth_BCHW: Tensor | None = None) -> Restored:
+    def forward(
+        self,
+        lq_BCHW: Tensor,
+        prior_BD: Tensor | None = None,
+        truth_BCHW: Tensor | None = None,
+        settings: Mapping[str, Tensor] | None = None,
+    ) -> Restored:
         """Degraded images, sides multiples of `size_multiple`, and their prior vectors where the refiner needs them.
 
-        `truth_BCHW`: for networks that read it. What the networks give beside restorations is in `outputs`: F's and R's
-        own in training only. Raises HarnessError when the refiner lacks its prior vectors.
+        `truth_BCHW`: for networks that read it. `settings`: one value an image of what the images were made with, for
+        networks that are told (`told`); None where they were made with nothing, as when costs are measured. What the
+        networks give beside restorations is in `outputs`: F's and R's own in training only. Raises HarnessError when
+        the refiner lacks its prior vectors, or F a setting.
         """
-        refiner = self.refiner
+        refiner, given = self.refiner, (truth_BCHW, self._told(settings))
         if refiner is not None and prior_BD is None and self._refiner_traits.needs_prior:
             raise HarnessError(f"{type(refiner).__name__} needs the images' prior vectors")
         if refiner is not None and self.taps:
-            return self._edited(refiner, lq_BCHW, prior_BD, truth_BCHW)
+            return self._edited(refiner, lq_BCHW, prior_BD, *given)
         with torch.no_grad() if self.frozen else nullcontext():
-            initial_BCHW, outputs = self._restored(lq_BCHW, truth_BCHW)
+            initial_BCHW, outputs = self._restored(lq_BCHW, *given)
         if refiner is None:
             return Restored(initial_BCHW, outputs=outputs)
         refined_BCHW, more = self._run(refiner, self._refiner_traits.outputs, lq_BCHW, initial_BCHW, prior_BD)
         return Restored(initial_BCHW, refined_BCHW, outputs | more)
 
-    def _restored(self, lq_BCHW: Tensor, truth_BCHW: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
-        return self._run(self.backbone, self._backbone_traits.outputs, lq_BCHW, *self._shown(truth_BCHW))
+    def _told(self, settings: Mapping[str, Tensor] | None) -> tuple[Tensor | None, ...]:
+        """The settings that F is told, in its order."""
+        if settings is None:
+            return (None,) * len(self.told)
+        if lacking := [name for name in self.told if name not in settings]:
+            what = f"{type(self.backbone).__name__} is told {lacking[0]} of every image, which these images do not have"
+            raise HarnessError(what, hint=f"give the backbone one {lacking[0]}, or none: {lacking[0]}: null")
+        return tuple(settings[name] for name in self.told)
+
+    def _restored(
+        self, lq_BCHW: Tensor, truth_BCHW: Tensor | None, told_B: tuple[Tensor | None, ...]
+    ) -> tuple[Tensor, dict[str, Any]]:
+        return self._run(self.backbone, self._backbone_traits.outputs, lq_BCHW, *self._shown(truth_BCHW), *told_B)
 
     def _shown(self, truth_BCHW: Tensor | None) -> tuple[Tensor | None, ...]:
         """The truth, if F sees it now. A frozen F sees in training what it sees in test."""
@@ -138,21 +156,26 @@ class RestorationModel(nn.Module):
         return check_restored(network, restored, lq_BCHW, capabilities_of(self.backbone).channels_out), outputs
 
     def _edited(
-        self, refiner: nn.Module, lq_BCHW: Tensor, prior_BD: Tensor | None, truth_BCHW: Tensor | None
+        self,
+        refiner: nn.Module,
+        lq_BCHW: Tensor,
+        prior_BD: Tensor | None,
+        truth_BCHW: Tensor | None,
+        told_B: tuple[Tensor | None, ...],
     ) -> Restored:
         """F's restoration with R's edits inside it, of the last pass. The passes before it are as in evaluation."""
         before_BCHW: Tensor | None = None
-        told_BCHW = truth_BCHW if self._refiner_reads_truth and self.training else None
-        for number in range(self.passes - 1 if told_BCHW is None else 0):
+        read_BCHW = truth_BCHW if self._refiner_reads_truth and self.training else None
+        for number in range(self.passes - 1 if read_BCHW is None else 0):
             with torch.no_grad(), in_evaluation(self), own_draws(f"pass {number}"):
                 edits = self._edits(refiner, lq_BCHW, prior_BD, None, before_BCHW)
                 with edits.inside(self.backbone, training=False):
-                    before_BCHW, _outputs = self._restored(lq_BCHW, truth_BCHW)
+                    before_BCHW, _outputs = self._restored(lq_BCHW, truth_BCHW, told_B)
         with own_draws("edits") if self.training else nullcontext():
-            edits = self._edits(refiner, lq_BCHW, prior_BD, told_BCHW, before_BCHW)
+            edits = self._edits(refiner, lq_BCHW, prior_BD, read_BCHW, before_BCHW)
         with edits.inside(self.backbone, training=self.training):
             # A frozen F still carries gradients from its result to R inside it.
-            restored_BCHW, outputs = self._restored(lq_BCHW, truth_BCHW)
+            restored_BCHW, outputs = self._restored(lq_BCHW, truth_BCHW, told_B)
         return Restored(restored_BCHW, outputs=outputs | edits.known)
 
     def _edits(
@@ -201,8 +224,8 @@ def put_together(
     given: list[Any] = [_dim(prior_dim, declared, ref)] if traits.needs_prior else []
     taps: tuple[str, ...] = ()
     if placement == "features":
-        taps = _taps(backbone, traits, cell.backbone.name)
-        channels = _channels(backbone, taps, cell.backbone.name)
+        taps = taps_of(backbone, traits, cell.backbone.name)
+        channels = channels_of(backbone, taps, cell.backbone.name)
         given.append(channels if traits.edits == "decoder" else channels[-1])
     refiner = fresh("refiner", ref, cell.seed, _maker(registry, "refiner", ref, *given))
     return RestorationModel(
@@ -249,38 +272,6 @@ def _passes(declared: Declaration[RefinerTraits], ref: PartRef) -> int:
     """How often F runs with the refiner's edits, with these options."""
     passes = declared.traits.passes
     return passes if isinstance(passes, int) else int(declared.filled(ref.arguments)[passes.option])
-
-
-def _taps(backbone: nn.Module, traits: RefinerTraits, name: str) -> tuple[str, ...]:
-    """The modules that a refiner on `features` edits: the deepest tap, or every decoder feature."""
-    can, decoder = capabilities_of(backbone), traits.edits == "decoder"
-    taps = can.decoder if decoder else can.taps[-1:]
-    if not taps:
-        what = "decoder features" if decoder else "tap"
-        hint = "another backbone, such as restormer" if decoder else "another backbone, or placement: image"
-        raise HarnessError(f"the backbone {name}, with these options, has no {what}", hint=hint)
-    return taps
-
-
-def _channels(backbone: nn.Module, taps: Sequence[str], name: str) -> tuple[int, ...]:
-    """Channels of the taps' maps, found by restoring a small image.
-
-    Raises HarnessError for a tap that gives no map, or more than one, when the network restores one batch.
-    """
-    can = capabilities_of(backbone)
-    side = can.fitting(PROBE_SIDE)
-    training = backbone.training
-    with ExitStack() as stack:
-        maps = [stack.enter_context(tapped(backbone, tap)) for tap in taps]
-        stack.enter_context(torch.random.fork_rng(devices=[]))
-        with torch.no_grad():
-            guarded(backbone, backbone.eval(), torch.full((1, can.channels_in, side, side), 0.5))
-    backbone.train(training)
-    for tap, found in zip(taps, maps, strict=True):
-        if len(found) != 1 or not isinstance(found[0], Tensor) or found[0].ndim != 4:
-            what = f"the module {tap!r} of the backbone {name} does not give one map B×C×h×w for a batch"
-            raise HarnessError(what, hint="capabilities name modules that are called once and give one tensor")
-    return tuple(features[0].shape[1] for features in maps)
 
 
 def _maker(registry: Registry, kind: str, part: PartRef, *given: Any) -> Callable[[], nn.Module]:

@@ -1,4 +1,4 @@
-"""Whether a cell's recipe fits its network: sizes of tiles, colour channels, and the modules that are to train."""
+"""Whether a cell's recipe fits its network, and the network the images: sizes, channels, and the modules to train."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from torch import nn
 from harness.api.backbone import Capabilities
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
-from harness.core.errors import HarnessError, did_you_mean
+from harness.cells.patches import Sides, shown_patch, sides_of
+from harness.core.errors import DataError, HarnessError, did_you_mean
 from harness.models.assemble import RestorationModel
 
 CHANNELS = 3
-"""Colours of every image of this harness."""
+"""Channels of the images of most data sets: RGB."""
+
+READABLE, GIVEN = (1, 3, 6), (1, 3)
+"""Channels that degraded and clean images may have: gray, RGB, and both views of a dual-pixel camera."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,46 @@ def check_fit(cell: Cell, model: RestorationModel) -> None:
         raise HarnessError(misfit.what, where=misfit.where or f"cell {cell.id}", hint=misfit.hint)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a network meets in a set of training images."""
+
+    where: str
+    """What messages call the set."""
+    degraded: tuple[int, ...]
+    """How many channels its degraded images have: each number that occurs."""
+    clean: tuple[int, ...]
+    sizes: tuple[Sides, ...]
+    """Each height and width that occurs."""
+
+
+def check_images(cell: Cell, model: RestorationModel, seen: Seen) -> None:
+    """Raises DataError for training images that the network does not take, before anything is trained."""
+    assert cell.backbone is not None, cell.id
+    can, name = model.capabilities, cell.backbone.name
+    for kind, found, channels, side in (
+        ("degraded", seen.degraded, can.channels_in, "reads"),
+        ("clean", seen.clean, can.channels_out, "gives"),
+    ):
+        for other in (number for number in found if number != channels):
+            what = f"{name} {side} images of {_counted(channels)}, and {kind} images here have {other}"
+            hint = f"{_channels_hint(cell.backbone, channels, _CHANNELS[side], other)}, or another data set"
+            raise DataError(what, where=seen.where, hint=hint)
+    if cell.recipe.resize is None and None in cell.recipe.crops:
+        _check_whole(name, can, seen)
+
+
+def _check_whole(name: str, can: Capabilities, seen: Seen) -> None:
+    """Whole images are trained on as they are: they are never padded."""
+    for height, width in seen.sizes:
+        if (height, width) != (can.fitting(height), can.fitting(width)):
+            fitting = [can.fitting(side) for side in (height, width)]
+            what = f"{_takes(name, can)}, and patch is whole: there are images of {height}×{width} pixels"
+            raise DataError(what, where=seen.where, hint=f"resize: {fitting}, or a patch of a fixed size")
+
+
 def misfits(cell: Cell, model: RestorationModel) -> Iterator[Misfit]:
-    """Everything that does not fit. A cell with published weights that is not trained has no tiles."""
+    """Everything that does not fit. A cell with published weights that is not trained has no patches."""
     assert cell.backbone is not None, cell.id
     yield from _colours(cell.backbone, model.capabilities)
     if not cell.ready_made:
@@ -43,24 +85,29 @@ def misfits(cell: Cell, model: RestorationModel) -> Iterator[Misfit]:
 
 
 def _colours(backbone: PartRef, can: Capabilities) -> Iterator[Misfit]:
-    """Networks for grey or other images: the harness knows RGB alone."""
-    for channels, side in ((can.channels_in, "reads"), (can.channels_out, "gives")):
-        if channels != CHANNELS:
-            counted = "1 channel" if channels == 1 else f"{channels} channels"
-            what = f"{backbone.name} {side} images of {counted} here, and images are RGB"
-            yield Misfit((), what, _channels_hint(backbone, channels, _CHANNELS[side]))
+    """Networks for images of a kind that no data set has."""
+    for channels, side, known in ((can.channels_in, "reads", READABLE), (can.channels_out, "gives", GIVEN)):
+        if channels not in known:
+            have = ", ".join(map(str, known[:-1])) + f" or {known[-1]}"
+            what = f"{backbone.name} {side} images of {_counted(channels)} here, and images have {have}"
+            yield Misfit((), what, _channels_hint(backbone, channels, _CHANNELS[side], CHANNELS))
 
 
-def _channels_hint(backbone: PartRef, channels: int, names: Sequence[str]) -> str:
-    """The options that decide how many channels a network has, with the values that make them three."""
+def _counted(channels: int) -> str:
+    return "1 channel" if channels == 1 else f"{channels} channels"
+
+
+def _channels_hint(backbone: PartRef, channels: int, names: Sequence[str], wanted: int) -> str:
+    """The options that decide how many channels a network has, with the values that make them as many as `wanted`."""
     fitting = []
     for name in names if "dd_in" not in backbone.options or names is _GIVEN else ("dd_in",):
         value = backbone.options.get(name)
-        if value is True:
-            fitting.append(f"{name}: false")
-        elif isinstance(value, int) and not isinstance(value, bool) and value + CHANNELS - channels > 0:
-            fitting.append(f"{name}: {value + CHANNELS - channels}")  # one of them may be a map beside the image
-    return ", ".join(fitting) or f"options with which it {'reads' if names is _READ else 'gives'} {CHANNELS} channels"
+        if isinstance(value, bool):
+            if value is (channels > wanted):  # such a switch adds channels
+                fitting.append(f"{name}: {str(not value).lower()}")
+        elif isinstance(value, int) and value + wanted - channels > 0:
+            fitting.append(f"{name}: {value + wanted - channels}")  # one of them may be a map beside the image
+    return ", ".join(fitting) or f"options with which it {'reads' if names is _READ else 'gives'} {_counted(wanted)}"
 
 
 _READ = (
@@ -81,23 +128,36 @@ _CHANNELS = {"reads": _READ, "gives": _GIVEN}
 
 
 def tiles(cell: Cell, can: Capabilities) -> Iterator[Misfit]:
-    """Training tiles that the network, or the refiner behind it, cannot take. They are never padded."""
+    """Training patches that the network, or the refiner behind it, cannot take. They are never padded."""
     assert cell.backbone is not None, cell.id
-    refiner = cell.variant.refiner
+    refiner, recipe = cell.variant.refiner, cell.recipe
     who = cell.backbone.name if refiner is None else f"{cell.backbone.name} with {refiner.name}"
-    for index, part in enumerate(cell.recipe.parts):
-        patch = part.patch
-        assert patch is not None, part
-        if patch == can.fitting(patch):
+    for index, part in enumerate(recipe.parts):
+        sides = sides_of(part.patch) or recipe.resize
+        if sides is None or all(side == can.fitting(side) for side in sides):
             continue
-        above = can.fitting(patch)
-        below = patch - patch % can.size_multiple
-        hint = f"patch: {above}" if below < max(1, can.min_size) else f"patch: {below}, or patch: {above}"
-        asks = f"multiples of {can.size_multiple}"
-        asks += f", at least {can.min_size}" if can.min_size > can.size_multiple else ""
-        own = bool(cell.recipe.stages) and cell.recipe.stages[index].patch is not None
-        field = ("stages", index, "patch") if own else ("patch",)
-        yield Misfit(field, f"{who} takes sides that are {asks}, and patch is {patch}", hint)
+        whole = sides_of(part.patch) is None
+        name = "resize" if whole else "patch"
+        above = _as_patch([can.fitting(side) for side in sides], part.patch)
+        below = [side - side % can.size_multiple for side in sides]
+        hint = f"{name}: {above}"
+        if min(below) >= max(1, can.min_size):
+            hint = f"{name}: {_as_patch(below, part.patch)}, or {hint}"
+        own = not whole and bool(recipe.stages) and recipe.stages[index].patch is not None
+        field = ("stages", index, "patch") if own else (name,)
+        yield Misfit(field, f"{_takes(who, can)}, and {name} is {_as_patch(sides, part.patch)}", hint)
+        if whole:
+            return
+
+
+def _takes(who: str, can: Capabilities) -> str:
+    least = f", at least {can.min_size}" if can.min_size > can.size_multiple else ""
+    return f"{who} takes sides that are multiples of {can.size_multiple}{least}"
+
+
+def _as_patch(sides: Sequence[int], patch: int | Sides | str | None) -> str:
+    """Height and width as the suite wrote them: one side where the patch is a square's."""
+    return str(sides[0]) if isinstance(patch, int) else shown_patch((sides[0], sides[1]))
 
 
 def _modules(cell: Cell, model: nn.Module) -> Iterator[Misfit]:

@@ -11,7 +11,7 @@ from harness.api.declaration import declaration
 from harness.api.prior import DerivedPrior, MapPrior, Prior, PriorDim
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
-from harness.core.errors import HarnessError
+from harness.core.errors import DataError, HarnessError
 from harness.core.guests import PARTS, contained, guest_place
 from harness.core.paths import Layout
 from harness.core.registry import Registry
@@ -68,16 +68,19 @@ def encode_exact(prior: Prior | DerivedPrior, lq_BCHW: Tensor, dim: int | None =
     On a CPU the images go through one at a time, because libraries sum in another order for another batch size: so a
     vector does not depend on the batch it was made in, and cached equals live bit for bit (with the same number of
     threads). On a GPU the whole batch goes at once, and equality is up to rounding. Autocast is off. The prior gets
-    copies of the images. `dim`: the width that every vector has, the prior's own at this call when None.
+    copies of the images, in RGB (`as_rgb`) unless it takes any. `dim`: the width that every vector has, the prior's own
+    at this call when None.
     Raises HarnessError for derived priors, which have no vector for a single image, for a vector
     that is not finite, and for rows that are not one float32 vector of the prior's width an image, on its device.
     """
     if prior.traits.derived:
         raise HarnessError(
             f"{type(prior).__name__} is made of other rows and cannot encode images as they come",
-            hint="use features: tile",
+            hint="use features: image",
         )
     encoder = cast(Prior, prior)
+    if not encoder.traits.any_channels:
+        lq_BCHW = as_rgb(lq_BCHW)
     images = [lq_BCHW] if lq_BCHW.is_cuda else lq_BCHW.split(1)
     with torch.no_grad(), torch.autocast(lq_BCHW.device.type, enabled=False):
         width = width_of(encoder) if dim is None else dim
@@ -86,6 +89,20 @@ def encode_exact(prior: Prior | DerivedPrior, lq_BCHW: Tensor, dim: int | None =
         what = f"{_name(prior)} gave a vector that is not finite"
         raise HarnessError(what, where=guest_place(type(prior)), kind="nan")
     return rows_BD
+
+
+def as_rgb(lq_BCHW: Tensor) -> Tensor:
+    """Images as priors of RGB see them: gray ones three times over, of the two views of a dual-pixel camera the mean,
+    which is what all of its aperture sees. Raises DataError for other numbers of channels.
+    """
+    channels = lq_BCHW.shape[1]
+    if channels == 1:
+        return lq_BCHW.expand(-1, 3, -1, -1)
+    if channels == 6:
+        return (lq_BCHW[:, :3] + lq_BCHW[:, 3:]) / 2
+    if channels != 3:
+        raise DataError(f"a prior sees gray, RGB or dual-pixel images, and these have {channels} channels")
+    return lq_BCHW
 
 
 def width_of(prior: Prior) -> int:

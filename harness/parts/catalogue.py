@@ -11,6 +11,7 @@ BUILT_IN = (
         "harness.parts.datasets.photos:Photos",
         "photographs that ship with scikit-image and scikit-learn",
     ),
+    Entry("dataset", "folder", "harness.parts.datasets.folder:Folder", "your own pictures: clean ones or pairs"),
     Entry(
         "degradation",
         "low_light",
@@ -34,6 +35,8 @@ BUILT_IN = (
     ),
     Entry("task", "derain", "harness.parts.tasks.derain:Derain", "remove rain streaks"),
     Entry("task", "motion_blur", "harness.parts.tasks.motion_blur:MotionBlur", "remove camera shake"),
+    Entry("task", "real_denoise", "harness.parts.tasks.real_denoise:RealDenoise", "remove a camera's own noise"),
+    Entry("task", "defocus", "harness.parts.tasks.defocus:Defocus", "sharpen what is out of focus"),
     Entry("prior", "nss", "harness.parts.priors.nss:NaturalSceneStatistics", "36 natural-scene statistics (BRISQUE)"),
     Entry(
         "prior",

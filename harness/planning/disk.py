@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.api.sets import ORIGIN, SETS
+from harness.api.shard_parts import NOTE, waiting_shard
 from harness.core.damage import is_damage, noted_damage
 from harness.core.errors import DataError
 from harness.core.identity import json_text, unsealed
@@ -96,7 +98,7 @@ class SetManifest:
     """The manifest of a prepared or feature set."""
 
     name: str
-    """The set's folder, relative to the data folder: the name of a prepared set in records."""
+    """The set's folder, relative to the data folder."""
     exists: bool
     """Whether the folder is there, with a manifest or without."""
     sha256: str | None = None
@@ -108,6 +110,11 @@ class SetManifest:
     """Which file of the set is damaged, and how: the manifest, or another as far as it shows without reading it."""
     unreadable: bool = False
     """Whether the `damage` is that the manifest cannot be read, now or by this user, which says nothing about it."""
+
+    @property
+    def record_name(self) -> str:
+        """The name of a prepared set in records: `<name>/<split>`."""
+        return self.name.removeprefix(f"{SETS}/")
 
     def is_one_of(self, used: str) -> bool:
         """Whether a record that names this digest means the set as it is, or as earlier releases described it."""
@@ -147,8 +154,8 @@ def _damage(folder: Path, manifest: Mapping[str, Any]) -> Reason | None:
         try:
             found = path.stat().st_size
         except OSError as error:
-            if not is_damage(error):
-                continue  # the job that reads it will say so
+            if not is_damage(error) or (not os.path.lexists(path) and (folder / ORIGIN).exists()):
+                continue  # the job that reads it will say so, or fetch it
             return Reason(Why.SET_DAMAGED, f"{folder.name}/{path.name}", unread(error))
         if size not in (None, found):
             return Reason(Why.SET_DAMAGED, f"{folder.name}/{path.name}", f"{found} bytes instead of {size}")
@@ -172,6 +179,8 @@ class Disk:
     """By cell id."""
     manifests: Mapping[str, SetManifest]
     """By id of the job that makes the set."""
+    finished: Collection[str]
+    """Ids of the jobs of parts whose shards are all there, and wait for the others of their set."""
     failures: Mapping[str, Reason]
     """Why the last attempt at a set failed, by id of the job that makes it."""
 
@@ -184,12 +193,14 @@ class Disk:
 def read_disk(graph: JobGraph, layout: Layout) -> Disk:
     """Reads every file once, however many cells depend on it."""
     cells = dict.fromkeys([*(jobs.id for jobs in graph.cells), *graph.trains])
+    parts = {job: node for job, node in graph.nodes.items() if node.shards}
     folders = {job: folder for job, node in graph.nodes.items() if (folder := _folder(node, layout.data)) is not None}
     return Disk(
         layout,
         kept={cell_id: read_kept(layout, cell_id) for cell_id in cells},
         manifests={job: read_manifest(folder, layout.data) for job, folder in folders.items()},
-        failures=_failures(folders, layout),
+        finished={job for job, node in parts.items() if _waits(node, layout.data)},
+        failures=_failures([*folders, *parts], layout),
     )
 
 
@@ -200,7 +211,14 @@ def _failures(jobs: Iterable[str], layout: Layout) -> dict[str, Reason]:
 
 
 def _folder(node: JobNode, data: Path) -> Path | None:
-    """Where a shards or features job leaves its set."""
+    """Where a shards or features job leaves its set; None for those that leave none."""
     if isinstance(node.work, ShardsWork):
-        return node.work.samples.folder(data)
+        return node.work.stored.folder(data) if node.work.part is None else None
     return node.work.features.folder(data) if isinstance(node.work, FeaturesWork) else None
+
+
+def _waits(node: JobNode, data: Path) -> bool:
+    """Whether the notes of all the shards of a part are there. The job that makes the set of them reads the shards."""
+    assert isinstance(node.work, ShardsWork)
+    stored = node.work.stored
+    return all((waiting_shard(stored, data, shard) / NOTE).is_file() for shard in node.shards)

@@ -6,14 +6,27 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from harness.api.asking import keys_of, opened
 from harness.api.protocols import protocols_of
 from harness.api.reference import PartRef
-from harness.api.sets import FeatureSet, PreparedSet
+from harness.api.sets import FeatureSet, PreparedSet, Samples
+from harness.api.shard_parts import parts_of, shards_in, shards_of
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell
 from harness.cells.suite import Labels, SuiteCell, SuiteMetric
+from harness.core.errors import HarnessError
 from harness.core.registry import Registry
-from harness.planning.job import EvaluateWork, FeaturesWork, ShardsWork, TrainWork, Work, cell_id_of, job_id, title_of
+from harness.planning.job import (
+    EvaluateWork,
+    FeaturesWork,
+    ShardsWork,
+    TrainWork,
+    Work,
+    cell_id_of,
+    conditions_of,
+    job_id,
+    title_of,
+)
 from harness.planning.titles import distinctions
 from harness.records.job_ids import JobKind
 
@@ -22,8 +35,9 @@ from harness.records.job_ids import JobKind
 class HeldOut:
     """A test set of an evaluate job, and the jobs that prepare it."""
 
-    samples: PreparedSet
+    samples: Samples
     shards: str
+    """The job that makes the stored set; it comes after that of the clean images, where those are another set."""
     features: str | None = None
 
     @property
@@ -42,6 +56,8 @@ class JobNode:
     depends: tuple[str, ...] = ()
     tests: tuple[HeldOut, ...] = ()
     """Of an evaluate job, as in its work."""
+    shards: range = range(0)
+    """Of a part of a prepared set: the numbers of its shards."""
 
     @property
     def kind(self) -> JobKind:
@@ -129,6 +145,8 @@ class _Builder:
         self.trains: dict[str, str] = {}
         self._sets: dict[str, str] = {}
         """JSON text of a prepared or feature set → id of its job. The text is computed faster than the id."""
+        self._splits: dict[tuple[str, str], tuple[int, bool]] = {}
+        """JSON text of a data set, and a split → what the data set says of it."""
 
     def cell(self, suite_cell: SuiteCell) -> CellJobs:
         cell = suite_cell.cell
@@ -137,9 +155,12 @@ class _Builder:
         if suite_cell.tests:
             protocols = protocols_of(self.registry, cell.task, self.protocols)
             draws = dict.fromkeys(protocol.draw for protocol in protocols)
-            sets = [cell.test_set(dataset, draw=draw) for dataset in suite_cell.tests for draw in draws]
+            seen = [(test.samples(draw), test.condition) for test in suite_cell.tests for draw in draws]
+            sets = tuple({samples.model_dump_json(): samples for samples, _ in seen}.values())  # stored: for all draws
             tests = tuple(self._test(cell, samples) for samples in sets)
-            work = EvaluateWork(cell=cell, tests=tuple(sets), metrics=self.metrics, protocols=protocols)
+            work = EvaluateWork(
+                cell=cell, tests=sets, metrics=self.metrics, protocols=protocols, conditions=conditions_of(seen)
+            )
             depends = [job for test in tests for job in test.jobs] + ([train] if train else [])
             evaluate = self._add(work, depends, tests)
         return CellJobs(suite_cell, cell.id, train, evaluate)
@@ -148,7 +169,7 @@ class _Builder:
         """Names in each train job the data sets on which its cell is tested, or one that starts from it or reads it."""
         tests: dict[str, dict[str, PartRef]] = {}
         for each in cells:
-            named = {dataset.model_dump_json(): dataset for dataset in each.tests}
+            named = {test.dataset.model_dump_json(): test.dataset for test in each.tests}
             waiting = [each.cell] if named else []
             while waiting:
                 cell = waiting.pop()
@@ -159,28 +180,58 @@ class _Builder:
             named = tests.get(cell_id, {})
             self.nodes[job] = replace(self.nodes[job], work=work.model_copy(update={"tests": tuple(named.values())}))
 
-    def _add(self, work: Work, depends: Iterable[str], tests: tuple[HeldOut, ...] = ()) -> str:
+    def _add(
+        self, work: Work, depends: Iterable[str], tests: tuple[HeldOut, ...] = (), shards: range = range(0)
+    ) -> str:
         identity = job_id(work)
-        node = JobNode(identity, work, cell_id_of(work), tuple(dict.fromkeys(depends)), tests)
+        node = JobNode(identity, work, cell_id_of(work), tuple(dict.fromkeys(depends)), tests, shards)
         self.nodes.setdefault(identity, node)
         return identity
 
-    def _test(self, cell: Cell, samples: PreparedSet) -> HeldOut:
+    def _test(self, cell: Cell, samples: Samples) -> HeldOut:
         features = cell.test_features(samples)
-        shards = self._shards(samples)
+        shards = self._shards(samples.stored)
         return HeldOut(samples, shards, None if features is None else self._features(features, cell.prior_source))
 
-    def _shards(self, samples: PreparedSet) -> str:
-        name = samples.model_dump_json()
+    def _shards(self, stored: PreparedSet) -> str:
+        """The job that makes a set, after those that make its parts and the set of its clean images."""
+        name = stored.model_dump_json()
         if name not in self._sets:
-            self._sets[name] = self._add(ShardsWork(samples=samples), ())
+            source = [] if stored.source is None else [self._shards(stored.source)]
+            images = self._images(stored)
+            parts, shards = parts_of(images), shards_of(images)
+            making = [
+                self._add(ShardsWork(stored=stored, part=part, parts=parts), source, (), shards_in(part, parts, shards))
+                for part in (range(1, parts + 1) if parts > 1 else ())
+            ]
+            self._sets[name] = self._add(ShardsWork(stored=stored), [*making, *source])
         return self._sets[name]
+
+    def _images(self, stored: PreparedSet) -> int:
+        """How many images are divided into parts; 0 where one job makes the set.
+
+        A data set knows its keys without reading an image. One that cannot say them has one job, which says why; and so
+        has one that gives its images from the first on alone: every part would read those before it again.
+        """
+        images, random = self._asked(stored)
+        return images if random or stored.source is not None else 0
+
+    def _asked(self, stored: PreparedSet) -> tuple[int, bool]:
+        """How many images a split has, and whether its data set gives chosen ones."""
+        name = (stored.dataset.model_dump_json(), stored.split)
+        if name not in self._splits:
+            try:
+                dataset = opened(self.registry, stored.dataset.name, stored.dataset.arguments)
+                self._splits[name] = len(keys_of(dataset, stored.split)), dataset.traits.random_access
+            except (HarnessError, TypeError, ValueError):  # also of an older suite, for options that are no more
+                self._splits[name] = 0, False
+        return self._splits[name]
 
     def _features(self, features: FeatureSet, source: Cell | None) -> str:
         """After what it reads: shards, the rows it is derived from, its network."""
         name = features.model_dump_json()
         if name not in self._sets:
-            depends = [self._shards(features.samples)]
+            depends = [self._shards(features.samples.stored)]
             depends += [self._features(parent, source) for parent in features.parents]
             network = source if source is not None and features.prior.digest == source.id else None
             if network is not None:
@@ -191,9 +242,9 @@ class _Builder:
     def _train(self, cell: Cell) -> str:
         """After its data, its features and the cells that it starts from."""
         if cell.id not in self.trains:
-            sets = () if cell.ready_made else cell.train_sets
-            depends = [self._shards(samples) for samples in sets]
-            rows = [features for samples in sets if (features := cell.train_features(samples)) is not None]
+            stages = () if cell.ready_made else range(len(cell.recipe.crops))
+            depends = [self._shards(cell.train_samples.stored)] if stages else []
+            rows = [features for stage in stages if (features := cell.train_features(stage)) is not None]
             depends += [self._features(features, cell.prior_source) for features in rows]
             if not rows and cell.prior_source is not None:
                 depends.append(self._train(cell.prior_source))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from harness.api.reference import Frozen, PartRef
-from harness.api.sets import FeatureSet, PreparedSet
+from harness.api.sets import FeatureSet, PreparedSet, Samples
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell
 from harness.cells.suite import Labels, Run, SuiteMetric
@@ -17,10 +17,13 @@ from harness.records.job_ids import JobKind, job_id_of
 
 
 class ShardsWork(Frozen):
-    """Degrade and write one prepared set."""
+    """Write one prepared set, or one part of its shards."""
 
     kind: Literal["shards"] = "shards"
-    samples: PreparedSet
+    stored: PreparedSet
+    part: int | None = None
+    """Which part of the set's shards it writes, 1 to `parts`; None: all that is still lacking, and the set itself."""
+    parts: int = 1
 
 
 class FeaturesWork(Frozen):
@@ -46,15 +49,31 @@ class EvaluateWork(Frozen):
 
     kind: Literal["evaluate"] = "evaluate"
     cell: Cell
-    tests: tuple[PreparedSet, ...]
+    tests: tuple[Samples, ...]
     metrics: tuple[SuiteMetric, ...]
     """What to compute; the protocols say how."""
     protocols: tuple[EvaluationProtocol, ...] = ()
     """Each scores the test sets that are drawn as it says. The task's own when empty."""
+    conditions: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - pydantic copies it
+    """Of those test sets that have one (harness.api.sets.TestSet), by `<name>/<split>` of the samples."""
 
-    def evaluations(self, protocols: Sequence[EvaluationProtocol]) -> Iterator[tuple[PreparedSet, EvaluationProtocol]]:
+    def evaluations(self, protocols: Sequence[EvaluationProtocol]) -> Iterator[tuple[Samples, EvaluationProtocol]]:
         """The test sets and the protocols that score them, test set by test set."""
-        return ((test, protocol) for test in self.tests for protocol in protocols if protocol.draw == test.draw)
+        return ((test, protocol) for test in self.tests for protocol in protocols if is_scored(test, protocol))
+
+    def condition(self, samples: Samples) -> dict[str, Any]:
+        """The condition under which a test set stands in columns of its own; empty for most."""
+        return self.conditions.get(f"{samples.name}/{samples.split}", {})
+
+
+def conditions_of(tests: Iterable[tuple[Samples, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """The conditions of test sets that have one, as evaluate work holds them."""
+    return {f"{samples.name}/{samples.split}": condition for samples, condition in tests if condition}
+
+
+def is_scored(test: Samples, protocol: EvaluationProtocol) -> bool:
+    """Whether a protocol scores these test images: stored ones always, drawn ones where they are drawn as it says."""
+    return test.noise is None or test.draw == protocol.draw
 
 
 Work = Annotated[ShardsWork | FeaturesWork | TrainWork | EvaluateWork, Field(discriminator="kind")]
@@ -119,8 +138,10 @@ def job_id(work: Work) -> str:
     """`<kind>-<digest of what it does>`; of train and evaluate work the digest is the cell's id."""
     if isinstance(work, TrainWork | EvaluateWork):
         return job_id_of(work.kind, work.cell.id)
-    content = work.samples if isinstance(work, ShardsWork) else work.features
-    return job_id_of(work.kind, digest(content.identity(), 12))
+    if isinstance(work, FeaturesWork):
+        return job_id_of(work.kind, digest(work.features.identity(), 12))
+    content = work.stored.identity()
+    return job_id_of(work.kind, digest(content if work.part is None else [content, work.part, work.parts], 12))
 
 
 def title_of(work: Work, labels: Labels | None, told_apart: str = "") -> str:
@@ -134,17 +155,22 @@ def title_of(work: Work, labels: Labels | None, told_apart: str = "") -> str:
 
 def _title_of(work: Work, labels: Labels | None) -> str:
     if isinstance(work, ShardsWork):
-        samples = work.samples
-        return f"shards {samples.dataset.name}/{samples.split} for {samples.task.name}{_drawn(samples)}"
+        stored = work.stored
+        by = "" if stored.degradation is None else f" degraded by {stored.degradation.name}"
+        part = "" if work.part is None else f", part {work.part} of {work.parts}"
+        return f"shards {stored.dataset.name}/{stored.split}{by}{part}"
     if isinstance(work, FeaturesWork):
         prior, samples, turned = work.features.prior, work.features.samples, work.features.orientations
         every = f" in {turned} orientations" if turned > 1 else ""
-        of = f"{samples.dataset.name}/{samples.split}{every}"
-        return f"features {prior.name} of {of} for {samples.task.name}{_drawn(samples)}"
+        of = f"{samples.dataset.name}/{samples.split}{_degraded(samples)}{every}"
+        return f"features {prior.name} of {of}"
     seed = work.cell.seed
     return f"{work.kind} {labels.title(seed) if labels else f'{work.cell.id} seed {seed}'}"
 
 
-def _drawn(samples: PreparedSet) -> str:
-    """What tells a test set from the one whose random numbers follow from names; empty for that one."""
-    return "" if samples.draw == "named" else f", drawn as {samples.draw}"
+def _degraded(samples: Samples) -> str:
+    """What makes the pictures, and how its random numbers are drawn unless they follow from names; empty for pictures
+    that the data set brings."""
+    by = samples.noise or samples.stored.degradation
+    drawn = "" if samples.draw == "named" else f", drawn as {samples.draw}"
+    return drawn if by is None else f" degraded by {by.name}{drawn}"

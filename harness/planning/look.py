@@ -11,7 +11,7 @@ from harness.cells.suite import SuiteMetric
 from harness.core.errors import DataError
 from harness.planning.disk import Disk, Kept, SetManifest
 from harness.planning.graph import CellJobs, HeldOut, JobGraph, JobNode
-from harness.planning.job import EvaluateWork, FeaturesWork, ShardsWork, TrainWork
+from harness.planning.job import EvaluateWork, FeaturesWork, ShardsWork, TrainWork, job_id
 from harness.planning.missing import one_line
 from harness.planning.verdict import DONE, TODO, Reason, Verdict, Why, stale
 from harness.records import store
@@ -31,7 +31,8 @@ def look(graph: JobGraph, disk: Disk, forced: Collection[str]) -> dict[str, Verd
     for job, node in graph.nodes.items():
         if node.cell_id is None:
             verdict = _of_set(node, disk)
-            if verdict == DONE and any(_other_soon(graph.nodes[each], found[each]) for each in node.depends):
+            again = (_other_soon(graph.nodes[each], found[each]) for each in node.depends)
+            if verdict == DONE and not node.shards and any(again):
                 verdict = stale(Why.INPUTS_MADE_AGAIN)  # the job compares digests and does no more if they agree
             found[job] = _tried(verdict, disk.failures.get(job))
         elif node.cell_id in forced and not disk.kept_by(node).newer:
@@ -70,13 +71,26 @@ def _tried(verdict: Verdict, failure: Reason | None) -> Verdict:
 
 
 def _of_set(node: JobNode, disk: Disk) -> Verdict:
-    """Whether a set is there, by its manifest, and features are made of the samples as they are now."""
-    manifest = disk.manifests[node.id]
+    """Whether a set is there, by its manifest, and is made of what it is made from as that is now."""
     if isinstance(node.work, ShardsWork):
-        return _described(manifest, "set", node.work.samples)
+        verdict = _of_stored(node.work.stored, disk)
+        return DONE if node.id in disk.finished else verdict
+    manifest = disk.manifests[node.id]
     assert isinstance(node.work, FeaturesWork), node.kind
     verdict = _described(manifest, "features", node.work.features)
     return verdict if verdict != DONE or manifest.content is None else _of_vectors(node, manifest.content, disk)
+
+
+def _of_stored(stored: PreparedSet, disk: Disk) -> Verdict:
+    """Whether a prepared set is there, and degraded images are made of the clean ones as they are now."""
+    manifest = disk.manifests[job_id(ShardsWork(stored=stored))]
+    verdict = _described(manifest, "set", stored)
+    if stored.source is None or verdict != DONE or manifest.content is None:
+        return verdict
+    clean = disk.manifests[job_id(ShardsWork(stored=stored.source))].sha256
+    return (
+        verdict if clean is None or manifest.content.get("parents", [clean]) == [clean] else stale(Why.SAMPLES_CHANGED)
+    )
 
 
 def _of_vectors(node: JobNode, content: Mapping[str, Any], disk: Disk) -> Verdict:
@@ -114,9 +128,7 @@ def _described(manifest: SetManifest, name: str, content: PreparedSet | FeatureS
 def _changed(record: RunRecord, job: str, graph: JobGraph, disk: Disk) -> bool:
     """Whether a set is there, sound, and is not the one that the record was made from."""
     work, manifest = graph.nodes[job].work, disk.manifests[job]
-    name = manifest.name
-    if isinstance(work, FeaturesWork):
-        name = vectors_of(f"{work.features.samples.name}/{work.features.samples.split}")
+    name = vectors_of(work.features.name) if isinstance(work, FeaturesWork) else manifest.record_name
     used = record.provenance.data.get(name)
     return used is not None and manifest.sha256 is not None and not manifest.is_one_of(used)
 
@@ -128,11 +140,11 @@ def _of_training(node: JobNode, graph: JobGraph, disk: Disk) -> Verdict:
         return _troubled(kept)
     if kept.record is None or kept.record.training is None:
         return Verdict("todo", kept.failure or (Reason(Why.INTERRUPTED) if kept.begun else None))
+    assert isinstance(node.work, TrainWork)
     for job in node.depends:
         if job in disk.manifests and _changed(kept.record, job, graph, disk):
             shards = graph.nodes[job].kind == "shards"
             return stale(Why.TRAIN_IMAGES_CHANGED if shards else Why.TRAIN_VECTORS_CHANGED)
-    assert isinstance(node.work, TrainWork)
     for why, upstream in ((Why.BASE_CHANGED, node.work.cell.base), (Why.SOURCE_CHANGED, node.work.cell.prior_source)):
         if upstream is not None and _other_weights(kept.record, upstream.id, disk):
             return stale(why, upstream.id)
@@ -199,9 +211,13 @@ def _changed_tests(record: RunRecord, tests: Iterable[HeldOut], graph: JobGraph,
     """Which test sets, or prior vectors of them, are not those that the record's evaluations saw; None when all are."""
     images, vectors = changed_tests(record, tests, graph, disk)
     if images:
-        return Reason(Why.TEST_IMAGES_CHANGED, ", ".join(test.samples.dataset.name for test in images))
-    names = ", ".join(test.samples.dataset.name for test in vectors)
-    return Reason(Why.TEST_VECTORS_CHANGED, names) if vectors else None
+        return Reason(Why.TEST_IMAGES_CHANGED, _names(images))
+    return Reason(Why.TEST_VECTORS_CHANGED, _names(vectors)) if vectors else None
+
+
+def _names(tests: Iterable[HeldOut]) -> str:
+    """The data sets of some test sets, each once, as one may be tested under several conditions."""
+    return ", ".join(dict.fromkeys(test.samples.dataset.name for test in tests))
 
 
 def changed_tests(
@@ -212,7 +228,8 @@ def changed_tests(
         return [], []
     tests = tuple(tests)
     images = [test for test in tests if _changed(record, test.shards, graph, disk)]
-    return images, [test for test in tests if test.features and _changed(record, test.features, graph, disk)]
+    vectors = [test for test in tests if test.features and _changed(record, test.features, graph, disk)]
+    return images, vectors
 
 
 def not_scored(record: RunRecord, node: JobNode, metrics: Sequence[SuiteMetric]) -> list[str]:
@@ -226,7 +243,7 @@ def not_scored(record: RunRecord, node: JobNode, metrics: Sequence[SuiteMetric])
         on_record = known.get(evaluation_id(work.cell, samples, protocol))
         said = f"{samples.dataset.name} under {protocol.label}" if len(work.protocols) > 1 else samples.dataset.name
         found.append(_not_scored(said, on_record, metrics))
-    return [what for what in found if what]
+    return list(dict.fromkeys(what for what in found if what))  # one set under several conditions is named once
 
 
 def _not_scored(dataset: str, on_record: EvaluationRecord | None, metrics: Sequence[SuiteMetric]) -> str:

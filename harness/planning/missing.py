@@ -29,7 +29,7 @@ Need = tuple[str, PartRef]
 def needs(work: Work) -> list[Need]:
     """The parts that a job uses and that may need files."""
     if isinstance(work, ShardsWork):
-        return [("dataset", work.samples.dataset)]
+        return [("dataset", work.stored.dataset)]
     if isinstance(work, FeaturesWork):
         return [("prior", work.features.prior)]
     cell = work.cell
@@ -66,7 +66,8 @@ def lacks(works: Mapping[str, Work], registry: Registry) -> dict[str, Reason]:
 
 def broken_guests(cells: Sequence[SuiteCell], registry: Registry) -> list[str]:
     """The data sets of plug-ins that a suite names and that fail, a line each; not those that lack files."""
-    parts = {part.model_dump_json(): part for entry in cells for part in (*entry.tests, entry.cell.train)}
+    named = [part for entry in cells for part in (*(test.dataset for test in entry.tests), entry.cell.train)]
+    parts = {part.model_dump_json(): part for part in named}
     found: dict[str, None] = {}
     for part in parts.values():
         if is_file(registry.get("dataset", part.name).target.partition(":")[0]):

@@ -23,7 +23,7 @@ def need(graph: JobGraph, found: Mapping[str, Verdict], disk: Disk, forced: Coll
 
     One pass from the last job to the first is enough, because every job stands after those that it depends on. The
     exception is an evaluation that becomes stale after the pass has left it behind. What it depends on besides the
-    training are shards, which depend on nothing: a cell that others start from has no prior, and so no features.
+    training are shards, which depend on shards alone: a cell that others start from has no prior, and so no features.
     """
     verdicts = dict(found)
     evaluates = {jobs.id: jobs.evaluate for jobs in graph.cells}
@@ -40,11 +40,24 @@ def need(graph: JobGraph, found: Mapping[str, Verdict], disk: Disk, forced: Coll
                 depends = graph.nodes[evaluate].depends
                 assert all(each in inner or graph.nodes[each].kind == "shards" for each in depends), evaluate
                 inner.update(depends)
+                inner.update(_before(depends, graph, verdicts))
         if verdicts[job].runs and (job in needed or job in inner):
             inner.update(node.depends)
             upstream.update(node.depends if node.kind != "evaluate" else ())
     needed |= inner
     return {job: NOT_NEEDED if verdict.runs and job not in needed else verdict for job, verdict in verdicts.items()}
+
+
+def _before(jobs: Collection[str], graph: JobGraph, verdicts: Mapping[str, Verdict]) -> set[str]:
+    """The shards jobs that those among some jobs which are to be run depend on, directly or through others."""
+    found: set[str] = set()
+    waiting = [job for job in jobs if graph.nodes[job].kind == "shards"]
+    while waiting:
+        job = waiting.pop()
+        if verdicts[job].runs:
+            waiting += [each for each in graph.nodes[job].depends if each not in found]
+            found.update(graph.nodes[job].depends)
+    return found
 
 
 def _ends(graph: JobGraph, forced: Collection[str]) -> set[str]:

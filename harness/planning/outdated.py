@@ -29,8 +29,12 @@ def outdated_of(cell_id: str, assessment: Assessment) -> Outdated:
     named = {(test.samples.dataset.name, test.samples.split) for test in changed}
     sound = _evaluations(node, [test for test in node.tests if test not in changed])
     ids = [each.id for each in record.evaluations if (each.dataset, each.split) in named and each.id not in sound]
-    sets = [disk.manifests[test.shards].name for test in images]
-    rows = [vectors_of(f"{test.samples.name}/{test.samples.split}") for test in vectors]
+    stored = [each for test in images for each in (test.samples.stored, test.samples.stored.source) if each is not None]
+    sets = dict.fromkeys(f"{each.name}/{each.split}" for each in stored)
+    work = node.work
+    assert isinstance(work, EvaluateWork)
+    wanted = [work.cell.test_features(test.samples) for test in vectors]
+    rows = [vectors_of(features.name) for features in wanted if features is not None]
     return Outdated(evaluations=tuple(ids), data=(*sets, *rows))
 
 

@@ -30,7 +30,7 @@ def distinctions(works: Mapping[str, Work], titles: Mapping[str, str]) -> dict[s
 
 def _content(work: Work) -> dict[str, Any]:
     if isinstance(work, ShardsWork):
-        return work.samples.identity()
+        return work.stored.identity()
     return (
         work.features.identity()
         if isinstance(work, FeaturesWork)

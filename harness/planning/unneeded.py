@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harness.api.sets import SETS
 from harness.cells.suite import ResolvedSuite
 from harness.core.errors import DataError, HarnessError
 from harness.core.paths import Layout, abandoned, remove_away, storage_error
@@ -23,11 +24,13 @@ CELL = re.compile(r"\.?(?P<id>[0-9a-f]{12})(\.[0-9a-z.]+)?")
 DIGESTED = re.compile(r".+\.[0-9a-f]{12}")
 """The folder of a prepared set, or of a prior's vectors."""
 
-TEMPORARY = re.compile(r"\..+(\.[0-9a-f]{8}\.(tmp|aside)|\.lock)")
-"""What a write leaves behind when it is killed, and until then works with (harness.core.damage)."""
+TEMPORARY = re.compile(r"\..+(\.[0-9a-f]{8}\.(tmp|aside)|\.lock|\.parts)")
+"""What a write leaves behind when it is killed, and until then works with (harness.core.damage,
+harness.api.shard_parts)."""
 
 
-Kind = Literal["cell", "shards", "features", "job", "audits", "temporary"]
+Kind = Literal["cell", "shards", "features", "job", "audits", "earlier", "temporary"]
+"""`earlier`: a prepared set of an earlier release, which nothing reads."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,12 @@ def _jobs(graphs: Iterable[JobGraph], layout: Layout) -> Iterator[Unneeded]:
 
 def _data(graphs: Iterable[JobGraph], data: Path) -> Iterator[Unneeded]:
     works = [node.work for graph in graphs for node in graph.nodes.values()]
-    sets = {work.samples.folder(data) for work in works if isinstance(work, ShardsWork)}
+    sets = {work.stored.folder(data) for work in works if isinstance(work, ShardsWork)}
     rows = {work.features.folder(data) for work in works if isinstance(work, FeaturesWork)}
-    for path in _inside(data):
+    yield from _earlier(data)
+    for path in _inside(data / SETS):
         if TEMPORARY.fullmatch(path.name) or (DIGESTED.fullmatch(path.name) and path.is_dir()):
-            yield from _not_in("shards", sets, path, data)
+            yield from _not_in("shards", sets, path, data / SETS)
     for prior in _inside(data / "features"):
         for path in _inside(prior) if DIGESTED.fullmatch(prior.name) else ():
             yield from _not_in("features", rows, path, data / "features")
@@ -106,6 +110,13 @@ def _data(graphs: Iterable[JobGraph], data: Path) -> Iterator[Unneeded]:
     audits = data / "audits"  # of earlier releases
     if audits.is_dir() and all(path.suffix == ".json" or TEMPORARY.fullmatch(path.name) for path in _inside(audits)):
         yield _made("audits", audits.name, audits)
+
+
+def _earlier(data: Path) -> Iterator[Unneeded]:
+    """Prepared sets as earlier releases wrote them: beside the folder of today's."""
+    for path in _inside(data):
+        if TEMPORARY.fullmatch(path.name) or (DIGESTED.fullmatch(path.name) and path.is_dir()):
+            yield from _not_in("earlier", (), path, data)
 
 
 def _not_in(kind: Kind, needed: Collection[Path], folder: Path, root: Path) -> list[Unneeded]:
@@ -129,7 +140,11 @@ def _not_in(kind: Kind, needed: Collection[Path], folder: Path, root: Path) -> l
 
 
 def _awaited(path: Path, needed: Collection[Path]) -> bool:
-    """Whether this is a needed folder that was set aside, and that is put back as nothing is in its place."""
+    """Whether this belongs to a needed folder that is not there: it was set aside, and is put back, or holds finished
+    shards, which are used."""
+    if path.suffix == ".parts" and TEMPORARY.fullmatch(path.name):
+        place = path.with_name(path.name[1:].removesuffix(".parts"))
+        return place in needed and not os.path.lexists(place)
     if path.suffix != ".aside" or not TEMPORARY.fullmatch(path.name):
         return False
     place = path.with_name(path.name[1:].rpartition(".")[0].rpartition(".")[0])

@@ -1,8 +1,9 @@
-"""Settings of a recipe that contradict each other. Those of the learning rate are in harness.recipes.schedule."""
+"""Settings of a recipe that contradict each other. Those of the learning rate are in harness.recipes.schedule, those of
+what is cut from images in harness.recipes.crops.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,14 +11,8 @@ from harness.cells.recipe import Recipe, Stage
 from harness.core.errors import did_you_mean
 from harness.core.wording import Mistake
 from harness.core.yaml import Path
+from harness.recipes.crops import crop_mistakes, patch_mistakes
 from harness.recipes.schedule import schedule_mistakes
-
-MIN_PATCH = 16
-MAX_PIXELS = 1 << 26
-"""More pixels per forward pass than any device of today holds; batch and patch were probably swapped."""
-
-MAX_STORED = 2048
-"""Side of the largest prepared tile; images of training sets are rarely larger than that."""
 
 ROOTS = ("backbone", "refiner")
 """What a module's name begins with."""
@@ -29,9 +24,9 @@ def recipe_mistakes(recipe: Recipe) -> Iterator[Mistake]:
     if together != recipe.steps:
         yield Mistake(("stages",), f"the stages take {together} steps of {recipe.steps}", f"steps: {together}")
     for index, part in enumerate(recipe.parts):
-        for mistake in _tile_mistakes(part):
+        for mistake in (*_batch_mistakes(part), *patch_mistakes(part, recipe.resize)):
             yield replace(mistake, path=("stages", index, *mistake.path)) if recipe.stages else mistake
-    yield from _stride_mistakes(recipe)
+    yield from crop_mistakes(recipe)
     yield from schedule_mistakes(recipe)
     yield from _alteration_mistakes(recipe)
     yield from _module_mistakes(recipe)
@@ -102,44 +97,14 @@ def _alteration_mistakes(recipe: Recipe) -> Iterator[Mistake]:
     if darken is not None and darken.least > darken.most:
         what = f"the smallest divisor, {darken.least:g}, is above the largest, {darken.most:g}"
         yield Mistake(("darken", "least"), what, "least at most `most`")
-    yield from _scale_mistakes(recipe)
 
 
-def _scale_mistakes(recipe: Recipe) -> Iterator[Mistake]:
-    """Samples so small that no image holds the tile from which they are made."""
-    stored = max(recipe.stored_tiles)
-    patch = max(part.patch or recipe.patch for part in recipe.parts)
-    if recipe.scale is None and stored > MAX_STORED:
-        yield Mistake(("patch",), f"no tiles of {patch} pixels are prepared", f"patch: {MAX_STORED} at most")
-    elif recipe.scale is not None and stored > MAX_STORED:
-        what = f"tiles of {patch} pixels, made smaller by {recipe.scale.least:g}, need prepared ones of {stored}"
-        least = math.ceil(1000 * patch / MAX_STORED) / 1000
-        hint = f"least: {least:g} or more, or a smaller patch" if least < 1 else "a smaller patch"
-        yield Mistake(("scale", "least"), what, hint)
-
-
-def _stride_mistakes(recipe: Recipe) -> Iterator[Mistake]:
-    """Gaps between prepared tiles."""
-    stored = min(recipe.stored_tiles)
-    if recipe.stride and recipe.stride > stored:
-        what = f"stride {recipe.stride} skips pixels between tiles of {stored}"
-        yield Mistake(("stride",), what, "at most the patch" if recipe.scale is None else "at most patch / scale.least")
-
-
-def _tile_mistakes(part: Stage) -> Iterator[Mistake]:
-    """What is wrong with batches and tiles of one part of the training, in which everything is filled in."""
+def _batch_mistakes(part: Stage) -> Iterator[Mistake]:
+    """What is wrong with the batches of one part of the training, in which everything is filled in."""
     assert part.batch is not None, part
-    assert part.patch is not None, part
-    forward = part.micro_batch or part.batch
     if part.micro_batch and part.batch % part.micro_batch:
         what = f"micro_batch {part.micro_batch} does not divide batch {part.batch}"
         yield Mistake(("micro_batch",), what, f"one of {', '.join(map(str, _divisors(part.batch)))}")
-    if part.patch < MIN_PATCH:
-        what = f"tiles of {part.patch} pixels are too small to learn from"
-        yield Mistake(("patch",), what, f"at least {MIN_PATCH}")
-    elif forward * part.patch**2 > MAX_PIXELS:
-        what = f"{forward} tiles of {part.patch}×{part.patch} pixels at once: no device holds that"
-        yield Mistake(("patch",), what, "are batch and patch swapped? Otherwise set micro_batch")
 
 
 def _divisors(number: int) -> list[int]:

@@ -24,6 +24,7 @@ def fitted(preset: Preset, values: Mapping[str, Any], kept: AbstractSet[str]) ->
       mixing, the window of the average of weights) keep their share; one that shrinks to nothing is left out.
     - When the suite changes `batch`, samples are mixed in as many of the preset's groups as can be had.
     - When the suite changes `schedule`, settings that the new one does not use are dropped.
+    - When the suite changes `crop` or `patch`, settings that go with the preset's way of cutting alone are dropped.
     - A field that stages may set themselves (patch, batch, …) holds in every stage when the suite sets it.
     """
     fit = {**values, **_fitted_lengths(preset.recipe, values, kept)}
@@ -33,6 +34,7 @@ def fitted(preset: Preset, values: Mapping[str, Any], kept: AbstractSet[str]) ->
     for name, readers in READ_BY.items():
         if name in kept and fit["schedule"] not in readers:
             fit[name] = Recipe.model_fields[name].default
+    fit |= _fitted_crops(fit, kept)
     if "stages" in kept:
         cleared = {name: None for name in STAGED if name in fit and name not in kept}
         if fit["schedule"] != "step" or "milestones" in cleared:
@@ -42,6 +44,19 @@ def fitted(preset: Preset, values: Mapping[str, Any], kept: AbstractSet[str]) ->
         batches = [stage.batch or fit["batch"] for stage in fit["stages"]] or [fit["batch"]]
         fit["mixup"] = fit["mixup"].model_copy(update={"groups": gcd(fit["mixup"].groups, *batches)})
     return fit
+
+
+def _fitted_crops(values: Mapping[str, Any], kept: AbstractSet[str]) -> dict[str, Any]:
+    """Those of `kept` that the suite's own way of cutting leaves nothing to do, at their defaults."""
+    whole = values["patch"] == "whole" and "patch" not in kept
+    idle = {
+        "stride": whole or values["crop"] != "grid",
+        "regions": whole or values["crop"] == "grid",
+        "crop": whole,
+        "pad": whole,
+        "scale": whole,
+    }
+    return {name: Recipe.model_fields[name].default for name in kept if idle.get(name)}
 
 
 def _fitted_lengths(official: RecipeMapping, values: Mapping[str, Any], kept: AbstractSet[str]) -> dict[str, Any]:

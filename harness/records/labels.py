@@ -1,12 +1,18 @@
-"""How people tell protocols apart that records call `<name>/v<version>`."""
+"""How people tell protocols apart that records call `<name>/v<version>`, and test sets that differ in a condition."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
+
+from harness.core.identity import canonical_json
 
 DIGITS = 4
 """How much of a digest tells apart what shares a name."""
+
+_LARGE = 1e15
+"""From here on whole numbers are not exact."""
 
 Labelled = tuple[str, str]
 """A protocol's label, and a digest of what it is about."""
@@ -25,3 +31,16 @@ def short_names(found: Iterable[Labelled]) -> Mapping[Labelled, str]:
         return label if labels[label] == 1 else f"{label} {content[:DIGITS]}"
 
     return {(label, content): short(label, content) for label, content in pairs}
+
+
+def condition_text(condition: Mapping[str, Any], sign: str = "=") -> str:
+    """The condition of a test set as tables say it, `sigma=15`; several options by name; empty without one."""
+    return " ".join(f"{name}{sign}{_value(condition[name])}" for name in sorted(condition))
+
+
+def _value(value: Any) -> str:
+    """A number as short as it can be read back (15, not 15.0), a text as it is."""
+    if isinstance(value, str):
+        return value
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < _LARGE
+    return str(int(value)) if whole else canonical_json(value)

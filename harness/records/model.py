@@ -66,6 +66,8 @@ class Provenance(Frozen):
     """SHA-256 of every manifest that was read, by set name and split."""
     weights: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of every weight file that was read, by part name or, of another cell's weights, as `weights_of` says."""
+    skipped: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Files that the user told a data set to leave out, and why each could not be used, by set name and split."""
 
 
 class Training(Frozen):
@@ -73,7 +75,7 @@ class Training(Frozen):
 
     steps: int
     images: int
-    """Training tiles seen, over all steps."""
+    """Training samples seen, over all steps."""
     seconds: float
     """Wall time in the training loop, over all attempts."""
     final_loss: float | None
@@ -84,6 +86,9 @@ class Training(Frozen):
     checkpoint_sha256: str
     recipe: RecipeUse | None = None
     """The preset that the recipe was made from, and what differed from it; None without one."""
+    prior_saw: str | None = None
+    """Of which pictures the prior's vectors were made in training, in words; None without a prior, and in records of
+    earlier releases."""
 
 
 class EvaluationRecord(Frozen):
@@ -94,6 +99,9 @@ class EvaluationRecord(Frozen):
     split: str
     protocol: str
     """`<name>/v<version>`."""
+    condition: dict[str, Any] = Field(default_factory=dict)
+    """The options of the task under which this test set stands in columns of its own, as {"sigma": 15}; empty in most,
+    and in records of earlier releases."""
     metrics: dict[str, str]
     """Version of each metric part that was computed, by name: raising it evaluates again."""
     images: int

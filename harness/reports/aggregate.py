@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from harness.reports.query import Measured
+from harness.results.columns import Column
 from harness.results.schema import COLUMN
-from harness.results.survey import Column
 
 ROW = ("task", "task_digest", "backbone", "variant", "configuration")
 """What the cells of one row of a table share, all but the seed."""

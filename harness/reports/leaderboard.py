@@ -17,10 +17,12 @@ from harness.parts.catalogue import REGISTRY
 from harness.records.labels import DIGITS
 from harness.reports.aggregate import ROW, RowKey, TableEntry, entries
 from harness.reports.query import Measured, query
+from harness.results.columns import Column
 from harness.results.frames import Results
 from harness.results.schema import COLUMN
 from harness.results.suites import stored_suites
-from harness.results.survey import Column
+
+_EARLIER = "earlier release"
 
 DECIMALS = 4
 """Decimals of metrics whose part is gone."""
@@ -69,7 +71,8 @@ class Leaderboard:
     """Why its numbers may not be comparable; a sentence each."""
 
     def dataset(self, column: Column) -> str:
-        return self.datasets[column.dataset, column.dataset_digest]
+        """What is called a test set in tables: the data set, and its condition where it has one, `photos sigma=15`."""
+        return f"{self.datasets[column.dataset, column.dataset_digest]} {column.condition}".rstrip()
 
     def protocol(self, column: Column) -> str:
         return self.protocols[column.protocol, column.protocol_digest]
@@ -105,12 +108,19 @@ def build(found: Measured, labels: Mapping[str, str] | None = None) -> Leaderboa
     }
     sections = tuple(
         Section(name, columns.get(task, ()), _rows(group, columns.get(task, ()), numbers))
-        for name, (task, group) in zip(_distinct(cells), cells.items(), strict=True)
+        for name, (task, group) in zip(_titles(cells), cells.items(), strict=True)
     )
     every = [column for each in columns.values() for column in each]
     sets = _called(((column.dataset, column.dataset_digest) for column in every), labels or {})
     protocols = _called((column.protocol, column.protocol_digest) for column in every)
     return Leaderboard(sections, _styles(found.metrics), sets, protocols, tuple(_warnings(found.cells)))
+
+
+def _titles(cells: Mapping[tuple[Any, ...], pl.DataFrame]) -> list[str]:
+    """What tables call tasks. Those of earlier releases say so where there are present ones of the same name."""
+    present = {task for (task, _), group in cells.items() if not group["earlier"].all()}
+    old = {key for key, group in cells.items() if group["earlier"].all() and key[0] in present}
+    return _distinct((f"{key[0]} ({_EARLIER})" if key in old else key[0], key[1]) for key in cells)
 
 
 def _called(named: Iterable[tuple[str, str]], labels: Mapping[str, str] | None = None) -> dict[tuple[str, str], str]:
@@ -122,6 +132,10 @@ def _called(named: Iterable[tuple[str, str]], labels: Mapping[str, str] | None =
 
 def _warnings(cells: pl.DataFrame) -> Iterator[str]:
     """Sums of floats depend on the number of threads, and so do trained weights; the input has none."""
+    old = cells.filter("earlier")["task"].unique(maintain_order=True)
+    if len(old):
+        yield f"{', '.join(old)}: cells of an {_EARLIER}, whose images were cut and degraded before the training; \
+no present cell is compared with them."
     made = cells.filter(pl.col("network").is_not_null(), pl.col("threads").is_not_null())
     counts = made["threads"].value_counts().sort("threads")
     if len(counts) > 1:

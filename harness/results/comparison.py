@@ -21,7 +21,8 @@ def configuration(cell: Cell) -> str:
 
 class Bases:
     """Finds the base that a cell is compared with: the one it started from, else the one that differs in
-    nothing but the treatment (same task, train split, backbone, recipe and seed). Both are listed under one task label.
+    nothing but the treatment (same task, train split, backbone, recipe and seed, and neither or both of an earlier
+    release). Both are listed under one task label.
     Of the recipe the stages count in which the backbone trains: the base has no others.
     """
 
@@ -46,4 +47,4 @@ def _task(found: SurveyedCell) -> str:
 
 def _but_for_treatment(cell: Cell) -> str:
     content = cell.identity(include={"task", "train", "backbone", "seed"})
-    return canonical_json(content | {"recipe": cell.recipe.for_backbone.identity()})
+    return canonical_json(content | {"recipe": cell.recipe.for_backbone.identity(), "earlier": cell.is_earlier})

@@ -188,13 +188,20 @@ def _cell_row(found: SurveyedCell, bases: Bases) -> dict[str, Any]:
         "base": bases.base_of(found),
         "network": cell.backbone.name if cell.backbone else None,
         "configuration": configuration(cell),
-        "task_digest": digest(cell.task.identity(), 8),
+        "task_digest": _task_digest(cell),
+        "earlier": cell.is_earlier,
         "suites": list(found.suites),
         "listed": found.listed,
         "state": found.state,
         "reason": found.said or None,
         **(_of_record(found.record) if found.record else {}),
     }
+
+
+def _task_digest(cell: Cell) -> str:
+    """What tells tasks apart in tables: those of cells of earlier releases, whose data were others, stand alone."""
+    content = cell.task.identity()
+    return digest({"earlier": content} if cell.is_earlier else content, 8)
 
 
 def _treatment(cell: Cell) -> dict[str, Any]:

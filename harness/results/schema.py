@@ -18,6 +18,7 @@ TREATMENT = {"refiner": pl.String(), "prior": pl.String(), "base": pl.String()}
 COLUMN = {
     "dataset": pl.String(),
     "dataset_digest": pl.String(),
+    "condition": pl.String(),
     "protocol": pl.String(),
     "protocol_digest": pl.String(),
     "metric": pl.String(),
@@ -36,6 +37,7 @@ CELLS = pl.Schema(
         "network": pl.String(),
         "configuration": pl.String(),
         "task_digest": pl.String(),
+        "earlier": pl.Boolean(),
         "suites": pl.List(pl.String()),
         "listed": pl.Boolean(),
         "state": pl.String(),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.api.reference import PartRef
+from harness.api.sets import TestSet
 from harness.cells.cell import Cell
 from harness.cells.suite import ResolvedSuite, SuiteCell
 from harness.core.errors import HarnessError, SpecErrors
@@ -21,7 +22,8 @@ from harness.core.registry import Entry, Registry
 from harness.parts.plugins import declared, extend
 from harness.planning.plan import CellStatus, make_plan
 from harness.records import store
-from harness.records.model import RunRecord
+from harness.records.model import EvaluationRecord, RunRecord
+from harness.results import earlier
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,13 @@ class Shelf:
                 return f"{kind} {part.name} is gone: {why}"
         return ""
 
-    def judged(self, suite_cell: SuiteCell) -> bool:
+    def knows_task(self, suite_cell: SuiteCell) -> bool:
         """Whether it is known how the cell's task is scored."""
         return suite_cell.cell.task.name in self.planned.names("task")
+
+    def judged(self, suite_cell: SuiteCell) -> bool:
+        """Whether planning can say what becomes of the cell."""
+        return not suite_cell.cell.is_earlier and self.knows_task(suite_cell)
 
 
 def copies(layout: Layout, suite: str) -> Path:
@@ -111,8 +117,8 @@ def _first(error: Exception) -> str:
 
 def _parts(suite_cell: SuiteCell) -> Iterator[tuple[str, PartRef]]:
     yield from _parts_of(suite_cell.cell)
-    for dataset in suite_cell.tests:
-        yield "dataset", dataset
+    for test in suite_cell.tests:
+        yield "dataset", test.dataset
 
 
 def _parts_of(cell: Cell) -> Iterator[tuple[str, PartRef]]:
@@ -132,7 +138,7 @@ def cell_statuses(suite: ResolvedSuite, layout: Layout, shelf: Shelf) -> list[Ce
     judged = tuple(each for each in suite.cells if shelf.judged(each))
     planned = make_plan(suite.model_copy(update={"cells": judged}), layout, shelf.planned).cells
     by_id = {status.cell_id: status for status in planned}
-    found = [by_id.get(each.cell.id) or _by_record(each, suite, layout) for each in suite.cells]
+    found = [by_id.get(each.cell.id) or by_record(each, suite, _sound(layout, each)) for each in suite.cells]
     return [without_parts(status, shelf.lost(status.suite_cell)) for status in found]
 
 
@@ -141,12 +147,19 @@ def without_parts(status: CellStatus, lost: str) -> CellStatus:
     return replace(status, state="blocked", reason=lost) if lost and status.state != "done" else status
 
 
-def _by_record(suite_cell: SuiteCell, suite: ResolvedSuite, layout: Layout) -> CellStatus:
+def _sound(layout: Layout, suite_cell: SuiteCell) -> RunRecord | None:
     try:
-        record = store.load(layout, suite_cell.cell.id)
+        return store.load(layout, suite_cell.cell.id)
     except HarnessError:
-        record = None
+        return None
+
+
+def by_record(suite_cell: SuiteCell, suite: ResolvedSuite, record: RunRecord | None) -> CellStatus:
+    """The state of a cell that planning cannot judge, by its record alone."""
     done = record is not None and is_complete(record, suite_cell, suite)
+    if suite_cell.cell.is_earlier:
+        said = earlier.SAID if done else earlier.MADE_ANEW
+        return CellStatus(suite_cell, suite_cell.cell.id, "done" if done else "stale", said)
     return CellStatus(suite_cell, suite_cell.cell.id, "done" if done else "todo", "")
 
 
@@ -155,6 +168,14 @@ def is_complete(record: RunRecord, suite_cell: SuiteCell, suite: ResolvedSuite) 
 
     The last attempt may have failed all the same: at making the cell again, beside what is there.
     """
-    found = {(each.dataset, metric) for each in record.evaluations for metric in each.metrics}
-    wanted = {(dataset.name, metric.key) for dataset in suite_cell.tests for metric in suite.metrics}
-    return bool(record.evaluations) and wanted <= found
+    return bool(record.evaluations) and all(
+        any(metric.key in each.metrics for each in record.evaluations if is_of(each, test))
+        for test in suite_cell.tests
+        for metric in suite.metrics
+    )
+
+
+def is_of(evaluation: EvaluationRecord, test: TestSet) -> bool:
+    """Whether an evaluation is of a test set, as far as the names on record tell."""
+    names = evaluation.dataset, evaluation.split, dict(evaluation.condition)
+    return names == (test.dataset.name, test.split, dict(test.condition))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
 
 import polars as pl
 
 from harness.api.protocols import protocols_of
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell, evaluation_id
-from harness.cells.suite import DATASET_DIGITS, ResolvedSuite, SuiteCell
+from harness.cells.suite import ResolvedSuite, SuiteCell
 from harness.core.errors import DataError
 from harness.core.identity import digest
 from harness.core.paths import Layout
@@ -22,31 +22,13 @@ from harness.planning.look import outdated
 from harness.planning.missing import one_line
 from harness.planning.plan import CellStatus, statuses
 from harness.planning.verdict import Reason, Why
-from harness.records import store
+from harness.records.labels import condition_text
 from harness.records.model import RunRecord
 from harness.records.state import CellState
-from harness.results.schema import COLUMN, IMAGE
-from harness.results.shelf import Shelf, is_complete, without_parts
-
-if TYPE_CHECKING:
-    import pyarrow
-
-VALUES = pl.Schema({"cell": pl.String(), **COLUMN, **IMAGE})
-
-
-class Column(NamedTuple):
-    """One metric of one test set under one protocol."""
-
-    dataset: str
-    dataset_digest: str
-    """Digest of the data set's reference, because two data sets may share a name."""
-    protocol: str
-    """`<name>/v<version>`."""
-    protocol_digest: str
-    """Digest of the protocol's content, because two protocols of plug-ins may share name and version."""
-    metric: str
-    """The metric's key."""
-
+from harness.results import earlier
+from harness.results.columns import VALUES, Column, Tables, Value, column_of
+from harness.results.schema import COLUMN
+from harness.results.shelf import Shelf, by_record, is_of, without_parts
 
 _NOT_EVALUATED = "not evaluated yet"
 
@@ -102,7 +84,7 @@ def survey(suite: ResolvedSuite, layout: Layout, shelf: Shelf) -> Survey:
     `shelf` holds the parts of the suite's plug-ins.
     """
     judged = [each for each in suite.cells if shelf.judged(each)]
-    registry, tables = shelf.planned, _Tables(layout)
+    registry, tables = shelf.planned, Tables(layout)
     assessment = assess(judged, suite.metrics, suite.protocols, layout, registry, ())
     # the assessment's graph leaves out what cannot be measured here
     graph = build_graph(judged, suite.metrics, suite.protocols, registry)
@@ -125,40 +107,58 @@ def survey(suite: ResolvedSuite, layout: Layout, shelf: Shelf) -> Survey:
 
 
 def _by_their_records(
-    cells: Sequence[SuiteCell], suite: ResolvedSuite, shelf: Shelf, tables: _Tables
+    cells: Sequence[SuiteCell], suite: ResolvedSuite, shelf: Shelf, tables: Tables
 ) -> Iterator[tuple[SurveyedCell, CellStatus]]:
-    """Cells of tasks whose plug-in is gone without a copy: their records alone say how they were scored."""
-    records = {each.cell.id: read_kept(tables.layout, each.cell.id).record for each in cells}
+    """Cells that planning cannot judge: their records alone say what there is."""
+    kept = {each.cell.id: read_kept(tables.layout, each.cell.id) for each in cells}
     labels: dict[str, list[str]] = {}
     for each in cells:
-        if (record := records[each.cell.id]) is not None:
+        if (record := kept[each.cell.id].record) is not None:
             labels.setdefault(each.labels.task, []).extend(found.protocol for found in record.evaluations)
     for each in cells:
-        record = records[each.cell.id]
-        asked = _asked_on_record(each, suite, record, labels.get(each.labels.task, []))
-        complete = record is not None and is_complete(record, each, suite)
-        plain = CellStatus(each, each.cell.id, "done" if complete else "todo", "")
+        mine = kept[each.cell.id]
+        scored = _scored_once(each, suite, mine.record, shelf, labels.get(each.labels.task, []))
+        asked = scored if each.listed else {}
+        plain = by_record(each, suite, mine.record)
         status = without_parts(plain, shelf.lost(each))
-        found = SurveyedCell(
-            each, (suite.name,), status.state, status.reason, record, tuple(asked.values()) if each.listed else ()
-        )
-        yield _with_values(found, tables, asked if each.listed else {}), status
+        found = SurveyedCell(each, (suite.name,), status.state, status.reason, asked=tuple(asked.values()))
+        found = _with_record(found, mine, earlier.outdated(each.cell, mine, partial(read_kept, tables.layout)))
+        if each.cell.is_earlier and found.reason in ("", _NOT_EVALUATED):
+            found = replace(found, reason=earlier.MADE_ANEW)
+        yield _with_values(found, tables, asked), status
+
+
+def _scored_once(
+    suite_cell: SuiteCell, suite: ResolvedSuite, record: RunRecord | None, shelf: Shelf, labels: Sequence[str]
+) -> dict[Value, Column]:
+    """The columns of a cell that planning cannot judge: as its task says, else as records do (`labels`)."""
+    cell = suite_cell.cell
+    if not shelf.knows_task(suite_cell):
+        return _asked_on_record(suite_cell, suite, record, labels)
+    protocols = protocols_of(shelf.planned, cell.task, suite.protocols)
+    return {
+        (name, metric.key): column_of(test, protocol.label, earlier.protocol_digest(protocol), metric.key)
+        for name, test, protocol in earlier.evaluations(cell, suite_cell.tests, protocols)
+        for metric in suite.metrics
+    }
 
 
 def _asked_on_record(
     suite_cell: SuiteCell, suite: ResolvedSuite, record: RunRecord | None, labels: Sequence[str]
-) -> dict[tuple[str, str], Column]:
+) -> dict[Value, Column]:
     """As `_asked`, by the protocols of the record, else by those of other records of the task (`labels`)."""
-    found: dict[tuple[str, str], Column] = {}
-    for dataset in suite_cell.tests:
-        scored = (
-            {each.protocol: each.id for each in record.evaluations if each.dataset == dataset.name} if record else {}
-        )
-        missing = {label: f"{dataset.name} {label}" for label in dict.fromkeys(labels or ["unknown/v0"])}
+    found: dict[Value, Column] = {}
+    for test in suite_cell.tests:
+        known = record.evaluations if record else ()
+        scored = {each.protocol: each.id for each in known if is_of(each, test)}
+        missing = {
+            label: f"{test.dataset.name} {condition_text(test.condition)} {label}"
+            for label in dict.fromkeys(labels or ["unknown/v0"])
+        }
         for label, evaluation in (scored or missing).items():
             for metric in suite.metrics:
-                content = digest(dataset.identity(), DATASET_DIGITS), label, digest(label, 8)
-                found[evaluation, metric.key] = Column(dataset.name, *content, metric.key)
+                content = digest({"earlier": label} if suite_cell.cell.is_earlier else label, 8)
+                found[evaluation, metric.key] = column_of(test, label, content, metric.key)
     return found
 
 
@@ -196,18 +196,13 @@ def _joined(known: SurveyedCell, other: SurveyedCell) -> SurveyedCell:
 
 def _asked(
     suite_cell: SuiteCell, metrics: Sequence[str], protocols: Sequence[EvaluationProtocol]
-) -> dict[tuple[str, str], Column]:
-    """The columns that a suite asks for in a cell, by (id of the evaluation, metric)."""
-    cell = suite_cell.cell
+) -> dict[Value, Column]:
+    """The columns that a suite asks for in a cell."""
     return {
-        (evaluation_id(cell, cell.test_set(dataset, draw=protocol.draw), protocol), metric): Column(
-            dataset.name,
-            digest(dataset.identity(), DATASET_DIGITS),
-            protocol.label,
-            digest(protocol.identity(), 8),
-            metric,
+        (evaluation_id(suite_cell.cell, test.samples(protocol.draw), protocol), metric): column_of(
+            test, protocol.label, digest(protocol.identity(), 8), metric
         )
-        for dataset in suite_cell.tests
+        for test in suite_cell.tests
         for protocol in protocols
         for metric in metrics
     }
@@ -228,7 +223,7 @@ def _of_some_columns(record: RunRecord) -> bool:
     return record.failure is not None and any(why in record.failure.message for why in whys)
 
 
-def _with_values(found: SurveyedCell, tables: _Tables, asked: Mapping[tuple[str, str], Column]) -> SurveyedCell:
+def _with_values(found: SurveyedCell, tables: Tables, asked: Mapping[Value, Column]) -> SurveyedCell:
     """Adds the values of the columns that the record vouches for to `tables`; the cell with the reason if it cannot."""
     if found.record is None:
         return found
@@ -247,38 +242,6 @@ def _with_values(found: SurveyedCell, tables: _Tables, asked: Mapping[tuple[str,
     except DataError as error:
         return replace(found, reason=f"stale: {one_line(error)}")
     return found
-
-
-class _Tables:
-    """Gathers the per-image tables of cells, so that they become one frame by one join: no two cells share the id of an
-    evaluation.
-    """
-
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        self._tables: list[pyarrow.Table] = []
-        self._columns: list[tuple[str, ...]] = []
-
-    def add(self, record: RunRecord, columns: Mapping[tuple[str, str], Column]) -> None:
-        """Adds columns of a record, by (evaluation, metric). Raises DataError when its table is not sound."""
-        if columns:
-            self._tables.append(store.images_of(self.layout, record))
-            means = {evaluation.id: evaluation.mean for evaluation in record.evaluations}
-            self._columns += [
-                (evaluation, record.cell_id, *column, means[evaluation]) for (evaluation, _), column in columns.items()
-            ]
-
-    def values(self) -> pl.DataFrame:
-        """A frame of the schema VALUES."""
-        if not self._tables:
-            return VALUES.to_frame()
-        import pyarrow
-
-        table = pl.DataFrame(pyarrow.concat_tables(self._tables))
-        schema = {"evaluation": pl.String(), "cell": pl.String(), **COLUMN, "mean": pl.String()}
-        columns = pl.DataFrame(self._columns, schema, orient="row")
-        joined = table.drop("dataset").join(columns, on=["evaluation", "metric"], maintain_order="left")
-        return joined.rename({"key": "image"}).select(*VALUES)
 
 
 def _explained(found: SurveyedCell, status: CellStatus, there: Collection[tuple[str, ...]]) -> SurveyedCell:

@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.api.reference import PartRef
+from harness.api.sets import TestSet
 from harness.cells.cell import RULES, Cell, Variant
 from harness.cells.recipe import Recipe
 from harness.spec.drafts import CellDraft, Layer, PriorDraft, SourceDraft, VariantDraft
 from harness.spec.layers import Recipes
+from harness.spec.policies import usual_policy
+from harness.spec.tasks import Tasks
 
 BASE = VariantDraft()
 CONTINUED = VariantDraft(regime="from_base")
@@ -21,8 +24,8 @@ _NO_TRAINING = Recipe()
 class Cells:
     """Makes cells; equal base cells come out as the same object, so that their ids are computed once."""
 
-    def __init__(self, recipes: Recipes) -> None:
-        self._recipes = recipes
+    def __init__(self, recipes: Recipes, tasks: Tasks) -> None:
+        self._recipes, self._tasks = recipes, tasks
         self._bases: dict[tuple[int, ...], Cell] = {}
         self._bound: dict[tuple[int, ...], PartRef] = {}
 
@@ -34,9 +37,12 @@ class Cells:
         variant: VariantDraft,
         layers: Sequence[Layer],
         seed: int,
-        tests: tuple[PartRef, ...],
+        tests: tuple[TestSet, ...],
     ) -> Iterator[CellDraft]:
-        """The cell of one combination and seed, after the cells that it requires. Nothing when a recipe is wrong."""
+        """The cell of one combination and seed, after the cells that it requires. Nothing when a recipe is wrong.
+
+        `task`: as it is solved on the images of `train`.
+        """
         recipe = self._recipes.combined(layers, backbone, task)
         if recipe is None:
             return
@@ -67,14 +73,14 @@ class Cells:
         whole: Mapping[str, Any],
         base: Cell | None,
         layers: Sequence[Layer],
-        tests: tuple[PartRef, ...],
+        tests: tuple[TestSet, ...],
     ) -> Iterator[CellDraft]:
         """The cell of a variant with a refiner, after the one behind its prior. `whole`: what it shares with others."""
         recipe: Recipe = whole["recipe"]
         if variant.regime == "frozen":
             recipe = self._recipes.cut(recipe, "refiner")
         needed = variant.prior.any_source if variant.prior else None
-        source = self._source(needed, whole["train"], layers, whole["seed"]) if needed else None
+        source = self._source(needed, whole, layers) if needed else None
         if needed is not None:
             if source is None:
                 return
@@ -84,7 +90,8 @@ class Cells:
             prior=variant.prior and self._bind(variant.prior, source),
             placement=variant.placement,
             regime=variant.regime,
-            features=variant.features,
+            features=(variant.features or usual_policy(recipe, whole["task"])) if variant.prior else "image",
+            views=variant.views,
             losses=variant.losses,
             stages=self._recipes.declared_stages(variant.stages, recipe.parts[-1].steps, ("refiner", refiner.name)),
         )
@@ -100,15 +107,19 @@ class Cells:
             )
         return self._bases[key]
 
-    def _source(self, draft: SourceDraft, train: PartRef, layers: Sequence[Layer], seed: int) -> Cell | None:
+    def _source(self, draft: SourceDraft, whole: Mapping[str, Any], layers: Sequence[Layer]) -> Cell | None:
         """The cell that trains a prior's network. What the file leaves open is taken from the consuming cell."""
         layers = [*layers, draft.recipe] if draft.recipe else layers
-        backbone = self._recipes.backbone(*draft.network, layers, draft.task)
-        recipe = self._recipes.combined(layers, backbone, draft.task)
-        if recipe is None or backbone is None:
+        dataset: PartRef = draft.dataset or whole["train"]
+        task = self._tasks.seen(draft.task, dataset, draft.task.path)
+        if task is not None and draft.dataset is None and not self._tasks.shares(task, whole["task"], draft.task.path):
             return None
-        own_seed = seed if draft.seed is None else draft.seed
-        return self._base(draft.task, draft.dataset or train, backbone, recipe, own_seed)
+        backbone = self._recipes.backbone(*draft.network, layers, task)
+        recipe = self._recipes.combined(layers, backbone, draft.task.ref)
+        if recipe is None or backbone is None or task is None:
+            return None
+        own_seed = whole["seed"] if draft.seed is None else draft.seed
+        return self._base(task, dataset, backbone, recipe, own_seed)
 
     def _bind(self, draft: PriorDraft, source: Cell | None) -> PartRef:
         """The prior's reference for one consuming cell. The id of the source cell stands for the prior's content."""

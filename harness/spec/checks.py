@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Literal
 
@@ -11,7 +10,8 @@ from harness.api.declaration import declaration
 from harness.api.prior import PriorTraits
 from harness.api.reference import PartRef
 from harness.api.refiner import RefinerTraits
-from harness.cells.recipe import MOST, Recipe
+from harness.cells.patches import MOST, shown_patch, sides_of
+from harness.cells.recipe import Recipe
 from harness.cells.suite import Run
 from harness.core.registry import Registry
 from harness.core.wording import Mistake, short
@@ -39,11 +39,11 @@ def live_mistakes(variant: VariantMapping, prior: str, traits: PriorTraits) -> I
     """A control is made from cached vectors, so it cannot encode images during training."""
     if variant.features == "live" and traits.derived:
         what = f"the prior {prior} is derived from cached vectors, and cannot see images as they come"
-        yield Mistake(("features",), what, "features: tile or image")
+        yield Mistake(("features",), what, "features: image, or features: crop")
 
 
 def map_mistakes(variant: VariantMapping, refiner: PartRef, prior: PriorDraft, registry: Registry) -> Iterator[Mistake]:
-    """Where a prior gives maps: a refiner that reads vectors alone, or maps of whole images for tiles of them."""
+    """Where a prior gives maps, and the refiner reads vectors alone."""
     source = prior
     while source.derived_from is not None:
         source = source.derived_from
@@ -56,9 +56,6 @@ def map_mistakes(variant: VariantMapping, refiner: PartRef, prior: PriorDraft, r
         what = f"the prior {prior.ref.name} gives maps here, and the refiner {refiner.name} reads vectors"
         hint = f"{wanted.option}: {wanted.value}" if wanted else "a prior that gives vectors"
         yield Mistake(("prior",), what, hint)
-    if variant.features == "image":
-        what = "a map belongs to the image that it was made of, and tiles would get that of their whole image"
-        yield Mistake(("features",), what, "features: tile or live")
 
 
 def _without_refiner(variant: VariantMapping) -> Iterator[Mistake]:
@@ -67,7 +64,7 @@ def _without_refiner(variant: VariantMapping) -> Iterator[Mistake]:
         yield Mistake(("prior",), f"the prior {variant.prior.name} has no refiner to guide", hint)
     if variant.regime == "frozen":
         yield Mistake(("regime",), "frozen needs a refiner: nothing else would train", hint)
-    for name in ("placement", "features"):
+    for name in ("placement", "features", "views"):
         if name in variant.model_fields_set:
             yield Mistake((name,), f"{name} does nothing without a refiner", "remove it, or add refiner and prior")
 
@@ -80,17 +77,18 @@ def _with_refiner(variant: VariantMapping, name: str, traits: RefinerTraits) -> 
         if variant.prior is not None:
             what = f"the refiner {name} brings its own knowledge and takes no prior"
             yield Mistake(("prior",), what, "remove prior")
-        if "features" in given:
-            what = f"features does nothing for the refiner {name}, which takes no prior"
-            yield Mistake(("features",), what, "remove it")
+        for key in ("features", "views"):
+            if key in given:
+                what = f"{key} does nothing for the refiner {name}, which takes no prior"
+                yield Mistake((key,), what, "remove it")
     if "placement" in given and variant.placement not in traits.placements:
         what = f"the refiner {name} cannot be placed on {variant.placement!r}"
         yield Mistake(("placement",), what, "it takes " + ", ".join(traits.placements))
 
 
 def training_mistakes(variant: VariantDraft, recipe: Recipe, registry: Registry) -> Iterator[Mistake]:
-    """Where a variant and a recipe contradict each other: changed images, or tile sizes that the refiner refuses."""
-    # Cached vectors of a prior belong to one sample each as it was prepared, and not to two that are mixed.
+    """Where a variant and a recipe contradict each other: changed images, or patches that the refiner refuses."""
+    # Cached vectors of a prior belong to one image each as it is stored, and not to two that are mixed.
     if variant.prior and variant.features != "live":
         for name in recipe.alters_inputs:
             does = "mixes" if name == "mixup" else "changes"
@@ -105,10 +103,13 @@ def training_mistakes(variant: VariantDraft, recipe: Recipe, registry: Registry)
         return
     multiple = traits.size_multiple
     for stage in (recipe.for_refiner if variant.regime == "frozen" else recipe).parts:
-        if stage.patch is not None and stage.patch % multiple:
+        sides = sides_of(stage.patch)
+        if sides is not None and any(side % multiple for side in sides):
             what = f"the refiner {variant.refiner.name} takes sides that are multiples of {multiple}, and patch is"
-            below = stage.patch - stage.patch % multiple
-            yield Mistake((), f"{what} {stage.patch}", f"in the recipe patch: {below}, or patch: {below + multiple}")
+            below = [side - side % multiple for side in sides]
+            above = [side + multiple if side < whole else side for side, whole in zip(below, sides, strict=True)]
+            near = ", or ".join(f"patch: {_written(new)}" for new in (below, above) if min(new) > 0)
+            yield Mistake((), f"{what} {shown_patch(stage.patch)}", f"in the recipe {near}")
 
 
 def backbone_mistakes(variant: VariantDraft, backbone: PartRef, registry: Registry) -> Iterator[Mistake]:
@@ -157,10 +158,10 @@ def device_mistakes(recipe: Recipe, run: Run) -> Iterator[Mistake]:
 
 
 def image_mistakes(recipe: Recipe, train: PartRef, registry: Registry) -> Iterator[Mistake]:
-    """Tiles larger than an image of the training set, where the data set says how small its images are."""
+    """Patches larger than an image of the training set, where the data set says how small its images are."""
     side = declared_side(train, registry)
     if side is not None:
-        yield from side_mistakes(recipe, side, f"the smallest image of {train.name}")
+        yield from side_mistakes(recipe, (side, None), f"the smallest image of {train.name}")
 
 
 def declared_side(train: PartRef, registry: Registry) -> int | None:
@@ -169,18 +170,39 @@ def declared_side(train: PartRef, registry: Registry) -> int | None:
     return declared.traits.side_with(declared.filled(train.arguments))
 
 
-def side_mistakes(recipe: Recipe, side: int, whose: str, after: str = "") -> Iterator[Mistake]:
-    """Tiles that are larger than a side of an image in pixels. `whose`: how messages call it; `after`: ends them."""
-    stored, patch = max(recipe.stored_tiles), max(part.patch or recipe.patch for part in recipe.parts)
-    if stored <= side:
+def side_mistakes(recipe: Recipe, image: tuple[int, int | None], whose: str, after: str = "") -> Iterator[Mistake]:
+    """A patch that an image cannot hold. `whose`: how messages call the image; `after`: ends them.
+
+    `image`: its height and width, or its shortest side and None. Images that are resized are no matter of the data
+    set's, and those that are continued by reflection hold every patch.
+    """
+    if recipe.resize is not None or recipe.pad == "reflect":
         return
-    what = f"{whose} has a side of {side} pixels, and patch is {patch}"
-    if stored != patch:
-        assert recipe.scale is not None, recipe
-        what += f", which `scale` cuts from tiles of {stored}{after}"
-        yield Mistake(("patch",), what, f"patch: {math.floor(side * recipe.scale.least)}, or a larger scale.least")
+    for index, (part, crop) in enumerate(zip(recipe.parts, recipe.crops, strict=True)):
+        if crop is None or _holds(image, crop):
+            continue
+        path = ("stages", index, "patch") if recipe.stages and recipe.stages[index].patch is not None else ("patch",)
+        size = f"a side of {image[0]} pixels" if image[1] is None else f"{image[0]}×{image[1]} pixels"
+        what = f"{whose} has {size}, and patch is {shown_patch(part.patch)}"
+        fit = [min(side, most) for side, most in zip(crop, (image[0], image[1] or image[0]), strict=True)]
+        fit = [min(fit)] * 2 if crop[0] == crop[1] else fit
+        if recipe.scale is not None:
+            what += f", which `scale` cuts from crops of {_written(list(crop))}"
+            fit = [int(side * recipe.scale.least) for side in fit]
+        larger = ", or a larger scale.least" if recipe.scale is not None else ", or pad: reflect"
+        yield Mistake(path, what + after, f"patch: {_written(fit)} or less{larger}")
         return
-    yield Mistake(("patch",), what + after, f"patch: {side} or less")
+
+
+def _holds(image: tuple[int, int | None], crop: tuple[int, int]) -> bool:
+    """Whether an image holds a crop, as far as is known: of one side, it is the shortest one."""
+    height, width = image
+    return min(crop) <= height if width is None else crop[0] <= height and crop[1] <= width
+
+
+def _written(sides: list[int]) -> str:
+    """Height and width as a suite writes a patch."""
+    return str(sides[0]) if sides[0] == sides[1] else f"[{sides[0]}, {sides[1]}]"
 
 
 def _has(traits: BackboneTraits, edits: Literal["tap", "decoder"]) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from harness.api.reference import FeaturePolicy, PartRef, Placement, Regime
+from harness.api.sets import TestSet
 from harness.api.traits import StageUse
 from harness.cells.cell import Cell
 from harness.cells.recipe import LossTerm
 from harness.core.yaml import Path
-from harness.recipes.mapping import BackboneMapping, RecipeMapping
+from harness.recipes.mapping import BackboneMapping, PartMapping, RecipeMapping
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,19 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
+class TaskDraft:
+    """A task as the file gives it, with its degradation, before it is known which data set it meets."""
+
+    ref: PartRef
+    spec: PartMapping
+    path: Path
+
+
+@dataclass(frozen=True, eq=False)
 class SourceDraft:
     """The cell that trains a prior's network, as the file says. Fields that are None come from the consuming cell."""
 
-    task: PartRef
+    task: TaskDraft
     backbone: PartRef
     dataset: PartRef | None
     seed: int | None
@@ -36,8 +46,9 @@ class SourceDraft:
     def content(self) -> dict[str, Any]:
         """What tells it from other drafts; labels do not."""
         recipe = self.recipe and self.recipe.recipe.model_dump(mode="json", exclude_unset=True, exclude={"label"})
-        parts = [part and part.identity() for part in (self.task, self.backbone, self.dataset)]
-        return {"parts": parts, "seed": self.seed, "recipe": recipe}
+        parts = [part and part.identity() for part in (self.task.ref, self.backbone, self.dataset)]
+        given = sorted(self.task.spec.options)
+        return {"parts": parts, "task": given, "seed": self.seed, "recipe": recipe}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +78,9 @@ class VariantDraft:
     prior: PriorDraft | None = None
     placement: Placement = "image"
     regime: Regime = "joint"
-    features: FeaturePolicy = "tile"
+    features: FeaturePolicy | None = None
+    """None: what each cell's recipe and images allow (`harness.spec.policies.usual_policy`)."""
+    views: Literal[1, 8] = 1
     losses: tuple[LossTerm, ...] = ()
     stages: tuple[StageUse, ...] = ()
     base_recipe: Layer | None = None
@@ -82,5 +95,5 @@ class CellDraft:
 
     cell: Cell
     variant: VariantDraft
-    tests: tuple[PartRef, ...]
+    tests: tuple[TestSet, ...]
     listed: bool = True

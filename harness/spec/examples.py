@@ -18,17 +18,21 @@ _MAPPINGS = {
     "blocks": "- {task: NAME, backbone: NAME, variant: base}",
     "exclude": "- {task: NAME}",
     "stages": "- {steps: 1000}",
+    "regions": "regions: {side: 512, stride: 256}",
+    "test_options": "- {sigma: 25}",
 }
 _LISTS = {
     "blocks": "blocks: [{task: NAME, backbone: NAME}], or an item that begins with a dash",
     "seeds": "seeds: [0, 1, 2]",
     "exclude": "exclude: [{task: NAME}], or an item that begins with a dash",
     "test": "test: [NAME]",
+    "test_options": "test_options: [{sigma: 15}, {sigma: 25}]",
     "metrics": "metrics: [psnr, ssim]",
     "protocols": "protocols: [NAME]",
     "losses": "losses: [l1, {name: ssim, weight: 0.5}]",
     "stages": "stages: [{steps: 1000}, {steps: 500}]",
     "betas": "betas: [0.9, 0.99]",
+    "resize": "resize: [400, 608]",
 }
 _BARE = ("test", "metrics", "protocols", "losses")
 """Lists of which `[VALUE]` is right when the value stands alone."""
@@ -47,6 +51,8 @@ def example(path: Path, what: str, value: Any) -> str:
         return f"give it a value, indent what belongs to it, or remove {key}" if key and not inside else "remove it"
     if isinstance(value, list | tuple) and key in AXES and not inside and not {"matrix", "zip"} & set(words):
         return _SEVERAL % key
+    if key == "crop" and isinstance(value, int | list | tuple):
+        return "crop: random or crop: grid; its size is `patch`"
     if what.startswith("expected a mapping"):
         return f"write {_MAPPINGS[key]}" if key in _MAPPINGS else ""
     if what.startswith("expected at most") and isinstance(value, int):

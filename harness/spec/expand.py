@@ -9,12 +9,12 @@ from typing import cast
 
 from harness.api.declaration import declaration
 from harness.api.reference import PartRef
-from harness.cells.cell import Cell
+from harness.api.sets import TestSet
+from harness.cells.cell import RULES, Cell
 from harness.cells.recipe import Recipe
-from harness.cells.suite import ResolvedSuite, SuiteCell, SuiteMetric
+from harness.cells.suite import ResolvedSuite, SuiteCell
 from harness.core.errors import SpecErrors
 from harness.core.registry import Registry
-from harness.core.wording import short
 from harness.core.yaml import Path
 from harness.recipes.mapping import BackboneMapping, PartMapping, RecipeMapping
 from harness.spec.cells import BASE, Cells
@@ -26,15 +26,18 @@ from harness.spec.checks import (
     training_mistakes,
     variant_mistakes,
 )
-from harness.spec.drafts import CellDraft, Layer, VariantDraft
-from harness.spec.labels import call, label_cells, unusual_options
+from harness.spec.drafts import CellDraft, Layer, TaskDraft, VariantDraft
+from harness.spec.labels import label_cells
 from harness.spec.layers import Recipes
+from harness.spec.metrics import named_metrics
 from harness.spec.origins import Origin, misplaced, origins
+from harness.spec.policies import policy_mistakes
 from harness.spec.protocols import named_protocols, refuse_impossible
 from harness.spec.resolve import Resolver
 from harness.spec.schema import SuiteFile, VariantMapping
 from harness.spec.sizes import repeated, too_many
 from harness.spec.sweep import Choice, Combination, combinations
+from harness.spec.tasks import AS_IT_IS, Options, Placed, Tasks
 from harness.spec.untrained import untrained
 from harness.spec.unused import StageUses
 
@@ -60,9 +63,9 @@ def expand_placed(suite: SuiteFile, registry: Registry) -> tuple[ResolvedSuite, 
         expansion.resolver.report(path, what, "remove one")
     for mistake in run_mistakes(suite.run):
         expansion.resolver.report(("run", *mistake.path), mistake.what, mistake.hint)
-    metrics, protocols = expansion.metrics(), named_protocols(expansion.resolver)
+    metrics, protocols = named_metrics(expansion.resolver), named_protocols(expansion.resolver)
     drafts = list(chain.from_iterable(expansion.block(index) for index in range(len(suite.blocks))))
-    refuse_impossible(expansion.resolver, protocols, [draft.cell.task for draft in drafts if draft.listed])
+    refuse_impossible(expansion.resolver, protocols, [test.task for draft in drafts for test in draft.tests])
     expansion.problems += misplaced([draft.cell for draft in drafts], expansion.origins, suite.run, registry)
     if not drafts and not expansion.problems:
         expansion.resolver.report(("blocks",), "the suite has no cells")
@@ -95,7 +98,8 @@ def _with_inputs(drafts: Sequence[CellDraft]) -> Iterator[CellDraft]:
     for draft in drafts:
         task = draft.cell.task
         if draft.listed:
-            known = inputs.get(id(task)) or CellDraft(Cell(task=task, train=draft.cell.train, backbone=None), BASE, ())
+            alone = Cell(task=task, train=draft.cell.train, backbone=None, rules=RULES)
+            known = inputs.get(id(task)) or CellDraft(alone, BASE, ())
             inputs[id(task)] = CellDraft(known.cell, BASE, _union(known.tests, draft.tests))
     for draft in drafts:
         if draft.listed and (first := inputs.pop(id(draft.cell.task), None)):
@@ -116,8 +120,8 @@ def _merged(drafts: Iterable[CellDraft]) -> list[CellDraft]:
     return list(merged.values())
 
 
-def _union(left: Sequence[PartRef], right: Sequence[PartRef]) -> tuple[PartRef, ...]:
-    return tuple({id(ref): ref for ref in (*left, *right)}.values())
+def _union(left: Sequence[TestSet], right: Sequence[TestSet]) -> tuple[TestSet, ...]:
+    return tuple({id(test): test for test in (*left, *right)}.values())
 
 
 class _Expansion:
@@ -129,42 +133,21 @@ class _Expansion:
         self.resolver = Resolver(suite, registry, self.problems)
         self._recipes = Recipes(self.resolver)
         self._variants: dict[tuple[Path, str], VariantDraft | None] = {}
-        self._cells = Cells(self._recipes)
+        self._tasks = Tasks(self.resolver)
+        self._cells = Cells(self._recipes, self._tasks)
         self.origins: dict[str, Origin] = {}
         self.stages = StageUses(self._recipes)
-
-    def metrics(self) -> tuple[SuiteMetric, ...]:
-        """The metrics of the suite, each once."""
-        found: dict[str, SuiteMetric] = {}
-        titles: set[str] = set()
-        for index, spec in enumerate(self.suite.metrics):
-            part = self.resolver.part("metric", spec, ("metrics", index))
-            if part is None:
-                continue
-            options = declaration(self.resolver.registry, "metric", part.name).options
-            key = call(part.name, unusual_options(options, part))
-            metric = SuiteMetric(part=part, key=key, label=spec.label or key)
-            if key in found:
-                written = call(spec.name, [f"{name}={short(value)}" for name, value in spec.options.items()])
-                hint = "remove one" if written == key else f"remove one: it is the same as {key!r}"
-                self.resolver.report(("metrics", index), f"the metric {written!r} is given twice", hint)
-            elif metric.title in titles:
-                what = f"two metrics are called {metric.title!r} in tables"
-                self.resolver.report(("metrics", index), what, "give one of them another label")
-            found.setdefault(key, metric)
-            titles.add(metric.title)
-        return tuple(found.values())
 
     def block(self, index: int) -> Iterator[CellDraft]:
         """The cells of one block in the file's order, each after the cells that it requires."""
         block, path = self.suite.blocks[index], ("blocks", index)
         swept = combinations(self.suite, index, self.resolver.registry, self.problems)
         self._check_axes(path, swept)
-        tests = self._tests(index)
+        tests, options = self._tests(index), self._test_options(index)
         below = [(self.suite.defaults.recipe, ("defaults", "recipe")), (block.recipe, (*path, "recipe"))]
         layers = [Layer(recipe, at) for recipe, at in below if recipe is not None]
         for combination in swept:
-            yield from self._combination(combination, layers, tests)
+            yield from self._combination(combination, layers, tests, options)
 
     def _check_axes(self, path: Path, swept: Sequence[Combination]) -> None:
         """Every block needs a task, a data set and a backbone; the variant is `base` when nothing is said."""
@@ -175,65 +158,80 @@ class _Expansion:
                 hint = f"add {axis}: NAME here or in `defaults`, or {axis}: [NAMES] in `matrix`"
                 self.resolver.report(path, f"this block has no {axis}", hint)
 
-    def _tests(self, index: int) -> tuple[PartRef, ...] | None:
+    def _test_options(self, index: int) -> Sequence[Options]:
+        """The options of the task under which the block's cells are tested, the block's own before the defaults."""
+        for owner, path in ((self.suite.blocks[index], ("blocks", index)), (self.suite.defaults, ("defaults",))):
+            if owner.test_options is not None:
+                return [(given, (*path, "test_options", place)) for place, given in enumerate(owner.test_options)]
+        return AS_IT_IS
+
+    def _tests(self, index: int) -> Sequence[Placed] | None:
         """The data sets to test on; empty: the one trained on. None after a mistake."""
         for owner, path in ((self.suite.blocks[index], ("blocks", index)), (self.suite.defaults, ("defaults",))):
             if owner.test is not None:
                 refs = [self.resolver.dataset(spec, (*path, "test", i), "test") for i, spec in enumerate(owner.test)]
-                found = [ref for ref in refs if ref is not None]
+                found = {id(ref): (ref, (*path, "test", i)) for i, ref in reversed([*enumerate(refs)]) if ref}
                 for i, ref in enumerate(refs):
                     first = next(place for place, other in enumerate(refs) if other is ref)
                     if ref is not None and first < i:
                         what = f"the data set {ref.name} is given twice: it is item {first}, too"
                         self.resolver.report((*path, "test", i), what, "remove one")
-                return _union(found, ()) if len(found) == len(refs) else None
+                return [*reversed(found.values())] if None not in refs else None
         return ()
 
     def _combination(
-        self, combination: Combination, below: Sequence[Layer], tests: tuple[PartRef, ...] | None
+        self,
+        combination: Combination,
+        below: Sequence[Layer],
+        tested: Sequence[Placed] | None,
+        options: Sequence[Options],
     ) -> Iterator[CellDraft]:
         """The cells of one combination. Everything is resolved before any mistake ends it, so that all are found."""
         choices = combination.choices
-        task = self._part("task", choices.get("task"))
+        draft = self._task(choices.get("task"))
         train = self._dataset(choices.get("dataset"), "train")
-        tests = tests if tests != () else self._own_test(choices.get("dataset"))
+        tested = tested if tested != () else self._own_test(choices.get("dataset"))
+        solved = self._tasks.seen(draft, train, choices["dataset"].path) if draft and train else None
+        tests = self._tasks.tests(draft, tested or (), options) if draft else ()
+        task = solved or (draft.ref if draft else None)
         layers = [*below, *self._axis_layer(choices.get("recipe"))]
         backbone = self._backbone(choices.get("backbone"), layers, task)
         recipe = self._recipes.combined(layers, backbone, task)
         variant = self._variant(choices.get("variant"), layers, backbone, task)
         if variant and "variant" in choices:
-            self._check_variant(variant, recipe, backbone, choices["variant"].path)
+            self._check_variant(variant, recipe, backbone, task, choices["variant"].path)
         if variant and choices:
             told = variant if combination.continued else replace(variant, continued=False)
             self.stages.note(told, layers, backbone, task)
             for place, mistake in untrained(told, layers, backbone, task, self._recipes):
                 self.resolver.report(place or next(iter(choices.values())).path, mistake.what, mistake.hint)
-        if task is None or train is None or backbone is None or variant is None or recipe is None or tests is None:
+        if solved is None or train is None or backbone is None or variant is None or recipe is None or not tests:
             return
         own = Origin(
             self.suite, self._recipes, {axis: each.path for axis, each in choices.items()}, layers, backbone, task
         )
         for seed in combination.seeds:
             told = variant if seed in combination.continued else replace(variant, continued=False)
-            made = tuple(self._cells.make(task, train, backbone, told, layers, seed, tests))
+            made = tuple(self._cells.make(solved, train, backbone, told, layers, seed, tests))
             for cell_id, origin in origins(own, told, made).items():
                 self.origins.setdefault(cell_id, origin)
             yield from made
 
-    def _own_test(self, dataset: Choice | None) -> tuple[PartRef, ...] | None:
+    def _own_test(self, dataset: Choice | None) -> Sequence[Placed] | None:
         """The test split of the data set that is trained on."""
         test = self._dataset(dataset, "test")
-        return (test,) if test else None
+        return [(test, dataset.path)] if test and dataset else None
 
     def _axis_layer(self, choice: Choice | None) -> list[Layer]:
         return [Layer(cast(RecipeMapping, choice.value), choice.path)] if choice else []
 
     def _check_variant(
-        self, variant: VariantDraft, recipe: Recipe | None, backbone: PartRef | None, path: Path
+        self, variant: VariantDraft, recipe: Recipe | None, backbone: PartRef | None, task: PartRef | None, path: Path
     ) -> None:
         """Reports where a variant contradicts this recipe or this backbone."""
         registry = self.resolver.registry
         mistakes = [*training_mistakes(variant, recipe, registry)] if recipe else []
+        mistakes += policy_mistakes(variant, recipe, task, registry) if recipe and task else []
         mistakes += backbone_mistakes(variant, backbone, registry) if backbone else []
         for mistake in mistakes:
             self.resolver.report((*path, *mistake.path), mistake.what, mistake.hint)
@@ -243,8 +241,10 @@ class _Expansion:
             return None
         return self._recipes.backbone(cast(BackboneMapping, choice.value), choice.path, layers, task)
 
-    def _part(self, kind: str, choice: Choice | None) -> PartRef | None:
-        return self.resolver.part(kind, cast(PartMapping, choice.value), choice.path) if choice else None
+    def _task(self, choice: Choice | None) -> TaskDraft | None:
+        spec = cast(PartMapping, choice.value) if choice else None
+        ref = self.resolver.part("task", spec, choice.path) if choice and spec else None
+        return TaskDraft(ref, spec, choice.path) if ref and choice and spec else None
 
     def _dataset(self, choice: Choice | None, split: str) -> PartRef | None:
         return self.resolver.dataset(cast(PartMapping, choice.value), choice.path, split) if choice else None
@@ -287,6 +287,7 @@ class _Expansion:
             regime=spec.regime,
             continued=spec.continued and spec.regime != "joint",
             features=spec.features,
+            views=spec.views,
             losses=self.resolver.losses(traits.losses, ("refiner", refiner.name)) if traits and refiner else (),
             stages=traits.stages if traits else (),
             base_recipe=base_recipe,

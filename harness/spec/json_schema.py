@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from harness.api.declaration import declaration
 from harness.api.protocols import PROTOCOLS
+from harness.cells.patches import Regions
 from harness.cells.recipe import Cycle, Darken, Grain, Mixup, Scale
 from harness.cells.suite import Run
 from harness.core.registry import Registry
@@ -26,7 +27,7 @@ ID = "https://priorbench.invalid/results_schema/suite.v1.json"
 
 _MODELS: tuple[type[BaseModel], ...] = (
     SuiteFile, Run, Defaults, Block, Axes, Exclude, VariantMapping, CellMapping, RecipeMapping, StageMapping, Cycle,
-    Mixup, Grain, Scale, Darken,
+    Mixup, Grain, Scale, Darken, Regions,
     PartMapping, BackboneMapping, LossMapping,
 )  # fmt: skip
 _PARTS: dict[str, type[PartMapping]] = {
@@ -160,6 +161,8 @@ def _option(option: Option, told: str | None) -> Schema:
 
 def _short(shape: Schema) -> Schema:
     """The schema of a list of fixed length, with the items' schema once when all items have the same one."""
+    if "anyOf" in shape:
+        return {**shape, "anyOf": [_short(member) for member in shape["anyOf"]]}
     items = shape.get("prefixItems", [])
     if not items or any(item != items[0] for item in items):
         return shape

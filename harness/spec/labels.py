@@ -8,8 +8,8 @@ from typing import Any
 
 from harness.api.backbone import BackboneTraits
 from harness.api.declaration import declaration
-from harness.api.reference import FeaturePolicy, PartRef, Placement, Regime
-from harness.cells.cell import Cell
+from harness.api.reference import PartRef, Placement, Regime
+from harness.cells.cell import Cell, Variant
 from harness.cells.suite import Labels
 from harness.core.errors import HarnessError
 from harness.core.identity import canonical_json
@@ -18,8 +18,10 @@ from harness.core.source import REQUIRED, Option
 from harness.core.wording import short
 from harness.recipes.mapping import BackboneMapping, PartMapping, RecipeMapping
 from harness.spec.distinct import distinct
-from harness.spec.drafts import CellDraft, PriorDraft, VariantDraft
+from harness.spec.drafts import CellDraft, PriorDraft
+from harness.spec.policies import usual_policy
 from harness.spec.schema import CONTINUED, VariantMapping
+from harness.spec.tasks import pairs_declared
 
 UNREADABLE = (HarnessError, ImportError, ValueError, SyntaxError, OSError)
 """What reading the declaration of a part may raise."""
@@ -66,10 +68,12 @@ class Names:
 
     def task(self, ref: PartRef) -> str:
         """`gaussian_denoise`, or `low_light (synthetic)` where the inputs imitate real photographs."""
-        return _marked(self.part("task", ref), task_marks(self._registry, ref.name))
+        made = ref.derived_from.name if ref.derived_from else None
+        return _marked(self.part("task", ref), task_marks(self._registry, made))
 
-    def variant(self, draft: VariantDraft) -> str:
+    def variant(self, told: CellDraft) -> str:
         """`base`, `ptg_rm+shuffled(nss)`, `ptg_rm+nss from_base`, …"""
+        draft, cell = told.variant, told.cell
         if draft.label:
             return draft.label
         if draft.refiner is None:
@@ -77,7 +81,7 @@ class Names:
         prior = f"+{self._prior(draft.prior)}" if draft.prior else ""
         usual = declaration(self._registry, "refiner", draft.refiner.name).traits.placements[0]
         placed = draft.placement if draft.placement != usual else None
-        return _told(self.part("refiner", draft.refiner) + prior, placed, draft.features, draft.regime)
+        return _told(self.part("refiner", draft.refiner) + prior, placed, _policy(cell), draft.regime)
 
     def _prior_stem(self, draft: PriorDraft) -> str:
         return call(draft.ref.name, [self._prior_stem(draft.derived_from)] if draft.derived_from else [])
@@ -89,7 +93,8 @@ class Names:
         if len(self._seen["prior", self._prior_stem(draft)]) > 1:
             inner += self._unusual("prior", draft.ref)
             if draft.source is not None:
-                inner.append(f"{self.part('task', draft.source.task)}/{self.part('backbone', draft.source.backbone)}")
+                solved, network = draft.source.task.ref, draft.source.backbone
+                inner.append(f"{self.part('task', solved)}/{self.part('backbone', network)}")
         return call(draft.ref.name, inner)
 
     def _unusual(self, kind: str, ref: PartRef) -> list[str]:
@@ -101,46 +106,74 @@ class Names:
         return unusual_options(declared.options, ref.model_copy(update={"options": said}))
 
 
-def printed(axis: str, value: PartMapping | VariantMapping | RecipeMapping, registry: Registry) -> str | None:
-    """What tables call a value of an axis, apart from options; None for what has no name in them.
+def printed(
+    axis: str, value: PartMapping | VariantMapping | RecipeMapping, dataset: Any, registry: Registry
+) -> tuple[str, ...]:
+    """What tables may call a value of an axis, apart from options; nothing for what has no name in them.
 
-    Also None for a part that cannot be read, which is reported elsewhere.
+    Nothing for a part that cannot be read, either, which is reported elsewhere. `dataset`: the mapping of the one that
+    is trained on, where there is one.
     """
     try:
         if isinstance(value, VariantMapping):
-            return value.label or _variant_name(value, registry)
+            return (value.label,) if value.label else _variant_names(value, registry)
         if axis == "task" and isinstance(value, PartMapping):
-            return _marked(value.label or value.name, task_marks(registry, value.name))
+            return (_marked(value.label or value.name, task_marks(registry, _made_by(value, dataset, registry))),)
         if isinstance(value, BackboneMapping):
             marks = backbone_marks(registry, value.name, value.options, value.weights)
-            return _marked(value.label or value.name, marks)
+            return (_marked(value.label or value.name, marks),)
     except UNREADABLE:
-        return None
-    return None
+        return ()
+    return ()
 
 
-def _variant_name(variant: VariantMapping, registry: Registry) -> str:
+def _made_by(task: PartMapping, dataset: Any, registry: Registry) -> str | None:
+    """The degradation that makes a task's inputs; None where the data set brings them."""
+    name = declaration(registry, "task", task.name).traits.degradation
+    if name is None or not isinstance(dataset, PartMapping):
+        return name
+    fixed = declaration(registry, "degradation", name).traits.acts == "fixed"
+    return None if fixed and pairs_declared(dataset.name, dataset.options, registry) else name
+
+
+def _variant_names(variant: VariantMapping, registry: Registry) -> tuple[str, ...]:
+    """A variant's name without and with the policy of its features, which only some recipes call unusual."""
     if variant.refiner is None:
-        return "base" if variant.regime == "joint" else CONTINUED
+        return ("base" if variant.regime == "joint" else CONTINUED,)
     usual = declaration(registry, "refiner", variant.refiner.name).traits.placements[0]
     placed = variant.placement if "placement" in variant.model_fields_set and variant.placement != usual else None
     name = "+".join(part.label or part.name for part in (variant.refiner, variant.prior) if part)
-    return _told(name, placed, variant.features, variant.regime)
+    policies = ["" if variant.views == 1 else f"image×{variant.views}"]
+    policies += [variant.features] if variant.features and variant.views == 1 else []
+    return tuple(_told(name, placed, policy, variant.regime) for policy in policies)
 
 
-def _told(name: str, placed: Placement | None, features: FeaturePolicy, regime: Regime) -> str:
+def _policy(cell: Cell) -> str:
+    """What a cell's prior sees in training where that is unusual: `live`, `image`, `image×8`; else empty."""
+    chosen: Variant = cell.variant
+    if chosen.prior is None:
+        return ""
+    many = f"×{chosen.views}" if chosen.views > 1 else ""
+    return f"{chosen.features}{many}" if many or chosen.features != usual_policy(cell.recipe, cell.task) else ""
+
+
+def _told(name: str, placed: Placement | None, policy: str, regime: Regime) -> str:
     """A refined variant's name with what is unusual about it. `placed`: the placement unless it is the usual one."""
     words = [name]
     words += [f"@{placed}"] if placed else []
-    words += [f"prior:{features}"] if features != "tile" else []
+    words += [f"prior:{policy}"] if policy else []
     words += [regime] if regime != "joint" else []
     return " ".join(words)
 
 
-def task_marks(registry: Registry, name: str) -> list[str]:
-    """`synthetic` where the inputs of a task imitate real photographs; every table says it."""
-    behind = declaration(registry, "task", name).traits.degradation
-    return ["synthetic"] if declaration(registry, "degradation", behind).traits.synthetic else []
+def task_marks(registry: Registry, degradation: str | None) -> list[str]:
+    """`synthetic` where the inputs of a task imitate real photographs; every table says it.
+
+    `degradation`: the one that makes them; None where the data set brings them.
+    """
+    if degradation is None:
+        return []
+    return ["synthetic"] if declaration(registry, "degradation", degradation).traits.synthetic else []
 
 
 def backbone_marks(registry: Registry, name: str, options: Mapping[str, Any], weights: str | None) -> list[str]:
@@ -197,7 +230,7 @@ def label_cells(drafts: list[CellDraft], registry: Registry, given: Mapping[int,
             labels.append(Labels(task=task, backbone="input", variant="input"))
         else:
             backbone = names.part("backbone", cell.backbone)
-            labels.append(Labels(task=task, backbone=backbone, variant=names.variant(draft.variant)))
+            labels.append(Labels(task=task, backbone=backbone, variant=names.variant(draft)))
     found = distinct(firsts, labels, given)
     return [found[place] for place in places]
 
@@ -205,7 +238,7 @@ def label_cells(drafts: list[CellDraft], registry: Registry, given: Mapping[int,
 def _setting(draft: CellDraft) -> tuple[object, ...]:
     """Equal for cells that differ in nothing but seeds; the resolver makes equal parts and recipes one object."""
     variant = draft.variant
-    own = variant.placement, variant.regime, variant.features, variant.label
+    own = variant.placement, variant.regime, variant.features, variant.views, variant.label
     return (id(variant.refiner), id(variant.prior), *own, draft.listed, *_parts_of(draft.cell))
 
 

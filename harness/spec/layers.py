@@ -25,6 +25,7 @@ from harness.recipes.fitting import fitted
 from harness.recipes.mapping import BackboneMapping, LossMapping, PartMapping, StageMapping
 from harness.recipes.presets import RELATIVE, Preset, find_preset
 from harness.spec.drafts import Layer
+from harness.spec.options import fill
 from harness.spec.resolve import Resolver
 
 _NAMES = {"label", "preset"}
@@ -114,7 +115,17 @@ class Recipes:
         if not filled:
             return ref
         told = BackboneMapping.model_validate(spec.model_dump(exclude_unset=True) | filled)
-        return self._resolver.backbone(told, path)
+        return self._resolver.backbone(told, path) if self._takes(filled, ref, task, path) else None
+
+    def _takes(self, filled: Mapping[str, Any], backbone: PartRef, task: PartRef, path: Path) -> bool:
+        """Whether the backbone can be told the task's values; notes a range where it is told one value for all."""
+        options = declaration(self._resolver.registry, "backbone", backbone.name).options
+        for name, value in filled.items():
+            if isinstance(value, list) and fill({name: options[name]}, {name: value}, backbone.name).mistakes:
+                what = f"{backbone.name} is told one {name}, and the task {task.name} draws it from {short(value)}"
+                self._resolver.report(path, what, f"{name}: null if it can do without, or one {name} in the task")
+                return False
+        return True
 
     def refiner(
         self, spec: PartMapping, layers: Sequence[Layer], backbone: PartRef | None, task: PartRef | None

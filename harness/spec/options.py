@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from harness.api.options import AnnotationError, Reference, adapter_of, checked, holds_file, refers_to
 from harness.api.traits import Rule
@@ -14,6 +15,9 @@ from harness.core.errors import did_you_mean
 from harness.core.source import REQUIRED, Option
 from harness.core.wording import Mistake, said_together
 from harness.spec.fitting import rule_mistakes
+
+_NO_RANGE, _NO_NUMBER = ("tuple_type", "list_type"), ("float_type", "int_type")
+"""What pydantic says of a number in the place of a range, and of a range in the place of a number."""
 
 __all__ = ["AnnotationError", "Filled", "adapter_of", "fill", "refers_to"]
 
@@ -72,6 +76,13 @@ def _check(option: Option, value: Any, filled: Filled) -> None:
             Mistake((option.name,), f"the option's own annotation {error}", "see harness.api.options")
         )
     except ValidationError as failure:
-        errors = failure.errors(include_url=False)
+        errors = _meant(failure.errors(include_url=False), value)
         steps = errors[0]["loc"] if len(errors) == 1 else ()
         filled.mistakes.append(Mistake((option.name, *steps), *said_together(errors)))
+
+
+def _meant(errors: list[ErrorDetails], value: Any) -> list[ErrorDetails]:
+    """The errors of the shape that a value has, where an option takes a number or a range."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    other = _NO_RANGE if number else _NO_NUMBER if isinstance(value, list | tuple) else ()
+    return [error for error in errors if error["type"] not in other or len(error["loc"]) > 1] or errors

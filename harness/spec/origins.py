@@ -52,7 +52,7 @@ def origins(own: Origin, variant: VariantDraft, made: Sequence[CellDraft]) -> di
     if source is not None:
         below = (*own.layers, source.recipe) if source.recipe else tuple(own.layers)
         choices = {**own.choices, "backbone": source.network[1]}
-        behind = Origin(own.suite, own.recipes, choices, below, source.backbone, source.task)
+        behind = Origin(own.suite, own.recipes, choices, below, source.backbone, source.task.ref)
         found |= {draft.cell.prior_source.id: behind for draft in made if draft.cell.prior_source is not None}
     return found
 

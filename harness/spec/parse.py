@@ -24,8 +24,10 @@ _OTHER_WORDS = {
     "iters": ("steps", "steps"),
     "total_iter": ("steps", "steps"),
     "learning_rate": ("lr", "lr"),
-    "crop": ("patch", "patch"),
     "crop_size": ("patch", "patch"),
+    "patch_size": ("patch", "patch"),
+    "tile": ("patch", "patch"),
+    "test_option": ("test_options", "test_options: [{sigma: 15}, {sigma: 25}]"),
     "amp": ("precision", "precision: bf16 or fp16"),
 }
 """What other programs call a key → the key here, and what to try, in a mapping that has it."""
@@ -33,7 +35,7 @@ _OTHER_WORDS = {
 _ELSEWHERE = {
     (str((axes,)), key): f"{key} stands in the block itself, beside {axes}"
     for axes in ("matrix", "zip")
-    for key in ("seeds", "test", "exclude")
+    for key in ("seeds", "test", "test_options", "exclude")
 }
 """Keys that belong to the mapping around the one where they stand."""
 

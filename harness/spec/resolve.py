@@ -23,7 +23,7 @@ from harness.core.source import place_of
 from harness.core.wording import said
 from harness.core.yaml import Path
 from harness.recipes.mapping import BackboneMapping, PartMapping
-from harness.spec.drafts import Layer, PriorDraft, SourceDraft
+from harness.spec.drafts import Layer, PriorDraft, SourceDraft, TaskDraft
 from harness.spec.options import Filled, fill
 from harness.spec.schema import CellMapping, Prior, SuiteFile
 from harness.weights.catalogue import Checkpoint, find, known, own
@@ -186,11 +186,12 @@ class Resolver:
         return {digest(ref.identity(), DATASET_DIGITS): label for label, ref in sorted(self._labelled_sets.items())}
 
     def _source(self, spec: CellMapping, path: Path) -> SourceDraft | None:
-        task = self.part("task", spec.task, (*path, "task"))
+        solved = self.part("task", spec.task, (*path, "task"))
         backbone = self.backbone(spec.backbone, (*path, "backbone"))
         dataset = self.dataset(spec.dataset, (*path, "dataset"), "train") if spec.dataset else None
-        if task is None or backbone is None or (spec.dataset and dataset is None):
+        if solved is None or backbone is None or (spec.dataset and dataset is None):
             return None
+        task = TaskDraft(solved, spec.task, (*path, "task"))
         recipe = Layer(spec.recipe, (*path, "recipe")) if spec.recipe else None
         return SourceDraft(task, backbone, dataset, spec.seed, recipe, (spec.backbone, (*path, "backbone")))
 
@@ -231,13 +232,15 @@ class Resolver:
         """The reference, with the digest of what stands behind it: a data set's images, a part's weights."""
         files = {option: self._absolute(given, (*path, option)) for option, given in filled.files.items()}
         ref = PartRef(name=spec.name, version=declared.version, options=filled.values, files=files)
-        given = arguments_of(ref)
+        given = ref.arguments
         try:
             needed = needed_files(declared.traits, given, f"{kind} {spec.name}")
             if kind == "task":
                 return self._task(ref, declared.traits, path)
             if kind == "dataset":
                 return self._dataset(ref, given)
+            if kind == "degradation":
+                return ref.model_copy(update={"drawn": declared.traits.acts == "drawn"})
         except LOAD_ERRORS as error:
             what, hint = (error.what, error.hint) if isinstance(error, HarnessError) else (str(error), "")
             self.report(path, f"the {kind} {spec.name} cannot be made: {what}", hint)
@@ -245,9 +248,17 @@ class Resolver:
         return ref.model_copy(update={"digest": weights_digest(needed)}) if needed else ref
 
     def _task(self, ref: PartRef, traits: TaskTraits, path: Path) -> PartRef | None:
-        """A task with its degradation, which gets the options that the task sets."""
+        """A task with its degradation, which gets the options that the task sets; without one where it has none."""
+        if traits.degradation is None:
+            return ref
         settings = {"name": traits.degradation, **traits.settings, **ref.options}
         behind = self.part("degradation", PartMapping.model_validate(settings), path)
+        for name in declaration(self.registry, "degradation", traits.degradation).traits.varies if behind else ():
+            value = behind.options.get(name) if behind else None
+            if isinstance(value, list) and value[0] > value[1]:
+                what = f"{name} begins at {value[0]:g}, above its end {value[1]:g}"
+                self.report((*path, name), what, f"{name}: [{value[1]:g}, {value[0]:g}]")
+                return None
         return ref.model_copy(update={"derived_from": behind}) if behind else None
 
     def _absolute(self, file: str, path: Path) -> str:
@@ -269,13 +280,3 @@ class Resolver:
                 raise
             return ref.model_copy(update={"digest": None})
         return ref
-
-
-def arguments_of(ref: PartRef) -> dict[str, Any]:
-    """A reference's options as its constructor takes them."""
-    return {option: _arguments(value) for option, value in ref.arguments.items()}
-
-
-def _arguments(value: Any) -> Any:
-    """JSON's lists as the tuples that a part's annotation means."""
-    return tuple(map(_arguments, value)) if isinstance(value, list) else value

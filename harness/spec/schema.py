@@ -47,6 +47,12 @@ def _variant(value: Any) -> Any:
     raise PydanticCustomError("variant_type", what, {"hint": hint})
 
 
+def _policy(value: Any) -> Any:
+    if value == "tile":
+        raise PydanticCustomError("features_name", "tile is now called crop", {"hint": "features: crop"})
+    return value
+
+
 class VariantMapping(Strict):
     """How the backbone is treated: without a refiner (`base`), or with a refiner that a prior guides."""
 
@@ -57,8 +63,11 @@ class VariantMapping(Strict):
     regime: Regime = "joint"
     """joint: both train from scratch; from_base: both from the trained base cell; frozen: only the refiner trains.
     from_base without a refiner is base_continued."""
-    features: FeaturePolicy = "tile"
-    """What the prior sees: the training tile, the whole source image, or the live batch."""
+    features: Annotated[FeaturePolicy | None, BeforeValidator(_policy)] = None
+    """What the prior sees in training: the whole degraded image; the very crop (exact, where the recipe has `crop:
+    grid` and the degraded images are stored); or the live batch. Null: `crop` where that is possible, else `image`."""
+    views: Literal[1, 8] = 1
+    """With the policy `image`: 1, one vector an image; 8, one for every orientation that the recipe draws."""
     base_recipe: RecipeMapping | None = None
     """For from_base and frozen: where the base cell's recipe differs from this cell's."""
     continued: bool = True
@@ -96,6 +105,9 @@ class Defaults(Strict):
     """Repetitions of every cell; [0] when left out."""
     test: tuple[Dataset, ...] | None = Field(None, min_length=1)
     """Data sets whose test split is evaluated; the one trained on when left out."""
+    test_options: tuple[dict[str, Any], ...] | None = Field(None, min_length=1)
+    """Options of the task under which every test set is evaluated, each in columns of its own, as [{sigma: 15},
+    {sigma: 25}]; {} stands for the task as it is. When left out: the task as it is."""
     recipe: RecipeMapping | None = None
 
 

@@ -1,4 +1,4 @@
-"""Tiles that are larger than the first training image, of data sets that do not say how small their images are."""
+"""The first training image, where a recipe's patches are larger than it: of data sets that do not say their sizes."""
 
 from __future__ import annotations
 
@@ -12,48 +12,70 @@ from harness.core.errors import HarnessError, Problem
 from harness.core.registry import Registry
 from harness.spec.checks import declared_side, side_mistakes
 from harness.spec.origins import Origin
-from harness.spec.resolve import arguments_of
 
 _AFTER = "; only the first image was looked at"
 
 
 @dataclass(frozen=True)
-class _First:
-    key: str
-    side: int
+class First:
+    """The first image of a training set: its sides in pixels, and the channels of its degraded and its clean image.
 
-
-def small_images(cells: Iterable[Cell], places: Mapping[str, Origin], registry: Registry) -> list[Problem]:
-    """The mistakes of recipes whose tiles the first training image cannot hold, each once.
-
-    Reads one image of each training set. A set whose images cannot be read is left to those who prepare it.
+    One that the data set does not bring has none.
     """
-    firsts: dict[str, _First | None] = {}
+
+    key: str
+    height: int
+    width: int
+    degraded: int | None
+    clean: int | None
+
+
+def first_images(cells: Iterable[Cell], registry: Registry) -> Mapping[str, First]:
+    """Cell id → the first image of its training set. Reads one image of each set.
+
+    Cells are missing that are not trained, and those of a set whose images cannot be read: it is left to those who
+    prepare it.
+    """
+    firsts: dict[str, First | None] = {}
+    found: dict[str, First] = {}
+    for cell in cells:
+        if not cell.ready_made and cell.backbone is not None:
+            name = repr(cell.train)
+            if name not in firsts:
+                firsts[name] = _first(cell.train, registry)
+            if (first := firsts[name]) is not None:
+                found[cell.id] = first
+    return found
+
+
+def small_images(
+    cells: Iterable[Cell], firsts: Mapping[str, First], places: Mapping[str, Origin], registry: Registry
+) -> list[Problem]:
+    """The mistakes of recipes whose patches the first training image cannot hold, each once."""
     found: dict[Problem, None] = {}
     for cell in cells:
-        if cell.ready_made or cell.id not in places:
-            continue
-        name = repr(cell.train)
-        if name not in firsts:
-            firsts[name] = _first(cell.train, registry)
-        first = firsts[name]
-        if first is None:
+        first = firsts.get(cell.id)
+        if first is None or cell.id not in places or declared_side(cell.train, registry) is not None:
             continue
         whose = f"the image {first.key} of {cell.train.name}"
-        for mistake in side_mistakes(cell.recipe, first.side, whose, _AFTER):
+        for mistake in side_mistakes(cell.recipe, (first.height, first.width), whose, _AFTER):
             found[places[cell.id].of_recipe(*mistake.path, what=mistake.what, hint=mistake.hint)] = None
     return list(found)
 
 
-def _first(train: PartRef, registry: Registry) -> _First | None:
-    """The first image of a training set; None where it says how small its images are, or gives none."""
-    if train.digest is None or declared_side(train, registry) is not None:
+def _first(train: PartRef, registry: Registry) -> First | None:
+    """The first image of a training set; None where it gives none."""
+    if train.digest is None:
         return None
     try:
-        image = first_image(opened(registry, train.name, arguments_of(train)), "train")
+        image = first_image(opened(registry, train.name, train.arguments), "train")
     except HarnessError:
         return None
-    shape = getattr(getattr(image, "pixels", None), "shape", ())
-    if image is None or len(shape) != 3:  # what is no image is told where images are prepared
+    if image is None:
         return None
-    return _First(str(image.key), int(min(shape[:2])))
+    shapes = [tuple(getattr(pixels, "shape", ())) for pixels in (image.degraded, image.pixels)]
+    known = [shape for shape, pixels in zip(shapes, (image.degraded, image.pixels), strict=True) if pixels is not None]
+    if not known or any(len(shape) != 3 for shape in known):  # what is no image is told where images are prepared
+        return None
+    degraded, clean = (int(shape[2]) if shape else None for shape in shapes)
+    return First(str(image.key), int(known[0][0]), int(known[0][1]), degraded, clean)

@@ -164,7 +164,9 @@ class _Rule:
             return False
         pattern, value = self._patterns[axis], choices[axis].value
         texts = [text for text in (pattern if isinstance(pattern, tuple) else (pattern,)) if isinstance(text, str)]
-        return _matches(pattern, _content(value)) or (bool(texts) and printed(axis, value, self._registry) in texts)
+        dataset = choices["dataset"].value if "dataset" in choices else None
+        named = printed(axis, value, dataset, self._registry) if texts else ()
+        return _matches(pattern, _content(value)) or any(name in texts for name in named)
 
     def hint(self, every: Sequence[Mapping[str, Choice]], seeds: Sequence[int]) -> str:
         """Why the rule matches none of the combinations."""

@@ -64,8 +64,9 @@ def trainings(
     source = variant.prior.any_source if variant.prior else None
     if source is not None:
         below = [*layers, source.recipe] if source.recipe else layers
-        network = recipes.backbone(*source.network, below, source.task)
-        yield Training(BASE, below, network, source.task, "the network behind the prior", "other losses in its recipe")
+        solved = source.task.ref
+        network = recipes.backbone(*source.network, below, solved)
+        yield Training(BASE, below, network, solved, "the network behind the prior", "other losses in its recipe")
 
 
 def _untrained(variant: VariantDraft, recipe: Recipe, who: str, otherwise: str = "") -> Iterator[Mistake]:

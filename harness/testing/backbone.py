@@ -115,6 +115,23 @@ class BackboneContract(PartContract):
         lost = checks.without_gradient(network, lambda: checks.total(train(lq, *truth)))
         assert not lost, f"no gradient for {', '.join(lost)}"
 
+    def test_is_told_of_every_image(self) -> None:
+        """Where it is told settings of the degradation, restores each image at its own."""
+        network = self.stirred()
+        told = network.capabilities.told
+        lost = [name for name in told if name not in self.part.traits.from_task]
+        assert not lost, f"`told` has {', '.join(lost)}, which `from_task` does not have"
+        if not told:
+            return
+        lq = self.images(network.capabilities)
+        one, other = (torch.full((BATCH,), value) for value in (1.0, 2.0))
+        mixed = torch.tensor([1.0, 2.0])
+        with checks.evaluated(network):
+            low, high, both = (network(lq, *[values] * len(told)) for values in (one, other, mixed))
+            assert network(lq, *[None] * len(told)).shape == low.shape, "without settings, as when costs are measured"
+        assert not torch.equal(low, high), f"{', '.join(told)} = 1 and = 2 give the same result"
+        checks.assert_close(both, torch.stack([low[0], high[1]]), "each at its own and all at one", tolerance=1e-5)
+
     def test_image_does_not_depend_on_its_batch(self) -> None:
         network = self.stirred()
         lq = self.images(network.capabilities)

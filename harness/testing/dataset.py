@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from harness.api.dataset import SourceImage
 from harness.core.errors import DataError
 from harness.data.images import checked_image
 from harness.testing.part import PartContract
@@ -45,7 +46,7 @@ print(json.dumps(answer))
 
 
 class DatasetContract(PartContract):
-    """Named splits of clean images, the same on every machine."""
+    """Named splits of images, the same on every machine."""
 
     kind = "dataset"
     looked_at: ClassVar[int] = 8
@@ -100,8 +101,8 @@ class DatasetContract(PartContract):
                 other = home.setdefault(scene, split)
                 assert other == split, f"the scene {scene!r} is in {other} and in {split}"
 
-    def test_images_are_8_bit_colour(self) -> None:
-        """Gives H×W×3 uint8 RGB images, in the order of their keys."""
+    def test_images_are_what_their_declaration_says(self) -> None:
+        """Gives sound images in the order of their keys, with degraded ones where it declares pairs."""
         dataset = self.make()
         for split in dataset.splits():
             wanted = list(dataset.keys(split))
@@ -111,16 +112,67 @@ class DatasetContract(PartContract):
                 found = image.key, image.scene
                 assert found == (key, scene), f"{split}: the image {found} comes where keys() has {(key, scene)}"
                 try:
-                    checked_image(image, f"split {split}")
+                    checked_image(image, f"split {split}", pairs=self._may_pair)
                 except DataError as error:
                     raise AssertionError(f"{key}: {error.what} · try: {error.hint}") from error
+
+    def test_images_that_share_a_truth_have_the_same(self) -> None:
+        """Gives the same clean image, in one scene, wherever it gives the same name for it (`truth`)."""
+        dataset = self.make()
+        for split in dataset.splits():
+            known: dict[str, SourceImage] = {}
+            for image in islice(dataset.images(split), self.looked_at):
+                first = image if image.truth is None else known.setdefault(image.truth, image)
+                assert _same(image.pixels, first.pixels), (
+                    f"{split}: {image.key} has another {image.truth} than {first.key}"
+                )
+                assert image.scene == first.scene, f"{split}: {image.key} and {first.key} show one truth in two scenes"
 
     def test_images_stay_the_same(self) -> None:
         """Gives the same pixels every time."""
         dataset, other = self.make(), self.make()
         for split in dataset.splits():
             for one, two in islice(zip(dataset.images(split), other.images(split), strict=True), 2):
-                assert np.array_equal(one.pixels, two.pixels), f"{split}: {one.key} differs when it is read again"
+                same = _same(one.pixels, two.pixels) and _same(one.degraded, two.degraded)
+                assert same, f"{split}: {one.key} differs when it is read again"
+
+    def test_chosen_images_are_the_same(self) -> None:
+        """Gives the images of chosen keys, in their order, as it gives them with all others (`random_access`)."""
+        dataset = self.make()
+        if not dataset.traits.random_access:
+            return
+        for split in dataset.splits():
+            images = {image.key: image for image in islice(dataset.images(split), self.looked_at)}
+            keys = list(images)[::-1]
+            chosen = list(dataset.images_at(split, keys))
+            assert [image.key for image in chosen] == keys, f"{split}: images_at() gives other keys, or another order"
+            for image in chosen:
+                whole = images[image.key]
+                same = _same(image.pixels, whole.pixels) and _same(image.degraded, whole.degraded)
+                assert same, f"{split}: images_at() gives other pixels of {image.key} than images()"
+                assert (image.scene, image.truth) == (whole.scene, whole.truth), f"{split}: {image.key}: other facts"
+            try:
+                list(dataset.images_at(split, ["no such key"]))
+            except DataError:
+                continue
+            raise AssertionError(f"{split}: images_at() takes a key that is not there; raise DataError")
+
+    def test_says_what_it_leaves_out(self) -> None:
+        """Names the files that it leaves out, each with a reason and without the place of its folder (`skips`)."""
+        dataset = self.make()
+        if not dataset.traits.skips:
+            return
+        for split in dataset.splits():
+            left = list(dataset.skipped(split))
+            assert left == list(dataset.skipped(split)), f"{split}: asked twice, skipped() gives another list"
+            for pair in left:
+                assert len(pair) == 2, f"{split}: {pair!r} is not a (file, why) pair"
+                assert all(isinstance(text, str) and text for text in pair), f"{split}: {pair!r} is not a pair of texts"
+                assert not Path(pair[0]).is_absolute(), f"{split}: {pair[0]} names the place; leave the folder out"
+
+    @property
+    def _may_pair(self) -> bool:
+        return self.part.traits.pairs is not False
 
     def test_fingerprint_is_stable(self) -> None:
         """Has a fingerprint that does not change, whatever was read before."""
@@ -167,3 +219,10 @@ def _pickled(dataset: Any) -> bytes:
         return pickle.dumps(dataset)
     except (pickle.PicklingError, TypeError, AttributeError):
         return b""
+
+
+def _same(one: np.ndarray | None, two: np.ndarray | None) -> bool:
+    """Whether both are the same pixels, or nothing."""
+    if one is None or two is None:
+        return one is two
+    return one.dtype == two.dtype and np.array_equal(one, two)

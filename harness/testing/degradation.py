@@ -40,13 +40,28 @@ class DegradationContract(PartContract):
         return result
 
     def test_keeps_shape_and_type(self) -> None:
-        """Gives a finite float32 image of the same size, odd sizes included."""
+        """Gives a finite float32 image of the same size and number of channels, odd sizes included."""
         for sides in self.sides:
-            result = self.degraded(sides=sides)
-            assert isinstance(result, np.ndarray), f"it gives a {type(result).__name__}, not an array"
-            assert result.shape == (*sides, 3), f"{sides[0]}×{sides[1]}×3 becomes {told(result)}"
-            assert result.dtype == np.float32, f"float32 becomes {result.dtype}"
-            assert np.isfinite(result).all(), "some values are not finite"
+            self.check_kept(picture(*sides))
+
+    def check_kept(self, clean: np.ndarray) -> None:
+        """Raises AssertionError unless a degraded image is float32, finite, and as large as the clean one."""
+        result = self.make()(clean, np.random.default_rng(0))
+        assert isinstance(result, np.ndarray), f"it gives a {type(result).__name__}, not an array"
+        assert result.shape == clean.shape, f"{'×'.join(map(str, clean.shape))} becomes {told(result)}"
+        assert result.dtype == np.float32, f"float32 becomes {result.dtype}"
+        assert np.isfinite(result).all(), "some values are not finite"
+
+    def test_settings_are_all_that_varies(self) -> None:
+        """Where its traits name options that vary, draws their values, and then its noise, as `__call__` does."""
+        if not self.part.traits.varies:
+            return
+        clean, degradation = picture(*self.sides[0]), self.make()
+        random = np.random.default_rng(0)
+        settings = degradation.settings(random)
+        assert set(settings) == set(self.part.traits.varies), f"settings gives {', '.join(settings)}"
+        apart = degradation.with_settings(clean, random, settings)
+        assert np.array_equal(apart, self.degraded()), "settings and with_settings give another image than `__call__`"
 
     def test_quantised_images_stay_in_range(self) -> None:
         """Stays in [0, 1] where it says that results are 8-bit images."""

@@ -26,7 +26,7 @@ from harness.testing.part import PartContract, picture
 
 
 class TaskContract(PartContract):
-    """A task is its traits alone: a degradation that exists, options that it has, a protocol that is known."""
+    """A task is its traits alone: a degradation that exists, or none, options that it has, a known protocol."""
 
     kind = "task"
     registry: ClassVar[Registry] = REGISTRY
@@ -41,7 +41,9 @@ class TaskContract(PartContract):
         return self.make()
 
     def behind(self) -> dict[str, Option]:
-        """The options of the degradation. Raises UnknownName when there is none of that name."""
+        """The options of the degradation; none without one. Raises UnknownName when there is none of that name."""
+        if self.part.traits.degradation is None:
+            return {}
         entry = self.registry.get("degradation", self.part.traits.degradation)
         return dict(read_declaration("degradation", entry.target).options)
 
@@ -50,10 +52,10 @@ class TaskContract(PartContract):
         assert (self.part.__doc__ or "").strip(), "there is no docstring, which `bench list tasks` shows"
 
     def test_degradation_exists(self) -> None:
-        """Names a degradation that exists."""
+        """Names a degradation that exists, or none: its data sets bring their degraded images."""
         name = self.part.traits.degradation
         known = self.registry.names("degradation")
-        assert name in known, f"no degradation is called {name!r}; {did_you_mean(name, known)}"
+        assert name is None or name in known, f"no degradation is called {name!r}; {did_you_mean(name, known)}"
 
     def test_options_exist(self) -> None:
         """Offers and sets options that its degradation has."""
@@ -70,7 +72,7 @@ class TaskContract(PartContract):
         required = {name for name, option in behind.items() if option.default is REQUIRED}
         lost = sorted(required - {*traits.options, *traits.settings})
         assert not lost, f"{traits.degradation} needs {', '.join(lost)}, which the task neither sets nor offers"
-        if required <= set(traits.settings):
+        if traits.degradation is not None and required <= set(traits.settings):
             degradation = self.registry.load("degradation", traits.degradation)(**traits.settings)
             degradation(picture(48, 64), np.random.default_rng(0))
 
@@ -85,11 +87,14 @@ class TaskContract(PartContract):
             assert protocol in PROTOCOLS, f"no protocol is called {protocol!r}; {did_you_mean(protocol, PROTOCOLS)}"
 
     def test_its_test_images_can_be_drawn(self) -> None:
-        """Is scored on test images that its degradation can draw."""
+        """Is scored on test images that its degradation can draw, or on those of the data set as they are."""
         named, degradation = self.part.traits.protocol, self.part.traits.degradation
         protocol = PROTOCOLS.get(named) if isinstance(named, str) else named
-        if protocol is None or degradation not in self.registry.names("degradation"):
+        if protocol is None or degradation not in (None, *self.registry.names("degradation")):
             return  # said by other promises
+        if degradation is None:
+            assert protocol.draw == "named", f"{protocol.name} draws test images, and the data set brings them"
+            return
         traits: DegradationTraits = read_declaration(
             "degradation", self.registry.get("degradation", degradation).target
         ).traits

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.cells.cell import Cell
 from harness.core.identity import canonical_json, digest
-from harness.records.labels import short_names
+from harness.records.labels import condition_text, short_names
 from harness.records.model import EvaluationRecord, RunRecord
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def costs(record: RunRecord) -> dict[str, float]:
 def means(record: RunRecord, images: pyarrow.Table) -> dict[str, float]:
     """Means by `<metric>.<data set>`, for a glance; the tables of `bench leaderboard` are made in reports.
 
-    The protocol's name follows where a data set was scored under several, with its version and the beginning of the
+    The condition follows where a test set has one, as `psnr.photos sigma:15`: MLflow takes no equals sign. The
+    protocol's name follows where a test set was scored under several, with its version and the beginning of the
     evaluation's id where two share it. The mean is over images or scenes, as the protocol says. A mean that is not
     finite (PSNR of an identical image) is left out, as MLflow would show a made-up number.
     """
@@ -102,14 +103,18 @@ def means(record: RunRecord, images: pyarrow.Table) -> dict[str, float]:
     found = {}
     for (evaluation_id, metric), parts in values.items():
         evaluation = evaluations[evaluation_id]
-        found[f"{metric}.{evaluation.dataset}{under[evaluation_id]}"] = fmean(map(fmean, parts.values()))
+        found[f"{metric}.{_test_set(evaluation)}{under[evaluation_id]}"] = fmean(map(fmean, parts.values()))
     return {name: value for name, value in sorted(found.items()) if math.isfinite(value)}
 
 
+def _test_set(evaluation: EvaluationRecord) -> str:
+    return f"{evaluation.dataset} {condition_text(evaluation.condition, ':')}".rstrip()
+
+
 def _told_apart(evaluations: Sequence[EvaluationRecord]) -> dict[str, str]:
-    """What follows the data set's name in the name of a mean, by the evaluation's id."""
+    """What follows the test set's name in the name of a mean, by the evaluation's id."""
     found: dict[str, str] = {}
-    for dataset in dict.fromkeys(each.dataset for each in evaluations):
-        names = short_names((each.protocol, each.id) for each in evaluations if each.dataset == dataset)
+    for test_set in dict.fromkeys(map(_test_set, evaluations)):
+        names = short_names((each.protocol, each.id) for each in evaluations if _test_set(each) == test_set)
         found |= {content: f".{name}" if len(names) > 1 else "" for (_, content), name in names.items()}
     return found

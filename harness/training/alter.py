@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 
 from harness.api.batch import Batch
+from harness.cells.patches import Patch, Sides
 from harness.cells.recipe import Darken, Grain, Mixup, Recipe, Scale
 from harness.core.errors import HarnessError
 from harness.core.identity import seed as named_seed
+from harness.training.pixels import scaled
 
 GREY = (0.2126, 0.7152, 0.07228)
 """Weights of red, green and blue in IFAN's grey, whose sum is 1.00008."""
@@ -28,26 +30,28 @@ GREY = (0.2126, 0.7152, 0.07228)
 class Alteration:
     """What a recipe does to the batches of one rank, which are part `rank` of `world` equal parts of every batch.
 
-    `patch`: side of the tiles that the network sees; those of a batch may be larger (harness.cells.recipe.Scale).
+    `patch`: what the network sees, pixels; the crops of a batch may be larger (harness.cells.recipe.Scale).
     """
 
     recipe: Recipe
     seed: int
-    patch: int
+    patch: Patch
     rank: int = 0
     world: int = 1
 
     def __call__(self, batch: Batch, step: int) -> tuple[Batch, Tensor]:
         """The batch as losses see it, and the degraded images that the network sees, in optimizer step `step`.
 
-        Prior rows are left out: they belong to the images before the change. Raises HarnessError when the groups of
-        mixed samples cannot be shared equally by the processes.
+        Changed images are float32, white at 1; a batch that nothing changes stays as it is. Prior rows are left out:
+        they belong to the images before the change. Raises HarnessError when the groups of mixed samples cannot be
+        shared equally by the processes.
         """
         recipe = self.recipe
         if not recipe.alters_inputs:
             return batch, batch.lq_BCHW
-        lq_BCHW, gt_BCHW = self._samples("paired", step, batch.lq_BCHW, batch.gt_BCHW)
-        clean_BCHW = None if batch.clean_BCHW is None else self._samples("clean", step, batch.clean_BCHW, None)[0]
+        gt_BCHW, clean_BCHW = (None if each is None else scaled(each) for each in (batch.gt_BCHW, batch.clean_BCHW))
+        lq_BCHW, gt_BCHW = self._samples("paired", step, scaled(batch.lq_BCHW), gt_BCHW)
+        clean_BCHW = None if clean_BCHW is None else self._samples("clean", step, clean_BCHW, None)[0]
         if recipe.mixup is not None and step > recipe.mixup.after:
             lq_BCHW, gt_BCHW = self._mixed(recipe.mixup, step, lq_BCHW, gt_BCHW)
         seen_BCHW = lq_BCHW
@@ -66,7 +70,7 @@ class Alteration:
         together_BNCHW = torch.stack([lq_BCHW] if gt_BCHW is None else [lq_BCHW, gt_BCHW], 1)
         changed_BNCHW = torch.stack(
             [
-                _changed(images_NCHW, recipe, self.patch, random)
+                _changed(images_NCHW, recipe, _sides(self.patch), random)
                 for images_NCHW, random in zip(together_BNCHW, self._randoms(purpose, step, len(lq_BCHW)), strict=True)
             ]
         )
@@ -112,7 +116,7 @@ class Alteration:
         )
 
 
-def _changed(images_NCHW: Tensor, recipe: Recipe, patch: int, random: np.random.Generator) -> Tensor:
+def _changed(images_NCHW: Tensor, recipe: Recipe, patch: Sides | None, random: np.random.Generator) -> Tensor:
     """The images of one sample with grain, made grey, and cut. Each of these draws its own numbers in any case."""
     grain_coin, grain_share, grey_coin, *cut = random.random(7).tolist()
     if recipe.grain is not None and grain_coin < recipe.grain.chance:
@@ -120,6 +124,7 @@ def _changed(images_NCHW: Tensor, recipe: Recipe, patch: int, random: np.random.
     if recipe.grey is not None and grey_coin < recipe.grey:
         images_NCHW = grey(images_NCHW)
     if recipe.scale is not None:
+        assert patch is not None, "whole images have no size to be cut to"
         images_NCHW = _cut(images_NCHW, recipe.scale, patch, cut)
     return images_NCHW
 
@@ -143,17 +148,27 @@ def grey(image_NCHW: Tensor) -> Tensor:
     return encoded.expand_as(image_NCHW)
 
 
-def _cut(images_NCHW: Tensor, scale: Scale, patch: int, drawn: list[float]) -> Tensor:
-    """A tile of the images, which may be made smaller before. `drawn`: uniform numbers: coin, factor, row, column."""
-    coin, share, down, right = drawn
-    whole = images_NCHW.shape[-1]
+def _sides(patch: Patch) -> Sides | None:
+    """Height and width of a patch; None for whole images."""
+    if isinstance(patch, str):
+        return None
+    return (patch, patch) if isinstance(patch, int) else patch
+
+
+def _cut(images_NCHW: Tensor, scale: Scale, patch: Sides, drawn: list[float]) -> Tensor:
+    """A patch of the images, which may be made smaller before. `drawn`: uniform numbers: coin, factor, row, column."""
+    coin, share, *shares = drawn
     factor = scale.least + (1 - scale.least) * share if coin < scale.chance else 1.0
-    side = max(patch, int(whole * factor))
-    top, left = (int(place * (side - patch + 1)) for place in (down, right))
-    if side == whole:
-        return images_NCHW[..., top : top + patch, left : left + patch]
-    weights = area_weights(whole, side).to(images_NCHW.dtype)
-    return weights[top : top + patch] @ images_NCHW @ weights[left : left + patch].T
+    for axis, (length, place) in enumerate(zip(patch, shares, strict=True), start=-2):
+        whole = images_NCHW.shape[axis]
+        side = max(length, int(whole * factor))
+        start = int(place * (side - length + 1))
+        if side == whole:
+            images_NCHW = images_NCHW.narrow(axis, start, length)
+        else:
+            weights = area_weights(whole, side)[start : start + length].to(images_NCHW.dtype)
+            images_NCHW = weights @ images_NCHW if axis == -2 else images_NCHW @ weights.T
+    return images_NCHW
 
 
 def area_weights(whole: int, side: int) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -87,3 +89,26 @@ class _RatesWithNumbers(TorchFunctionMode):
         if func is torch.linspace:
             given.setdefault("device", "cpu")
         return func(*args, **given)
+
+
+def as_it_was(module: nn.Module, trains: Mapping[str, bool]) -> None:
+    """A shared backbone as it was before a cell froze it or read it."""
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(trains[name])
+        parameter.grad = None
+    module.train()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """In one thread, and without what networks log or warn of, which is told when they train."""
+    before, threads = logging.root.manager.disable, torch.get_num_threads()
+    logging.disable(logging.WARNING)
+    torch.set_num_threads(1)  # others would wait for work that is too small to share, at full load
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        logging.disable(before)

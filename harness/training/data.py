@@ -1,219 +1,258 @@
-"""The training data: one endless, resumable stream of samples from shards, joined with cached prior rows.
+"""The training data: one endless, resumable stream of crops, joined with cached prior rows.
 
-Order and orientation depend on the prepared set and the seed alone: not on the number of processes, the prior, or the
-machine. So every variant of a backbone sees the same samples in the same order, and a stream that starts again at a
-position goes on with the very sample that would have come next.
+Order, crops, orientations and noise depend on the samples and the seed alone: not on the number of processes, the
+threads, the prior, or the machine. So every variant of a backbone sees the same pixels in the same order, and a stream
+that starts again at a position goes on with the very crop and noise that would have come next.
 
 Images that no loss reads are not decoded: without a loss that reads pairs, the clean image of a degraded one never is.
 """
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Collection, Generator, Iterator
-from contextlib import ExitStack, closing
-from itertools import count, islice
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
 
 from harness.api.batch import Batch
 from harness.api.loss import Reads
-from harness.api.reference import ORIENTATIONS, Augment
+from harness.api.reference import ORIENTATIONS
+from harness.cells.recipe import Recipe
 from harness.core.errors import DataError, HarnessError
 from harness.core.identity import seed as named_seed
+from harness.data.draw import Cut, SampleList, check_frames, draw_cut, read_cut, sample_list
 from harness.data.features import FeatureRows
-from harness.data.orientation import orient
-from harness.data.shards import RawSample, ShardSet, to_float
-from harness.training.prefetch import Prefetch
+from harness.data.index import Side
+from harness.data.orientation import turned
+from harness.data.samples import OpenSamples
+from harness.training.collate import Drawn, assembled, chw
+from harness.training.join import PriorJoin
+from harness.training.prefetch import Ahead, on_device
 
-SHUFFLE_SAMPLES = 4096
-"""Largest number of samples, undecoded, in the shuffle buffer."""
-SHUFFLE_BYTES = 256 * 2**20
-"""Largest size of the shuffle buffer in memory."""
+AHEAD_BATCHES = 4
+"""Batches that are read and decoded ahead of the training, the one that comes next included."""
+AHEAD_BYTES = 256 * 2**20
+"""Size of what is decoded ahead, at most; one batch in any case."""
+THREADS = min(4, os.cpu_count() or 1)
+"""Threads that read and decode. No result depends on their number."""
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """One of the global streams: which samples it permutes in every epoch, and the name of its order."""
+
+    samples: SampleList
+    chosen: np.ndarray
+    """Places in `samples` of those that the stream gives."""
+    name: str
 
 
 class TrainLoader:
     """Batches without end. A batch may hold the end of one epoch and the start of the next.
 
-    The *global stream* is every sample of epoch 0 in that epoch's order, then epoch 1, …; an optimizer step takes its
-    next `batch` samples, divided into `world` equal parts; rank r takes part r.
-    `position` counts the samples of the global
-    stream up to the end of the last batch given; a loader made with that position goes on from there.
+    The *global stream* is every sample of epoch 0 in that epoch's order, a permutation of all, then epoch 1, …; an
+    optimizer step takes its next `batch` samples, divided into `world` equal parts; rank r takes part r. A rank reads
+    its own samples alone. `position` counts the samples of the global stream up to the end of the last batch given; a
+    loader made with that position goes on from there, with another number of ranks as well.
 
-    `reads`: what the losses read. With "unpaired" every other scene gives degraded images and the rest give clean ones,
-    in a stream of their own; no scene is seen in both forms.
+    `stage`: index of the recipe's stage, whose patch and batch it gives. `reads`: what the losses read. With "unpaired"
+    degraded images and clean ones come from streams of their own: from the halves of a data set that brings them apart,
+    else from every other scene, so that no scene is seen in both forms. `threads`: see `THREADS`.
 
-    Raises HarnessError when `batch` is not a multiple of `world` or the set holds whole images, DataError when a shard
-    is damaged, the features were made from another set, or unpaired images would have to come from a single scene.
+    Raises HarnessError when a batch is not a multiple of `world`, DataError when images do not fit the recipe (smaller
+    than its patch, of several sizes), a shard is damaged, the features were made from another set, or there are no
+    images of the kind that losses read.
     """
 
     def __init__(
         self,
-        shards: ShardSet,
+        samples: OpenSamples,
         features: FeatureRows | None,
+        recipe: Recipe,
+        stage: int = 0,
         *,
-        batch: int,
         seed: int,
-        augment: Augment,
         rank: int = 0,
         world: int = 1,
         position: int = 0,
         reads: Collection[Reads] = frozenset[Reads]({"pair"}),
+        threads: int = THREADS,
     ) -> None:
-        prepared = shards.manifest.set
-        where = f"prepared set {prepared.name}/{prepared.split}"
-        if prepared.tile is None:
-            raise HarnessError("whole images cannot be batched for training", where=where, hint="set recipe.patch")
+        batch = recipe.parts[stage].batch
+        assert batch is not None, stage
+        where = samples.where
         if batch % world:
-            raise HarnessError(
-                f"a batch of {batch} cannot be shared equally by {world} processes",
-                where=where,
-                hint=f"set recipe.batch to a multiple of {world}",
-            )
-        if features is not None:
-            _check_features(shards, features, augment, where)
-        self.shards, self.features, self.position = shards, features, position
-        self._batch, self._seed, self._rank, self._world = batch, seed, rank, world
-        self._orientations = ORIENTATIONS[augment]
-        self._starts = np.cumsum([0, *(shard.samples for shard in shards.manifest.shards)])
+            what = f"a batch of {batch} cannot be shared equally by {world} processes"
+            raise HarnessError(what, where=where, hint=f"set recipe.batch to a multiple of {world}")
+        self.samples, self.features, self.position = samples, features, position
+        self._recipe, self._stage, self._seed, self._name = recipe, stage, seed, samples.samples.name
+        self._batch, self._rank, self._world, self._threads = batch, rank, world, threads
+        self._orientations = ORIENTATIONS[recipe.augment]
         self._paired = "pair" in reads
-        self._rows, self._clean_rows = np.ones(len(shards), bool), None
-        if "unpaired" in reads:
-            self._clean_rows = _every_other_scene(shards, where)
-            self._rows = ~self._clean_rows
+        self._streams = self._opened(reads)
+        for stream in self._streams:
+            check_frames(stream.samples, self._orientations, batch, where)
+            self._check_kinds(stream)
+        self._join = None if features is None else PriorJoin(features, samples, recipe)
+        samples.check_noise()
+        self._device: torch.device | None = None
+
+    def to(self, device: torch.device) -> TrainLoader:
+        """Has batches copied to a CUDA device ahead of their step. On other devices they stay as they are."""
+        self._device = device
+        return self
 
     def __iter__(self) -> Generator[Batch, None, None]:
-        """From `position` on. The next batches are read and decoded in a thread, which ends with the iteration."""
+        """From `position` on. Threads read and decode ahead; they end with the iteration."""
         start = self.position
-        with closing(iter(Prefetch(lambda: self._batches(start)))) as batches:
+        with closing(on_device(self._batches(start), self._device)) as batches:
             for number, batch in enumerate(batches, start=1):
                 self.position = start + number * self._batch
                 yield batch
 
+    def _opened(self, reads: Collection[Reads]) -> list[_Stream]:
+        """The stream of inputs, and that of clean images of other scenes where losses read them."""
+        samples = self.samples
+        if not samples.has_lq.any():
+            what = "there are no degraded images, and the task has no degradation that would make some"
+            raise DataError(what, where=samples.where, hint="a data set that brings pairs, or another task")
+        wanted = samples.has_lq & samples.has_gt if self._paired else samples.has_lq
+        if not wanted.any():
+            hint = "losses that read no pairs, or a data set that brings pairs"
+            raise DataError("no image has a degraded and a clean form", where=samples.where, hint=hint)
+        if "unpaired" not in reads:
+            return [self._stream(samples.has_lq, wanted, "order")]
+        clean = samples.has_gt & ~samples.has_lq
+        if not clean.any():
+            clean = _every_other_scene(samples)
+            wanted = wanted & ~clean
+        return [self._stream(samples.has_lq, wanted, "order"), self._stream(clean, clean, "clean")]
+
+    def _stream(self, listed: np.ndarray, wanted: np.ndarray, name: str) -> _Stream:
+        recipe, stage = self._recipe, self._stage
+        samples = sample_list(
+            self.samples.index,
+            crop=recipe.crops[stage],
+            regions=recipe.regions,
+            grid=recipe.grid(stage),
+            resize=recipe.resize,
+            pad=recipe.pad,
+            rows=listed,
+            where=self.samples.where,
+        )
+        return _Stream(samples, np.flatnonzero(wanted[samples.rows]), name)
+
+    def _check_kinds(self, stream: _Stream) -> None:
+        """Raises DataError when images that go into one batch differ in channels or in the type of their pixels."""
+        rows = np.unique(stream.samples.rows[stream.chosen])
+        sides: set[Side] = {"gt"} if stream.name == "clean" or self.samples.noise is not None else {"lq"}
+        if self._paired:
+            sides.add("gt")
+        for side in sorted(sides):
+            places = self.samples.index.places[side]
+            found = Counter((int(places.numbers[row, 5]), places.dtypes[row]) for row in rows.tolist())
+            if len(found) > 1 and self._batch > 1:
+                kinds = ", ".join(f"{count:,} of {c} channels {dtype}" for (c, dtype), count in found.most_common())
+                what = f"{'clean' if side == 'gt' else 'degraded'} images of several kinds cannot make a batch: {kinds}"
+                hint = "a data set whose images have one number of channels and one type of pixels"
+                raise DataError(what, where=self.samples.where, hint=hint)
+
     def _batches(self, start: int) -> Generator[Batch, None, None]:
         share = self._batch // self._world
-        with ExitStack() as stack:
-            samples = stack.enter_context(closing(self._samples(start, self._rows, "order")))
-            clean: Iterator[tuple[int, int, RawSample]] = iter(())
-            if self._clean_rows is not None:
-                clean = stack.enter_context(closing(self._samples(start, self._clean_rows, "clean")))
-            while True:
-                yield self._assemble(list(islice(samples, share)), list(islice(clean, share)))
+        together = share * len(self._streams)
+        ahead = Ahead(self._draw, self._work(start), together=together, threads=self._threads, most=self._most())
+        with closing(iter(ahead)) as batches:
+            for drawn in batches:
+                yield assembled(drawn[:share], drawn[share:])
 
-    def _samples(self, start: int, rows: np.ndarray, name: str) -> Generator[tuple[int, int, RawSample], None, None]:
-        """This rank's share of a global stream of some rows: (epoch, row, undecoded sample)."""
+    def _work(self, start: int) -> Iterator[tuple[_Stream, int, int]]:
+        """(stream, epoch, sample) of all that this rank gives, in the order in which batches take it."""
         share = self._batch // self._world
-        for epoch in count(start // int(rows.sum())):
-            shard_order, order = epoch_order(self.shards, self._seed, epoch, name)
-            order = order[rows[order]]
-            places = epoch * len(order) + np.arange(len(order)) - start
-            mine = (places >= 0) & (places % self._batch // share == self._rank)
-            with closing(self._read(shard_order, order[mine])) as found:
-                for row, sample in found:
-                    yield epoch, row, sample
+        streams = [_places(stream, self._name, self._seed, start) for stream in self._streams]
+        first = self._rank * share
+        while True:
+            for stream, places in zip(self._streams, streams, strict=True):
+                for epoch, sample in list(islice(places, self._batch))[first : first + share]:
+                    yield stream, epoch, sample
 
-    def _read(self, shard_order: np.ndarray, order: np.ndarray) -> Generator[tuple[int, RawSample], None, None]:
-        """The rows of `order` in that order. Shards are read one after the other, samples wait for their turn."""
-        wanted = np.zeros(len(self.shards), bool)
-        wanted[order] = True
-        waiting: dict[int, RawSample] = {}
-        with closing(self._walk(shard_order, wanted)) as incoming:
-            for row in order.tolist():
-                while row not in waiting:
-                    found, sample = next(incoming)
-                    waiting[found] = sample
-                yield row, waiting.pop(row)
+    def _most(self) -> int:
+        """Samples that may be in memory at once, beside the batch that is trained on."""
+        share = self._batch // self._world * len(self._streams)
+        return max(share, min(AHEAD_BATCHES * share, AHEAD_BYTES // self._sample_bytes()))
 
-    def _walk(self, shard_order: np.ndarray, wanted: np.ndarray) -> Generator[tuple[int, RawSample], None, None]:
-        """The wanted samples, shard after shard. Shards without any are not opened."""
-        for shard in shard_order.tolist():
-            first, after = self._starts[shard], self._starts[shard + 1]
-            if wanted[first:after].any():
-                for row, sample in enumerate(self.shards.raw(shard), start=int(first)):
-                    if wanted[row]:
-                        yield row, sample
+    def _sample_bytes(self) -> int:
+        """Size of the largest sample in memory, pixels alone."""
+        pixels = max(_largest(stream.samples) for stream in self._streams)
+        return max(1, pixels * self._pixel_bytes())
 
-    def _assemble(self, samples: list[tuple[int, int, RawSample]], clean: list[tuple[int, int, RawSample]]) -> Batch:
-        manifest = self.shards.manifest
-        lqs, gts, priors = [], [], []
-        for epoch, row, raw in samples:
-            place = self._place(epoch, raw.key)
-            orientation = self._orientations[place]
-            if self._paired:
-                lq, gt = raw.decode(manifest)
-                gts.append(orient(gt, orientation))
-            else:
-                lq = raw.degraded(manifest)
-            lqs.append(orient(lq, orientation))
-            if self.features is not None:
-                shard = int(np.searchsorted(self._starts, row, side="right")) - 1
-                priors.append(self.features.row(shard, row - int(self._starts[shard]), place))
-        others = [
-            orient(raw.clean(manifest), self._orientations[self._place(epoch, raw.key)]) for epoch, _, raw in clean
-        ]
-        return Batch(
-            lq_BCHW=_stack(lqs),
-            gt_BCHW=_stack(gts) if gts else None,
-            prior_BD=torch.from_numpy(np.stack(priors)) if priors else None,
-            keys=[raw.key for _, _, raw in samples],
-            clean_BCHW=_stack(others) if others else None,
-        )
+    def _pixel_bytes(self) -> int:
+        """Bytes of a pixel of both images, by the first row; noise that is drawn is float32."""
+        row = self.samples.index[int(self._streams[0].samples.rows[0])]
+        members = [member for member in (row.gt, row.lq) if member is not None]
+        sizes = [member.channels * np.dtype(member.dtype).itemsize for member in members]
+        return sum(sizes) + (4 * members[0].channels if self.samples.noise is not None else 0)
 
-    def _place(self, epoch: int, key: str) -> int:
-        """Place of a sample's orientation among those of the augmentation."""
-        return named_seed("orient", self.shards.manifest.set.name, self._seed, epoch, key) % len(self._orientations)
+    def _draw(self, work: tuple[_Stream, int, int]) -> Drawn:
+        """One sample, read, cut, turned, and with its noise. Runs in threads."""
+        stream, epoch, sample = work
+        opened, found = self.samples, stream.samples
+        key, row = found.key(sample), found.row(sample)
+        random = np.random.default_rng(named_seed("draw", self._name, self._seed, epoch, key))
+        cut = draw_cut(found.region(sample), found.crop, self._orientations, random)
+        if stream.name == "clean":
+            return Drawn(key, gt=chw(self._read(found, row, "gt", cut)))
+        settings: dict[str, float] = {}
+        gt = self._read(found, row, "gt", cut) if self._paired or opened.noise is not None else None
+        if opened.noise is not None:
+            assert gt is not None
+            gt = np.ascontiguousarray(gt)
+            lq, settings = opened.drawn(gt, random, key)
+        else:
+            lq = self._read(found, row, "lq", cut)
+        if gt is not None and gt.shape[:2] != lq.shape[:2]:
+            sizes = " and ".join("×".join(map(str, image.shape[:2])) for image in (lq, gt))
+            raise DataError(f"the degraded and the clean image differ in size: {sizes}", where=f"image {key!r}")
+        truth = chw(gt) if gt is not None and self._paired else None
+        prior = None if self._join is None else self._join.row(sample, row, cut)
+        return Drawn(key, chw(lq), truth, prior, settings)
+
+    def _read(self, found: SampleList, row: int, side: str, cut: Cut) -> np.ndarray:
+        image = read_cut(self.samples.stored, row, side, cut.window, cut.sides, found.resize)
+        return turned(image, cut.orientation)
 
 
-def epoch_order(shards: ShardSet, seed: int, epoch: int, name: str = "order") -> tuple[np.ndarray, np.ndarray]:
-    """(order of the shards, order of the rows) of one epoch of the stream of that name.
-
-    Shards are permuted; then rows leave a bounded buffer at random, each replaced by the next row of the shards. So no
-    sample is needed before its shard comes, and at most a buffer of them waits.
-    """
-    manifest = shards.manifest
-    random = np.random.default_rng(named_seed(name, manifest.set.name, seed, epoch))
-    shard_order = random.permutation(len(manifest.shards))
-    starts = np.cumsum([0, *(shard.samples for shard in manifest.shards)])
-    arriving = np.concatenate([np.arange(starts[shard], starts[shard + 1]) for shard in shard_order]).tolist()
-    size = buffer_samples(manifest.samples, manifest.bytes)
-    buffer, order = arriving[:size], []
-    for row, slot in zip(arriving[size:], random.integers(0, size, max(len(arriving) - size, 0)).tolist(), strict=True):
-        order.append(buffer[slot])
-        buffer[slot] = row
-    rest = random.permutation(len(buffer))
-    return shard_order, np.array([*order, *(buffer[place] for place in rest)])
+def _places(stream: _Stream, name: str, seed: int, start: int) -> Iterator[tuple[int, int]]:
+    """(epoch, sample) of a global stream from a position on."""
+    number = len(stream.chosen)
+    epoch, first = divmod(start, number)
+    while True:
+        order = epoch_order(stream.name, name, seed, epoch, number)
+        for place in order[first:].tolist():
+            yield epoch, int(stream.chosen[place])
+        epoch, first = epoch + 1, 0
 
 
-def buffer_samples(samples: int, size: int) -> int:
-    """Samples in the shuffle buffer of a set that has `samples` in `size` bytes: a property of the set alone."""
-    return max(1, min(SHUFFLE_SAMPLES, samples, SHUFFLE_BYTES * samples // max(size, 1)))
+def epoch_order(order: str, samples: str, seed: int, epoch: int, number: int) -> np.ndarray:
+    """The order of one epoch: a permutation of `number` places. `order`: "order", or "clean" for unpaired images."""
+    return np.random.default_rng(named_seed(order, samples, seed, epoch)).permutation(number)
 
 
-def _every_other_scene(shards: ShardSet, where: str) -> np.ndarray:
+def _largest(samples: SampleList) -> int:
+    """Pixels of the largest sample."""
+    if samples.crop is not None:
+        return samples.crop[0] * samples.crop[1]
+    return int(samples.regions[:, 2:].prod(1).max())
+
+
+def _every_other_scene(samples: OpenSamples) -> np.ndarray:
     """Mask of the rows whose clean images stand for unpaired ones."""
-    scenes = [row.scene for row in shards.rows]
+    scenes = samples.index.scenes
     chosen = set(sorted(set(scenes))[1::2])
     if not chosen:
-        raise DataError("unpaired clean images need two scenes or more", where=where, hint="another data set")
+        raise DataError("unpaired clean images need two scenes or more", where=samples.where, hint="another data set")
     return np.array([scene in chosen for scene in scenes])
-
-
-def _stack(images: list[np.ndarray]) -> torch.Tensor:
-    """H×W×3 images to a contiguous float32 B×3×H×W."""
-    return torch.from_numpy(np.ascontiguousarray(to_float(np.stack(images)).transpose(0, 3, 1, 2)))
-
-
-def _check_features(shards: ShardSet, features: FeatureRows, augment: Augment, where: str) -> None:
-    if features.samples_manifest_sha256 != shards.manifest_sha256:
-        raise DataError(
-            "the prior features were made from another version of this set",
-            where=where,
-            hint="delete the feature folder and run the suite again",
-        )
-    needed = len(ORIENTATIONS[augment])
-    if features.orientations not in (1, needed):
-        raise DataError(
-            f"the prior features hold {features.orientations} orientations, not the {needed} of augment {augment!r}",
-            where=where,
-            hint="run the suite again, which computes them",
-        )

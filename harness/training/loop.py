@@ -107,10 +107,13 @@ def train(
         if found is not None:
             part.load(found.state, found.step, accelerator)
             found = None
-        stepper = part.stepper(cell, accelerator, encode_live, gives_truth=model.reads_truth)
+        known = {"gives_truth": model.reads_truth, "tells_settings": bool(model.told)}
+        stepper = part.stepper(cell, accelerator, encode_live, **known)
         reads: frozenset[Reads] = part.objective.reads
         reads |= {"pair"} if stepper.gives_truth else set()
         loader = open_loader(span.number, progress.position if progress.step > span.streamed else 0, reads)
+        if not recipe.alters_inputs:  # which is done on the host
+            loader.to(accelerator.device)
         with closing(iter(loader)) as batches:
             for step, batch in zip(range(progress.step + 1, span.last + 1), batches, strict=False):
                 lr = span.learning_rate(step)

@@ -164,7 +164,13 @@ class Part:
             accelerator.scaler.load_state_dict(state["scaler"])
 
     def stepper(
-        self, cell: Cell, accelerator: Accelerator, encode_live: EncodeLive | None, *, gives_truth: bool
+        self,
+        cell: Cell,
+        accelerator: Accelerator,
+        encode_live: EncodeLive | None,
+        *,
+        gives_truth: bool,
+        tells_settings: bool = False,
     ) -> Stepper:
         """The callable that takes the optimizer steps of this stage."""
         assert self.span.stage.patch is not None, self.span.stage
@@ -180,5 +186,6 @@ class Part:
             encode_live,
             alteration,
             gives_truth=gives_truth,
+            tells_settings=tells_settings,
             seed=cell.seed,
         )

@@ -19,6 +19,7 @@ from harness.core.identity import seed as named_seed
 from harness.parts.guard import differentiated
 from harness.training.alter import Alteration
 from harness.training.objective import Images, Objective
+from harness.training.pixels import scaled
 
 if TYPE_CHECKING:  # an import of accelerate takes longer than a trial of a small suite
     from accelerate import Accelerator
@@ -42,6 +43,8 @@ class Stepper:
     """What the recipe does to batches; None for nothing."""
     gives_truth: bool = False
     """Whether the model itself sees the truth in training (semantics of the truth, SKF)."""
+    tells_settings: bool = False
+    """Whether the model is told what its degraded images were made with (harness.api.backbone.Capabilities.told)."""
     seed: int = 0
     """The cell's seed, which the random numbers of every step follow from."""
 
@@ -83,7 +86,8 @@ class Stepper:
         # Anew for every part, and just before F: a variant's F drops the same paths as its base.
         number = named_seed("train", self.seed, self.accelerator.process_index, step, part.start)
         torch.manual_seed(number)
-        restored: Restored = self.model(shown_BCHW, prior_BD, *truth)
+        told = {"settings": self._settings(batch, part)} if self.tells_settings else {}
+        restored: Restored = self.model(shown_BCHW, prior_BD, *truth, **told)
         how = {"step": step, "share": share, "ranks": self.accelerator.num_processes, "number": number}
         loss = self.objective(restored, images, **how)
         with differentiated(self.model, *self.objective.modules):
@@ -91,8 +95,12 @@ class Stepper:
         self.objective.train_adversaries(restored, images, **how)
         return loss.detach()
 
+    def _settings(self, batch: Batch, part: slice) -> dict[str, Tensor]:
+        return {name: values_B[part].to(self.accelerator.device) for name, values_B in batch.settings.items()}
+
     def _moved(self, tensor: Tensor | None, part: slice) -> Tensor | None:
         return None if tensor is None else self._on_device(tensor, part)
 
     def _on_device(self, tensor: Tensor, part: slice) -> Tensor:
-        return tensor[part].to(self.accelerator.device, non_blocking=True)
+        """Images or prior rows of a part of the batch, float32. Pixels travel as they are stored: smaller."""
+        return scaled(tensor[part].to(self.accelerator.device, non_blocking=True))

@@ -1,10 +1,10 @@
 """Cells built and run once before anything is trained.
 
-It finds what only a built network shows: options that do not fit together, sizes of tiles that it does not take, taps
+It finds what only a built network shows: options that do not fit together, patches that it does not take, taps
 that it does not have, losses that read what it does not give. No file of weights is read and no random state is
 changed. Small networks run on the CPU, one image in one thread: an operation takes microseconds there. On PyTorch's
 `meta` device, which knows shapes and no numbers, it takes 150 of them whatever its size: large networks run there. What
-cannot run there, such as a network whose steps depend on pixels, runs on the CPU with one tile as small as it takes.
+cannot run there, such as a network whose steps depend on pixels, runs on the CPU with one patch as small as it takes.
 Parts of the user's own run on the CPU alone: what they import meanwhile keeps its numbers, for all that runs later.
 
 Shape letters: B batch, C channels, H height, W width, D prior width.
@@ -12,11 +12,9 @@ Shape letters: B batch, C channels, H height, W width, D prior width.
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Literal, cast
 
@@ -28,6 +26,7 @@ from harness.api.declaration import declaration
 from harness.api.prior import PriorDim
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
+from harness.cells.patches import sides_of
 from harness.core.identity import canonical_json
 from harness.core.registry import Registry
 from harness.models.assemble import RestorationModel, put_together
@@ -36,9 +35,18 @@ from harness.models.fresh import seeded
 from harness.models.priors import gives_maps
 from harness.parts.guard import made
 from harness.spec.options import refers_to
-from harness.training.building import KEPT, Device, built, imported, parameters
+from harness.training.building import KEPT, Device, as_it_was, built, imported, parameters, quiet
 from harness.training.faults import Fault, Found, Unknowable, blamed
-from harness.training.rehearsal import MOST_BATCH, SMALLEST, TEST_SIDES, Size, has_guests, rehearse
+from harness.training.rehearsal import (
+    MOST_BATCH,
+    SMALLEST,
+    Size,
+    has_guests,
+    pixels,
+    rehearse,
+    settings_of,
+    whole_sides,
+)
 from harness.weights.files import needed_files
 
 STAND_IN = 512
@@ -71,11 +79,24 @@ class Trial:
         """What is wrong with a cell; nothing for the degraded input."""
         if cell.backbone is None:
             return ()
-        key = canonical_json(_content(cell))
+        key = canonical_json(_content(cell, self._registry))
         if key not in self._known:
-            with _quiet(), seeded(cell.seed):
+            with quiet(), seeded(cell.seed):
                 self._known[key] = self._tried(cell, cell.backbone)
         return self._known[key]
+
+    def channels(self, cell: Cell) -> tuple[int, int] | None:
+        """How many channels a cell's network reads and gives; None where it has none or cannot be built."""
+        if cell.backbone is None:
+            return None
+        try:
+            with quiet(), seeded(cell.seed):
+                guests = has_guests(cell, self._registry)
+                backbone = self._backbone("cpu", cell.backbone) if guests else self._kept(cell.backbone)
+        except (Found, Unknowable):
+            return None
+        can = cast(Backbone, backbone).capabilities
+        return can.channels_in, can.channels_out
 
     def _tried(self, cell: Cell, ref: PartRef) -> tuple[Fault, ...]:
         guests = has_guests(cell, self._registry)
@@ -85,7 +106,8 @@ class Trial:
             return (error.fault,)
         except Unknowable:
             return ()
-        work = count * pixels(cell) if pixels(cell) <= MOST_PIXELS else math.inf
+        most = pixels(cell, self._registry)
+        work = count * most if most <= MOST_PIXELS else math.inf
         if guests:
             return self._guarded(cell, SOME if work <= HEAVY else replace(SMALL, gradients=True)) or ()
         if work <= LIGHT:
@@ -97,9 +119,9 @@ class Trial:
         found = self._guarded(cell, FULL, "meta")
         if found is None and count * SMALLEST**2 <= HEAVY:
             found = self._guarded(cell, SMALL)
-            if _is_doubted(found) and work > HEAVY:  # perhaps the tile is at fault, which is not the recipe's
+            if _is_doubted(found) and work > HEAVY:  # perhaps the patch is at fault, which is not the recipe's
                 return ()
-        # What fails without numbers, or on another tile, is only believed when it fails with the recipe's.
+        # What fails without numbers, or on another patch, is only believed when it fails with the recipe's.
         return (self._guarded(cell, SOME) or ()) if _is_doubted(found) and work <= HEAVY else found or ()
 
     def _guarded(self, cell: Cell, size: Size, device: Device = "cpu") -> tuple[Fault, ...] | None:
@@ -115,7 +137,8 @@ class Trial:
             with torch.device(device), ExitStack() as stack:
                 backbone = self._bare(device, cell, stack)
                 dim = self._dim(device, cell)
-                own = {name: each for name, each in _content(cell).items() if name not in ("prior", "source")}
+                told = _content(cell, self._registry)
+                own = {name: each for name, each in told.items() if name not in ("prior", "source")}
                 key = canonical_json([device, str(size), dim, cell.variant.prior is None, own])
                 if key not in self._rehearsed:
                     try:
@@ -142,7 +165,7 @@ class Trial:
         ref, refiner = cell.backbone, cell.variant.refiner
         assert ref is not None, cell.id
         backbone = self._backbone(device, ref)
-        stack.callback(_as_it_was, backbone, {name: each.requires_grad for name, each in backbone.named_parameters()})
+        stack.callback(as_it_was, backbone, {name: each.requires_grad for name, each in backbone.named_parameters()})
         try:
             if refiner is not None:
                 self._needs_no_files("refiner", refiner)
@@ -240,25 +263,19 @@ def _is_doubted(found: tuple[Fault, ...] | None) -> bool:
     return any(fault.kind != "recipe" for fault in found or ())
 
 
-def pixels(cell: Cell) -> int:
-    """Pixels of the largest batch of a rehearsal with numbers."""
-    sides = [TEST_SIDES[0] * TEST_SIDES[1]]
-    if not cell.ready_made:
-        sides += [(part.patch or 0) ** 2 * min(part.batch or 1, MOST_BATCH) for part in cell.recipe.parts]
-    return max(sides)
-
-
 def _key(ref: PartRef) -> str:
     return canonical_json([ref.name, ref.arguments])
 
 
-def _content(cell: Cell) -> Mapping[str, Any]:
-    """All that a trial depends on: neither the task, the images nor the seed."""
+def _content(cell: Cell, registry: Registry) -> Mapping[str, Any]:
+    """All that a trial depends on: neither the images nor the seed."""
     assert cell.backbone is not None, cell.id
     variant, recipe = cell.variant, cell.recipe
     source = cell.prior_source
+    whole = whole_sides(cell, registry)
     stages = [
-        (stage.patch, stage.batch, stage.micro_batch, stage.trains, _terms(stage.losses)) for stage in recipe.parts
+        (sides_of(stage.patch) or ["whole", *whole], stage.batch, stage.micro_batch, stage.trains, _terms(stage.losses))
+        for stage in recipe.parts
     ]
     return {
         "backbone": [cell.backbone.name, cell.backbone.arguments],
@@ -267,6 +284,7 @@ def _content(cell: Cell) -> Mapping[str, Any]:
         "source": source and source.backbone and [source.backbone.name, source.backbone.arguments],
         "how": [variant.placement, variant.regime == "frozen", cell.ready_made],
         "stages": [] if cell.ready_made else stages,
+        "settings": settings_of(cell, registry),
         "modules": [recipe.rates, [stage.trains for stage in recipe.stages]],
         "own": [_terms(variant.losses), [(stage.trains, _terms(stage.losses)) for stage in variant.stages]],
         "refined_weight": recipe.refined_weight,
@@ -275,26 +293,3 @@ def _content(cell: Cell) -> Mapping[str, Any]:
 
 def _terms(terms: Any) -> list[Any]:
     return [term.model_dump(mode="json") for term in terms or ()]
-
-
-def _as_it_was(module: nn.Module, trains: Mapping[str, bool]) -> None:
-    """A shared backbone as it was before a cell froze it or read it."""
-    for name, parameter in module.named_parameters():
-        parameter.requires_grad_(trains[name])
-        parameter.grad = None
-    module.train()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """In one thread, and without what networks log or warn of, which is told when they train."""
-    before, threads = logging.root.manager.disable, torch.get_num_threads()
-    logging.disable(logging.WARNING)
-    torch.set_num_threads(1)  # others would wait for work that is too small to share, at full load
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        logging.disable(before)

@@ -1,4 +1,5 @@
-"""Training steps with cached prior vectors against the same steps with CLIP ViT-B/32 encoded live, batch by batch.
+"""Training steps with cached prior vectors (policy `image`, random crops) against the same steps with CLIP ViT-B/32
+encoded live, batch by batch.
 
 `python -m tests.benchmarks.features [ROUNDS]`. CLIP has random weights: what they are does not change the speed. Both
 variants take the real loader, model and step, in turns within one run; "live" encodes a whole batch in one forward
@@ -27,7 +28,7 @@ from harness.cells.recipe import Recipe
 from harness.core.paths import Layout
 from harness.data.features import FeatureRows, open_features
 from harness.data.prepare import prepare_set
-from harness.data.shards import ShardSet
+from harness.data.samples import OpenSamples, open_samples
 from harness.jobs import features as features_job
 from harness.jobs.context import Context
 from harness.models.assemble import build_model
@@ -59,24 +60,24 @@ def random_clip(folder: Path) -> PartRef:
 def a_cell(prior: PartRef) -> Cell:
     return Cell(
         task=PartRef(name="low_light", derived_from=PartRef(name="low_light")),
-        train=PartRef(name="photos"),
+        train=PartRef(name="photos", digest=REGISTRY.load("dataset", "photos")().fingerprint()),
         backbone=PartRef(
             name="nafnet",
             options={"width": 8, "enc_blk_nums": [1, 1], "middle_blk_num": 1, "dec_blk_nums": [1, 1]},
         ),
         variant=Variant(refiner=PartRef(name="ptg_rm"), prior=prior),
-        recipe=Recipe(patch=64, stride=224, batch=8, augment="none"),
+        recipe=Recipe(patch=64, batch=8),
     )
 
 
-def turn(cell: Cell, shards: ShardSet, rows: FeatureRows | None, live: EncodeLive | None) -> Callable[[], float]:
+def turn(cell: Cell, opened: OpenSamples, rows: FeatureRows | None, live: EncodeLive | None) -> Callable[[], float]:
     """A function that takes STEPS optimizer steps and gives the seconds of one."""
     accelerator = start_accelerator("fp32", gpus="auto")
     model = build_model(cell, REGISTRY, 512).to(accelerator.device).train()
     optimizer = build_optimizer(cell.recipe, model.named_parameters())
     objective = build_objective(cell, cell.recipe.parts[0], REGISTRY, accelerator.device)
     stepper = Stepper(accelerator, model, accelerator.prepare(optimizer), objective, None, None, live)
-    loader = iter(TrainLoader(shards, rows, batch=cell.recipe.batch, seed=0, augment=cell.recipe.augment))
+    loader = iter(TrainLoader(opened, rows, cell.recipe, seed=0).to(accelerator.device))
 
     def steps() -> float:
         began = time.perf_counter()
@@ -92,13 +93,14 @@ def measure(folder: Path, rounds: int) -> tuple[float, float]:
     """Median seconds of a step, cached and live."""
     context = Context(Layout(folder, folder / "data"), REGISTRY)
     cell = a_cell(random_clip(folder))
-    features = cell.train_features()
+    features = cell.train_features(0)
     assert isinstance(features, FeatureSet)
-    shards = prepare_set(features.samples, REGISTRY, context.layout.data)
+    prepare_set(features.samples.stored, REGISTRY, context.layout.data)
+    opened = open_samples(features.samples, REGISTRY, context.layout.data)
     features_job.run(Job(work=FeaturesWork(features=features)), context)
     prior = build_prior(features.prior, REGISTRY, prior_source=None, layout=context.layout)
-    cached = turn(cell, shards, open_features(features, context.layout.data), None)
-    live = turn(cell, shards, None, prior.encode)
+    cached = turn(cell, opened, open_features(features, context.layout.data), None)
+    live = turn(cell, opened, None, prior.encode)
     for warm_up in (cached, live):
         warm_up()
     pairs = [(cached(), live()) for _ in range(rounds)]
@@ -110,7 +112,7 @@ def main(rounds: int = 5) -> None:
         cached, live = measure(Path(folder), rounds)
     print(
         f"training steps with cached features against live CLIP ViT-B/32: {live / cached:.1f}x as many (goal 2x); "
-        f"{1 / cached:.2f} and {1 / live:.2f} steps/s, {torch.get_num_threads()} threads, 8 tiles of 64x64"
+        f"{1 / cached:.2f} and {1 / live:.2f} steps/s, {torch.get_num_threads()} threads, 8 crops of 64x64"
     )
 
 

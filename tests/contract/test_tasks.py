@@ -31,5 +31,13 @@ class TestMotionBlur(Catalogued):
     name = "motion_blur"
 
 
+class TestRealDenoise(Catalogued):
+    name = "real_denoise"
+
+
+class TestDefocus(Catalogued):
+    name = "defocus"
+
+
 def test_every_task_is_here() -> None:
     assert {case.name for case in Catalogued.__subclasses__()} == set(REGISTRY.names("task"))

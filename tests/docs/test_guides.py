@@ -15,9 +15,15 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.api.kinds import KINDS
+from harness.api.reference import PartRef
+from harness.api.sets import PreparedSet
 from harness.api.traits import Traits
 from harness.cli import exits
 from harness.cli.main import app
+from harness.data.prepare import prepare_set
+from harness.data.shards import open_set
+from harness.parts.catalogue import REGISTRY
+from harness.parts.datasets.photos import Photos
 from harness.testing.run import run_contract
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -85,6 +91,27 @@ def test_every_command_of_a_guide_runs(kind: str, tmp_path: Path) -> None:
     assert all(" promises kept (" in line for line in ran[0][1].splitlines())
     assert ran[1][1].startswith(f"{suite}: ok, ")
     assert Path(plugin).stem == Path(suite).stem
+
+
+def test_the_commands_on_training_data_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = text_of("training_data").replace("/mnt/shared", str(tmp_path / "shared"))
+    assert write_files(text, tmp_path) == ["blind.yaml"]
+    stored = PreparedSet(dataset=PartRef(name="photos", digest=Photos().fingerprint()), split="test")
+    prepare_set(stored, REGISTRY, tmp_path / "here")
+    with chdir(tmp_path):
+        checked, planned, *moved = [shlex.split(line)[1:] for line in commands(text)]
+        assert bench(*checked).startswith("blind.yaml: ok, 1 cell")
+        assert "train gaussian_denoise drunet base seed 0" in bench(*planned)
+        monkeypatch.setenv("PRIORBENCH_DATA", str(tmp_path / "here"))
+        listed, pushed = bench(*moved[0]), bench(*moved[1])
+        monkeypatch.setenv("PRIORBENCH_DATA", str(tmp_path / "there"))
+        pulled = bench(*moved[2])
+    assert stored.name in listed
+    assert f"{stored.name}/test" in pushed
+    there = open_set(stored, tmp_path / "there")
+    assert not list(there.folder.glob("*.tar"))
+    assert there.image(0, "gt").shape == (300, 451, 3)
+    assert f"{stored.name}/test" in pulled
 
 
 @pytest.mark.parametrize(("kind", "traits"), KINDS.items())

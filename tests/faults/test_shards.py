@@ -1,79 +1,62 @@
-"""Prepared sets that are damaged, half written or not there."""
+"""Prepared sets that are damaged, half there or not there; preparing them again is in test_preparing.py."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import signal
-import subprocess
-import sys
-import tarfile
-from collections.abc import Iterator
-from itertools import islice
+import stat
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.core.damage import noted_damage
-from harness.core.errors import DataError, HarnessError
-from harness.core.identity import file_sha256, sealed
-from harness.core.paths import write_json
-from harness.data.index import INDEX
-from harness.data.prepare import prepare_set
+from harness.core.errors import Damaged, DataError
+from harness.core.identity import sealed
+from harness.data.index import INDEX, Member, SampleRow, write_index
 from harness.data.shards import MANIFEST, ShardSet, open_set
-from harness.training.data import TrainLoader
-from tests.small_set import prepared, registry
+from tests.stored_set import BASE, BLURRED, entry, picture, store
+
+CLEAN = {f"k{number}": picture(number, 140 + number, 150) for number in range(7)}
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> ShardSet:
-    return prepare_set(prepared(), registry(), tmp_path, shard_samples=20)
+    samples = [{"key": key, "scene": "", "gt": image, "lq": 255 - image} for key, image in CLEAN.items()]
+    return store(BASE, samples, tmp_path)
+
+
+@pytest.fixture
+def blurred(tmp_path: Path) -> ShardSet:
+    base = store(BASE, [{"key": key, "scene": "", "gt": image} for key, image in CLEAN.items()], tmp_path)
+    return store(
+        BLURRED, [{"key": key, "scene": "", "lq": image} for key, image in CLEAN.items()], tmp_path, source=base
+    )
 
 
 def reopen(opened: ShardSet, *, verify: bool = True) -> ShardSet:
-    return open_set(opened.manifest.set, opened.folder.parents[1], verify=verify)
+    return open_set(opened.manifest.set, opened.folder.parents[2], verify=verify)
 
 
-def rewrite(opened: ShardSet, shard: int, drop: str = "", add: str = "") -> None:
-    """Writes a shard again without the members that end in `drop`, or with one more, and makes the manifest agree."""
-    path = Path(opened.urls[shard])
-    with tarfile.open(path) as source:
-        members = [(member, source.extractfile(member).read()) for member in source.getmembers()]  # type: ignore[union-attr]
-    with tarfile.open(path, "w") as target:
-        for number, (member, content) in enumerate(members):
-            if number >= 3 or not drop or not member.name.endswith(drop):
-                target.addfile(member, io.BytesIO(content))
-        if add:
-            target.addfile(tarfile.TarInfo(add), io.BytesIO())
-    edit(opened, shard, sha256=file_sha256(path), bytes=path.stat().st_size)
+def read_all(opened: ShardSet) -> None:
+    for row in range(len(opened)):
+        for side in ("gt", "lq"):
+            np.testing.assert_array_equal(
+                opened.image(row, side), CLEAN[f"k{row}"] if side == "gt" else 255 - CLEAN[f"k{row}"]
+            )
 
 
-def edit(opened: ShardSet, shard: int, **changes: object) -> None:
+def describe(opened: ShardSet, **changes: Any) -> None:
+    """Writes the manifest again, sealed, with other content."""
     path = opened.folder / MANIFEST
-    manifest = json.loads(path.read_text())
-    manifest["shards"][shard].update(changes)
-    path.write_text(json.dumps(sealed(manifest)))
+    path.write_text(json.dumps(sealed(json.loads(path.read_text()) | changes)))
 
 
-def test_a_missing_folder_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="does not exist") as caught:
-        open_set(prepared(), tmp_path)
-    assert "run the suite" in caught.value.hint
-
-
-def test_a_folder_without_a_manifest_is_not_trusted(opened: ShardSet) -> None:
-    (opened.folder / MANIFEST).unlink()
-    with pytest.raises(DataError, match="no manifest") as caught:
-        reopen(opened)
-    assert caught.value.where == str(opened.folder)
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_version": 9}'])
-def test_a_damaged_manifest_is_named(content: str, opened: ShardSet) -> None:
-    (opened.folder / MANIFEST).write_text(content)
-    with pytest.raises(DataError, match=r"manifest\.json: the manifest is damaged"):
-        reopen(opened)
+def describe_index(opened: ShardSet, rows: list[SampleRow]) -> None:
+    """Another index, and a manifest that agrees with its digest."""
+    write_index(opened.folder / INDEX, rows)
+    describe(opened, index=entry(opened.folder / INDEX))
 
 
 def flip(path: Path) -> None:
@@ -92,176 +75,186 @@ def as_a_loop(path: Path) -> None:
     path.symlink_to(path)
 
 
+def test_a_missing_folder_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(Damaged, match="does not exist") as caught:
+        open_set(BASE, tmp_path)
+    assert "run the suite" in caught.value.hint
+
+
+def test_a_folder_without_a_manifest_is_not_trusted(opened: ShardSet) -> None:
+    (opened.folder / MANIFEST).unlink()
+    with pytest.raises(Damaged, match="no manifest") as caught:
+        reopen(opened)
+    assert caught.value.where == str(opened.folder)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_version": 1}', '{"schema_version": 9}'])
+def test_a_damaged_manifest_is_named(content: str, opened: ShardSet) -> None:
+    (opened.folder / MANIFEST).write_text(content)
+    with pytest.raises(Damaged, match=r"manifest\.json: the manifest is damaged"):
+        reopen(opened)
+
+
+def test_an_edited_manifest_is_noticed_by_its_seal(opened: ShardSet) -> None:
+    path = opened.folder / MANIFEST
+    path.write_text(path.read_text().replace("made by the tests", "made by others"))
+    with pytest.raises(Damaged, match="its content is not what was sealed"):
+        reopen(opened)
+
+
 @pytest.mark.parametrize("damage", [flip, Path.unlink, as_a_folder, as_a_loop, lambda path: os.truncate(path, 0)])
 @pytest.mark.parametrize("name", [MANIFEST, INDEX, "000001.tar"])
-def test_a_damaged_file_is_named_noted_and_the_set_prepared_again(name: str, damage, opened: ShardSet) -> None:
-    digests = {path.name: file_sha256(path) for path in opened.folder.iterdir()}
+def test_a_damaged_file_is_named_and_noted(name: str, damage, opened: ShardSet) -> None:
     damage(opened.folder / name)
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(Damaged) as caught:
         reopen(opened)
-    assert (caught.value.kind, caught.value.hint.startswith(("bench run", "run the suite"))) == ("data", True)
+    assert caught.value.hint.startswith(("bench run", "run the suite"))
     assert caught.value.where in (str(opened.folder / name), str(opened.folder))
     assert noted_damage(opened.folder).endswith(caught.value.what)
-    again = prepare_set(prepared(), registry(), opened.folder.parents[1], shard_samples=20)
-    assert {path.name: file_sha256(path) for path in again.folder.iterdir()} == digests
-    assert again.manifest_sha256 == opened.manifest_sha256
-    assert not list(again.folder.parent.glob(".*"))
 
 
-def test_a_damaged_set_is_back_in_its_place_when_it_cannot_be_prepared(opened: ShardSet, monkeypatch) -> None:
-    flip(opened.folder / INDEX)
-    monkeypatch.setattr("harness.data.prepare.cut", lambda *given: iter(()))
-    names = sorted(path.name for path in opened.folder.iterdir())
-    with pytest.raises(DataError, match="has no images"):
-        prepare_set(prepared(), registry(), opened.folder.parents[1])
-    assert sorted(path.name for path in opened.folder.iterdir()) == sorted([*names, "damaged.txt"])
+def test_damage_of_the_source_is_that_of_the_source(blurred: ShardSet) -> None:
+    assert blurred.source is not None
+    flip(blurred.source.folder / "000002.tar")
+    with pytest.raises(Damaged, match=r"000002\.tar: changed: sha256") as caught:
+        reopen(blurred)
+    assert caught.value.where.startswith(str(blurred.source.folder))
+    assert noted_damage(blurred.source.folder)
+    assert not noted_damage(blurred.folder)
+    with pytest.raises(Damaged, match="000002"):
+        reopen(blurred, verify=False).image(6, "gt")
 
 
-def test_a_manifest_of_an_earlier_release_has_the_same_digest_when_its_set_is_prepared_again(opened: ShardSet) -> None:
-    path = opened.folder / MANIFEST
-    whole = json.loads(path.read_text())
-    assert whole.pop("sealed").startswith("sha256:")
-    write_json(path, whole)
-    before = file_sha256(path)
-    assert reopen(opened).manifest_sha256 == before  # as records of earlier releases name it
-    flip(opened.folder / INDEX)
-    again = prepare_set(prepared(), registry(), opened.folder.parents[1], shard_samples=20)
-    assert "sealed" in path.read_text()
-    assert again.manifest_sha256 == before
+def test_a_source_that_is_another_one_now_is_noticed(blurred: ShardSet) -> None:
+    assert blurred.source is not None
+    describe(blurred.source, licence="another one")
+    with pytest.raises(Damaged, match=r"manifest\.json: it was made of other clean images than are there now"):
+        reopen(blurred)
 
 
 @pytest.mark.parametrize("keep", [0, 100, 512 * 3, 40_000])
 def test_a_truncated_shard_is_named_when_opened_and_when_read(keep: int, opened: ShardSet) -> None:
     os.truncate(opened.urls[1], keep)
-    with pytest.raises(DataError, match=rf"000001\.tar: truncated or changed: {keep} bytes") as caught:
+    with pytest.raises(Damaged, match=rf"000001\.tar: truncated or changed: {keep} bytes") as caught:
         reopen(opened)
     assert caught.value.hint == "bench run SUITE prepares this set again"
-    with pytest.raises(DataError, match=r"000001\.tar"):
-        list(reopen(opened, verify=False).samples())
-    loader = TrainLoader(reopen(opened, verify=False), None, batch=4, seed=0, augment="none")
-    with pytest.raises(DataError, match=r"000001\.tar"):
-        list(islice(loader, 20))
+    unverified = reopen(opened, verify=False)
+    with pytest.raises(Damaged, match=r"000001\.tar: the (gt|lq) image of sample 'k\d' is damaged, or the shard"):
+        read_all(unverified)
+    np.testing.assert_array_equal(unverified.image(0, "gt"), CLEAN["k0"])
 
 
-def test_a_shard_cut_between_two_samples_is_noticed(opened: ShardSet) -> None:
-    with tarfile.open(opened.urls[0]) as shard:
-        fourth = shard.getmembers()[9].offset
-    os.truncate(opened.urls[0], fourth)
-    with pytest.raises(DataError, match=r"000000\.tar: this shard ends before sample 'a\.1-y00032-x00000'"):
-        list(reopen(opened, verify=False).samples())
+def test_an_empty_shard_that_was_open_already_is_noticed(opened: ShardSet) -> None:
+    opened.image(3, "gt")
+    os.truncate(opened.urls[1], 0)
+    with pytest.raises(Damaged, match=r"000001\.tar: .*'k3'"):
+        opened.image(3, "gt")
+    assert noted_damage(opened.folder).startswith("000001.tar: the gt image of sample 'k3'")
 
 
-def test_changed_bytes_are_noticed_though_size_and_cache_agree(opened: ShardSet) -> None:
+def test_a_flipped_bit_is_found_in_the_tile_that_is_read(opened: ShardSet) -> None:
+    member = opened.index[4].gt
+    assert member is not None
+    path = Path(opened.urls[1])
+    content = bytearray(path.read_bytes())
+    content[member.offset + member.length - 1000] ^= 16  # in the last of four tiles
+    path.write_bytes(content)
+    unverified = reopen(opened, verify=False)
+    np.testing.assert_array_equal(unverified.image(4, "gt", (0, 0, 128, 128)), CLEAN["k4"][:128, :128])
+    with pytest.raises(Damaged, match=r"the gt image of sample 'k4' is damaged.*a tile is damaged"):
+        unverified.image(4, "gt")
+    assert "k4" in noted_damage(opened.folder)
+
+
+def test_changed_bytes_are_noticed_though_the_size_agrees(opened: ShardSet) -> None:
     reopen(opened)
     path = Path(opened.urls[2])
     content = bytearray(path.read_bytes())
     content[5000] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"000002\.tar: changed: sha256"):
+    with pytest.raises(Damaged, match=r"000002\.tar: changed: sha256"):
         reopen(opened)
 
 
 @pytest.mark.parametrize("name", ["000001.tar", INDEX])
 def test_a_missing_file_is_named(name: str, opened: ShardSet) -> None:
     (opened.folder / name).unlink()
-    with pytest.raises(DataError, match=rf"{name}: .* missing"):
+    with pytest.raises(Damaged, match=rf"{name}: .* missing"):
         reopen(opened)
-    with pytest.raises(DataError, match=name):
-        list(reopen(opened, verify=False).samples())
+    with pytest.raises(Damaged, match=name):
+        read_all(reopen(opened, verify=False))
+
+
+def test_a_shard_that_cannot_be_read_now_is_not_damaged(opened: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*given: object) -> bytes:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(os, "pread", refused)
+    with pytest.raises(DataError, match="stale file handle") as caught:
+        opened.image(0, "gt")
+    assert not isinstance(caught.value, Damaged)
+    assert not noted_damage(opened.folder)
 
 
 def test_a_manifest_that_disagrees_is_refused(opened: ShardSet) -> None:
-    edit(opened, 0, samples=19)
-    with pytest.raises(DataError, match="do not add up to 54"):
+    shards = json.loads((opened.folder / MANIFEST).read_text())["shards"]
+    shards[0]["samples"] = 2
+    describe(opened, shards=shards)
+    with pytest.raises(Damaged, match="do not add up to 7"):
         reopen(opened)
-    edit(opened, 1, samples=21)
-    with pytest.raises(DataError, match=r"index\.parquet: the index and the manifest count other samples"):
+    shards[1]["samples"] = 4
+    describe(opened, shards=shards)
+    with pytest.raises(Damaged, match=r"index\.parquet: the index and the manifest count other samples"):
         reopen(opened)
+
+
+def test_an_index_that_disagrees_is_refused_though_its_digest_agrees(opened: ShardSet) -> None:
+    rows = list(opened.index)
+
+    def moved(row: SampleRow, **changes: Any) -> SampleRow:
+        assert row.gt is not None
+        return row._replace(gt=row.gt._replace(**changes))
+
+    gt: list[Member] = [row.gt for row in rows if row.gt is not None]
+    others = {
+        "count other samples": rows[:-1],
+        "not in order": [*rows[1:4], rows[0], *rows[4:]],
+        "beyond the end of a shard": [*rows[:-1], moved(rows[-1], length=2**31)],
+        "beyond the end of": [*rows[:2], moved(rows[2], height=0), *rows[3:]],
+        "sample 'k0', gt: .* no such member": [moved(rows[0], offset=gt[0].offset + 512), *rows[1:]],
+        "sample 'k3', gt: .* no such member": [*rows[:3], moved(rows[3], length=gt[3].length + 1), *rows[4:]],
+        r"sample 'k0', gt: .* has 'k1\.gt\.tif'": [rows[0]._replace(gt=gt[1]), *rows[1:]],
+        r"sample 'k5', lq: .* has 'k4\.lq\.tif'": [*rows[:5], rows[5]._replace(lq=rows[4].lq), rows[6]],
+    }
+    for what, wrong in others.items():
+        describe_index(opened, wrong)
+        with pytest.raises(Damaged, match=what):
+            reopen(opened)
+    describe_index(opened, [rows[0], moved(rows[1], width=151), *rows[2:]])
+    with pytest.raises(Damaged, match=r"000000\.tar: the gt image of sample 'k1' .* header is that of another image"):
+        read_all(reopen(opened))
+    describe_index(opened, rows)
+    read_all(reopen(opened))
 
 
 def test_a_set_of_another_converter_is_refused(opened: ShardSet) -> None:
-    path = opened.folder / MANIFEST
-    path.write_text(json.dumps(sealed(json.loads(path.read_text()) | {"converter": 99})))
-    with pytest.raises(DataError, match=r"prepared by converter 99"):
+    describe(opened, converter=1)
+    with pytest.raises(Damaged, match=r"prepared by converter 1, this is converter 2"):
         reopen(opened)
 
 
 def test_a_set_in_the_wrong_folder_is_refused(opened: ShardSet, tmp_path: Path) -> None:
-    other = prepared(task="noisy")
-    other.folder(tmp_path).parent.mkdir()
+    other = BASE.model_copy(update={"split": "test"})
     os.rename(opened.folder, other.folder(tmp_path))
-    with pytest.raises(DataError, match=r"the manifest is of another set than small\.noisy"):
+    with pytest.raises(Damaged, match=r"the manifest is of another set than arrays\.[0-9a-f]{12}/test"):
         open_set(other, tmp_path)
 
 
-@pytest.mark.parametrize("drop", [".lq.npy", ".gt.npy", ".json"])
-def test_an_orphan_is_an_error_even_when_digests_agree(drop: str, opened: ShardSet) -> None:
-    rewrite(opened, 0, drop=drop)
-    with pytest.raises(DataError, match=rf"sample 'a\.1-y00000-x00000' is not a pair: {drop[1:]}"):
-        list(reopen(opened).samples())
-    loader = TrainLoader(reopen(opened), None, batch=27, seed=0, augment="none")
-    with pytest.raises(DataError, match="is not a pair"):
-        list(islice(loader, 2))
-
-
-def test_a_sample_that_the_index_does_not_have_is_an_error(opened: ShardSet) -> None:
-    rewrite(opened, 2, add="stranger.lq.npy")
-    with pytest.raises(DataError, match=r"000002\.tar: sample 'stranger' is not a pair"):
-        list(reopen(opened).samples())
-
-
-KILLED = """
-import sys, time
-from pathlib import Path
-from harness.data import write
-from harness.data.prepare import prepare_set
-from tests.small_set import prepared, registry
-add = write.ShardWriter.add
-def slow(self, *args, **kwargs):
-    add(self, *args, **kwargs)
-    print("added", flush=True)
-    time.sleep(0.02)
-write.ShardWriter.add = slow
-prepare_set(prepared(), registry(), Path(sys.argv[1]), shard_samples=20)
-"""
-
-
-def test_a_killed_preparation_leaves_nothing_that_is_trusted(tmp_path: Path) -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(tmp_path / "killed")], stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout is not None
-    for _ in islice(child.stdout, 30):
-        pass
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    folder = prepared().folder(tmp_path / "killed")
-    assert not folder.exists()
-    assert list(folder.parent.glob(".train.*.tmp/000001.tar")), "it was killed in the middle"
-    again = prepare_set(prepared(), registry(), tmp_path / "killed", shard_samples=20)
-    whole = prepare_set(prepared(), registry(), tmp_path / "whole", shard_samples=20)
-    assert again.manifest_sha256 == whole.manifest_sha256
-    assert [file_sha256(url) for url in again.urls] == [file_sha256(url) for url in whole.urls]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+def test_a_folder_that_cannot_be_written_is_read_all_the_same(opened: ShardSet) -> None:
+    for path in opened.folder.glob(".verified*"):
+        path.unlink()
+    opened.folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
     try:
-        mounted = subprocess.run(command, capture_output=True).returncode == 0
-    except FileNotFoundError:
-        mounted = False
-    if not mounted:
-        pytest.skip("mounting a small file system is not allowed here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_full_disk_is_said_and_leaves_nothing(small_disk: Path) -> None:
-    with pytest.raises(HarnessError, match="the disk is full") as caught:
-        prepare_set(prepared(), registry(), small_disk)
-    assert caught.value.kind == "storage"
-    assert not [path for path in small_disk.rglob("*") if path.is_file()]
+        read_all(reopen(opened))
+    finally:
+        opened.folder.chmod(stat.S_IRWXU)

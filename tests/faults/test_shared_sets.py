@@ -16,11 +16,19 @@ from harness.core.damage import held, noted_damage
 from harness.core.errors import DataError
 from harness.data import prepare
 from harness.data.prepare import prepare_set
-from harness.data.shards import MANIFEST, ShardSet
-from tests.faults.test_shards import flip, opened, reopen
+from harness.data.shards import MANIFEST, ShardSet, open_set
+from tests.faults.test_shards import flip
 from tests.small_set import prepared, registry
 
-__all__ = ["opened"]
+
+@pytest.fixture
+def opened(tmp_path: Path) -> ShardSet:
+    return prepare_set(prepared(task="noisy"), registry(), tmp_path)
+
+
+def reopen(opened: ShardSet, *, verify: bool = True) -> ShardSet:
+    return open_set(opened.manifest.set, opened.folder.parents[2], verify=verify)
+
 
 REFUSALS = [errno.EACCES, errno.ESTALE, errno.EMFILE, errno.EIO]
 
@@ -36,8 +44,8 @@ def test_a_set_that_cannot_be_read_now_is_neither_noted_nor_made_again(
 
     before = {path: path.stat().st_ino for path in opened.folder.iterdir()}
     with monkeypatch.context() as patched:
-        patched.setattr("harness.data.shards.known_sha256", refuse)
-        for use in (reopen, lambda each: prepare_set(prepared(), registry(), each.folder.parents[1])):
+        patched.setattr("harness.data.verified.known_sha256", refuse)
+        for use in (reopen, lambda each: prepare_set(prepared(task="noisy"), registry(), each.folder.parents[2])):
             with pytest.raises(DataError, match="cannot be read") as caught:
                 use(opened)
             assert "see that it can be read" in caught.value.hint
@@ -54,7 +62,7 @@ def test_an_unverified_look_leaves_no_note(opened: ShardSet) -> None:
 
 def test_a_set_that_another_run_mended_meanwhile_is_left_to_its_readers(opened: ShardSet, monkeypatch) -> None:
     """The verdict is from before the other run's work; the set is looked at again by who holds it."""
-    data, path = opened.folder.parents[1], opened.folder / "000001.tar"
+    data, path = opened.folder.parents[2], opened.folder / "000000.tar"
     whole = path.read_bytes()
     flip(path)
 
@@ -67,7 +75,7 @@ def test_a_set_that_another_run_mended_meanwhile_is_left_to_its_readers(opened: 
     before = path.parent.stat().st_ino
     monkeypatch.setattr(prepare, "held", mended)
     monkeypatch.setattr(prepare, "_write", lambda *given: pytest.fail("it is prepared again"))
-    again = prepare_set(prepared(), registry(), data)
+    again = prepare_set(prepared(task="noisy"), registry(), data)
     assert again.folder.stat().st_ino == before
     assert [each.name for each in again.folder.parent.iterdir()] == ["train"]
     assert noted_damage(again.folder) == ""
@@ -83,6 +91,6 @@ def test_two_runs_prepare_a_set_once(tmp_path: Path, monkeypatch) -> None:
 
     monkeypatch.setattr(prepare, "_write", slow)
     with ThreadPoolExecutor(2) as pool:
-        sets = list(pool.map(lambda _: prepare_set(prepared(), registry(), tmp_path), range(2)))
+        sets = list(pool.map(lambda _: prepare_set(prepared(task="noisy"), registry(), tmp_path), range(2)))
     assert written == [1]
     assert sets[0].manifest_sha256 == sets[1].manifest_sha256

@@ -24,9 +24,11 @@ class DRUNet(SpandrelDRUNet):
 
     Sides are multiples of 8. There is no residual from the input image; the output is unclamped. `sigma` is the noise
     level, of images in [0, 255], that `forward` assumes everywhere; `restore` takes a map. Where a suite leaves it out
-    it is the task's `sigma`. A task without one (rain, blur) says nothing of noise: the map then holds 25 everywhere,
-    a constant that training can learn to ignore, unless the suite says otherwise. With `sigma: null` there is no map,
-    and all of the `in_nc` input channels are the image's.
+    it is the task's `sigma`. If that is a range, from which σ is drawn for every image, the option is that range, and
+    `forward` gets each image's own σ, in training and in test: so the authors train it, with (0, 50). A task without
+    `sigma` (rain, blur) says nothing of noise: the map then holds 25 everywhere, a constant that training can learn to
+    ignore, unless the suite says otherwise. With `sigma: null` there is no map: all of the `in_nc` input channels are
+    the image's, and the network is blind, whatever σ is drawn.
 
     Defaults are the authors' for colour; gray has `in_nc` 2 and `out_nc` 1. `nc` has the channels of the four levels,
     `nb` the residual blocks of each; `act_mode` names what stands between a block's two convolutions: R for ReLU, L for
@@ -71,7 +73,9 @@ class DRUNet(SpandrelDRUNet):
         act_mode: Annotated[str, Field(pattern="^[RrLlBI]*$"), MaxLen(8)] = "R",
         downsample_mode: Literal["strideconv", "avgpool"] = "strideconv",
         upsample_mode: Literal["convtranspose", "pixelshuffle", "upconv"] = "convtranspose",
-        sigma: Annotated[float, Ge(0.0), Le(255.0)] | None = 25.0,
+        sigma: Annotated[float, Ge(0.0), Le(255.0)]
+        | tuple[Annotated[float, Ge(0.0), Le(255.0)], Annotated[float, Ge(0.0), Le(255.0)]]
+        | None = 25.0,
     ) -> None:
         self.traits.require(locals())
         channels_in = in_nc if sigma is None else in_nc - 1
@@ -97,6 +101,7 @@ class DRUNet(SpandrelDRUNet):
             min_size=16 if "I" in act_mode else 8,  # instance normalisation needs two positions at an eighth
             taps=("m_down1", "m_down2", "m_down3", "m_body"),
             decoder=("m_up3", "m_up2", "m_up1"),
+            told=("sigma",) if isinstance(sigma, tuple) else (),
         )
 
     def _draw_weights(self) -> None:
@@ -107,11 +112,19 @@ class DRUNet(SpandrelDRUNet):
             elif isinstance(part, nn.BatchNorm2d):
                 nn.init.uniform_(part.weight, 0.1, 1.0)
 
-    def forward(self, lq_BCHW: Tensor) -> Tensor:
-        """Noisy images in [0, 1] to the initial restoration, at the noise level `sigma`."""
+    def forward(self, lq_BCHW: Tensor, sigma_B: Tensor | None = None) -> Tensor:
+        """Noisy images in [0, 1] to the initial restoration, at the noise level `sigma`.
+
+        `sigma_B`: where `sigma` is a range, the noise level of each image, of images in [0, 255]; None stands for the
+        middle of the range.
+        """
         if self.sigma is None:
             return super().forward(lq_BCHW)
-        return self.restore(lq_BCHW, torch.full_like(lq_BCHW[:, :1], self.sigma / 255))
+        if sigma_B is None or not isinstance(self.sigma, tuple):
+            level = sum(self.sigma) / 2 if isinstance(self.sigma, tuple) else self.sigma
+            return self.restore(lq_BCHW, torch.full_like(lq_BCHW[:, :1], level / 255))
+        level_B111 = (sigma_B / 255).to(lq_BCHW)[:, None, None, None]
+        return self.restore(lq_BCHW, level_B111.expand_as(lq_BCHW[:, :1]))
 
     def restore(self, image_BCHW: Tensor, noise_B1HW: Tensor) -> Tensor:
         """The network proper, with the noise level of each pixel given, in the image's units."""

@@ -75,7 +75,7 @@ flower: CC BY 2.0, vultilion on Flickr, photo 6056698931."""
 class Photos:
     """Natural photographs that ship with scikit-image and scikit-learn: 5 for training, 3 for testing."""
 
-    traits = DatasetTraits(licence=LICENCE, shortest_side=427)
+    traits = DatasetTraits(licence=LICENCE, shortest_side=427, random_access=True)
 
     def splits(self) -> Sequence[str]:
         return ("train", "test")
@@ -97,6 +97,14 @@ class Photos:
         """The photographs of a split. Raises DataError naming a file that is missing or differs from the table."""
         for photo in _of(split):
             yield SourceImage(photo.key, photo.scene, _read(photo))
+
+    def images_at(self, split: str, keys: Sequence[str]) -> Iterator[SourceImage]:
+        """The photographs of these keys, in their order. Raises DataError as `images`, and for an unknown key."""
+        photos = {photo.key: photo for photo in _of(split)}
+        for key in keys:
+            if key not in photos:
+                raise DataError(f"photos has no image {key!r} in {split}", hint=f"known: {', '.join(photos)}")
+            yield SourceImage(key, photos[key].scene, _read(photos[key]))
 
 
 def _of(split: str) -> list[Photo]:

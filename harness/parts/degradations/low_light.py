@@ -33,6 +33,7 @@ class LowLight:
     traits = DegradationTraits(
         version=2,
         quantised=True,
+        acts="fixed",
         synthetic=True,
         conflicts=(
             Conflict(
@@ -62,7 +63,7 @@ class LowLight:
         self.full_well, self.read_noise = full_well, read_noise
 
     def __call__(self, clean: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """H×W×3 float32 in [0, 1] to a dark, noisy one of the same shape and range."""
+        """H×W×C float32 in [0, 1] to a dark, noisy one of the same shape and range."""
         exposure = math.exp(random.uniform(*self._log_exposures))
         light = srgb_to_linear(clean).astype(np.float64) * exposure
         return linear_to_srgb(caught(light, self.full_well, self.read_noise, random)).astype(np.float32)

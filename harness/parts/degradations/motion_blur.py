@@ -29,7 +29,7 @@ class MotionBlur:
     `read_noise`: standard deviation in electrons, 0 to 1,000. Raises HarnessError outside these ranges.
     """
 
-    traits = DegradationTraits(version=2, quantised=True, synthetic=True)
+    traits = DegradationTraits(version=2, quantised=True, acts="fixed", synthetic=True)
 
     @ranged("motion_blur")
     def __init__(
@@ -44,7 +44,7 @@ class MotionBlur:
         self.full_well, self.read_noise = full_well, read_noise
 
     def __call__(self, clean: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """H×W×3 float32 in [0, 1] to a blurred one of the same shape and range."""
+        """H×W×C float32 in [0, 1] to a blurred one of the same shape and range."""
         kernel = shake_kernel(self.size, self.shake, random)
         blurred = cv2.filter2D(srgb_to_linear(clean), cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT_101)
         light = np.clip(blurred, 0.0, 1.0).reshape(clean.shape)  # OpenCV drops the axis of a single channel

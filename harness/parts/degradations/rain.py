@@ -40,7 +40,7 @@ class Rain:
     each image's own is drawn from zero to that. Raises HarnessError outside these ranges.
     """
 
-    traits = DegradationTraits(version=2, quantised=True, synthetic=True)
+    traits = DegradationTraits(version=2, quantised=True, acts="fixed", synthetic=True)
 
     @ranged("rain")
     def __init__(
@@ -60,7 +60,7 @@ class Rain:
         self.brightness, self.layers, self.veil = brightness, layers, veil
 
     def __call__(self, clean: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """H×W×3 float32 in [0, 1] to a rainy one of the same shape and range."""
+        """H×W×C float32 in [0, 1] to a rainy one of the same shape and range."""
         angle = math.radians(random.uniform(-self.max_angle, self.max_angle))
         length = random.uniform(0.5, 1.0) * self.length
         veiled = _veiled(clean, random.uniform(0.0, self.veil), random)
@@ -84,7 +84,7 @@ class Rain:
 
 
 def _veiled(clean: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
-    """The image behind a veil, H×W×3 float32."""
+    """The image behind a veil, H×W×C float32."""
     sheets = random.uniform(0.5, 1.0, (_SHEETS, _SHEETS)).astype(np.float32)
     smooth = cv2.resize(sheets, (clean.shape[1], clean.shape[0]), interpolation=cv2.INTER_LINEAR)
     thickness = np.asarray(smooth)[..., None] * np.float32(share)

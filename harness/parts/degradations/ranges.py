@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from functools import wraps
 from numbers import Integral, Real
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Le
 
@@ -17,7 +18,10 @@ Made = TypeVar("Made")
 
 
 def ranged(degradation: str) -> Callable[[Callable[Concatenate[Made, P], None]], Callable[Concatenate[Made, P], None]]:
-    """Makes a constructor refuse options that its annotations exclude: `Annotated[float, Ge(…), Le(…)]`, `Literal[…]`.
+    """Makes a constructor refuse options that its annotations exclude: `Annotated[float, Ge(…), Le(…)]`, `Literal[…]`,
+    or a union of a number and a range of two, as `Annotated[float, …] | tuple[Annotated[float, …], Annotated[…]]`.
+
+    A range's begin must not be above its end.
 
     The options of a suite are checked against the same annotations when the suite is read; this one is for callers
     from Python. The constructor then raises HarnessError.
@@ -40,6 +44,12 @@ def ranged(degradation: str) -> Callable[[Callable[Concatenate[Made, P], None]],
 
 def _check(degradation: str, option: str, value: Any, hint: Any) -> None:
     """Raises HarnessError for a value of another kind, outside the range (NaN always is) or not among the choices."""
+    if get_origin(hint) is UnionType or get_origin(hint) is Union:
+        single, both = get_args(hint)
+        if isinstance(value, tuple):
+            _check_both(degradation, option, value, get_args(both))
+            return
+        hint = single
     if get_origin(hint) is Literal:
         wrong, choose = value not in get_args(hint), f"one of {', '.join(map(str, get_args(hint)))}"
         what = f"cannot be {value!r}"
@@ -50,6 +60,18 @@ def _check(degradation: str, option: str, value: Any, hint: Any) -> None:
         wrong, what, choose = not low <= value <= high, f"= {value} is out of range", f"between {low} and {high}"
     if wrong:
         raise HarnessError(f"{option} {what}", where=f"degradation {degradation}", hint=f"choose {option}: {choose}")
+
+
+def _check_both(degradation: str, option: str, values: tuple[Any, ...], hints: tuple[Any, ...]) -> None:
+    """Raises HarnessError for what is not two numbers in range, the first one not above the second."""
+    where = f"degradation {degradation}"
+    if len(values) != len(hints):
+        raise HarnessError(f"{option} has {len(values)} values", where=where, hint=f"give {option} a number, or two")
+    for value, hint in zip(values, hints, strict=True):
+        _check(degradation, option, value, hint)
+    if values[0] > values[1]:
+        what = f"{option} begins at {values[0]}, above its end {values[1]}"
+        raise HarnessError(what, where=where, hint=f"{option}: [{values[1]}, {values[0]}]")
 
 
 def _range(hint: Any) -> tuple[Any, Any]:

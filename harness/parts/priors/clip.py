@@ -59,7 +59,7 @@ class Clip:
     it in JSON (`embed_dim`, `vision_cfg`, …), in place of `model` and `pretrained`.
 
     `view`: how an image that is not square meets the network, which sees squares (harness.parts.priors.views). Square
-    training tiles are whole and not distorted in each of them.
+    crops are whole and not distorted in each of them.
 
     - `crop`, CLIP's own: of a wide test image the ends are not seen, but the vectors are those that others get.
     - `squash`: all is seen, with another ratio of its sides.
@@ -68,7 +68,7 @@ class Clip:
     Neither the paper nor the released code says which. That code (models/Video_base_model8_cos11_final.py) gives CLIP
     the whole frame of 960×512 pixels in training and in test, as it is: neither resized nor cropped. The public `clip`
     package cannot do that with ViT-B/32, whose position embeddings are for 224×224 pixels alone; what the authors ran
-    is not published. `features: image` comes nearest to it in training: tiles get their whole image's vector.
+    is not published. `features: image` comes nearest to it in training: crops get their whole image's vector.
 
     `tokens`: `class`, the image embedding, or `patches`, a map: the final token of every patch through the same norm
     and projection, divided by its own L2 norm (ViT-B/32: 512×7×7 numbers per image). A map has to span the whole image,

@@ -49,7 +49,7 @@ class Shuffled:
     """Another image's vectors: same distribution as the true ones, wrong content.
 
     All source images of the split are put on one ring, in an order drawn from their names, and every sample gets a row
-    of the next image on it; so no tile ever gets a vector of its own image. Row r of an image gets row r mod n of the
+    of the next image on it; so no sample ever gets a vector of its own image. Row r of an image gets row r mod n of the
     next, which keeps orientations together, as the orientation changes fastest from row to row.
 
     `of`: the prior whose vectors are exchanged.

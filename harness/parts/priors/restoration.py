@@ -28,7 +28,7 @@ class Restoration:
     HarnessError for a network without such a tap.
     """
 
-    traits = PriorTraits()
+    traits = PriorTraits(any_channels=True)
 
     def __init__(self, network: Any, *, source: CellRef, tap: str = "deepest") -> None:
         backbone = network.backbone
@@ -52,7 +52,7 @@ class Restoration:
 
     @torch.no_grad()
     def encode(self, lq_BCHW: Tensor) -> Tensor:
-        """RGB images of any size (not clamped: the network learned on such input) to B×2C float32, L2-normalised."""
+        """Images of any size, with the channels that the network reads (not clamped: the network learned on such input) to B×2C float32, L2-normalised."""
         self._backbone.to(lq_BCHW.device)
         with tapped(self._backbone, self._tap) as features:
             self._backbone(_pad(lq_BCHW.float(), self._capabilities))

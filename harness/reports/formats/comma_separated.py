@@ -8,7 +8,7 @@ import io
 from harness.reports.aggregate import Spread
 from harness.reports.leaderboard import Leaderboard, Row
 from harness.reports.text import number
-from harness.results.survey import Column
+from harness.results.columns import Column
 
 CSV_DECIMALS = 6
 FIELDS = (

@@ -22,10 +22,13 @@ class MyPart:
     # The notice goes into the manifest of everything that is prepared from the images.
     # This module imports no torch at its top: planning asks for the fingerprint.
     # `shortest_side` lets `bench check` refuse patches that no image holds: a number, an option, or left out.
-    traits = DatasetTraits(licence="made up, free for all", shortest_side=FromOption("side"))
+    # `pairs=True` goes with `SourceImage(key, scene, pixels, degraded)`, for degraded images of its own.
+    # `random_access=True` goes with `images_at`: several jobs then prepare a large set side by side.
+    traits = DatasetTraits(licence="made up, free for all", shortest_side=FromOption("side"), random_access=True)
 
     def __init__(self, *, side: Pixels = 128) -> None:
-        # For files of your own: an option `folder: LocalFile`, a path that suites give relative to themselves.
+        # Picture files need no class: the data set `folder` reads them. For other files: an option `file: LocalFile`, a
+        # path that suites give relative to themselves.
         self.side = side
         self.numbers = {"train": range(8), "test": range(100, 104)}
 
@@ -43,9 +46,16 @@ class MyPart:
         return [(f"wave{number}", f"wave{number}") for number in self.numbers[split]]
 
     def images(self, split: str) -> Iterator[SourceImage]:
-        """The images, in the order of the keys: H×W×3 uint8 RGB."""
-        for (key, scene), number in zip(self.keys(split), self.numbers[split], strict=True):
-            yield SourceImage(key, scene, self._picture(number))
+        """The images, in the order of the keys: H×W×3, or H×W×1 for gray; uint8, uint16, or float32 with white at 1."""
+        return self.images_at(split, [key for key, _ in self.keys(split)])
+
+    def images_at(self, split: str, keys: Sequence[str]) -> Iterator[SourceImage]:
+        """The images of these keys alone, in their order."""
+        numbers = {f"wave{number}": number for number in self.numbers[split]}
+        for key in keys:
+            if key not in numbers:
+                raise DataError(f"there is no image {key!r} in {split}")
+            yield SourceImage(key, key, self._picture(numbers[key]))
 
     def _picture(self, number: int) -> np.ndarray:
         random = np.random.default_rng(number)

@@ -22,6 +22,12 @@ class TestGrayDRUNet(Catalogued):
     parameters = 18_540
 
 
+class TestToldDRUNet(Catalogued):
+    name = "drunet"
+    options: ClassVar[dict[str, Any]] = {"nc": [4, 8, 12, 16], "nb": 1, "sigma": (0.0, 50.0)}
+    parameters = 15_484
+
+
 class TestBlindDRUNet(Catalogued):
     name = "drunet"
     options: ClassVar[dict[str, Any]] = {"nc": [4, 8, 12, 16], "nb": 1, "in_nc": 3, "sigma": None}

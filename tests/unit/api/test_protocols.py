@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.api.declaration import declaration
+from harness.api.degradation import Draw
 from harness.api.protocols import (
     GAUSSIAN_FIELD,
     PROTOCOLS,
@@ -18,7 +19,7 @@ from harness.api.protocols import (
     protocols_of,
 )
 from harness.api.reference import PartRef
-from harness.api.sets import FeatureSet, PreparedSet
+from harness.api.sets import Samples
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell, evaluation_id
 from harness.core.errors import SpecErrors, UnknownName
@@ -52,16 +53,22 @@ class Drawn:
     """Wants noise of a degradation that cannot be drawn so."""
 
     traits = TaskTraits(degradation="rain", protocol="gaussian_field")
+
+class Undrawn:
+    """Wants noise, and makes no inputs."""
+
+    traits = TaskTraits(degradation=None, protocol="gaussian_field")
 '''
+
+
+NAMES = ("Own", "Same", "Other", "Misspelt", "Drawn", "Undrawn")
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
     file = tmp_path / "tasks.py"
     file.write_text(TASKS)
-    return REGISTRY.extended(
-        [Entry("task", name.lower(), f"{file}:{name}") for name in ("Own", "Same", "Other", "Misspelt", "Drawn")]
-    )
+    return REGISTRY.extended([Entry("task", name.lower(), f"{file}:{name}") for name in NAMES])
 
 
 def test_a_task_names_one(registry: Registry) -> None:
@@ -92,28 +99,36 @@ def test_a_task_whose_degradation_cannot_be_drawn_so_is_refused(registry: Regist
     assert (problem.path, problem.hint) == ("Drawn.traits", "draw is one of named")
 
 
-def test_ids_of_earlier_releases_stay() -> None:
-    """The values are those of the release before `draw` and `mean` existed."""
-    data = PartRef(name="photos", digest="d")
-    task = PartRef(name="low_light", derived_from=PartRef(name="low_light"))
-    samples = PreparedSet(dataset=data, task=task, split="test")
-    cell = Cell(task=task, train=data, backbone=None)
-    assert samples.name == "photos.low_light.5edb50ea937a"
-    assert FeatureSet(prior=PartRef(name="nss"), samples=samples, reference=samples).digest == "4bd25dd5a51e"
-    assert evaluation_id(cell, samples, RGB_UINT8) == "54ea72a9042d"
-    assert evaluation_id(cell, samples, Y_UINT8) == "53ab3b61a763"
+def test_fields_that_came_later_are_hashed_where_they_are_set_alone() -> None:
+    """`draw` and `mean` came later: a protocol without them is the same as ever."""
+    first = {"name": "p", "version": 1, "colour": "y", "rounding": "none", "border": 2, "ssim": "y"}
+    assert EvaluationProtocol("p", 1, colour="y", rounding="none", border=2, ssim="y").identity() == first
+    later = EvaluationProtocol("p", 1, colour="y", rounding="none", border=2, ssim="y", draw="seed0", mean="scene")
+    assert later.identity() == first | {"draw": "seed0", "mean": "scene"}
 
 
 def test_another_draw_is_another_set_and_another_mean_another_evaluation() -> None:
-    cell = Cell(task=PartRef(name="low_light"), train=PartRef(name="photos"), backbone=None)
-    samples = cell.test_set(cell.train)
-    drawn = cell.test_set(cell.train, draw=GAUSSIAN_FIELD.draw)
-    assert samples.draw == "named"
-    assert drawn.draw == "seed0"
-    assert drawn.name != samples.name
-    assert PreparedSet.model_validate_json(samples.model_dump_json(exclude={"draw"})) == samples
+    noise = PartRef(name="gaussian_noise", options={"sigma": 25.0}, drawn=True)
+    task = PartRef(name="gaussian_denoise", derived_from=noise)
+    cell = Cell(task=task, train=PartRef(name="photos"), backbone=None)
+    test = cell.test_set(cell.train)
+    named, drawn = test.samples(), test.samples(GAUSSIAN_FIELD.draw)
+    assert (named.draw, drawn.draw) == ("named", "seed0")
+    assert drawn.name != named.name
+    assert drawn.stored == named.stored  # nothing is stored of either noise
+    assert Samples.model_validate_json(named.model_dump_json(exclude={"draw"})) == named
     protocols = [EvaluationProtocol("p", 1), EvaluationProtocol("p", 1, mean="scene")]
-    assert len({evaluation_id(cell, samples, protocol) for protocol in protocols}) == 2
+    assert len({evaluation_id(cell, named, protocol) for protocol in protocols}) == 2
+    assert evaluation_id(cell, named, RGB_UINT8) != evaluation_id(cell, drawn, RGB_UINT8)
+
+
+@pytest.mark.parametrize("draw", ["named", "seed0"])
+def test_images_of_a_data_set_have_one_draw(registry: Registry, draw: Draw) -> None:
+    """Of a task without a degradation nothing is drawn, and so a protocol cannot say how."""
+    cell = Cell(task=PartRef(name="real_denoise"), train=PartRef(name="folder"), backbone=None)
+    assert cell.test_set(cell.train).samples(draw).draw == "named"
+    with pytest.raises(SpecErrors, match="gaussian_field says how test images are drawn"):
+        declaration(registry, "task", "undrawn")
 
 
 def test_unknown_names_get_the_nearest(registry: Registry) -> None:

@@ -96,6 +96,10 @@ CHANGED: dict[str, Any] = {
     "batch": 4,
     "patch": 32,
     "stride": 16,
+    "crop": "grid",
+    "regions": {"side": 512, "stride": 256},
+    "resize": [400, 608],
+    "pad": "reflect",
     "augment": "flip",
     "optimizer": "adam",
     "lr": 0.5,
@@ -125,6 +129,7 @@ CHANGED: dict[str, Any] = {
 
 
 BESIDE: dict[str, dict[str, Any]] = {
+    "stride": {"crop": "grid"},
     "milestones": {"schedule": "step", "milestones": [20]},
     "gamma": {"schedule": "step", "milestones": [20]},
 }
@@ -183,7 +188,7 @@ def test_every_choice_changes_ids(world, one: str, other: str) -> None:
         "placement=features",
         "regime=from_base",
         "regime=frozen",
-        "features=image",
+        "views=8",
         "features=live",
     ],
 )
@@ -208,7 +213,7 @@ def test_defaults_spelled_out_change_nothing(world) -> None:
     short = world.blocks("- {variant: {refiner: refine, prior: plain}}")
     long = world.blocks("""
         - variant: {refiner: {name: refine, head: mask}, prior: {name: plain, dim: 8, seed: 0}, placement: image,
-                    regime: joint, features: tile}
+                    regime: joint, features: image, views: 1}
           backbone: {name: net, width: 16, blocks: [1, 2], act: relu, bias: true, scale: null}
           task: {name: denoise, sigma: 25}
           recipe: {steps: 300, losses: [{name: charbonnier, weight: 1, eps: 1e-3}]}
@@ -265,7 +270,7 @@ def test_a_local_file_counts_by_content_and_not_by_place(tmp_path):
     here, there = _clip_cell(tmp_path / "a", b"one"), _clip_cell(tmp_path / "b", b"one")
     assert here.id == there.id != _clip_cell(tmp_path / "c", b"two").id
     assert here.variant.prior.files == {"checkpoint": str(tmp_path / "a" / "weights.pt")}
-    assert here.train_features().digest == there.train_features().digest
+    assert here.train_features(0).digest == there.train_features(0).digest
     assert type(here).model_validate_json(here.model_dump_json()) == here
 
 

@@ -48,4 +48,4 @@ class Results:
         for place in places:
             suite_cell = self.suite.cells[place]
             scores = made.values([20.0 + place, 22.0 + place])
-            made.finish(self.layout, suite_cell.cell, scores, dataset=suite_cell.tests[0], **options)
+            made.finish(self.layout, suite_cell.cell, scores, dataset=suite_cell.tests[0].dataset, **options)

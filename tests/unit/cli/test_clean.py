@@ -25,7 +25,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
     for node in build_graph(suite.cells, suite.metrics, suite.protocols, REGISTRY).nodes.values():
         work = node.work
         if isinstance(work, ShardsWork | FeaturesWork):
-            content = work.samples if isinstance(work, ShardsWork) else work.features
+            content = work.stored if isinstance(work, ShardsWork) else work.features
             write_text(content.folder(found.layout.data) / "000000", "x" * 1000)
     return found
 
@@ -89,7 +89,7 @@ def test_a_suite_that_cannot_be_read_keeps_all(results: Results) -> None:
 
 def test_shared_data_is_looked_at_when_asked(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRIORBENCH_DATA", str(tmp_path / "shared"))
-    others = tmp_path / "shared" / "photos.derain.0123456789ab" / "train" / "000000.tar"
+    others = tmp_path / "shared" / "sets" / "photos.derain.0123456789ab" / "train" / "000000.tar"
     write_text(others, "x")
     kept = bench("clean", results.out, "--yes")
     assert (kept.exit_code, others.exists()) == (exits.DONE, True)
@@ -113,8 +113,8 @@ def test_what_another_run_is_making_in_shared_data_is_left_alone(
     """Its lock is on another folder of results; a day without change says that it is no more."""
     shared = tmp_path / "shared"
     monkeypatch.setenv("PRIORBENCH_DATA", str(shared))
-    train = results.suite.cells[1].cell.train_set.folder(shared)
-    other = shared / "photos.derain.0123456789ab"
+    train = results.suite.cells[1].cell.train_samples.stored.folder(shared)
+    other = shared / "sets" / "photos.derain.0123456789ab"
     made, lock = train.with_name(".train.0a1b2c3d.tmp"), train.with_name(".train.lock")
     aside, others = train.with_name(".train.4e5f6a7b.aside"), other / ".train.8c9d0e1f.tmp"
     rows = shared / "features" / "nss.0123456789ab" / "photos.derain.0123456789ab" / ".train.2a3b4c5d.tmp"

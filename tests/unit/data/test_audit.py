@@ -36,8 +36,8 @@ def test_photos_pass_and_the_nearest_pair_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("leak", "words"), [("exact", "identical pixels"), ("near", "nearly the same")])
 def test_a_leaked_image_is_named(leak: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"train image 'ünï' and test image 't2' are {words}"):
-        prepare_set(prepared("test", tile=None, leak=leak), registry(), tmp_path)
-    assert not list(tmp_path.glob("small*/test"))
+        prepare_set(prepared("test", leak=leak), registry(), tmp_path)
+    assert not list(tmp_path.rglob("*.tar"))
 
 
 def test_a_scene_in_both_splits_is_named(tmp_path: Path) -> None:

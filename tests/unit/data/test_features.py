@@ -13,49 +13,57 @@ import pytest
 from safetensors.numpy import save_file
 
 from harness.api.reference import PartRef
-from harness.api.sets import FeatureSet, PreparedSet
+from harness.api.sets import FeatureSet, Grid, PreparedSet, Samples
 from harness.core.damage import noted_damage
 from harness.core.errors import Damaged, DataError
 from harness.core.identity import file_sha256, sealed, unsealed
 from harness.core.paths import write_json
-from harness.data.features import MANIFEST, FeatureRows, open_features, row_keys, write_features
+from harness.data.features import MANIFEST, FeatureRows, Piece, open_features, row_keys, write_features
 
-SAMPLES = PreparedSet(dataset=PartRef(name="d"), task=PartRef(name="t"), split="train", tile=64, stride=64)
+SAMPLES = Samples(stored=PreparedSet(dataset=PartRef(name="d"), split="train"))
 FEATURES = FeatureSet(prior=PartRef(name="nss"), samples=SAMPLES, reference=SAMPLES, augment="flip")
 SHARDS = [np.random.default_rng(n).random((2 * samples, 5), dtype=np.float32) for n, samples in enumerate((3, 1, 4))]
+NUMBERS = [0, 1, 2, 4, 7, 8, 9, 11]
+"""Of the samples that have rows: the others bring no degraded image."""
+
+
+def pieces(shards: list[np.ndarray], orientations: int = 2) -> list[Piece]:
+    numbers = iter(NUMBERS if orientations == 2 else range(100))
+    return [Piece(np.array([next(numbers) for _ in range(len(rows) // orientations)]), rows) for rows in shards]
 
 
 def write(data: Path, features: FeatureSet = FEATURES, shards: list[np.ndarray] = SHARDS) -> Path:
-    write_features(features, data, shards, samples_manifest_sha256="ab" * 32, weights={"w": "cd" * 32})
+    found = pieces(shards, features.orientations)
+    write_features(features, data, found, samples_manifest_sha256="ab" * 32, weights={"w": "cd" * 32})
     return features.folder(data)
 
 
-def test_rows_come_back_by_shard_position_and_orientation(tmp_path: Path) -> None:
+def test_rows_come_back_by_sample_and_orientation(tmp_path: Path) -> None:
     write(tmp_path)
     rows = open_features(FEATURES, tmp_path)
     assert (rows.dim, rows.orientations, len(rows)) == (5, 2, 16)
-    for shard, expected in enumerate(SHARDS):
-        for position in range(len(expected) // 2):
-            for orientation in (0, 1):
-                row = rows.row(shard, position, orientation)
-                assert row.dtype == np.float32
-                assert np.array_equal(row, expected[2 * position + orientation])
-    assert np.array_equal(rows.all(), np.concatenate(SHARDS))
+    assert rows.samples.tolist() == NUMBERS
+    expected = np.concatenate(SHARDS)
+    for position, number in enumerate(NUMBERS):
+        for orientation in (0, 1):
+            row = rows.row(number, orientation)
+            assert row.dtype == np.float32
+            assert np.array_equal(row, expected[2 * position + orientation])
+    assert np.array_equal(rows.all(), expected)
 
 
-def test_positions_beyond_a_shard_are_errors_and_not_its_neighbours(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [-1, 3, 5, 10, 12, 99])
+def test_a_sample_without_rows_is_an_error_and_not_its_neighbour(tmp_path: Path, number: int) -> None:
     write(tmp_path)
-    rows = open_features(FEATURES, tmp_path)
-    for position in (-1, 3):
-        with pytest.raises(IndexError, match="3 samples"):
-            rows.row(0, position, 0)
+    with pytest.raises(IndexError, match=f"no vector of sample {number},"):
+        open_features(FEATURES, tmp_path).row(number, 0)
 
 
 def test_with_one_orientation_the_orientation_does_not_matter(tmp_path: Path) -> None:
     plain = FEATURES.model_copy(update={"augment": "none"})
     write(tmp_path, plain)
     rows = open_features(plain, tmp_path)
-    assert np.array_equal(rows.row(2, 7, 5), SHARDS[2][7])
+    assert np.array_equal(rows.row(15, 5), SHARDS[2][7])
 
 
 def test_the_manifest_says_what_the_rows_are(tmp_path: Path) -> None:
@@ -85,8 +93,8 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
         ([SHARDS[0], np.full((2, 5), np.nan, np.float32)], "not finite"),
         ([SHARDS[0], np.zeros((2, 4), np.float32)], r"instead of float32 \[N, 5\]"),
         ([np.zeros((2, 5))], "rows of float64"),
-        ([np.zeros((3, 5), np.float32)], "do not hold 2 orientations"),
-        ([], "no shards"),
+        ([np.zeros((3, 5), np.float32)], "3 rows are not 2 for each of 1 samples"),
+        ([], "no degraded image"),
     ],
 )
 def test_wrong_rows_leave_nothing_behind(tmp_path: Path, shards: list[np.ndarray], message: str) -> None:
@@ -110,7 +118,7 @@ def _flip_a_bit(folder: Path) -> None:
 
 
 def _swap_shape(folder: Path) -> None:
-    save_file({"rows": SHARDS[0].T.copy()}, folder / "000000.safetensors")
+    save_file({"rows": SHARDS[0].T.copy(), "samples": np.arange(3)}, folder / "000000.safetensors")
 
 
 def _edit(change: Callable[[dict], object]) -> Callable[[Path], None]:
@@ -145,7 +153,7 @@ DAMAGES = {
     "no dim": (_edit(lambda manifest: manifest.pop("dim")), "manifest is damaged"),
     "another prior": (_edit(lambda manifest: manifest["features"]["prior"].update(name="clip")), "other vectors"),
     "another count": (_edit(lambda manifest: manifest["shards"][0].update(samples=2)), "not F32"),
-    "another format": (_edit(lambda manifest: manifest.update(format=2)), "other vectors"),
+    "another format": (_edit(lambda manifest: manifest.update(format=1)), "other vectors"),
 }
 
 
@@ -205,20 +213,45 @@ def test_row_keys_have_orientations_innermost() -> None:
     assert row_keys(["a", "b"], 2) == ["a#0", "a#1", "b#0", "b#1"]
 
 
+GRID = Grid(height=64, width=64, stride=32)
+CONTROL = PartRef(name="mean", derived_from=PartRef(name="nss"))
+TEST = Samples(stored=PreparedSet(dataset=PartRef(name="d"), split="test"))
+
+
 def test_parents_of_derived_priors() -> None:
-    test = SAMPLES.model_copy(update={"split": "test", "tile": None, "stride": None})
-    control = PartRef(name="mean", derived_from=PartRef(name="nss"))
-    of_train = FeatureSet(prior=control, samples=SAMPLES, reference=SAMPLES, augment="flip")
-    of_test = FeatureSet(prior=control, samples=test, reference=SAMPLES)
+    of_train = FeatureSet(prior=CONTROL, samples=SAMPLES, reference=SAMPLES, augment="flip")
+    of_test = FeatureSet(prior=CONTROL, samples=TEST, reference=SAMPLES)
     assert FEATURES.parents == ()
     assert of_train.parents == (FEATURES,)
-    assert [parent.samples for parent in of_test.parents] == [test, SAMPLES]
+    assert [parent.samples for parent in of_test.parents] == [TEST, SAMPLES]
     assert {parent.prior.name for parent in of_test.parents} == {"nss"}
+    assert [parent.reference for parent in of_test.parents] == [TEST, SAMPLES]  # one encoding for every training
+
+
+def test_only_the_reference_is_cut_to_crops() -> None:
+    of_test = FeatureSet(prior=CONTROL, samples=TEST, reference=SAMPLES, policy="crop", grid=GRID, resize=(400, 608))
+    own, train = of_test.parents
+    assert (own.cut, own.grid, own.resize) == (False, None, None)
+    assert own == FeatureSet(prior=PartRef(name="nss"), samples=TEST, reference=TEST)
+    assert (train.cut, train.grid, train.resize) == (True, GRID, (400, 608))
+    assert train.name.endswith("/train in crops of 64x64 every 32")
+    assert of_test.name.endswith("/test")
+
+
+def test_what_does_not_depend_on_the_training_is_called_alike_for_every_training() -> None:
+    other = Samples(stored=PreparedSet(dataset=PartRef(name="e"), split="train"))
+    found = [
+        FeatureSet(prior=PartRef(name="nss"), samples=TEST, reference=each, policy=policy, grid=grid).shared
+        for each, policy, grid in ((SAMPLES, "image", None), (other, "image", None), (other, "crop", GRID))
+    ]
+    assert len({each.digest for each in found}) == 1
+    control = FeatureSet(prior=CONTROL, samples=TEST, reference=SAMPLES)
+    assert control.shared == control
 
 
 def test_a_map_is_a_flat_row_with_its_shape_on_record(tmp_path: Path) -> None:
     shards = [np.random.default_rng(0).random((4, 12), dtype=np.float32)]
-    write_features(FEATURES, tmp_path, shards, samples_manifest_sha256="ab" * 32, shape=(2, 3, 2))
+    write_features(FEATURES, tmp_path, pieces(shards), samples_manifest_sha256="ab" * 32, shape=(2, 3, 2))
     rows = open_features(FEATURES, tmp_path)
     assert (rows.dim, rows.shape, rows.prior_dim) == (12, (2, 3, 2), (2, 3, 2))
     assert np.array_equal(rows.all(), shards[0])
@@ -226,7 +259,7 @@ def test_a_map_is_a_flat_row_with_its_shape_on_record(tmp_path: Path) -> None:
 
 def test_a_shape_must_be_that_of_the_rows(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="rows of 5 numbers for maps of"):
-        write_features(FEATURES, tmp_path, SHARDS, samples_manifest_sha256="ab" * 32, shape=(2, 3, 2))
+        write_features(FEATURES, tmp_path, pieces(SHARDS), samples_manifest_sha256="ab" * 32, shape=(2, 3, 2))
     folder = write(tmp_path)
     assert open_features(FEATURES, tmp_path).prior_dim == 5
     manifest = json.loads((folder / MANIFEST).read_text())

@@ -54,18 +54,23 @@ def refused(images: Sequence[Any], keys: Sequence[str] | None = None) -> str:
     [
         (None, "there are no pixels (None)", "cannot be read"),
         (np.ma.masked_equal(GOOD, 0), "a MaskedArray, not a NumPy array", "pixels.filled(0)"),
-        (np.zeros((5, 4), np.uint8), "gray (5×4 uint8)", "numpy.repeat"),
-        (np.zeros((5, 4, 1), np.uint8), "gray (5×4×1 uint8)", "numpy.repeat"),
+        (np.zeros((5, 4), np.uint8), "no axis of channels (5×4 uint8)", "pixels[:, :, numpy.newaxis]"),
         (np.zeros((5, 4, 4), np.uint8), "fourth channel (5×4×4 uint8)", "[:, :, :3]"),
-        (np.zeros((5, 4, 3), np.float32), "not 8-bit (5×4×3 float32)", "255 * pixels"),
-        (np.zeros((5, 4, 3), np.uint16), "not 8-bit (5×4×3 uint16)", "/ 257"),
-        (np.zeros((5, 4, 3), bool), "not 8-bit (5×4×3 bool)", "8 bits"),
+        (np.zeros((5, 4, 2), np.uint8), "another shape (5×4×2 uint8)", "one colour or gray picture"),
+        (np.zeros((5, 4, 6), np.uint8), "another shape (5×4×6 uint8)", "one colour or gray picture"),
+        (np.zeros((5, 4, 3), np.float64), "another number format (5×4×3 float64)", "astype(numpy.float32)"),
+        (np.zeros((5, 4, 3), np.float16), "another number format (5×4×3 float16)", "white at 1"),
+        (np.zeros((5, 4, 3), ">u2"), "another number format (5×4×3 >u2)", "byte order"),
+        (np.zeros((5, 4, 3), np.int32), "another number format (5×4×3 int32)", "8 or 16 bits"),
+        (np.zeros((5, 4, 3), bool), "another number format (5×4×3 bool)", "8 or 16 bits"),
+        (np.full((5, 4, 3), np.nan, np.float32), "not finite (5×4×3 float32)", "repair"),
+        (np.full((5, 4, 3), 255, np.float32), "from 255 to 255 (5×4×3 float32), and white is 1", "divide by 255"),
         (np.zeros((0, 4, 3), np.uint8), "empty (0×4×3 uint8)", "leave it out"),
         (np.zeros((3, 5, 9), np.uint8), "channels come first (3×5×9 uint8)", "transpose"),
-        (np.zeros((2, 5, 4, 3), np.uint8), "another shape (2×5×4×3 uint8)", "one colour picture"),
+        (np.zeros((2, 5, 4, 3), np.uint8), "another shape (2×5×4×3 uint8)", "one colour or gray picture"),
         (np.uint8(3), "not a NumPy array", "asarray"),
         ([[1, 2, 3]], "a list, not a NumPy array", "asarray"),
-        (np.full((5, 4, 3), None), "not 8-bit (5×4×3 object)", "8 bits"),
+        (np.full((5, 4, 3), None), "another number format (5×4×3 object)", "8 or 16 bits"),
     ],
 )
 def test_unfit_pixels_are_named_with_what_to_do(pixels: Any, words: str, hint: str) -> None:
@@ -100,9 +105,82 @@ def test_views_become_contiguous_arrays_of_the_same_pixels() -> None:
     np.testing.assert_array_equal(image.pixels, pixels[:, ::-2, ::-1])
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_gray_and_colour_of_three_number_formats_are_fit(dtype: Any, channels: int) -> None:
+    pixels = np.ones((5, 4, channels), dtype)
+    (image,) = images_of(Given([SourceImage("k", "s", pixels)]), "test", "mine")
+    np.testing.assert_array_equal(image.pixels, pixels)
+    assert image.pixels.dtype == dtype
+
+
+class Pairs(Given):
+    traits = DatasetTraits(pairs=True)
+
+
+DUAL = np.zeros((5, 4, 6), np.uint16)
+
+
+def test_pairs_and_halves_are_fit_where_they_are_declared() -> None:
+    given = [
+        SourceImage("pair", "s", GOOD, DUAL[:, ::-1]),
+        SourceImage("lq", "s", None, DUAL),
+        SourceImage("gt", "s", GOOD),
+        SourceImage("one of two", "s", GOOD, GOOD, truth="T"),
+    ]
+    found = list(images_of(Pairs(given), "test", "mine"))
+    assert [image.key for image in found] == ["pair", "lq", "gt", "one of two"]
+    assert found[0].degraded is not None
+    assert found[0].degraded.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (SourceImage("k", "s", GOOD, np.zeros((4, 5, 3), np.uint8)), "differ in size: 4×5 and 5×4"),
+        (SourceImage("k", "s", GOOD, np.zeros((5, 4), np.uint8)), "image 'k', degraded: the image has no axis"),
+        (SourceImage("k", "s", DUAL, GOOD), "another shape (5×4×6 uint16)"),
+        (SourceImage("k", "s", None), "there are no pixels (None)"),
+        (SourceImage("k", "s", None, GOOD, truth="T"), "'T' is named and not given"),
+        (SourceImage("k", "s", GOOD, GOOD, truth=""), "the truth of an image is ''"),
+        (SourceImage("k", "s", GOOD, GOOD, truth="\udce4"), "is not valid Unicode"),
+    ],
+)
+def test_unfit_pairs_are_named(image: SourceImage, words: str) -> None:
+    with pytest.raises(DataError) as caught:
+        list(images_of(Pairs([image]), "test", "mine"))
+    assert words in str(caught.value)
+    assert caught.value.hint
+
+
+def test_a_degraded_image_has_to_be_declared() -> None:
+    assert "declares no pairs" in refused([SourceImage("k", "s", GOOD, GOOD)])
+
+
+def test_chosen_images_come_alone_and_the_rest_is_not_checked() -> None:
+    images = [SourceImage("a", "s", None), SourceImage("b", "s", GOOD), SourceImage("c", "s", None)]
+    assert [image.key for image in images_of(Given(images), "test", "mine", ["b"])] == ["b"]
+    with pytest.raises(DataError, match=r"images\(\) does not give 'c', which keys\(\) lists"):
+        list(images_of(Given(images[:2], ["a", "b", "c"]), "test", "mine", ["b", "c"]))
+
+
+def test_random_access_asks_for_the_chosen_images_alone() -> None:
+    class Random(Given):
+        traits = DatasetTraits(random_access=True)
+
+        def images(self, split: str) -> Any:
+            pytest.fail("all images are read")
+
+        def images_at(self, split: str, keys: Sequence[str]) -> Any:
+            return (image for image in self.given if image.key in keys)
+
+    images = [SourceImage(key, "s", GOOD) for key in "abc"]
+    assert [image.key for image in images_of(Random(images), "test", "mine", ["a", "c"])] == ["a", "c"]
+
+
 def test_the_audit_says_it_in_the_same_words(tmp_path: Path) -> None:
     """OpenCV never sees such an image."""
     for pixels in (None, np.zeros((5, 4), np.uint8), np.zeros((5, 4, 3))):
         given = Given([SourceImage("odd", "s", pixels)])
-        with pytest.raises(DataError, match=r"split test, image 'odd': .* H×W×3 uint8 RGB is needed"):
+        with pytest.raises(DataError, match=r"split test, image 'odd': .* H×W×3 or H×W×1 in .* is needed"):
             audit(given, "test", PartRef(name="mine", digest="d"), tmp_path)

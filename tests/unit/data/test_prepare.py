@@ -2,126 +2,169 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tarfile
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from harness.api.dataset import SourceImage
+from harness.api.dataset import DatasetTraits, SourceImage
 from harness.api.degradation import DegradationTraits
 from harness.api.reference import PartRef
+from harness.api.sets import PreparedSet
 from harness.core.errors import DataError, HarnessError
-from harness.core.identity import file_sha256
+from harness.core.identity import file_sha256, seed
 from harness.core.registry import Registry
 from harness.data import prepare
-from harness.data.prepare import cut, degrade, prepare_set
-from harness.data.shards import MANIFEST, ShardSet, open_set, to_float
+from harness.data.prepare import degrade, prepare_set
+from harness.data.prints import known_prints
+from harness.data.shards import MANIFEST, ShardSet, Skipped, open_set
 from harness.parts.degradations.low_light import LowLight
 from tests.small_set import TEST, TRAIN, Small, blobs, prepared, registry
 
 
 def shas(opened: ShardSet) -> dict[str, str]:
-    return {path.name: file_sha256(path) for path in sorted(opened.folder.iterdir())}
+    return {path.name: file_sha256(path) for path in sorted(opened.folder.glob("[!.]*"))}
 
 
-def test_train_tiles_cover_every_image_and_match_the_whole_one(tmp_path: Path) -> None:
-    samples = prepared()
-    opened = prepare_set(samples, registry(), tmp_path, shard_samples=16)
-    assert opened.manifest.images == 6
-    assert len(opened) == len(opened.rows) == 6 * 3 * 3
-    assert [shard.samples for shard in opened.manifest.shards] == [16, 16, 16, 6]
-    whole = {image.key: (degrade(image, LowLight(), samples), image.pixels) for image in Small().images("train")}
-    facts = _facts(opened)
-    for row, sample in zip(opened.rows, opened.samples(), strict=True):
-        assert sample.key == row.key
-        assert sample.image == row.image
-        place = facts[sample.key]
-        window = np.s_[place["top"] : place["top"] + 32, place["left"] : place["left"] + 32]
-        np.testing.assert_array_equal(sample.lq, whole[sample.image][0][window])
-        np.testing.assert_array_equal(sample.gt, whole[sample.image][1][window])
-    assert {row.image for row in opened.rows} == set(TRAIN)
+def clean(split: str = "train") -> PreparedSet:
+    """The set of the clean images."""
+    return prepared(split, "noisy")
 
 
-def _facts(opened: ShardSet) -> dict[str, dict[str, int]]:
-    found = {}
-    for url in opened.urls:
-        with tarfile.open(url) as shard:
-            for member in shard.getmembers():
-                assert (member.mtime, member.uid, member.gid, member.uname) == (0, 0, 0, "")
-                if member.name.endswith(".json"):
-                    content = json.loads(shard.extractfile(member).read())  # type: ignore[union-attr]
-                    found[content["key"]] = content
-    return found
+Bring = Callable[[object], Registry]
 
 
-def test_noise_as_the_field_draws_it_is_the_same_for_every_image(tmp_path: Path) -> None:
-    samples = prepared("test", "noisy", tile=None)
-    named = prepare_set(samples, registry(), tmp_path)
-    drawn = prepare_set(samples.model_copy(update={"draw": "seed0"}), registry(), tmp_path)
-    assert drawn.folder != named.folder
-    assert "draw" not in json.loads((named.folder / MANIFEST).read_text())["set"]
-    assert json.loads((drawn.folder / MANIFEST).read_text())["set"]["draw"] == "seed0"
-    noise = np.random.RandomState(0).normal(0, 25 / 255, (70, 90, 3))
-    found = list(drawn.samples())
-    assert len(found) == 2
-    for sample in found:
-        np.testing.assert_array_equal(sample.lq, (to_float(sample.gt) + noise).astype(np.float32))
-    other = next(iter(named.samples()))
-    np.testing.assert_array_equal(other.gt, found[0].gt)
-    assert np.abs(other.lq - found[0].lq).max() > 0.1
+@pytest.fixture
+def bring(monkeypatch: pytest.MonkeyPatch) -> Bring:
+    """Puts one data set in place of all; gives the registry."""
+
+    def put(dataset: object) -> Registry:
+        monkeypatch.setattr("harness.data.images.opened", lambda *given: dataset)
+        return registry()
+
+    return put
 
 
-def test_a_degradation_that_cannot_be_drawn_so_says_so(tmp_path: Path) -> None:
-    samples = prepared("test", "dark", tile=None).model_copy(update={"draw": "seed0"})
-    with pytest.raises(DataError, match="cannot be drawn as 'seed0'") as caught:
-        prepare_set(samples, registry(), tmp_path)
-    assert caught.value.where == "degradation low_light"
+def stored(dataset: object, split: str = "train", by: PartRef | None = None) -> PreparedSet:
+    ref = PartRef(name="given", digest=dataset.fingerprint())  # type: ignore[attr-defined]
+    return PreparedSet(dataset=ref, split=split, degradation=by)
 
 
-@pytest.mark.parametrize(("task", "lq"), [("dark", "uint8"), ("noisy", "float32")])
-def test_test_images_stay_whole(task: str, lq: str, tmp_path: Path) -> None:
-    opened = prepare_set(prepared("test", task, tile=None), registry(), tmp_path)
-    found = list(opened.samples())
-    assert [sample.key for sample in found] == list(TEST)
-    for number, sample in enumerate(found):
-        np.testing.assert_array_equal(sample.gt, blobs(100 + number))
-        assert sample.lq.shape == sample.gt.shape
-        assert sample.lq.dtype.name == lq
-    assert opened.manifest.quantised == (lq == "uint8")
-    if task == "noisy":
-        assert to_float(found[0].lq).max() > 1, "noise is not clipped"
+def test_whole_images_are_stored_once_as_they_are(tmp_path: Path) -> None:
+    opened = prepare_set(clean(), registry(), tmp_path)
+    assert opened.folder == tmp_path / "sets" / clean().name / "train"
+    assert (opened.manifest.images, opened.manifest.samples, len(opened.manifest.shards)) == (6, 6, 1)
+    assert (opened.manifest.licence, opened.manifest.parents) == ("made by the tests", ())
+    assert opened.index.keys == list(TRAIN)
+    assert opened.index.scenes == list(TRAIN)
+    assert not opened.index.has("lq").any()
+    for row in range(6):
+        np.testing.assert_array_equal(opened.image(row, "gt"), blobs(row))
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_degraded_images_lie_beside_the_clean_ones_which_are_stored_once(split: str, tmp_path: Path) -> None:
+    opened = prepare_set(prepared(split), registry(), tmp_path)
+    base = open_set(clean(split), tmp_path)
+    assert opened.manifest.parents == (base.manifest_sha256,)
+    assert opened.manifest.licence == "made by the tests"
+    assert opened.index.keys == list(TRAIN if split == "train" else TEST)
+    first = 0 if split == "train" else 100
+    for row, key in enumerate(opened.index.keys):
+        pixels = blobs(first + row)
+        random = np.random.default_rng(seed("degrade", "low_light", "small", split, key))
+        expected = LowLight()(pixels.astype(np.float32) / np.float32(255), random)
+        np.testing.assert_array_equal(opened.image(row, "lq"), np.rint(expected.clip(0, 1) * 255).astype(np.uint8))
+        np.testing.assert_array_equal(opened.image(row, "gt"), pixels)
+
+
+def test_floats_stay_floats(tmp_path: Path) -> None:
+    """A fixed degradation that is not quantised: what lies beyond white is kept."""
+    fixed = clean().model_copy(update={"degradation": PartRef(name="gaussian_noise", options={"sigma": 25.0})})
+    opened = prepare_set(fixed, registry(), tmp_path)
+    assert opened.image(0, "lq").dtype == np.float32
+    assert max(opened.image(row, "lq").max() for row in range(6)) > 1
 
 
 def test_the_same_set_is_the_same_bytes_whatever_comes_first(tmp_path: Path) -> None:
-    sets = [prepared(), prepared("test", tile=None), prepared(task="noisy")]
-    first = [shas(prepare_set(samples, registry(), tmp_path / "one")) for samples in sets]
-    second = [shas(prepare_set(samples, registry(), tmp_path / "two")) for samples in reversed(sets)]
+    sets = [prepared(), prepared("test"), clean()]
+    first = [shas(prepare_set(each, registry(), tmp_path / "one")) for each in sets]
+    second = [shas(prepare_set(each, registry(), tmp_path / "two")) for each in reversed(sets)]
     assert first == list(reversed(second))
     assert all(MANIFEST in files for files in first)
 
 
-def test_tile_geometry_does_not_change_the_degradation(tmp_path: Path) -> None:
-    corners = []
-    for tile in (32, 48):
-        opened = prepare_set(prepared(tile=tile), registry(), tmp_path)
-        corners.append(next(sample.lq for sample in opened.samples())[:32, :32])
-    small, large = corners
-    np.testing.assert_array_equal(small, large)
+class Paired:
+    """Pairs of several kinds: gray, 16 bit, dual pixel, two shots of one truth, a half without a truth."""
+
+    traits = DatasetTraits(licence="l", pairs=True, skips=True)
+
+    def splits(self) -> Sequence[str]:
+        return ("train",)
+
+    def fingerprint(self) -> str:
+        return "paired"
+
+    def keys(self, split: str) -> Sequence[tuple[str, str]]:
+        return [(image.key, image.scene) for image in self.images(split)]
+
+    def images(self, split: str) -> Iterator[SourceImage]:
+        gray, deep = blobs(1)[..., :1], blobs(2).astype(np.uint16) * 257
+        yield SourceImage("gray", "a", gray, gray // 2)
+        yield SourceImage("deep", "b", deep, (deep / 65535).astype(np.float32))
+        yield SourceImage("dual", "c", blobs(3), np.concatenate([blobs(4), blobs(5)], axis=2))
+        yield SourceImage("s1", "d", blobs(6), blobs(7), truth="T")
+        yield SourceImage("s2", "d", blobs(6), blobs(8), truth="T")
+        yield SourceImage("half", "e", None, blobs(9))
+        yield SourceImage("other half", "f", blobs(10))
+
+    def skipped(self, split: str) -> Sequence[tuple[str, str]]:
+        return [("lost.png", "it has no partner")]
 
 
-def test_splits_and_images_have_their_own_noise(tmp_path: Path) -> None:
-    def noise(split: str) -> list[np.ndarray]:
-        opened = prepare_set(prepared(split, "noisy"), registry(), tmp_path)
-        return [sample.lq - to_float(sample.gt) for sample in opened.samples() if sample.key.endswith("y00000-x00000")]
+def test_pairs_of_every_kind_come_back_as_they_were(tmp_path: Path, bring: Bring) -> None:
+    opened = prepare_set(stored(Paired()), bring(Paired()), tmp_path)
+    for row, image in enumerate(Paired().images("train")):
+        for side, pixels in (("gt", image.pixels), ("lq", image.degraded)):
+            assert opened.index.has(side)[row] == (pixels is not None)  # type: ignore[arg-type]
+            if pixels is not None:
+                found = opened.image(row, side)  # type: ignore[arg-type]
+                assert found.dtype == pixels.dtype
+                np.testing.assert_array_equal(found, pixels)
+    assert opened.index[3].gt == opened.index[4].gt, "a truth that is shared is stored once"
+    assert (opened.manifest.samples, opened.manifest.images) == (7, 11)
+    assert opened.manifest.skipped == (Skipped(file="lost.png", why="it has no partner"),)
+    prints = known_prints(stored(Paired()).dataset, "train", tmp_path)
+    assert prints is not None
+    assert prints.keys == tuple(opened.index.keys)
+    half = cv2.cvtColor(blobs(9), cv2.COLOR_RGB2GRAY)
+    np.testing.assert_array_equal(prints.gray_Nss[5], cv2.resize(half, (32, 32), interpolation=cv2.INTER_AREA))
 
-    patterns = [*noise("train"), *noise("test")]
-    assert len(patterns) == 8
-    for number, one in enumerate(patterns):
-        for other in patterns[:number]:
-            assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.1
+
+def test_a_fixed_degradation_needs_clean_images(tmp_path: Path, bring: Bring) -> None:
+    by = PartRef(name="low_light")
+    with pytest.raises(DataError, match="'half' has no clean image"):
+        prepare_set(stored(Paired(), by=by), bring(Paired()), tmp_path)
+
+
+def test_degraded_images_are_made_anew_when_their_clean_images_were(tmp_path: Path, bring: Bring) -> None:
+    """A record of the degraded set then names another digest, as its manifest names the clean one's."""
+    before = prepare_set(prepared(), registry(), tmp_path)
+    shutil.rmtree(clean().folder(tmp_path))
+
+    class Other(Small):
+        def images(self, split: str) -> Iterator[SourceImage]:
+            for image in super().images(split):
+                yield SourceImage(image.key, image.scene, 255 - image.pixels)  # type: ignore[operator]
+
+    after = prepare_set(prepared(), bring(Other()), tmp_path)
+    assert after.manifest_sha256 != before.manifest_sha256
+    np.testing.assert_array_equal(after.image(0, "gt"), 255 - blobs(0))
+    assert after.image(0, "lq").mean() != before.image(0, "lq").mean()
 
 
 def test_an_existing_set_is_opened_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,42 +177,73 @@ def test_a_pair_of_different_sizes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match=r"Shrink gives 68×90×3 for image 'a\.1', which is 70×90×3") as caught:
         prepare_set(prepared(task="shrunk"), registry(), tmp_path)
     assert caught.value.kind == "plugin"
-    assert not list(tmp_path.glob("small*/*")), "nothing is left behind"
+    assert not list(tmp_path.glob("sets/small.shrink*/*")), "nothing is left behind"
 
 
 @pytest.mark.parametrize(
     ("samples", "words"),
     [
         (prepared("validation"), "no split 'validation'"),
-        (prepared(tile=128), r"image 'a\.1': a side of 70 pixels is shorter than a tile of 128"),
-        (prepared(task="paired"), "no degradation"),
         (prepared(empty=True), "has no images"),
         (prepared().model_copy(update={"dataset": PartRef(name="small", digest="0123")}), "changed since"),
     ],
 )
-def test_what_cannot_be_prepared_says_why(samples: object, words: str, tmp_path: Path) -> None:
+def test_what_cannot_be_prepared_says_why(samples: PreparedSet, words: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=words):
-        prepare_set(samples, registry(), tmp_path)  # type: ignore[arg-type]
+        prepare_set(samples, registry(), tmp_path)
 
 
-def test_a_tile_larger_than_an_image_names_both_settings_that_make_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError) as caught:
-        prepare_set(prepared(tile=128), registry(), tmp_path)
-    assert "a smaller patch" in caught.value.hint
-    assert "a larger scale.least" in caught.value.hint
+class Changed(Small):
+    """Images of the set `small`, changed on the way."""
+
+    def __init__(self, images: object = None, keys: object = None) -> None:
+        super().__init__()
+        self.change, self.listed = images, keys
+
+    def keys(self, split: str) -> Sequence[tuple[str, str]]:
+        return self.listed(super().keys(split)) if self.listed else super().keys(split)  # type: ignore[operator]
+
+    def images(self, split: str) -> Iterator[SourceImage]:
+        images = list(super().images(split))
+        yield from self.change(images) if self.change else images  # type: ignore[operator]
 
 
-def test_a_gray_image_is_refused(tmp_path: Path) -> None:
-    class Gray(Small):
-        def images(self, split: str):  # type: ignore[no-untyped-def]
-            yield SourceImage("g", "g", np.zeros((70, 90), np.uint8))
+@pytest.mark.parametrize(
+    ("dataset", "words"),
+    [
+        (Changed(lambda images: [SourceImage("a.1", "s", blobs(0)[..., 0])]), r"'a\.1': the image has no axis of chan"),
+        (Changed(lambda images: images[::-1]), r"images\(\) gives 'f' in the place of 'a\.1'"),
+        (Changed(lambda images: images[:-1]), r"does not give 'f', which keys\(\) lists"),
+        (Changed(lambda images: [*images, images[0]]), r"two images have the key 'a\.1'"),
+        (Changed(keys=lambda keys: [("\udce4", "s"), *keys]), r"the key '\\udce4' is not valid Unicode"),
+        (Changed(keys=lambda keys: [([], "s"), *keys]), r"the key of an image is \[\]: a text that is not empty"),
+        (Changed(keys=lambda keys: [*keys, keys[0]]), r"keys\(\) lists 'a\.1' twice"),
+        (
+            Changed(lambda images: [*images, SourceImage("g", "g", blobs(9))]),
+            r"'g', which keys\(\) does not list",
+        ),
+        (Changed(lambda images: [SourceImage("a.1", "s", blobs(0), blobs(1))]), "declares no pairs"),
+    ],
+)
+def test_images_that_are_not_those_of_keys_are_refused_and_nothing_is_left(
+    dataset: Small, words: str, tmp_path: Path, bring: Bring
+) -> None:
+    with pytest.raises(DataError, match=words):
+        prepare_set(clean(), bring(dataset), tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() or path.name.startswith(".")]
 
-    class WithGray(Registry):
-        def load(self, kind: str, name: str) -> object:
-            return Gray if kind == "dataset" else super().load(kind, name)
 
-    with pytest.raises(DataError, match=r"image 'g': the image is gray \(70×90 uint8\); H×W×3 uint8 RGB is needed"):
-        prepare_set(prepared(), WithGray(registry().entries()), tmp_path)
+def test_keys_that_differ_in_case_only_and_those_of_other_scripts_are_kept_apart(tmp_path: Path, bring: Bring) -> None:
+    names = ["a/B", "A/b", "a_B", "A_b", "ß", "SS", "é", "e\u0301", "日本", "." * 3, "..", "x" * 400]
+
+    class Named(Small):
+        def keys(self, split: str) -> Sequence[tuple[str, str]]:
+            return [(name, name) for name in names]
+
+    opened = prepare_set(stored(Named()), bring(Named()), tmp_path)
+    assert opened.index.keys == names
+    for row in range(len(names)):
+        np.testing.assert_array_equal(opened.image(row, "gt"), blobs(row))
 
 
 class Noisy:
@@ -198,19 +272,12 @@ def test_a_degradation_that_draws_its_own_numbers_is_refused(
         prepare_set(prepared(), registry(), tmp_path)
 
 
-def test_degraded_images_are_copies(tmp_path: Path) -> None:
-    degradation, samples = Noisy(99, own=True), prepared()
-    first = degrade(SourceImage("a", "a", blobs(0)), degradation, samples)
+def test_degraded_images_are_copies() -> None:
+    degradation = Noisy(99, own=True)
+    first = degrade(blobs(0), "a", degradation, prepared())
     kept = first.copy()
-    degrade(SourceImage("b", "b", blobs(1)), degradation, samples)
+    degrade(blobs(1), "b", degradation, prepared())
     np.testing.assert_array_equal(first, kept)
-
-
-def test_cut_of_a_whole_image_keeps_its_key() -> None:
-    image = SourceImage("k", "k", blobs(0))
-    (pair,) = cut(image, image.pixels, prepared(tile=None))
-    assert pair.key == "k"
-    assert pair.facts == {"height": 70, "width": 90}
 
 
 def test_folders_of_killed_processes_are_swept_only_when_old(tmp_path: Path) -> None:
@@ -223,3 +290,17 @@ def test_folders_of_killed_processes_are_swept_only_when_old(tmp_path: Path) -> 
     assert not old.exists()
     assert young.exists()
     assert open_set(prepared(), tmp_path).manifest.images == 6
+
+
+def test_a_test_set_that_leaks_is_told_at_once_the_next_time(tmp_path: Path, bring: Bring) -> None:
+    """From the prints of the first time; and nothing of it is left."""
+
+    class Unread(Small):
+        def images(self, split: str) -> Iterator[SourceImage]:
+            pytest.fail("its images are read")
+
+    leaking = prepared("test", leak="exact")
+    for dataset in (Small(leak="exact"), Unread(leak="exact")):
+        with pytest.raises(DataError, match="are identical pixels"):
+            prepare_set(leaking, bring(dataset), tmp_path)
+        assert not list(tmp_path.rglob("*.tar"))

@@ -208,3 +208,48 @@ def test_the_truth_reaches_those_that_read_it_in_test_and_nobody_else(capabiliti
     np.testing.assert_allclose(restore(learned, lq, None, CPU, truth), lq, rtol=1e-6)
     with pytest.raises(HarnessError, match="reads the truth in test"):
         restore(told, lq, None, CPU)
+
+
+class Channels(nn.Module):
+    """Gives the first channels of what it reads."""
+
+    traits = BackboneTraits()
+
+    def __init__(self, channels_in: int, channels_out: int, **capabilities: int) -> None:
+        super().__init__()
+        self.capabilities = Capabilities(channels_in=channels_in, channels_out=channels_out, **capabilities)  # type: ignore[arg-type]
+
+    def forward(self, lq_BCHW: Tensor) -> Tensor:
+        return lq_BCHW[:, : self.capabilities.channels_out]
+
+
+@pytest.mark.parametrize("capabilities", [{}, {"size_multiple": 4, "tile": 16}])
+@pytest.mark.parametrize(("channels_in", "channels_out"), [(1, 1), (6, 3)])
+def test_gray_and_dual_pixel_images(channels_in: int, channels_out: int, capabilities: dict[str, int]) -> None:
+    lq = np.random.default_rng(0).random((29, 38, channels_in), dtype=np.float32)
+    model = RestorationModel(Channels(channels_in, channels_out, **capabilities)).eval()
+    np.testing.assert_allclose(restore(model, lq, None, CPU), lq[..., :channels_out], rtol=1e-6)
+    with pytest.raises(HarnessError, match=f"reads images of {channels_in} channels, and this one has 3"):
+        restore(model, image(29, 38), None, CPU)
+
+
+class ToldSigma(nn.Module):
+    """Adds the noise level that it is told."""
+
+    traits = BackboneTraits()
+
+    def __init__(self, **capabilities: int) -> None:
+        super().__init__()
+        self.capabilities = Capabilities(told=("sigma",), **capabilities)  # type: ignore[arg-type]
+
+    def forward(self, lq_BCHW: Tensor, sigma_B: Tensor | None = None) -> Tensor:
+        return lq_BCHW if sigma_B is None else lq_BCHW + sigma_B[:, None, None, None]
+
+
+@pytest.mark.parametrize("capabilities", [{}, {"size_multiple": 4, "tile": 16}])
+def test_a_network_is_told_what_the_test_images_were_made_with(capabilities: dict[str, int]) -> None:
+    model, lq = RestorationModel(ToldSigma(**capabilities)).eval(), image(29, 38)
+    restored = restore(model, lq, None, CPU, settings={"sigma": 25.0, "other": 1.0})
+    np.testing.assert_allclose(restored, lq + 25, rtol=1e-6)
+    with pytest.raises(HarnessError, match="is told sigma of every image"):
+        restore(model, lq, None, CPU, settings={})

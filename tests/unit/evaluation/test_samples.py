@@ -22,6 +22,12 @@ def test_pictures_stand_side_by_side_with_white_lines() -> None:
     np.testing.assert_array_equal(picture[0, :, 0], [0] * 4 + [255] * 2 + [128] * 4 + [255] * 2 + [255] * 4)
 
 
+def test_gray_is_shown_gray_and_two_views_as_the_left_one() -> None:
+    two = np.concatenate([flat(0.2), flat(0.8)], axis=2)
+    picture = strip((two, flat(1.0)[..., :1], flat(0.2)))
+    np.testing.assert_array_equal(picture[0], [[51] * 3] * 4 + [[255] * 3] * (2 + 4 + 2) + [[51] * 3] * 4)
+
+
 def test_png_holds_the_strip_in_rgb(tmp_path) -> None:
     red = np.zeros((5, 4, 3), np.float32)
     red[..., 0] = 1
@@ -44,6 +50,7 @@ def test_a_strip_that_cannot_be_encoded_says_so(tmp_path, monkeypatch: pytest.Mo
 def test_names_of_strips() -> None:
     assert strip_name("photos", "named", "chelsea") == "photos.chelsea.png"
     assert strip_name("photos", "seed0", "a/b") == "photos.seed0.a=2Fb.png"
+    assert strip_name("photos sigma=15", "named", "chelsea") == "photos sigma=15.chelsea.png"
     long = strip_name("photos", "named", "夜" * 100)
     assert long.startswith("photos.夜夜夜")
     assert long.endswith(".png")

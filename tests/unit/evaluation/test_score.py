@@ -9,9 +9,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from harness.api.metric import Metric
-from harness.api.protocols import RGB_FLOAT, RGB_UINT8
+from harness.api.protocols import RGB_FLOAT, RGB_UINT8, RGB_UINT8_SSIM3D
 from harness.api.reference import PartRef
 from harness.core.errors import DataError, MissingWeights, UnknownName
 from harness.evaluation.score import Scores, apply_protocol, build_metrics, score
@@ -101,6 +102,18 @@ def test_a_border_wider_than_the_image_is_the_reason_for_every_metric() -> None:
     assert found == Scores(
         {}, dict.fromkeys(["psnr", "ssim"], "protocol rgb_uint8 cuts 10 pixels per side, the image has 24×20")
     )
+
+
+def test_gray_images_have_the_scores_of_their_one_channel() -> None:
+    truth, restored = (np.random.default_rng(seed).random((24, 20, 1), np.float32) for seed in (1, 2))
+    for protocol in (RGB_UINT8, RGB_UINT8_SSIM3D, replace(RGB_UINT8, colour="gray", ssim="y")):
+        metrics = build_metrics({name: PartRef(name=name) for name in ("psnr", "ssim")}, protocol, REGISTRY)
+        found = score(restored, truth, metrics, protocol).values
+        one, other = (np.rint(each[..., 0].astype(float) * 255) for each in (restored, truth))
+        assert found["psnr"] == pytest.approx(peak_signal_noise_ratio(other, one, data_range=255), abs=1e-9)
+        own = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+        whole = structural_similarity(other, one, full=True, **own)[1]
+        assert found["ssim"] == pytest.approx(whole[5:-5, 5:-5].mean(), abs=1e-3)
 
 
 def test_sizes_must_agree() -> None:

@@ -12,8 +12,7 @@ from harness.api.reference import PartRef
 from harness.cells.cell import Cell, Variant
 from harness.cells.recipe import Darken, Grain, Mixup, Scale
 from harness.core.errors import HarnessError
-from harness.jobs import shards, train
-from harness.planning.job import ShardsWork
+from harness.jobs import train
 from harness.training import loop
 from harness.training.alter import Alteration
 from harness.training.average import Average
@@ -88,7 +87,7 @@ def test_base_and_variant_meet_equal_changed_batches(world: SmallWorld, monkeypa
     assert any(not torch.equal(lq, shown) for lq, _, shown in met[0])
 
 
-def test_tiles_of_scaled_samples_are_cut_from_larger_ones(world: SmallWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patches_of_scaled_samples_are_cut_from_larger_ones(world: SmallWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     sides: list[tuple[int, int]] = []
     real = Alteration.__call__
 
@@ -98,10 +97,9 @@ def test_tiles_of_scaled_samples_are_cut_from_larger_ones(world: SmallWorld, mon
         return altered, shown
 
     monkeypatch.setattr(Alteration, "__call__", watched)
-    changes = {"steps": 2, "scale": Scale(chance=0.5, least=0.7), "stride": None}
+    changes = {"steps": 2, "scale": Scale(chance=0.5, least=0.7)}
     cell = small_cell(recipe=RECIPE.model_copy(update=changes))
-    assert (cell.train_set.tile, cell.train_set.stride) == (46, 46)
-    shards.run(world.job(ShardsWork(samples=cell.train_set)), world.context)
+    assert cell.recipe.crops == ((46, 46),)
     train.run(world.train_job(cell), world.context)
     assert sides == [(46, 32), (46, 32)]
 

@@ -16,21 +16,22 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from harness.api.protocols import GAUSSIAN_FIELD, RGB_UINT8, RGB_UINT8_SCENES, RGB_UINT8_SSIM3D, SIDD
 from harness.api.reference import PartRef
+from harness.api.sets import Samples
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell
 from harness.cells.suite import SuiteMetric
 from harness.core.errors import DataError, HarnessError
 from harness.core.identity import file_sha256
 from harness.core.registry import Entry
-from harness.data.shards import open_set, to_float
+from harness.data.samples import Pair, open_samples
+from harness.data.shards import to_float
 from harness.evaluation.infer import restore
 from harness.evaluation.score import Scores, score
-from harness.jobs import evaluate, scoring, shards, train
+from harness.jobs import evaluate, scoring, train
 from harness.jobs.context import Context
 from harness.models.assemble import build_model
 from harness.models.weights import load_weights
 from harness.parts.catalogue import REGISTRY
-from harness.planning.job import ShardsWork
 from harness.records import store
 from harness.records.migrate import Unreadable
 from tests.small_metrics import plain_metric
@@ -42,6 +43,12 @@ KEYS = ["chelsea", "coffee", "flower"]
 def run(world: SmallWorld, cell: Cell, **changes) -> None:
     torch.set_num_threads(1)
     evaluate.run(world.evaluate_job(cell, **changes), world.context)
+
+
+def pairs(world: SmallWorld, samples: Samples) -> list[Pair]:
+    """The test images, whole."""
+    opened = open_samples(samples, REGISTRY, world.layout.data)
+    return [opened.pair(row) for row in range(len(opened))]
 
 
 def watched(
@@ -74,7 +81,7 @@ def test_the_input_is_scored_as_it_lies_in_the_shards(world: SmallWorld) -> None
     run(world, cell)
     values = {row["key"]: row["value"] for row in world.rows(cell) if row["metric"] == "psnr"}
     assert list(values) == KEYS
-    for sample in open_set(held_out(cell), world.layout.data).samples():
+    for sample in pairs(world, held_out(cell)):
         clipped = np.rint(np.clip(to_float(sample.lq), 0, 1) * 255)
         expected = peak_signal_noise_ratio(sample.gt.astype(float), clipped, data_range=255)
         assert values[sample.key] == pytest.approx(expected, abs=1e-4)
@@ -100,8 +107,8 @@ def test_rows_are_those_of_the_checkpoint(world: SmallWorld, trained: Cell) -> N
     load_weights(model, world.layout.checkpoints(trained.id) / "final.safetensors")
     from harness.data.features import open_features
 
-    sample = next(open_set(held_out(trained), world.layout.data).samples())
-    prior = open_features(trained.test_features(held_out(trained)), world.layout.data).row(0, 0)  # type: ignore[arg-type]
+    sample = pairs(world, held_out(trained))[0]
+    prior = open_features(trained.test_features(held_out(trained)), world.layout.data).row(0)  # type: ignore[arg-type]
     height, width = sample.lq.shape[:2]
     assert (width % 4, height % 4) != (0, 0)  # so that the padding is exercised
     padded = np.pad(to_float(sample.lq), ((0, -height % 4), (0, -width % 4), (0, 0)), mode="reflect")
@@ -118,16 +125,16 @@ def test_training_stays_on_record_and_digests_are_added(world: SmallWorld, train
     after = world.record(trained)
     assert after.training == before.training
     assert before.provenance.data.items() < after.provenance.data.items()
-    assert {f"{held_out(trained).name}/test", f"features of {held_out(trained).name}/test"} <= set(
-        after.provenance.data
-    )
+    samples = held_out(trained)
+    named = {f"{samples.stored.name}/test", f"features of {samples.name}/test"}
+    assert named <= set(after.provenance.data)
 
 
 def test_strips_of_the_first_images(world: SmallWorld, trained: Cell) -> None:
     run(world, trained, run=RUN.model_copy(update={"samples": 2}))
     folder = world.layout.samples(trained.id)
     assert sorted(path.name for path in folder.iterdir()) == ["photos.chelsea.png", "photos.coffee.png"]
-    sample = next(open_set(held_out(trained), world.layout.data).samples())
+    sample = pairs(world, held_out(trained))[0]
     picture = cv2.imread(str(folder / "photos.chelsea.png"), cv2.IMREAD_COLOR_RGB)
     height, width = sample.gt.shape[:2]
     assert picture.shape == (height, 3 * width + 4, 3)
@@ -170,7 +177,7 @@ def test_one_restoration_is_scored_under_every_protocol(
         assert values[flat, key, "psnr"] == values[volume, key, "psnr"] == values[scenes, key, "psnr"]
         assert values[flat, key, "ssim"] == values[scenes, key, "ssim"]
         assert abs(values[flat, key, "ssim"] - values[volume, key, "ssim"]) > 1e-3
-    scene_of = {row.key: row.scene for row in open_set(held_out(trained), world.layout.data).rows}
+    scene_of = {pair.key: pair.scene for pair in pairs(world, held_out(trained))}
     assert {row["key"]: row["scene"] for row in world.rows(trained)} == scene_of
     assert all(scene_of.values())
 
@@ -179,9 +186,9 @@ def test_every_restoration_comes_with_the_truth_that_it_is_scored_against(
     world: SmallWorld, trained: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For networks that read it in test; `restore` shows it to no other one."""
-    calls = watched(monkeypatch, "restore", lambda model, lq, prior, device, truth: lq)
+    calls = watched(monkeypatch, "restore", lambda model, lq, prior, device, truth, told: lq)
     run(world, trained)
-    for (*_, truth), sample in zip(calls, open_set(held_out(trained), world.layout.data).samples(), strict=True):
+    for (*_, truth, _told), sample in zip(calls, pairs(world, held_out(trained)), strict=True):
         np.testing.assert_array_equal(truth, to_float(sample.gt))
 
 
@@ -202,14 +209,13 @@ def test_a_further_protocol_leaves_what_is_on_record(
 
 def test_a_protocol_scores_the_test_set_that_is_drawn_as_it_says(world: SmallWorld) -> None:
     cell = input_cell()
-    drawn = cell.test_set(cell.train, draw="seed0")
-    shards.run(world.job(ShardsWork(samples=drawn)), world.context)
+    drawn = cell.test_set(cell.train).samples("seed0")
     run(world, cell, tests=(held_out(cell), drawn), protocols=(RGB_UINT8, GAUSSIAN_FIELD), metrics=("psnr",))
     own, field = world.record(cell).evaluations
     assert (own.protocol, field.protocol) == ("rgb_uint8/v1", "gaussian_field/v1")
     values = {(row["evaluation"], row["key"]): row["value"] for row in world.rows(cell)}
     assert len(values) == 2 * len(KEYS)
-    truth = next(open_set(drawn, world.layout.data).samples()).gt
+    truth = pairs(world, drawn)[0].gt
     noisy = truth / 255 + np.random.RandomState(0).normal(0, 25 / 255, truth.shape)
     expected = peak_signal_noise_ratio(truth.astype(float), np.rint(np.clip(noisy, 0, 1) * 255), data_range=255)
     assert values[field.id, "chelsea"] == pytest.approx(expected, abs=1e-4)

@@ -66,7 +66,7 @@ def test_the_input_is_scored_on_the_sets_that_are_there(world: SmallWorld) -> No
     cell = cell_of(backbone=None)
     sets = held_out(cell, "gray", "elsewhere", "plain")
     prepare(world, *sets[1:])
-    damaged = next(sets[1].folder(world.layout.data).glob("*.tar"))
+    damaged = next(sets[1].stored.folder(world.layout.data).glob("*.tar"))
     damaged.write_bytes(damaged.read_bytes()[:-2000])
     refused(world, world.evaluate_job(cell, tests=sets))
     found = by_set(world, cell)
@@ -235,7 +235,7 @@ def test_what_a_metric_refused_is_not_tried_again_on_the_same_images(
     assert again.what == first.what
     assert world.record(cell).evaluations[0].left_out == before.evaluations[0].left_out
     assert world.rows(cell) == store.load_images(world.layout, cell.id).to_pylist()
-    shard = next(sets[0].folder(world.layout.data).glob("*.tar"))
+    shard = next(sets[0].stored.folder(world.layout.data).glob("*.tar"))
     content = shard.read_bytes()
     shard.write_bytes(content[:-1])
     assert "truncated" in refused(world, world.evaluate_job(cell, tests=sets)).what

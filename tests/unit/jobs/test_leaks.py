@@ -91,7 +91,7 @@ def test_training_is_refused_when_every_test_set_leaks_and_not_before(
     world: SmallWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
     cell = cell_of()
-    prepare(world, cell.train_set)
+    prepare(world, cell.train_samples)
     with pytest.raises(HarnessError, match="train image 'a' of plain and test image 'same' of elsewhere") as caught:
         train.run(world.job(TrainWork(cell=cell, tests=(dataset("elsewhere"),))), context(world))
     assert caught.value.kind == "data"

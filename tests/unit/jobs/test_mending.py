@@ -43,14 +43,19 @@ def as_a_folder(path: Path) -> None:
     path.mkdir()
 
 
+def digests(folder: Path) -> dict[str, str]:
+    """Of all files but the notes of what was verified."""
+    return {path.name: file_sha256(path) for path in folder.glob("[!.]*")}
+
+
 @pytest.mark.parametrize("damage", [flip, cut, Path.unlink, as_a_folder])
 @pytest.mark.parametrize("name", ["manifest.json", "index.parquet", "000000.tar", "000000.safetensors", "vectors"])
 def test_damage_is_refused_named_and_mended(own: SmallWorld, name: str, damage: Callable[[Path], None]) -> None:
-    rows = CELL.train_features()
+    rows = CELL.train_features(0)
     assert rows is not None
     of_vectors = name in ("000000.safetensors", "vectors")
-    folder = (rows if of_vectors else CELL.train_set).folder(own.layout.data)
-    whole = {path.name: file_sha256(path) for path in folder.iterdir()}
+    folder = (rows if of_vectors else CELL.train_samples.stored).folder(own.layout.data)
+    whole = digests(folder)
     path = folder / ("manifest.json" if name == "vectors" else name)
     damage(path)
     with pytest.raises(DataError) as caught:
@@ -62,14 +67,14 @@ def test_damage_is_refused_named_and_mended(own: SmallWorld, name: str, damage: 
     if of_vectors:
         features.run(own.job(FeaturesWork(features=rows)), own.context)
     else:
-        shards.run(own.job(ShardsWork(samples=CELL.train_set)), own.context)
-    assert {path.name: file_sha256(path) for path in folder.iterdir()} == whole
+        shards.run(own.job(ShardsWork(stored=CELL.train_samples.stored)), own.context)
+    assert digests(folder) == whole
 
 
 def test_vectors_that_another_run_mended_meanwhile_are_left_to_their_readers(
     own: SmallWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = CELL.train_features()
+    rows = CELL.train_features(0)
     assert rows is not None
     folder = rows.folder(own.layout.data)
     path = folder / "000000.safetensors"
@@ -90,7 +95,7 @@ def test_vectors_that_another_run_mended_meanwhile_are_left_to_their_readers(
 
 
 def test_what_killed_runs_left_beside_vectors_is_swept(own: SmallWorld) -> None:
-    rows = CELL.train_features()
+    rows = CELL.train_features(0)
     assert rows is not None
     folder = rows.folder(own.layout.data)
     flip(folder / "manifest.json")
@@ -102,7 +107,7 @@ def test_what_killed_runs_left_beside_vectors_is_swept(own: SmallWorld) -> None:
 
 
 def test_damaged_vectors_stay_when_they_cannot_be_made_again(own: SmallWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = CELL.train_features()
+    rows = CELL.train_features(0)
     assert rows is not None
     folder = rows.folder(own.layout.data)
     flip(folder / "manifest.json")

@@ -13,12 +13,13 @@ from harness.api.reference import PartRef
 from harness.cells.cell import Cell, Variant
 from harness.cells.recipe import LossTerm, Recipe, Stage
 from harness.core.paths import Layout
-from harness.data.shards import RawSample
+from harness.data.index import Side
+from harness.data.shards import ShardSet
 from harness.jobs import train
 from harness.parts.catalogue import REGISTRY
 from harness.training import loop
 from harness.training.optim import set_learning_rate
-from tests.small_world import RANDOM, RECIPE, SmallWorld, refined_cell, small_cell
+from tests.small_world import RANDOM, RECIPE, SmallWorld, low_light, prepare, small_cell
 
 LOW_LIGHT = {
     "zero_dce": {"width": 4},
@@ -47,6 +48,7 @@ def own_losses(name: str) -> tuple[LossTerm, ...]:
 def unsupervised(name: str) -> Cell:
     """PTG-RM on a network that trains without truth, by the network's own losses."""
     return small_cell(
+        task=low_light(),
         backbone=PartRef(name=name, options=LOW_LIGHT[name]),
         variant=Variant(refiner=PartRef(name="ptg_rm"), prior=RANDOM),
         recipe=RECIPE.model_copy(update={"losses": own_losses(name), "steps": 4}),
@@ -57,63 +59,59 @@ def weights(world: SmallWorld, cell: Cell) -> bytes:
     return world.layout.final_weights(cell.id).read_bytes()
 
 
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
+    """(side, key) of every image that is read from shards."""
+    found: set[tuple[str, str]] = set()
+    real = ShardSet.image
+
+    def noted(stored: ShardSet, row: int, side: Side, *window: Any) -> np.ndarray:
+        found.add((side, stored.index.keys[row]))
+        return real(stored, row, side, *window)
+
+    monkeypatch.setattr(ShardSet, "image", noted)
+    return found
+
+
 @pytest.mark.parametrize("name", ["zero_dce", "ruas", "sci"])
-def test_no_truth_is_read_where_no_loss_reads_it(world: SmallWorld, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """The clean images are withheld: looking at one ends the training."""
-
-    def withheld(sample: RawSample, _manifest: object) -> np.ndarray:
-        raise AssertionError(f"the truth of {sample.key} was looked at")
-
-    monkeypatch.setattr(RawSample, "clean", withheld)
-    cell = unsupervised(name)
+def test_no_truth_is_read_where_no_loss_reads_it(world: SmallWorld, looked_at: set[tuple[str, str]], name: str) -> None:
+    cell, paired = unsupervised(name), small_cell(task=low_light())
+    prepare(world, cell)
+    looked_at.clear()
     train.run(world.train_job(cell), world.context)
     assert world.record(cell).training.steps == 4
-    with pytest.raises(AssertionError, match="the truth of"):
-        train.run(world.train_job(refined_cell()), world.context)
+    assert {side for side, _ in looked_at} == {"lq"}
+    train.run(world.train_job(paired), world.context)
+    assert {side for side, _ in looked_at} == {"lq", "gt"}
 
 
-def test_unpaired_training_never_sees_both_forms_of_a_scene(world: SmallWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: dict[str, set[str]] = {"degraded": set(), "clean": set()}
-    for kind, names in seen.items():
-        real = getattr(RawSample, kind)
-
-        def noted(sample: RawSample, manifest: Any, real: Any = real, names: set[str] = names) -> np.ndarray:
-            names.add(sample.key)
-            return real(sample, manifest)
-
-        monkeypatch.setattr(RawSample, kind, noted)
+def test_unpaired_training_never_sees_both_forms_of_a_scene(world: SmallWorld, looked_at: set[tuple[str, str]]) -> None:
     cell = unsupervised("enlightengan")
+    prepare(world, cell)
+    looked_at.clear()
     train.run(world.train_job(cell), world.context)
-    degraded, clean = ({key.rpartition("/")[0] or key.split("@")[0] for key in keys} for keys in seen.values())
+    scene = {"motorcycle_left": "motorcycle", "motorcycle_right": "motorcycle"}
+    degraded, clean = ({scene.get(key, key) for of, key in looked_at if of == side} for side in ("lq", "gt"))
     assert degraded
     assert clean
-    assert not seen["degraded"] & seen["clean"]
     assert not degraded & clean
 
 
 def staged() -> Cell:
-    """Three parts: tiles of another size, then an adversary, then a new start for the refiner alone."""
+    """Three parts: patches of another size, then an adversary, then a new start for the refiner alone."""
     stages = (
         Stage(steps=3, patch=48, batch=2),
         Stage(steps=5, losses=(term("l1"), term("enlightengan", 0.1, width=4, patches=1))),
         Stage(steps=4, trains=("refiner",), restart=True, lr=1e-4),
     )
-    recipe = Recipe(steps=12, batch=4, patch=32, stride=160, stages=stages)
+    recipe = Recipe(steps=12, batch=4, patch=32, stages=stages)
     return small_cell(variant=Variant(refiner=PartRef(name="ptg_rm"), prior=RANDOM), recipe=recipe)
 
 
 @pytest.fixture(scope="module")
 def staged_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from harness.jobs import features, shards
-    from harness.planning.job import FeaturesWork, ShardsWork
-
     out = tmp_path_factory.mktemp("staged")
-    world, cell = SmallWorld(Layout(out, out / "data")), staged()
-    for samples in cell.train_sets[:2]:
-        shards.run(world.job(ShardsWork(samples=samples)), world.context)
-        wanted = cell.train_features(samples)
-        assert wanted is not None
-        features.run(world.job(FeaturesWork(features=wanted)), world.context)
+    prepare(SmallWorld(Layout(out, out / "data")), staged())
     return out / "data"
 
 
@@ -125,7 +123,8 @@ def test_stages_follow_each_other_and_resume_bit_for_bit(
     train.run(whole.train_job(cell), whole.context)
     record = whole.record(cell)
     assert record.training.images == 3 * 2 + 5 * 4 + 4 * 4
-    assert len([name for name in record.provenance.data if not name.startswith("features")]) == 2
+    samples = cell.train_samples
+    assert set(record.provenance.data) == {f"{samples.stored.name}/train", f"features of {samples.name}/train"}
 
     for killed_at in (2, 6, 8, 9):  # in each stage, and at the border of two; checkpoints are 4 steps apart
         broken = SmallWorld(Layout(tmp_path / f"killed{killed_at}", staged_data))
@@ -151,9 +150,7 @@ def test_only_the_modules_that_a_stage_names_train(staged_data: Path, tmp_path: 
 
     first = Stage(steps=4, trains=("backbone",), restart=True)
     cells = [
-        staged().model_copy(
-            update={"recipe": Recipe(steps=4 * len(stages), batch=4, patch=32, stride=160, stages=stages)}
-        )
+        staged().model_copy(update={"recipe": Recipe(steps=4 * len(stages), batch=4, patch=32, stages=stages)})
         for stages in ((first,), (first, Stage(steps=4, trains=("refiner",), restart=True)))
     ]
     # The same start: weights follow from the cell's id, so both cells are given one.

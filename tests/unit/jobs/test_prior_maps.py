@@ -18,7 +18,7 @@ from harness.jobs import evaluate, train
 from harness.models.assemble import build_model
 from harness.parts.catalogue import REGISTRY
 from tests import tiny_clip
-from tests.small_world import RECIPE, SmallWorld, prepare, small_cell
+from tests.small_world import RECIPE, SmallWorld, low_light, prepare, refined_cell, small_cell
 
 SHAPE = (24, 4, 4)
 
@@ -33,11 +33,12 @@ def cell(prior: PartRef, **changes: Any) -> Cell:
     """Three steps of a small PTG-RM that reads maps."""
     refiner = PartRef(name="ptg_rm", options={"ablation": "concat_2d", "width": 4, "long_blocks": 1})
     variant = Variant(refiner=refiner, prior=prior, **changes)
-    return small_cell(variant=variant, recipe=RECIPE.model_copy(update={"steps": 3}))
+    recipe = RECIPE.model_copy(update={"steps": 3, "crop": "grid", "stride": 320})
+    return small_cell(task=low_light(), variant=variant, recipe=recipe)
 
 
 def rows(world: SmallWorld, of: Cell) -> FeatureRows:
-    features = of.train_features()
+    features = of.train_features(0)
     assert features is not None
     return open_features(features, world.layout.data)
 
@@ -61,14 +62,14 @@ def test_controls_have_the_shape_of_the_map_that_they_are_made_from(world: Small
     assert all(row.tobytes() in own for row in found[1].all())
     for made in found:
         assert np.allclose(np.linalg.norm(made.all(), axis=1), 1, atol=1e-5)
-    vectors = rows(world, cell(PartRef(name="random", options={"dim": 8})))
+    vectors = rows(world, refined_cell())
     assert (vectors.prior_dim, vectors.shape) == (8, None)
 
 
 def test_a_map_is_trained_on_and_evaluated_cached_and_live(world: SmallWorld, patches: PartRef) -> None:
     torch.set_num_threads(1)
     weights = []
-    for policy in ("tile", "live"):
+    for policy in ("crop", "live"):
         subject = cell(patches, features=policy)
         prepare(world, subject)
         train.run(world.train_job(subject), world.context)

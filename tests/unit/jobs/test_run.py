@@ -68,20 +68,20 @@ def test_a_train_job_then_its_evaluation(world: SmallWorld) -> None:
 
 
 def test_shards_jobs_belong_to_no_cell(world: SmallWorld) -> None:
-    job = world.job(ShardsWork(samples=small_cell().train_set))
+    job = world.job(ShardsWork(stored=small_cell().train_samples.stored))
     assert run_job_file(str(world.write(job))).failure is None
     assert not (world.layout.out / "cells").exists()
 
 
 def test_a_log_that_cannot_be_written_costs_no_result(world: SmallWorld, caplog: pytest.LogCaptureFixture) -> None:
-    job = world.job(ShardsWork(samples=small_cell().train_set))
+    job = world.job(ShardsWork(stored=small_cell().train_samples.stored))
     world.layout.job_log(job.id).mkdir(parents=True)
     assert run_job_file(str(world.write(job))).failure is None
     assert any("there will be no log" in line.message for line in caplog.records)
 
 
 def test_why_shards_could_not_be_made_is_remembered_until_they_are(world: SmallWorld, monkeypatch) -> None:
-    job = world.job(ShardsWork(samples=small_cell().train_set))
+    job = world.job(ShardsWork(stored=small_cell().train_samples.stored))
     path = str(world.write(job))
 
     def broken(job: Job, context: Context) -> None:

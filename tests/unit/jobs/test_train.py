@@ -9,13 +9,15 @@ import torch
 from safetensors.torch import load_file
 
 from harness.api.reference import PartRef
+from harness.api.sets import PreparedSet
 from harness.cells.cell import Variant
-from harness.core.errors import HarnessError
+from harness.core.errors import DataError, HarnessError
 from harness.core.identity import file_sha256
 from harness.jobs import train
 from harness.models.assemble import build_model
 from harness.records import store
-from tests.small_world import RECIPE, RUN, SmallWorld, refined_cell, small_cell
+from tests import stored_set
+from tests.small_world import RECIPE, RUN, TINY_NAFNET, SmallWorld, low_light, refined_cell, small_cell
 
 
 def run(world: SmallWorld, cell, **changes) -> None:
@@ -40,7 +42,7 @@ def test_what_a_training_leaves(world: SmallWorld) -> None:
     assert record.training.backbone_parameters == sum(value.numel() for value in weights(world, cell).values())
     assert record.training.added_parameters == 0
     assert sorted(path.name for path in final.parent.iterdir()) == ["final.safetensors"]
-    assert list(record.provenance.data) == [f"{cell.train_set.name}/train"]
+    assert list(record.provenance.data) == [f"{cell.train_samples.stored.name}/train"]
     assert record.provenance.threads == 1
 
     curve = world.curve(cell)
@@ -104,7 +106,8 @@ def test_the_refiner_trains_with_cached_vectors(world: SmallWorld) -> None:
     record = world.record(cell)
     assert record.training is not None
     assert record.training.added_parameters > 100_000
-    assert f"features of {cell.train_set.name}/train" in record.provenance.data
+    assert record.training.prior_saw == "whole degraded images, with the one fixed gaussian_noise that test images have"
+    assert f"features of {cell.train_samples.name}/train" in record.provenance.data
     assert any(key.startswith("refiner.") for key in weights(world, cell))
 
 
@@ -132,15 +135,15 @@ def test_a_missing_base_is_a_checkpoint_failure(world: SmallWorld) -> None:
 
 
 def test_live_equals_cached_bit_for_bit(world: SmallWorld) -> None:
-    """The same prior, encoded during training instead of before it; features of tiles without augmentation."""
+    """The same prior, encoded during training instead of before it; features of the crops of a grid."""
     from tests.small_world import prepare
 
-    recipe = RECIPE.model_copy(update={"steps": 4, "augment": "none"})
+    recipe = RECIPE.model_copy(update={"steps": 4, "augment": "none", "crop": "grid", "stride": 320})
     variants = [
         Variant(refiner=PartRef(name="ptg_rm"), prior=PartRef(name="nss"), features=policy)
-        for policy in ("tile", "live")
+        for policy in ("crop", "live")
     ]
-    cells = [small_cell(recipe=recipe, variant=variant) for variant in variants]
+    cells = [small_cell(task=low_light(), recipe=recipe, variant=variant) for variant in variants]
     prepare(world, cells[0])
     losses = []
     for cell in cells:
@@ -158,7 +161,7 @@ def _first_loss(world: SmallWorld, cell, *, like) -> float:
 
 
 def test_derived_priors_cannot_be_live(world: SmallWorld) -> None:
-    with pytest.raises(HarnessError, match="tile or image"):
+    with pytest.raises(HarnessError, match="derived from cached vectors"):
         run(world, refined_cell(features="live"))
 
 
@@ -178,3 +181,38 @@ def test_fp16_on_a_cpu_is_refused_with_advice(world: SmallWorld) -> None:
     with pytest.raises(HarnessError, match="fp16") as caught:
         run(world, small_cell(recipe=RECIPE.model_copy(update={"precision": "fp16"})))
     assert "bf16" in caught.value.hint
+
+
+def stored_cell(world: SmallWorld, backbone: PartRef = TINY_NAFNET, **images: int | None):
+    """A cell of one step on a set of three stored samples. `images`: channels of their degraded and clean images."""
+    name = "-".join(f"{side}{channels}" for side, channels in images.items())
+    stored = PreparedSet(dataset=PartRef(name=name), split="train")
+    if not stored.folder(world.layout.data).exists():
+        given = {side: channels for side, channels in images.items() if channels}
+        samples = [
+            {"key": f"k{n}", "scene": f"k{n}"}
+            | {side: stored_set.picture(n, 40, 40, channels) for side, channels in given.items()}
+            for n in range(3)
+        ]
+        stored_set.store(stored, samples, world.layout.data)
+    recipe = RECIPE.model_copy(update={"steps": 1})
+    return small_cell(task=PartRef(name="low_light"), train=stored.dataset, backbone=backbone, recipe=recipe)
+
+
+def gray(channels: int) -> PartRef:
+    return TINY_NAFNET.model_copy(update={"options": {**TINY_NAFNET.options, "img_channel": channels}})
+
+
+def test_images_that_the_network_does_not_read_are_refused_before_training(world: SmallWorld) -> None:
+    run(world, stored_cell(world, gray(1), lq=1, gt=1))
+    cell = stored_cell(world, gray(3), lq=1, gt=1)
+    with pytest.raises(DataError, match="reads images of 3 channels, and degraded images here have 1") as caught:
+        run(world, cell)
+    assert caught.value.where == "samples " + cell.train_samples.name + "/train"
+    assert "img_channel: 1" in caught.value.hint
+    assert not world.layout.checkpoints(cell.id).exists()
+
+
+def test_losses_that_read_pairs_need_pairs(world: SmallWorld) -> None:
+    with pytest.raises(DataError, match="the loss charbonnier reads pairs, and no image here has both forms"):
+        run(world, stored_cell(world, lq=3, gt=None))

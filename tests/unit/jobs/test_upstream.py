@@ -24,7 +24,7 @@ def run(world: SmallWorld, cell: Cell) -> None:
     train.run(world.train_job(cell), world.context)
 
 
-def reader(source: Cell, policy: str = "tile") -> Cell:
+def reader(source: Cell, policy: str = "image") -> Cell:
     """A cell whose prior is the network of another cell."""
     prior = PartRef(name="restoration", digest=source.id)
     variant = Variant(refiner=PartRef(name="ptg_rm"), prior=prior, features=policy)
@@ -57,7 +57,7 @@ def test_flipped_bytes_in_a_base_are_refused(world: SmallWorld) -> None:
     assert caught.value.hint == "bench run SUITE trains it again"
 
 
-@pytest.mark.parametrize("policy", ["tile", "live"])
+@pytest.mark.parametrize("policy", ["image", "live"])
 def test_flipped_bytes_in_a_priors_network_are_refused(world: SmallWorld, policy: str) -> None:
     run(world, BASE)
     flip(world.layout.final_weights(BASE.id))
@@ -114,7 +114,7 @@ def test_vectors_follow_the_network_and_a_mix_is_refused(world: SmallWorld) -> N
     cell = reader(BASE)
     prepare(world, cell)
     run(world, cell)
-    rows = cell.train_features()
+    rows = cell.train_features(0)
     assert rows is not None
     before = open_features(rows, world.layout.data)
     stamp = (rows.folder(world.layout.data) / "manifest.json").stat().st_mtime_ns

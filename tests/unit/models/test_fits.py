@@ -12,10 +12,10 @@ from harness.api.backbone import BackboneTraits, Capabilities
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
 from harness.cells.recipe import Recipe, Stage
-from harness.core.errors import HarnessError
+from harness.core.errors import DataError, HarnessError
 from harness.jobs.classify import classify
 from harness.models.assemble import RestorationModel
-from harness.models.fits import check_fit, misfits
+from harness.models.fits import Seen, check_fit, check_images, misfits
 from tests.small_world import small_cell
 
 
@@ -56,20 +56,21 @@ def test_every_stage_has_tiles() -> None:
     assert [field for field, _ in found(cell, size_multiple=8)] == [("stages", 0, "patch"), ("patch",)]
 
 
-def test_a_network_for_grey_images_is_refused() -> None:
+def test_networks_for_images_that_no_data_set_has_are_refused() -> None:
     reads, gives = "options with which it reads 3 channels", "options with which it gives 3 channels"
-    assert [hint for _, hint in found(small_cell(), channels_in=1)] == [reads]
-    assert [hint for _, hint in found(small_cell(), channels_in=1, channels_out=1)] == [reads, gives]
+    assert [hint for _, hint in found(small_cell(), channels_in=2)] == [reads]
+    assert [hint for _, hint in found(small_cell(), channels_in=9, channels_out=6)] == [reads, gives]
+    for channels_in, channels_out in ((1, 1), (3, 3), (6, 3), (3, 1)):
+        assert found(small_cell(), channels_in=channels_in, channels_out=channels_out) == []
 
 
 @pytest.mark.parametrize(
     ("options", "channels", "hints"),
     [
-        ({"img_channel": 1}, (1, 1), ["img_channel: 3", "img_channel: 3"]),
+        ({"img_channel": 2}, (2, 2), ["img_channel: 3", "img_channel: 3"]),
         ({"in_nc": 5, "out_nc": 3}, (4, 3), ["in_nc: 4"]),  # the fourth one is the noise map
-        ({"in_nc": 4, "out_nc": 1}, (3, 1), ["out_nc: 3"]),
+        ({"in_nc": 4, "out_nc": 2}, (3, 2), ["out_nc: 3"]),
         ({"dual": True}, (9, 3), ["dual: false"]),
-        ({"inp_channels": 6, "dual_pixel_task": True}, (6, 3), ["inp_channels: 3, dual_pixel_task: false"]),
         ({"dd_in": 4, "in_chans": 3}, (4, 3), ["dd_in: 3"]),
     ],
 )
@@ -78,6 +79,72 @@ def test_the_options_that_move_the_channels_are_named(
 ) -> None:
     cell = small_cell(backbone=PartRef(name="net", options=options))
     assert [hint for _, hint in found(cell, channels_in=channels[0], channels_out=channels[1])] == hints
+
+
+RGB = Seen("samples photos/train", degraded=(3,), clean=(3,), sizes=((64, 96),))
+
+
+def check(
+    seen: Seen, options: Any | None = None, recipe: Recipe | None = None, **capabilities: Any
+) -> DataError | None:
+    changes: dict[str, Any] = {"recipe": recipe} if recipe else {}
+    cell = small_cell(backbone=PartRef(name="net", options=options or {}), **changes)
+    try:
+        check_images(cell, RestorationModel(Net(**capabilities)), seen)
+    except DataError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize(
+    ("images", "channels", "options", "what", "hint"),
+    [
+        (((3,), (3,)), (3, 3), {}, None, ""),
+        (((6,), (3,)), (6, 3), {}, None, ""),
+        (((3,), ()), (3, 3), {}, None, ""),  # unpaired
+        (((1,), (1,)), (3, 3), {"img_channel": 3}, "reads images of 3 channels, and degraded images here have 1",
+         "img_channel: 1"),
+        (((6,), (3,)), (3, 3), {"inp_channels": 3, "dual_pixel_task": False},
+         "reads images of 3 channels, and degraded images here have 6", "inp_channels: 6, dual_pixel_task: true"),
+        (((6,), (3,)), (3, 3), {"in_nc": 4}, "reads images of 3 channels, and degraded images here have 6", "in_nc: 7"),
+        (((3,), (1,)), (3, 3), {"out_nc": 3}, "gives images of 3 channels, and clean images here have 1", "out_nc: 1"),
+        (((1, 3), (3,)), (3, 3), {}, "and degraded images here have 1", "another data set"),
+    ],
+)  # fmt: skip
+def test_the_training_images_have_the_channels_of_the_network(
+    images: Any, channels: tuple[int, int], options: Any, what: str | None, hint: str
+) -> None:
+    seen = replace(RGB, degraded=images[0], clean=images[1])
+    error = check(seen, options, channels_in=channels[0], channels_out=channels[1])
+    if what is None:
+        assert error is None
+    else:
+        assert error is not None
+        assert (error.kind, error.where) == ("data", "samples photos/train")
+        assert what in error.what
+        assert hint in error.hint
+
+
+def test_whole_images_have_sides_that_the_network_takes() -> None:
+    whole = Recipe(patch="whole", batch=1)
+    assert check(RGB, recipe=whole, size_multiple=32) is None
+    error = check(replace(RGB, sizes=((64, 96), (100, 90))), recipe=whole, size_multiple=8)
+    assert error is not None
+    assert (
+        error.what == "net takes sides that are multiples of 8, and patch is whole: there are images of 100×90 pixels"
+    )
+    assert error.hint == "resize: [104, 96], or a patch of a fixed size"
+    resized = Recipe(patch="whole", batch=1, resize=(96, 128))
+    assert check(replace(RGB, sizes=((100, 90),)), recipe=resized, size_multiple=8) is None
+
+
+def test_patches_of_two_sides_and_resized_images() -> None:
+    two = small_cell(recipe=Recipe(patch=(50, 64)))
+    assert found(two, size_multiple=8) == [(("patch",), "patch: [48, 64], or patch: [56, 64]")]
+    resized = small_cell(recipe=Recipe(patch="whole", resize=(400, 608)))
+    assert found(resized, size_multiple=16) == []
+    assert found(resized, size_multiple=64) == [(("resize",), "resize: [384, 576], or resize: [448, 640]")]
+    assert found(small_cell(recipe=Recipe(patch="whole")), size_multiple=64) == []
 
 
 def test_a_misfit_is_the_suites_and_no_bug() -> None:

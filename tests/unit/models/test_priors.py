@@ -62,6 +62,27 @@ def test_vectors_that_are_not_finite_are_refused() -> None:
     assert caught.value.kind == "nan"
 
 
+class Means:
+    """The mean of every channel."""
+
+    dim = 3
+
+    def __init__(self, *, any_channels: bool = False, dim: int = 3) -> None:
+        self.traits, self.dim = PriorTraits(any_channels=any_channels), dim
+
+    def encode(self, lq_BCHW: Tensor) -> Tensor:
+        return lq_BCHW.mean(dim=(2, 3))
+
+
+def test_priors_see_rgb() -> None:
+    gray, dual = torch.full((2, 1, 4, 4), 0.25), torch.arange(6.0)[None, :, None, None].expand(2, 6, 4, 4)
+    assert encode_exact(Means(), gray).tolist() == [[0.25] * 3] * 2
+    assert encode_exact(Means(), dual).tolist() == [[1.5, 2.5, 3.5]] * 2  # the mean of both views
+    with pytest.raises(DataError, match="these have 4 channels"):
+        encode_exact(Means(), torch.zeros(1, 4, 4, 4))
+    assert encode_exact(Means(any_channels=True, dim=6), dual).tolist() == [[0.0, 1, 2, 3, 4, 5]] * 2
+
+
 PLUGIN = '''
 import torch
 from harness.api.prior import PriorTraits
@@ -119,7 +140,7 @@ def test_derived_priors_have_no_vector_for_an_image(tmp_path: Path) -> None:
     )
     assert prior.traits.derived
     assert prior.of.name == "nss"
-    with pytest.raises(HarnessError, match="features: tile"):
+    with pytest.raises(HarnessError, match="features: image"):
         encode_exact(prior, torch.rand(1, 3, 64, 64))
 
 

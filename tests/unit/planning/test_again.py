@@ -21,9 +21,9 @@ SCORES = values([20.0], [0.5])
 
 def finish(layout, *cells):
     for content in cells:
-        test = content.test_set(photos())
-        made.prepare(layout, content.train_set, test)
-        made.prepare(layout, *filter(None, (content.train_features(), content.test_features(test))))
+        test = content.test_set(photos()).samples()
+        made.prepare(layout, content.train_samples.stored, test.stored)
+        made.prepare(layout, *filter(None, (content.train_features(0), content.test_features(test))))
         made.finish(layout, content, SCORES)
 
 
@@ -77,7 +77,7 @@ def damaged(layout, content):
 def test_what_became_stale_by_a_run_follows_and_nothing_else_does(layout):
     first, second, third = cell(0), cell(1), cell(2)
     finish(layout, first, second)
-    made.prepare(layout, third.train_set)
+    made.prepare(layout, third.train_samples.stored)
     before = plan(layout, first, second, third, limit=1)
     assert follow_up(plan(layout, first, second, third), (), before) is None  # what is only to do is another run's
     damaged(layout, first)
@@ -113,7 +113,7 @@ def test_what_is_made_from_a_cell_whose_evaluation_failed_waits_for_the_next_run
 def test_a_cell_whose_shards_or_features_failed_says_so_with_the_log(layout):
     content = refined()
     other = cell(1, task=made.task("derain"))
-    made.prepare(layout, content.train_set)
+    made.prepare(layout, content.train_samples.stored)
     planned = plan(layout, content, other)
     (features,) = [each for each in planned.jobs if each.job.title.startswith("features nss of photos/train")]
     note_failure(layout, features.id, Failure(kind="memory", message="no room left", log="gone.log"))
@@ -131,7 +131,7 @@ def test_a_cell_whose_shards_or_features_failed_says_so_with_the_log(layout):
 def test_each_test_set_that_could_not_be_prepared_has_its_own_reason(layout):
     content, other = cell(), PartRef(name="small")
     both = suite(listed(content, tests=(photos(), other)))
-    made.prepare(layout, content.train_set)
+    made.prepare(layout, content.train_samples.stored)
     planned = make_plan(both, layout, small_registry())
     shards = [each.id for each in planned.jobs if each.job.kind == "shards" and each.runs]
     for number, job in enumerate(shards):

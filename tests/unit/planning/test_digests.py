@@ -48,11 +48,13 @@ def said(planned, content):
 
 def finish(layout, content):
     """What a finished cell leaves, with the digests of all that it was made from."""
-    test = content.test_set(photos())
-    features = [each for each in (content.train_features(), content.test_features(test)) if each]
-    made.prepare(layout, content.train_set, test, *features)
-    folders = {f"{each.name}/{each.split}": each.folder(layout.data) for each in (content.train_set, test)}
-    folders |= {vectors_of(f"{f.samples.name}/{f.samples.split}"): f.folder(layout.data) for f in features}
+    test = content.test_set(photos()).samples()
+    features = [each for each in (content.train_features(0), content.test_features(test)) if each]
+    made.prepare(layout, content.train_samples.stored, test.stored, *features)
+    folders = {
+        f"{each.name}/{each.split}": each.folder(layout.data) for each in (content.train_samples.stored, test.stored)
+    }
+    folders |= {vectors_of(f.name): f.folder(layout.data) for f in features}
     weights = {}
     for upstream in content.requires:
         weights[weights_of(upstream.id)] = store.load(layout, upstream.id).training.checkpoint_sha256
@@ -107,12 +109,12 @@ def test_vectors_that_were_made_anew_and_differ_make_their_cells_stale(layout):
     content = refined()
     finish(layout, content)
     assert plan(layout, content).to_run == ()
-    test = content.test_features(content.test_set(photos())).folder(layout.data) / "manifest.json"
+    test = content.test_features(content.test_set(photos()).samples()).folder(layout.data) / "manifest.json"
     seal(test, shards=[])
     planned = plan(layout, content)
     assert said(planned, content) == ("stale", "prior vectors of test images made anew since: photos")
     assert to_run(planned) == [("evaluate", content.id)]
-    seal(content.train_features().folder(layout.data) / "manifest.json", shards=[])
+    seal(content.train_features(0).folder(layout.data) / "manifest.json", shards=[])
     planned = plan(layout, content)
     assert said(planned, content) == (
         "stale",
@@ -138,11 +140,11 @@ def damages(path):
 def test_a_damaged_manifest_is_mended_and_its_cells_stay_done(layout, which):
     content = refined()
     finish(layout, content)
-    test = content.test_set(photos())
+    test = content.test_set(photos()).samples()
     made_set: Any = {
-        "train": content.train_set,
-        "test": test,
-        "train vectors": content.train_features(),
+        "train": content.train_samples.stored,
+        "test": test.stored,
+        "train vectors": content.train_features(0),
         "test vectors": content.test_features(test),
     }[which]
     path = made_set.folder(layout.data) / "manifest.json"
@@ -165,12 +167,12 @@ def test_a_damaged_manifest_is_mended_and_its_cells_stay_done(layout, which):
 @pytest.mark.parametrize("noted", [True, False])
 def test_a_damaged_file_beside_the_manifest_is_mended(layout, noted):
     finish(layout, BASE)
-    folder = BASE.train_set.folder(layout.data)
+    folder = BASE.train_samples.stored.folder(layout.data)
     entry = {"name": "000000.tar", "sha256": "0" * 64, "bytes": 3}
     seal(folder / "manifest.json", shards=[entry])
     (folder / "000000.tar").write_bytes(b"abc")
     record = store.load(layout, BASE.id)
-    name, sha256 = f"{BASE.train_set.name}/train", unsealed((folder / "manifest.json").read_bytes()).sha256
+    name, sha256 = f"{BASE.train_samples.stored.name}/train", unsealed((folder / "manifest.json").read_bytes()).sha256
     provenance = record.provenance.model_copy(update={"data": record.provenance.data | {name: sha256}})
     store.save(layout, record.model_copy(update={"provenance": provenance}))
     assert plan(layout, BASE).to_run == ()
@@ -183,14 +185,14 @@ def test_a_damaged_file_beside_the_manifest_is_mended(layout, noted):
     assert [each.reason for each in planned.to_run] == [f"train/000000.tar is damaged: {how}"]
     assert said(planned, BASE) == (
         "done",
-        f"shards photos/train for low_light: train/000000.tar is damaged: {how}; its results stay",
+        f"shards photos/train: train/000000.tar is damaged: {how}; its results stay",
     )
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.ESTALE])
 def test_a_set_that_cannot_be_read_now_makes_no_job_that_nothing_needs(layout, monkeypatch, code):
     finish(layout, BASE)
-    path = BASE.train_set.folder(layout.data) / "manifest.json"
+    path = BASE.train_samples.stored.folder(layout.data) / "manifest.json"
     read = type(path).read_bytes
 
     def refuse(file):

@@ -22,9 +22,9 @@ def names(work):
 
 def test_what_each_kind_of_job_uses():
     live = refined(prior=CLIP, variant={"features": "live"}, recipe=Recipe(losses=(LossTerm(part=PartRef(name="l1")),)))
-    features = refined(prior=CLIP).train_features()
+    features = refined(prior=CLIP).train_features(0)
     assert features is not None
-    assert names(ShardsWork(samples=live.train_set)) == [("dataset", "photos")]
+    assert names(ShardsWork(stored=live.train_samples.stored)) == [("dataset", "photos")]
     assert names(FeaturesWork(features=features)) == [("prior", "clip")]
     network = [("backbone", "nafnet"), ("refiner", "ptg_rm")]
     assert names(TrainWork(cell=live)) == [*network, ("loss", "l1"), ("prior", "clip")]

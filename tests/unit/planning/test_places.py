@@ -26,7 +26,7 @@ def test_what_lies_in_or_beside_the_results_is_relative_and_the_rest_absolute():
 
 
 def test_a_moved_job_finds_its_folders_where_its_file_is(tmp_path):
-    job = Job(work=ShardsWork(samples=cell().train_set), anew=("x",), plugins=("../../mine.py", "/p.py"))
+    job = Job(work=ShardsWork(stored=cell().train_samples.stored), anew=("x",), plugins=("../../mine.py", "/p.py"))
     found = placed(job, tmp_path / "new" / "out" / "jobs" / "a.json")
     assert layout_of(found) == Layout(tmp_path / "new/out", tmp_path / "new/out/data", frozenset("x"))
     assert found.plugins == (str(tmp_path / "new" / "mine.py"), "/p.py")
@@ -34,7 +34,7 @@ def test_a_moved_job_finds_its_folders_where_its_file_is(tmp_path):
 
 def test_an_absolute_job_file_is_refused_in_another_folder(tmp_path):
     old = tmp_path / "old"
-    job = Job(work=ShardsWork(samples=cell().train_set), out=str(old), data=str(old / "data"))
+    job = Job(work=ShardsWork(stored=cell().train_samples.stored), out=str(old), data=str(old / "data"))
     assert layout_of(placed(job, old / "jobs" / "a.json")) == Layout(old, old / "data")
     with pytest.raises(DataError, match="the folder was moved"):
         placed(job, tmp_path / "new" / "jobs" / "a.json")

@@ -52,10 +52,10 @@ def finish_all(layout, *cells, scores=None):
     """Everything that those cells need, and their results."""
     for suite_cell in cells:
         content = suite_cell.cell
-        test = content.test_set(photos())
-        sets = [content.train_set, test] if content.backbone else [test]
+        test = content.test_set(photos()).samples()
+        sets = [content.train_samples.stored, test.stored] if content.backbone else [test.stored]
         made.prepare(layout, *sets)
-        features = [content.train_features(), content.test_features(test)]
+        features = [content.train_features(0), content.test_features(test)]
         made.prepare(layout, *(f for feature in features if feature for f in (*feature.parents, feature)))
         made.finish(layout, content, scores or made.values([20.0, 21.0], [0.5, 0.6]))
 
@@ -63,10 +63,10 @@ def finish_all(layout, *cells, scores=None):
 def test_everything_shared_is_planned_once_and_dependencies_come_first(layout):
     planned = plan(layout, listed(degraded()), *(listed(c(seed)) for seed in (0, 1) for c in (cell, refined)))
     assert sorted(titles(planned, "shards", "features")) == [
-        "features nss of photos/test for low_light",
-        "features nss of photos/train in 8 orientations for low_light",
-        "shards photos/test for low_light",
-        "shards photos/train for low_light",
+        "features nss of photos/test",
+        "features nss of photos/train",
+        "shards photos/test",
+        "shards photos/train",
     ]
     assert len(titles(planned, "train")) == 4
     assert len(titles(planned, "evaluate")) == 5
@@ -93,7 +93,7 @@ def test_jobs_carry_all_that_a_worker_needs(layout):
 
 def test_a_control_waits_for_the_rows_it_is_made_of(layout):
     mean = PartRef(name="mean", derived_from=PartRef(name="nss"))
-    content = refined(prior=mean)
+    content = refined(prior=mean, variant={"views": 8})
     planned = plan(layout, listed(content))
     by_features = {
         (each.job.work.features.prior.name, each.job.work.features.samples.split, each.job.work.features.augment): each
@@ -133,12 +133,12 @@ def test_regimes_that_start_from_the_base_wait_for_it(layout):
 
 def test_live_features_are_not_cached_for_training(layout):
     planned = plan(layout, listed(refined(variant={"features": "live"})))
-    assert titles(planned, "features") == ["features nss of photos/test for low_light"]
+    assert titles(planned, "features") == ["features nss of photos/test"]
 
 
 def test_the_input_needs_its_test_set_alone(layout):
     planned = plan(layout, listed(degraded()))
-    assert titles(planned) == ["shards photos/test for low_light", "evaluate low_light input input seed 0"]
+    assert titles(planned) == ["shards photos/test", "evaluate low_light input input seed 0"]
 
 
 def test_a_finished_suite_has_nothing_to_do(layout):
@@ -163,16 +163,16 @@ def test_the_manifests_of_real_shards_and_features_are_understood(layout):
     pytest.importorskip("torch")
     import numpy as np
 
-    from harness.data.features import write_features
+    from harness.data.features import Piece, write_features
     from harness.data.prepare import prepare_set
     from tests.small_world import denoising
 
-    content = refined(task=denoising(), recipe=Recipe(patch=64, stride=256, augment="none"))
-    for samples in (content.train_set, content.test_set(photos())):
-        shards = prepare_set(samples, REGISTRY, layout.data)
-        features = content.train_features() if samples == content.train_set else content.test_features(samples)
+    content = refined(task=denoising(), recipe=Recipe(patch=64, augment="none"))
+    for samples in (content.train_samples, content.test_set(photos()).samples()):
+        shards = prepare_set(samples.stored, REGISTRY, layout.data)
+        features = content.train_features(0) if samples == content.train_samples else content.test_features(samples)
         assert features is not None
-        rows = [np.ones((shard.samples, 3), np.float32) for shard in shards.manifest.shards]
+        rows = [Piece(np.arange(len(shards)), np.ones((len(shards), 3), np.float32))]
         write_features(features, layout.data, rows, samples_manifest_sha256=shards.manifest_sha256)
     planned = plan(layout, listed(content))
     assert [each.job.work.kind for each in planned.to_run] == ["train", "evaluate"]
@@ -183,28 +183,28 @@ def test_damaged_data_is_stale(layout, damage):
     content = refined()
     finish_all(layout, listed(content))
     shutil.rmtree(layout.cell(content.id))
-    path = content.train_set.folder(layout.data) / "manifest.json"
+    path = content.train_samples.stored.folder(layout.data) / "manifest.json"
     if damage == "text":
         path.write_text('{"set": ')
     elif damage == "other":
-        path.write_text(json.dumps({"set": cell().train_set.model_dump(mode="json") | {"split": "test"}}))
+        path.write_text(json.dumps({"set": cell().train_samples.stored.model_dump(mode="json") | {"split": "test"}}))
     else:
         path.unlink()
     found = states(plan(layout, listed(content)))
-    assert found["shards photos/train for low_light"] == "stale"
-    assert found["shards photos/test for low_light"] == "done"
+    assert found["shards photos/train"] == "stale"
+    assert found["shards photos/test"] == "done"
 
 
 def test_features_of_samples_that_were_prepared_anew_are_stale(layout):
     content = refined()
     finish_all(layout, listed(content))
     shutil.rmtree(layout.cell(content.id))
-    path = content.train_set.folder(layout.data) / "manifest.json"
+    path = content.train_samples.stored.folder(layout.data) / "manifest.json"
     path.write_text(path.read_text() + " ")
     planned = plan(layout, listed(content))
     stale = [each for each in planned.jobs if each.state == "stale"]
     assert [(each.job.title, each.reason) for each in stale] == [
-        ("features nss of photos/train in 8 orientations for low_light", "its samples have been prepared anew since")
+        ("features nss of photos/train", "its samples have been prepared anew since")
     ]
 
 
@@ -244,7 +244,8 @@ def test_a_new_protocol_evaluates_and_does_not_retrain(layout):
 
 
 def test_a_protocol_that_draws_in_another_way_brings_a_test_set_of_its_own(layout):
-    content = cell(task=PartRef(name="gaussian_denoise"))
+    noise = PartRef(name="gaussian_noise", drawn=True)
+    content = cell(task=PartRef(name="gaussian_denoise", derived_from=noise))
     protocols = [RGB_UINT8, RGB_UINT8_SSIM3D, GAUSSIAN_FIELD]
     planned = make_plan(suite(listed(content), protocols=protocols), layout, REGISTRY)
     work = planned.jobs[-1].job.work
@@ -253,9 +254,8 @@ def test_a_protocol_that_draws_in_another_way_brings_a_test_set_of_its_own(layou
     scored = [(samples.draw, protocol.name) for samples, protocol in work.evaluations(work.protocols)]
     assert scored == [("named", "rgb_uint8"), ("named", "rgb_uint8_ssim3d"), ("seed0", "gaussian_field")]
     assert sorted(titles(planned, "shards")) == [
-        "shards photos/test for gaussian_denoise",
-        "shards photos/test for gaussian_denoise, drawn as seed0",
-        "shards photos/train for gaussian_denoise",
+        "shards photos/test",
+        "shards photos/train",
     ]
     assert Job.model_validate_json(planned.jobs[-1].job.model_dump_json()) == planned.jobs[-1].job
 
@@ -353,7 +353,7 @@ def test_damaged_images_are_scored_again_without_training(layout):
 def test_results_of_data_that_changed_since_are_stale(layout, split):
     content = cell()
     finish_all(layout, listed(content))
-    samples = content.train_set if split == "train" else content.test_set(photos())
+    samples = (content.train_samples if split == "train" else content.test_set(photos()).samples()).stored
     made.finish(
         layout, content, made.values([20.0], [0.5]), data={f"{samples.name}/{split}": "0" * 64, "gone/train": "1" * 64}
     )
@@ -405,11 +405,11 @@ def test_what_is_on_record_of_other_test_sets_is_not_outdated(layout):
     content, other = cell(), PartRef(name="photos", options={"gain": 2})
     finish_all(layout, listed(content))
     tests = (photos(), other)
-    made.prepare(layout, content.test_set(other))
-    samples = content.test_set(photos())
+    made.prepare(layout, content.test_set(other).samples().stored)
+    samples = content.test_set(photos()).samples()
     record = made.finish(layout, content, made.values([20.0], [0.5]), data={f"{samples.name}/test": "0" * 64})
     (only,) = record.evaluations
-    beside = only.model_copy(update={"id": evaluation_id(content, content.test_set(other), RGB_UINT8)})
+    beside = only.model_copy(update={"id": evaluation_id(content, content.test_set(other).samples(), RGB_UINT8)})
     others = only.model_copy(update={"id": "0" * 12, "dataset": "of another suite"})
     unknown = only.model_copy(update={"id": "1" * 12, "protocol": "of another suite/v1"})
     store.save(layout, record.model_copy(update={"evaluations": (only, beside, others, unknown)}))
@@ -446,13 +446,11 @@ def test_a_prior_without_weights_blocks_its_cells_and_no_others(layout, bare_mac
     assert cell_states(planned) == ["todo", "blocked", "blocked"]
     assert planned.blocked
     reason = planned.cells[1].reason
-    assert reason.startswith(
-        "waits for features clip of photos/train in 8 orientations for low_light: prior clip needs clip/ViT-B-32-openai"
-    )
+    assert reason.startswith("waits for features clip of photos/train: prior clip needs clip/ViT-B-32-openai")
     assert "try: bench weights fetch clip/ViT-B-32-openai" in reason
     assert planned.cells[2].reason == reason
     assert job(planned, f"evaluate-{clip.id}").state == "blocked"
-    assert states(planned)["shards photos/train for low_light"] == "todo"
+    assert states(planned)["shards photos/train"] == "todo"
 
 
 def test_a_published_network_needs_its_file_and_no_train_split(layout, bare_machine):
@@ -460,7 +458,7 @@ def test_a_published_network_needs_its_file_and_no_train_split(layout, bare_mach
     ready = cell(backbone=network)
     frozen = refined(backbone=network, variant={"regime": "frozen"}, base=ready)
     planned = plan(layout, listed(ready))
-    assert states(planned).keys() == {"shards photos/test for low_light", *titles(planned, "train", "evaluate")}
+    assert states(planned).keys() == {"shards photos/test", *titles(planned, "train", "evaluate")}
     assert planned.cells[0].reason == (
         "backbone restormer needs restormer/deraining · try: bench weights fetch restormer/deraining"
     )
@@ -554,8 +552,7 @@ def test_missing_images_block_what_trains_on_them_with_the_hint(layout, plugin):
     planned = plan(layout, listed(base), listed(lost, tests=(photos(),)), registry=plugin)
     assert cell_states(planned) == ["todo", "blocked"]
     assert planned.cells[1].reason == (
-        "waits for shards absent/train for low_light: "
-        "dataset absent: the images are missing · try: get-absent --to /nowhere"
+        "waits for shards absent/train: dataset absent: the images are missing · try: get-absent --to /nowhere"
     )
 
 
@@ -621,12 +618,12 @@ def test_a_base_that_is_trained_again_gets_its_own_test_data_again(layout):
     made.finish(layout, cell(), made.values([20.0], [0.5]))
     (layout.checkpoints(cell().id) / "final.safetensors").unlink()
     alone = states(plan(layout, base))
-    assert alone["shards photos/test for low_light"] == "done"
+    assert alone["shards photos/test"] == "done"
     frozen = refined(variant={"regime": "frozen"}, base=cell())
     needed = states(plan(layout, base, listed(frozen, tests=())))
     assert needed["evaluate low_light NAFNet base seed 0"] == "stale"
-    assert needed["shards photos/test for low_light"] == "todo"
-    assert needed["shards photos/train for low_light"] == "todo"
+    assert needed["shards photos/test"] == "todo"
+    assert needed["shards photos/train"] == "todo"
 
 
 def test_a_lost_checkpoint_is_no_reason_to_train_for_a_test_set_that_cannot_be_had(layout, plugin):

@@ -30,9 +30,9 @@ def test_a_training_names_the_test_sets_of_all_that_rests_on_it():
     resting = refined(prior=prior).model_copy(update={"base": base, "prior_source": source})
     top = refined(seed=3).model_copy(update={"base": resting})
     suite_cells = [
-        listed(base).model_copy(update={"tests": (photos(),)}),
-        listed(resting).model_copy(update={"tests": (other("urban"),)}),
-        listed(top).model_copy(update={"tests": (photos(), other("sidd"))}),
+        listed(base, tests=(photos(),)),
+        listed(resting, tests=(other("urban"),)),
+        listed(top, tests=(photos(), other("sidd"))),
     ]
     found = named_by(*suite_cells)
     assert sorted(found[base.id]) == ["photos", "sidd", "urban"]

@@ -52,17 +52,67 @@ def test_what_the_authors_do_to_samples_and_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "quantise"),
+    ("name", "data"),
     [
-        ("promptir/gaussian_denoise", "floor"),
-        ("restormer/gaussian_denoise", "none"),
-        ("drunet/gaussian_denoise", "none"),
-        ("grl/gaussian_denoise", "none"),
-        ("grl/gaussian_denoise_tiny", "none"),
+        ("promptir/gaussian_denoise", {"quantise": "floor"}),
+        ("restormer/gaussian_denoise", {"quantise": "none"}),
+        ("restormer/gaussian_denoise_blind", {"sigma": (0, 50), "quantise": "none"}),
+        ("drunet/gaussian_denoise", {"sigma": (0, 50), "quantise": "none"}),
+        ("grl/gaussian_denoise", {"quantise": "none"}),
+        ("grl/gaussian_denoise_tiny", {"quantise": "none"}),
     ],
 )
-def test_the_data_of_the_authors(name: str, quantise: str) -> None:
-    assert OFFICIAL[name].task == {"quantise": quantise}
+def test_the_data_of_the_authors(name: str, data: dict[str, object]) -> None:
+    assert OFFICIAL[name].task == data
+
+
+@pytest.mark.parametrize(
+    ("preset", "regions"),
+    [
+        ("restormer/motion_blur", (512, 256, None)),
+        ("restormer/defocus", (512, 204, None)),
+        ("restormer/defocus_dual_pixel", (512, 204, None)),
+        ("restormer/gaussian_denoise", (512, 512 - 96, 800)),
+        ("restormer/gaussian_denoise_blind", (512, 512 - 96, 800)),
+        ("restormer/real_denoise", (512, 512 - 128, None)),
+        ("mirnet_v2/real_denoise", (512, 512 - 128, None)),
+        ("mirnet_v2/defocus_dual_pixel", (512, 204, None)),
+        ("nafnet/motion_blur", (512, 256, None)),
+        ("nafnet/real_denoise", (512, 384, None)),
+        ("nafnet/real_denoise_width64", (512, 384, None)),
+    ],
+)
+def test_sub_images_are_those_of_the_authors_scripts(preset: str, regions: tuple[int, int, int | None]) -> None:
+    found = OFFICIAL[preset].recipe.regions
+    assert found is not None
+    assert (found.side, found.stride, found.above) == regions
+    others = {name for name, each in OFFICIAL.items() if each.recipe.regions is not None}
+    assert preset in others
+    assert len(others) == 11
+
+
+def test_whole_images_are_seen_at_the_authors_sizes() -> None:
+    """SNR-Net, Retinexformer and PTG-RM read SID's frames as 960×512, LOL-v2-real's as 608×400 (width first)."""
+    whole = {name: each.recipe.resize for name, each in OFFICIAL.items() if each.recipe.patch == "whole"}
+    assert whole == {
+        "ptg_rm/sid": (512, 960),
+        "retinexformer/sid": (512, 960),
+        "sci/low_light": None,
+        "smg/low_light": (512, 512),
+        "smg_appearance/low_light": (512, 512),
+        "snr_net/lol_v2_real": (400, 608),
+        "snr_net/sid": (512, 960),
+        "zero_dce/low_light": (256, 256),
+    }
+    resized = {name for name, each in OFFICIAL.items() if each.recipe.resize} - set(whole)
+    assert resized == {"retinexformer/smid"}
+
+
+def test_crops_are_random_and_continued_where_the_authors_continue_them() -> None:
+    presets = list(all_presets())
+    assert {each.recipe.crop for each in presets} == {"random"}
+    padded = {each.network for each in presets if each.recipe.pad == "reflect"}
+    assert padded == {"grl", "llformer", "mirnet_v2", "mprnet", "nafnet", "restormer", "retinexformer"}
 
 
 def test_the_page_has_a_row_for_every_preset_of_the_authors() -> None:

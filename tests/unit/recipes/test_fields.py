@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.cells.recipe import Mixup, Recipe, Stage
+from harness.api.sets import Grid
+from harness.cells.patches import Regions
+from harness.cells.recipe import Mixup, Recipe, Scale, Stage
 from harness.recipes.checks import recipe_mistakes
 from harness.recipes.fitting import fitted
 from harness.recipes.mapping import RecipeMapping, StageMapping
@@ -120,17 +122,90 @@ def test_new_fields_stay_out_of_older_ids() -> None:
         (
             "{patch: 32, scale: {chance: 0.5, least: 0.005}}",
             "scale.least",
-            "tiles of 32 pixels, made smaller by 0.005, need prepared ones of 6400",
+            "patches of 32 pixels, made smaller by 0.005, need crops of 6400",
         ),
         (
-            "{patch: 32, stride: 65, scale: {chance: 0.5, least: 0.5}}",
+            "{patch: 32, crop: grid, stride: 65, scale: {chance: 0.5, least: 0.5}}",
             "stride",
-            "stride 65 skips pixels between tiles of 64",
+            "stride 65 skips pixels between patches of 64",
         ),
         (
-            "{stride: 49, stages: [{steps: 200, patch: 32}, {steps: 100, patch: 48}]}",
+            "{crop: grid, stride: 49, stages: [{steps: 200, patch: 32}, {steps: 100, patch: 48}]}",
             "stride",
-            "stride 49 skips pixels between tiles of 32",
+            "stride 49 skips pixels between patches of 32",
+        ),
+        ("{stride: 32}", "stride", "stride is the step of a grid, and crops are cut at random"),
+        (
+            "{patch: [64, 32], crop: grid, stride: 33}",
+            "stride",
+            "stride 33 skips pixels between patches of 64×32",
+        ),
+        (
+            "{crop: grid, regions: {side: 512, stride: 256}}",
+            "regions",
+            "regions do nothing with crop: grid, whose crops are samples of their own",
+        ),
+        (
+            "{patch: [64, 128], regions: {side: 100, stride: 100}}",
+            "regions.side",
+            "regions of 100 pixels do not hold patches of [64, 128]",
+        ),
+        (
+            "{patch: 64, scale: {chance: 0.5, least: 0.5}, regions: {side: 100, stride: 100}}",
+            "regions.side",
+            "regions of 100 pixels do not hold patches of 64, cut from 128",
+        ),
+        ("{regions: {side: 128, stride: 129}}", "regions.stride", "stride 129 skips pixels between regions of 128"),
+        (
+            "{regions: {side: 128, stride: 64, above: 99}}",
+            "regions.above",
+            "above 99 does nothing: an image must hold a region of 128 anyway",
+        ),
+        (
+            "{patch: [128, 256], resize: [300, 200]}",
+            "patch",
+            "images are resized to [300, 200], and patch is [128, 256]",
+        ),
+        (
+            "{patch: whole, scale: {chance: 0.5, least: 0.5}}",
+            "scale",
+            "scale cuts patches from larger crops, and patch is whole",
+        ),
+        ("{patch: whole, crop: grid}", "crop", "crop: grid cuts patches, and patch is whole"),
+        ("{patch: whole, regions: {side: 9, stride: 9}}", "regions", "regions are parts of images, and patch is whole"),
+        (
+            "{patch: whole, resize: [400, 608]}",
+            "resize",
+            "a quarter turn makes 608×400 of images of 400×608, and a batch has one size",
+        ),
+        ("{patch: whole, pad: reflect}", "pad", "pad does nothing where patch is whole"),
+        ("{patch: [8, 128]}", "patch", "patches of 8×128 pixels are too small to learn from"),
+        (
+            "{patch: whole, augment: flips, resize: [9, 90]}",
+            "resize",
+            "patches of 9×90 pixels are too small to learn from",
+        ),
+        (
+            "{patch: whole, augment: flips, resize: [4000, 6000]}",
+            "resize",
+            "8 patches of 4000×6000 pixels at once: no device holds that",
+        ),
+        ("{patch: [64, 2049], batch: 1}", "patch", "no patches of [64, 2049] pixels are cut"),
+        ("{patch: hole}", "patch", "expected a side in pixels, [height, width], or whole, not 'hole'"),
+        ("{patch: 64.0}", "patch", "expected a side in pixels, [height, width], or whole, not 64.0"),
+        ("{patch: '64'}", "patch", "expected a side in pixels, [height, width], or whole, not '64'"),
+        ("{patch: [64]}", "patch", "expected a side in pixels, [height, width], or whole, not a list"),
+        ("{patch: [64, 64, 3]}", "patch", "expected a side in pixels, [height, width], or whole, not a list"),
+        ("{patch: [64, -1]}", "patch", "sides are more than 0"),
+        ("{patch: 0}", "patch", "expected more than 0, not 0"),
+        ("{resize: 400}", "resize", "expected a list, not 400"),
+        ("{regions: 512}", "regions", "expected a mapping, not 512"),
+        ("{regions: {side: 512}}", "regions", "'stride' is missing"),
+        ("{crop: 128}", "crop", "expected random or grid, not 128"),
+        (
+            "{steps: 9, stages: [{steps: 4, patch: 8}, {steps: 5}]}",
+            "stages.0.patch",
+            "patches of 8 pixels are too small to learn from",
         ),
     ],
 )
@@ -150,6 +225,16 @@ def test_settings_of_batches_and_stages_that_contradict(tmp_path: Path, recipe: 
         ("{stages: [{steps: 200}, {steps: 100, betas: [0.9, 0.9]}]}", "restart: true, or remove it"),
         ("{patch: 32, scale: {chance: 0.5, least: 0.005}}", "least: 0.016 or more, or a smaller patch"),
         ("{optimizer: radam, momentum: 0.9}", "betas: [0.9, 0.99], of which the first one is the momentum"),
+        ("{stride: 32}", "crop: grid, or remove it; several samples of a large image: regions"),
+        ("{patch: [64, 32], crop: grid, stride: 33}", "at most the patch's shorter side"),
+        ("{patch: [64, 128], regions: {side: 100, stride: 100}}", "side: 128 or more, or a smaller patch"),
+        ("{patch: 300, resize: [200, 400]}", "a smaller patch, a larger resize, or pad: reflect"),
+        ("{patch: hole}", "patch: 128, patch: [256, 384], or patch: whole"),
+        ("{resize: 400}", "write resize: [400, 608]"),
+        ("{regions: 512}", "write regions: {side: 512, stride: 256}"),
+        ("{crop: 128}", "crop: random or crop: grid; its size is `patch`"),
+        ("{crop_size: 128}", "patch"),
+        ("{tile: 128}", "patch"),
         ("{epochs: 9}", "steps: a recipe counts optimizer steps"),
     ],
 )
@@ -157,9 +242,69 @@ def test_what_to_try_is_said(tmp_path: Path, recipe: str, hint: str) -> None:
     assert problem(tmp_path, f"{{task: derain, backbone: restormer, recipe: {recipe}}}")[2] == hint
 
 
-def test_tiles_of_several_sizes_may_lie_as_far_apart_as_they_are_stored(tmp_path: Path) -> None:
-    made = cell(tmp_path, "{patch: 32, stride: 64, scale: {chance: 0.5, least: 0.5}}")
-    assert made.recipe.stored_tiles == (made.recipe.stride,) == (64,)
+def test_patches_of_several_sizes_may_lie_as_far_apart_as_their_crops(tmp_path: Path) -> None:
+    made = cell(tmp_path, "{patch: 32, crop: grid, stride: 64, scale: {chance: 0.5, least: 0.5}}")
+    assert made.recipe.crops == ((64, 64),)
+    assert made.recipe.grid(0) == Grid(height=64, width=64, stride=64)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "crops", "steps"),
+    [
+        ("{patch: [256, 384], batch: 1}", ((256, 384),), None),
+        ("{patch: [64, 64]}", ((64, 64),), None),
+        ("{patch: whole, resize: [400, 608], augment: flips}", (None,), None),
+        ("{patch: [32, 48], crop: grid, scale: {chance: 1.0, least: 0.7}}", ((46, 69),), 46),
+        ("{patch: 64, crop: grid, stride: 16}", ((64, 64),), 16),
+        ("{steps: 9, stages: [{steps: 4, patch: 32}, {steps: 5, patch: whole}]}", ((32, 32), None), None),
+    ],
+)
+def test_what_is_cut(tmp_path: Path, recipe: str, crops: tuple[tuple[int, int] | None, ...], steps: int | None) -> None:
+    """Crops are larger than patches by 1 / least, rounded up; a grid's step is the patch's shorter side by default."""
+    made = cell(tmp_path, recipe).recipe
+    assert made.crops == crops
+    grid = made.grid(0)
+    assert (grid and grid.stride) == steps
+
+
+@pytest.mark.parametrize(
+    ("given", "fields"),
+    [
+        ({"crop": "grid"}, {"crop": "grid", "regions": None, "pad": "reflect", "stride": None}),
+        ({"patch": "whole"}, {"crop": "random", "regions": None, "pad": "none", "scale": None}),
+        ({"patch": 64}, {"regions": Regions(side=512, stride=256), "pad": "reflect"}),
+    ],
+)
+def test_what_a_preset_cuts_with_goes_when_a_suite_cuts_otherwise(
+    given: dict[str, object], fields: dict[str, object]
+) -> None:
+    official = RecipeMapping(
+        steps=100, patch=128, regions=Regions(side=512, stride=256), pad="reflect", scale=Scale(chance=0.5, least=0.5)
+    )
+    preset = replace(find_preset("restormer/derain", None, None), recipe=official)
+    found = fitted(preset, {**preset.fields, **given}, set(preset.fields) - set(given))
+    assert {name: found[name] for name in fields} == fields
+
+
+def test_a_presets_step_goes_with_its_grid() -> None:
+    official = RecipeMapping(steps=100, patch=64, crop="grid", stride=32)
+    preset = replace(find_preset("restormer/derain", None, None), recipe=official)
+    kept = set(preset.fields)
+    assert fitted(preset, preset.fields, kept)["stride"] == 32
+    assert fitted(preset, {**preset.fields, "crop": "random"}, kept - {"crop"})["stride"] is None
+
+
+def test_a_square_has_one_id_however_it_is_written(tmp_path: Path) -> None:
+    ids = {cell(tmp_path, f"{{patch: {patch}}}").id for patch in ("64", "[64, 64]")}
+    assert len(ids) == 1
+    assert cell(tmp_path, "{patch: [64, 65]}").id not in ids
+
+
+def test_regions_and_size_of_whole_images(tmp_path: Path) -> None:
+    made = cell(tmp_path, "{regions: {side: 512, stride: 256}, pad: reflect}").recipe
+    assert made.regions == Regions(side=512, stride=256)
+    assert made.regions.whole_up_to == 511
+    assert Regions(side=512, stride=256, above=800).whole_up_to == 800
 
 
 RESTARTS = "stages: [{steps: 200}, {steps: 60, restart: true}, {steps: 40}]"

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from harness.recipes.presets import recipe_use
-from tests.unit.recipes.suites import cell
+from tests.unit.recipes.suites import cell, cells
 
 
 def test_fewer_gpus_see_the_same_images(tmp_path: Path) -> None:
     official = cell(tmp_path, "{preset: official}")
     use = recipe_use(official, 8)
     assert use is not None
-    assert (use.preset, use.differs, use.micro_batch) == ("restormer/derain/v2", {}, (8, 5, 4, 2, 1, 1))
+    assert (use.preset, use.differs, use.micro_batch) == ("restormer/derain/v3", {}, (8, 5, 4, 2, 1, 1))
     alone = cell(tmp_path, "{preset: official, micro_batch: 4}")
     use = recipe_use(alone, 1)
     assert use is not None
@@ -50,6 +50,22 @@ def test_the_record_says_where_the_task_is_not_that_of_the_authors_data(
     use = recipe_use(cell(tmp_path, f"{{preset: {preset}}}", preset.partition("/")[0], task), 1)
     assert use is not None
     assert use.differs.get("task.quantise") == told
+
+
+@pytest.mark.parametrize(
+    ("task", "told"),
+    [
+        ("{name: gaussian_denoise, sigma: [0, 50]}", None),
+        ("{name: gaussian_denoise, sigma: [0, 55]}", ([0, 50], [0.0, 55.0])),
+        ("gaussian_denoise", ([0, 50], 25.0)),
+    ],
+)
+def test_a_range_of_noise_is_compared_too(tmp_path: Path, task: str, told: tuple[object, object] | None) -> None:
+    extra = "" if task == "gaussian_denoise" else ", test_options: [{sigma: 25}]"
+    block = f"{{task: {task}, backbone: drunet, recipe: {{preset: drunet/gaussian_denoise}}{extra}}}"
+    use = recipe_use(cells(tmp_path, block)[0], 1)
+    assert use is not None
+    assert use.differs.get("task.sigma") == told
 
 
 def test_options_that_the_task_does_not_have_are_not_compared(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from safetensors.numpy import save_file
 
 from harness.api.protocols import protocol_of
 from harness.api.reference import PartRef
-from harness.api.sets import FeatureSet, PreparedSet
+from harness.api.sets import FeatureSet, PreparedSet, Samples, TestSet
 from harness.api.task import EvaluationProtocol
-from harness.cells.cell import Cell, Variant, evaluation_id
+from harness.cells.cell import RULES, Cell, Variant, evaluation_id
 from harness.cells.suite import Labels, ResolvedSuite, SuiteCell
 from harness.core.identity import file_sha256
 from harness.core.paths import Layout, write_json
@@ -42,7 +42,7 @@ def task(name: str = "low_light", **options: Any) -> PartRef:
 def cell(seed: int = 0, **changes: Any) -> Cell:
     """A base cell; `changes` replace fields."""
     fields: dict[str, Any] = {"task": task(), "train": photos(), "backbone": PartRef(name="nafnet"), "seed": seed}
-    return Cell(**(fields | changes))
+    return Cell(**({"rules": RULES} | fields | changes))
 
 
 def refined(seed: int = 0, prior: PartRef | str = "nss", variant: Mapping[str, Any] | None = None, **more: Any) -> Cell:
@@ -58,15 +58,25 @@ def degraded(**changes: Any) -> Cell:
 
 
 def listed(
-    content: Cell, variant: str = "", *, tests: Sequence[PartRef] | None = None, listed: bool = True
+    content: Cell, variant: str = "", *, tests: Sequence[PartRef | TestSet] | None = None, listed: bool = True
 ) -> SuiteCell:
-    """A cell as a suite shows it."""
+    """A cell as a suite shows it. `tests`: data sets stand for test sets under the cell's own task."""
     if content.backbone is None:
         labels = Labels(task=content.task.name, backbone="input", variant="input")
     else:
         prior = content.variant.prior
         labels = Labels(task=content.task.name, backbone="NAFNet", variant=variant or (prior.name if prior else "base"))
-    return SuiteCell(cell=content, labels=labels, tests=(photos(),) if tests is None else tuple(tests), listed=listed)
+    asked = (photos(),) if tests is None else tests
+    sets = tuple(each if isinstance(each, TestSet) else content.test_set(each) for each in asked)
+    return SuiteCell(cell=content, labels=labels, tests=sets, listed=listed)
+
+
+def conditioned(content: Cell, dataset: PartRef | None = None, **condition: Any) -> TestSet:
+    """A test set under a condition: the cell's task with these options."""
+    noise = PartRef(name=content.task.name, options=condition, drawn=True)
+    options = content.task.options | condition
+    own = content.task.model_copy(update={"options": options, "derived_from": noise})
+    return TestSet(dataset=dataset or photos(), task=own, condition=condition)
 
 
 def suite(
@@ -91,7 +101,7 @@ def values(psnr: Sequence[float], ssim: Sequence[float] | None = None) -> Values
 
 def rows_of(
     content: Cell,
-    samples: PreparedSet,
+    samples: Samples,
     scores: Values,
     under: EvaluationProtocol | None = None,
     scenes: Mapping[str, str] | None = None,
@@ -110,6 +120,7 @@ def finish(
     scores: Values | None = None,
     *,
     dataset: PartRef | None = None,
+    tests: Sequence[tuple[TestSet, Values]] = (),
     data: Mapping[str, str] | None = None,
     seconds: float = 60.0,
     threads: int = 1,
@@ -118,7 +129,8 @@ def finish(
 ) -> RunRecord:
     """Leaves what a trained cell leaves and, with scores, an evaluated one. Gives the record.
 
-    The scores are those under each of `protocols`, by default the task's own. `scenes`: scene by image.
+    The scores are those under each of `protocols`, by default the task's own. `scenes`: scene by image. `tests`: test
+    sets with scores of their own, in place of `scores`.
     """
     training = None
     if content.backbone is not None:
@@ -143,27 +155,32 @@ def finish(
         training=training,
         attempts=(ATTEMPT,),
     )
-    if scores is not None:
+    asked = tests or ([] if scores is None else [(content.test_set(dataset or photos()), scores)])
+    if asked:
         used = protocols or (protocol(content),)
-        sets = [(content.test_set(dataset or photos(), draw=each.draw), each) for each in used]
-        evaluations = tuple(
-            EvaluationRecord(
-                id=evaluation_id(content, samples, each),
-                dataset=samples.dataset.name,
-                split=samples.split,
-                protocol=each.label,
-                metrics=dict.fromkeys(scores, "1"),
-                images=max(map(len, scores.values())),
-                seconds=3.0,
-                mean=each.mean,
-            )
-            for samples, each in sets
-        )
-        rows = [row for samples, each in sets for row in rows_of(content, samples, scores, each, scenes)]
+        sets = [(test, found, each) for test, found in asked for each in used]
+        evaluations = tuple(_evaluation(content, test, each, found) for test, found, each in sets)
+        rows = [
+            row for test, found, each in sets for row in rows_of(content, test.samples(each.draw), found, each, scenes)
+        ]
         sha256 = store.save_images(layout, content.id, rows)
         record = record.model_copy(update={"status": "done", "evaluations": evaluations, "images_sha256": sha256})
     store.save(layout, record)
     return record
+
+
+def _evaluation(content: Cell, test: TestSet, by: EvaluationProtocol, scores: Values) -> EvaluationRecord:
+    return EvaluationRecord(
+        id=evaluation_id(content, test.samples(by.draw), by),
+        dataset=test.dataset.name,
+        split=test.split,
+        protocol=by.label,
+        condition=test.condition,
+        metrics=dict.fromkeys(scores, "1"),
+        images=max(map(len, scores.values())),
+        seconds=3.0,
+        mean=by.mean,
+    )
 
 
 def fail(layout: Layout, content: Cell, kind: Any = "nan", message: str = "the loss is NaN at step 7") -> None:
@@ -180,12 +197,14 @@ def fail(layout: Layout, content: Cell, kind: Any = "nan", message: str = "the l
 
 
 def prepare(layout: Layout, *sets: PreparedSet | FeatureSet) -> None:
-    """Leaves the manifests of prepared and feature sets."""
+    """Leaves the manifests of prepared and feature sets; before a degraded set's, that of its clean images."""
     for content in sets:
         path = content.folder(layout.data) / "manifest.json"
         if isinstance(content, PreparedSet):
+            if content.source is not None:
+                prepare(layout, content.source)
             write_json(path, {"set": content.identity()})
         else:
-            samples = file_sha256(content.samples.folder(layout.data) / "manifest.json")
+            samples = file_sha256(content.samples.stored.folder(layout.data) / "manifest.json")
             manifest = {"features": content.identity(), "samples_manifest_sha256": samples}
             write_json(path, manifest)

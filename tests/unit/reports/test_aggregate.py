@@ -14,11 +14,11 @@ from harness.cells.cell import Cell
 from harness.reports.aggregate import Spread, TableEntry, comparable, differences, entries, image_mean, spread
 from harness.reports.query import Measured
 from harness.reports.text import entry
+from harness.results.columns import Column
 from harness.results.schema import CELLS, COVERAGE, IMAGES, METRICS
-from harness.results.survey import Column
 from tests.unit.records.made import cell, refined
 
-PSNR = Column("photos", "c", "rgb_uint8/v1", "d", "psnr")
+PSNR = Column("photos", "c", "", "rgb_uint8/v1", "d", "psnr")
 INF = math.inf
 
 

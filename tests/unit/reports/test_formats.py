@@ -64,7 +64,7 @@ def test_a_suite_keeps_the_labels_of_its_data_sets(tmp_path: Path) -> None:
     file.write_text(text)
     labelled, _ = open_suite(str(file))
     test = labelled.cells[0].tests[0]
-    assert labelled.dataset_labels == {digest(test.identity(), 8): "Ours"}
+    assert labelled.dataset_labels == {digest(test.dataset.identity(), 8): "Ours"}
     file.write_text(text.replace(", label: Ours", ""))
     plain, _ = open_suite(str(file))
     assert [each.cell.id for each in plain.cells] == [each.cell.id for each in labelled.cells], "no part of identity"

@@ -70,7 +70,7 @@ NARROW, WIDE = EvaluationProtocol("mine", 1, border=4), EvaluationProtocol("mine
 
 def differ(layout, content, under, by):
     """Adds a number to the values on record of one protocol."""
-    name = evaluation_id(content, content.test_set(photos(), draw=under.draw), under)
+    name = evaluation_id(content, content.test_set(photos()).samples(under.draw), under)
     table = store.load_images(layout, content.id).to_pylist()
     rows = [store.ImageRow(**row) for row in table]
     rows = [row._replace(value=row.value + by * (row.evaluation == name)) for row in rows]

@@ -146,10 +146,9 @@ def test_what_is_damaged_is_a_row_with_a_reason(layout, file, damage):
 
 
 def test_results_of_other_images_than_there_are_now_are_not_shown(layout):
-    samples = cell().test_set(photos())
-    name = samples.folder(layout.data).relative_to(layout.data).as_posix()
-    finish(layout, cell(), values([20.0], [0.5]), data={name: "another digest"})
-    prepare(layout, samples)
+    stored = cell().test_set(photos()).samples().stored
+    finish(layout, cell(), values([20.0], [0.5]), data={f"{stored.name}/{stored.split}": "another digest"})
+    prepare(layout, stored)
     resolved = suite(listed(cell()))
     results = keep(layout, resolved)
     assert results.images().is_empty()

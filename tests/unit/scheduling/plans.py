@@ -20,7 +20,7 @@ def cell(seed: int = 0) -> Cell:
 
 
 def shards(split: str, out: Path) -> Job:
-    work = ShardsWork(samples=PreparedSet(dataset=PHOTOS, task=TASK, split=split))
+    work = ShardsWork(stored=PreparedSet(dataset=PHOTOS, split=split))
     return Job(work=work, out=str(out), data=str(out / "data"))
 
 

@@ -65,8 +65,8 @@ def layout(tmp_path):
 
 def finish(layout: Layout, *cells) -> None:
     for content in cells:
-        test = content.test_set(photos())
-        made.prepare(layout, *([content.train_set, test] if content.backbone else [test]))
+        test = content.test_set(photos()).samples()
+        made.prepare(layout, *([content.train_samples.stored, test.stored] if content.backbone else [test.stored]))
         made.finish(layout, content, OLD)
 
 
@@ -170,7 +170,7 @@ def test_a_base_waits_for_the_cells_that_are_made_from_its_new_folder(layout):
     base = cell()
     frozen = refined(variant={"regime": "frozen"}, base=base)
     finish(layout, base, frozen)
-    made.prepare(layout, frozen.train_features(), frozen.test_features(frozen.test_set(photos())))
+    made.prepare(layout, frozen.train_features(0), frozen.test_features(frozen.test_set(photos()).samples()))
     read = []
 
     def look(job: Job, where: Layout) -> None:
@@ -287,7 +287,9 @@ def changed(layout: Layout, content) -> Plan:
     """The plan after the test set was made anew."""
     record = store.load(layout, content.id)
     assert record is not None
-    used = record.provenance.model_copy(update={"data": {f"{content.test_set(photos()).name}/test": "0" * 64}})
+    used = record.provenance.model_copy(
+        update={"data": {f"{content.test_set(photos()).samples().name}/test": "0" * 64}}
+    )
     store.save(layout, record.model_copy(update={"provenance": used}))
     return forced(layout, content, force=())
 

@@ -186,12 +186,6 @@ MAPS = "{refiner: {name: ptg_rm, ablation: concat_2d}, prior: "
             "ablation: concat_2d",
         ),
         (
-            MAPS + "{name: random, grid: 7}, features: image}",
-            "features",
-            "a map belongs to the image that it was made of, and tiles would get that of their whole image",
-            "features: tile or live",
-        ),
-        (
             MAPS + PATCHES.replace("squash", "pad") + "}",
             "prior",
             "the prior clip cannot be made: "
@@ -205,7 +199,9 @@ def test_maps_go_to_refiners_that_read_them(tmp_path: Path, variant: str, path: 
     assert (problem.path, problem.what, problem.hint) == (f"blocks.0.variant.{path}", what, hint)
 
 
-@pytest.mark.parametrize("prior", ["{name: random, grid: 7}", "{name: mean, of: {name: shuffled, of: nss}}"])
+@pytest.mark.parametrize(
+    "prior", ["{name: random, grid: 7}, features: image", "{name: mean, of: {name: shuffled, of: nss}}"]
+)
 def test_maps_and_vectors_are_joined_as_maps(tmp_path: Path, prior: str) -> None:
     block = f"{{task: low_light, backbone: {NAFNET}, variant: {MAPS}{prior}}}}}"
     file = tmp_path / "sound.yaml"

@@ -32,7 +32,7 @@ def test_references_are_complete(world) -> None:
     [loss] = cell.recipe.losses
     assert (loss.part.name, loss.part.version) == ("charbonnier", version)
     assert cell.recipe.model_copy(update={"losses": Recipe().losses}) == Recipe()
-    assert [test.name for test in entry.tests] == ["pictures"]
+    assert [test.dataset.name for test in entry.tests] == ["pictures"]
     assert entry.listed
 
 
@@ -50,8 +50,8 @@ def test_every_task_gets_one_input_row_with_all_its_tests(world) -> None:
         ("denoise", "input", "input"),
         ("rainy", "input", "input"),
     ]
-    assert [test.name for test in inputs[0].tests] == ["pictures", "test_only"]
-    assert [test.name for test in inputs[1].tests] == ["pictures"]
+    assert [test.dataset.name for test in inputs[0].tests] == ["pictures", "test_only"]
+    assert [test.dataset.name for test in inputs[1].tests] == ["pictures"]
     assert suite.cells[0] is inputs[0]
     assert all(entry.listed and entry.cell.seed == 0 for entry in inputs)
 
@@ -62,7 +62,7 @@ def test_the_same_cell_of_two_blocks_is_one_cell_with_the_tests_of_both(world) -
         - {backbone: {name: net, width: 16, label: same}, test: [pictures, test_only], seeds: [1]}
         """)
     trained = [entry for entry in suite.cells if entry.cell.backbone]
-    assert [(e.cell.seed, [t.name for t in e.tests]) for e in trained] == [
+    assert [(e.cell.seed, [t.dataset.name for t in e.tests]) for e in trained] == [
         (0, ["pictures"]),
         (1, ["pictures", "test_only"]),
     ]
@@ -116,7 +116,7 @@ def test_a_listed_base_is_not_added_twice(world) -> None:
     base, _, refined = [entry for entry in suite.cells if entry.cell.backbone]
     assert base.listed
     assert base.labels.variant == "base"
-    assert [test.name for test in base.tests] == ["pictures"]
+    assert [test.dataset.name for test in base.tests] == ["pictures"]
     assert refined.cell.base.id == base.cell.id
 
 
@@ -282,12 +282,13 @@ def test_weights_name_the_prior_by_their_content(world) -> None:
          "blocks.0.variant.prior.source.dataset", "data set test_only has no split 'train'", "it has test"),
         ("{recipe: {batch: 8, micro_batch: 3}}", "blocks.0.recipe.micro_batch", "micro_batch 3 does not divide batch 8",
          "one of 1, 2, 4, 8"),
-        ("{recipe: {batch: 128, patch: 4}}", "blocks.0.recipe.patch", "tiles of 4 pixels are too small to learn from",
+        ("{recipe: {batch: 128, patch: 4}}", "blocks.0.recipe.patch", "patches of 4 pixels are too small to learn from",
          "at least 16"),
         ("{recipe: {batch: 64, patch: 2048}}", "blocks.0.recipe.patch",
-         "64 tiles of 2048×2048 pixels at once: no device holds that",
+         "64 patches of 2048×2048 pixels at once: no device holds that",
          "are batch and patch swapped? Otherwise set micro_batch"),
-        ("{recipe: {patch: 64, stride: 65}}", "blocks.0.recipe.stride", "stride 65 skips pixels between tiles of 64",
+        ("{recipe: {patch: 64, crop: grid, stride: 65}}", "blocks.0.recipe.stride",
+         "stride 65 skips pixels between patches of 64",
          "at most the patch"),
         ("{recipe: {lr: 1e-5, lr_min: 1e-3}}", "blocks.0.recipe.lr_min", "lr_min 0.001 is above lr 1e-05",
          "the rate falls from lr to lr_min"),

@@ -57,10 +57,11 @@ def suite_with(kind: str, part: Any) -> dict[str, Any]:
 
 
 def value_of(option: Option) -> Any:
-    """A value that the option takes: its default, or another prior or cell."""
+    """A value that the option takes: its default, another prior or cell, or a path."""
     if option.default is not REQUIRED:
         return option.default
-    return {"PriorRef": "nss", "CellRef": {"task": "derain", "backbone": "nafnet"}}[str(refers_to(option))]
+    known = {"PriorRef": "nss", "CellRef": {"task": "derain", "backbone": "nafnet"}, "None": "pictures"}
+    return known[str(refers_to(option))]
 
 
 # --- what is sound --------------------------------------------------------------------------------------------------
@@ -185,13 +186,30 @@ def test_every_option_has_its_type_its_default_and_what_the_docstring_says(schem
             checked += 1
     assert checked > 200
     sigma = schema["$defs"]["task.gaussian_denoise"]["properties"]["sigma"]
-    assert sigma == {
-        "type": "number",
-        "minimum": 0.0,
-        "maximum": 255.0,
-        "default": 25.0,
-        "description": "standard deviation of the noise on the 0–255 scale",
-    }
+    level = {"type": "number", "minimum": 0.0, "maximum": 255.0}
+    assert sigma["anyOf"] == [level, {"type": "array", "minItems": 2, "maxItems": 2, "items": level}]
+    assert sigma["default"] == 25.0
+    assert sigma["description"].startswith("standard deviation of the noise on the 0–255 scale")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sound"),
+    [
+        ({"patch": [256, 384]}, True),
+        ({"patch": "whole"}, True),
+        ({"patch": "hole"}, False),
+        ({"patch": [256]}, False),
+        ({"crop": "grid", "stride": 32, "pad": "reflect"}, True),
+        ({"crop": 64}, False),
+        ({"regions": {"side": 512, "stride": 256, "above": 800}}, True),
+        ({"regions": {"side": 512}}, False),
+        ({"resize": [400, 608]}, True),
+        ({"resize": 400}, False),
+    ],
+)
+def test_what_is_cut_is_described(validator: Draft202012Validator, recipe: dict[str, Any], sound: bool) -> None:
+    suite = {"suite": "s", "blocks": [{"recipe": recipe, "test_options": [{"sigma": 15}, {}]}]}
+    assert (list(validator.iter_errors(suite)) == []) is sound
 
 
 def test_trains_is_offered_and_learns_is_marked(schema: dict[str, Any]) -> None:

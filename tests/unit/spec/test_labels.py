@@ -37,11 +37,11 @@ def labels(suite: ResolvedSuite, *, listed: bool = True) -> list[str]:
         ),
         (
             "variant: [{refiner: refine, prior: plain, regime: from_base}, {refiner: refine, prior: plain, "
-            "placement: features, features: image}, {refiner: refine, prior: plain, label: own}]",
+            "placement: features, features: live}, {refiner: refine, prior: plain, label: own}]",
             [
                 "denoise | net | base_continued",
                 "denoise | net | refine+plain from_base",
-                "denoise | net | refine+plain @features prior:image",
+                "denoise | net | refine+plain @features prior:live",
                 "denoise | net | own",
             ],
         ),

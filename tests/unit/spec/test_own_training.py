@@ -61,7 +61,7 @@ def test_what_a_refiner_adds_is_part_of_its_cells(tmp_path: Path) -> None:
     ]
     assert cell.variant.prior is None
     assert {"smg_structure", "smg_adversary"} < {term.part.name for term in cell.loss_terms}
-    assert cell.train_features() is None
+    assert cell.train_features(0) is None
 
 
 REFINER_LAST = "stages: [{steps: 3, patch: 32, trains: [backbone]}, {steps: 7, trains: [refiner.head, refiner]}]"

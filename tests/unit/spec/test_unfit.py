@@ -9,7 +9,7 @@ import pytest
 from harness.core.errors import SpecErrors
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import open_placed, open_suite
-from harness.spec.small_images import small_images
+from harness.spec.small_images import first_images, small_images
 
 DATASET = '''
 import numpy as np
@@ -99,41 +99,67 @@ def block(dataset: str, more: str) -> str:
 @pytest.mark.parametrize(
     ("dataset", "more", "path", "words", "hint"),
     [
-        ("photos", "recipe: {patch: 428}", "recipe.patch", "of photos has a side of 427 pixels", "patch: 427 or less"),
-        ("tiny", "recipe: {patch: 64}", "recipe.patch", "a side of 48 pixels, and patch is 64", "patch: 48 or less"),
+        (
+            "photos",
+            "recipe: {patch: 428}",
+            "recipe.patch",
+            "of photos has a side of 427 pixels",
+            "patch: 427 or less, or pad: reflect",
+        ),
+        (
+            "tiny",
+            "recipe: {patch: 64}",
+            "recipe.patch",
+            "a side of 48 pixels, and patch is 64",
+            "patch: 48 or less, or pad: reflect",
+        ),
         (
             "tiny",
             "recipe: {patch: 32, scale: {chance: 0.5, least: 0.5}}",
             "recipe.patch",
-            "cuts from tiles of 64",
-            "patch: 24, or a larger scale.least",
+            "cuts from crops of 64",
+            "patch: 24 or less, or a larger scale.least",
         ),
-        ("waves", "recipe: {patch: 128}", "recipe.patch", "a side of 96 pixels, and patch is 128", "patch: 96 or less"),
+        (
+            "waves",
+            "recipe: {patch: 128}",
+            "recipe.patch",
+            "a side of 96 pixels, and patch is 128",
+            "patch: 96 or less, or pad: reflect",
+        ),
         (
             "{name: waves, side: 40}",
             "recipe: {patch: 64}",
             "recipe.patch",
             "a side of 40 pixels, and patch is 64",
-            "patch: 40 or less",
+            "patch: 40 or less, or pad: reflect",
         ),
         (
             "waves",
             "recipe: {patch: 32, scale: {chance: 0.5, least: 0.01}}",
             "recipe.scale.least",
-            "need prepared ones of 3200",
+            "need crops of 3200",
             "least: 0.016 or more, or a smaller patch",
         ),
-        ("plain", "recipe: {patch: 4096, batch: 1}", "recipe.patch", "no tiles of 4096 pixels", "patch: 2048 at most"),
+        (
+            "plain",
+            "recipe: {patch: 4096, batch: 1}",
+            "recipe.patch",
+            "no patches of 4096 pixels",
+            "patch: 2048 at most",
+        ),
         (
             "tiny",
             "recipe: {patch: 32}, variant: {refiner: ptg_rm, prior: random, regime: frozen, base_recipe: {patch: 64}}",
             "variant.base_recipe.patch",
             "patch is 64",
-            "patch: 48 or less",
+            "patch: 48 or less, or pad: reflect",
         ),
     ],
 )
-def test_tiles_larger_than_an_image(tmp_path: Path, dataset: str, more: str, path: str, words: str, hint: str) -> None:
+def test_patches_larger_than_an_image(
+    tmp_path: Path, dataset: str, more: str, path: str, words: str, hint: str
+) -> None:
     found = mistakes(tmp_path, block(dataset, more))
     assert [(at, to_try) for at, _, to_try in found] == [(f"blocks.0.{path}", hint)]
     assert words in found[0][1]
@@ -145,9 +171,13 @@ def test_tiles_larger_than_an_image(tmp_path: Path, dataset: str, more: str, pat
         ("photos", "recipe: {patch: 427}"),
         ("tiny", "recipe: {patch: 48}"),
         ("tiny", "recipe: {patch: 24, scale: {chance: 0.5, least: 0.5}}"),
+        ("tiny", "recipe: {patch: 64, pad: reflect}"),
+        ("tiny", "recipe: {patch: 64, resize: [64, 80]}"),
+        ("tiny", "recipe: {patch: whole}"),
+        ("tiny", "recipe: {patch: [48, 256]}"),  # of one side alone the other one is not known
     ],
 )
-def test_tiles_as_large_as_the_smallest_image(tmp_path: Path, dataset: str, more: str) -> None:
+def test_patches_as_large_as_the_smallest_image(tmp_path: Path, dataset: str, more: str) -> None:
     assert mistakes(tmp_path, block(dataset, more)) == []
 
 
@@ -162,14 +192,15 @@ def looked_at(tmp_path: Path, text: str) -> list[tuple[str, str, str]]:
     (tmp_path / "own.py").write_text(DATASET)
     file.write_text(f"suite: s\nplugins: [own.py]\n{text}")
     suite, registry, places = open_placed(str(file))
-    problems = small_images([entry.cell for entry in suite.cells], places, registry)
+    cells = [entry.cell for entry in suite.cells]
+    problems = small_images(cells, first_images(cells, registry), places, registry)
     return [(problem.path, problem.what, problem.hint) for problem in problems]
 
 
 def test_the_first_image_is_looked_at_where_nothing_is_declared(tmp_path: Path) -> None:
     found = looked_at(tmp_path, block("{name: plain, side: 100}", "recipe: {patch: 128}, seeds: [0, 1]"))
-    what = "the image one of plain has a side of 100 pixels, and patch is 128; only the first image was looked at"
-    assert found == [("blocks.0.recipe.patch", what, "patch: 100 or less")]
+    what = "the image one of plain has 100×200 pixels, and patch is 128; only the first image was looked at"
+    assert found == [("blocks.0.recipe.patch", what, "patch: 100 or less, or pad: reflect")]
 
 
 @pytest.mark.parametrize("dataset", ["{name: plain, side: 128}", "{name: plain, wrong: true}", "tiny"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import numpy as np
 
 from harness.api.dataset import DatasetTraits, SourceImage
+from harness.core.errors import DataError
 from harness.core.identity import digest
 
 
@@ -74,7 +76,7 @@ class Floats(Good):
 
     def images(self, split: str) -> Iterator[SourceImage]:
         for image in super().images(split):
-            yield SourceImage(image.key, image.scene, image.pixels / np.float32(255))
+            yield SourceImage(image.key, image.scene, image.pixels / np.float64(255))
 
 
 class Swaps(Good):
@@ -98,6 +100,114 @@ class Noisy(Good):
     def images(self, split: str) -> Iterator[SourceImage]:
         for image in super().images(split):
             yield SourceImage(image.key, image.scene, np.random.default_rng().integers(0, 255, (8, 8, 3), np.uint8))
+
+
+class Undeclared(Good):
+    """Brings degraded images without a word of it."""
+
+    traits = DatasetTraits()
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def images(self, split: str) -> Iterator[SourceImage]:
+        for image in super().images(split):
+            yield replace(image, degraded=image.pixels)
+
+
+class Paired(Good):
+    """Pairs, of which chosen ones can be read; one clean image for all of a split."""
+
+    traits = DatasetTraits(pairs=True, random_access=True, skips=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def keys(self, split: str) -> Sequence[tuple[str, str]]:
+        return [(name, split) for name in self.names[split]]
+
+    def images(self, split: str) -> Iterator[SourceImage]:
+        for image in super().images(split):
+            clean = np.full((8, 9, 3), len(split), np.uint16)
+            yield replace(image, pixels=clean, degraded=image.pixels, truth="clean")
+
+    def images_at(self, split: str, keys: Sequence[str]) -> Iterator[SourceImage]:
+        images = {image.key: image for image in self.images(split)}
+        for key in keys:
+            if key not in images:
+                raise DataError(f"there is no {key!r}")
+            yield images[key]
+
+    def skipped(self, split: str) -> Sequence[tuple[str, str]]:
+        return [("lq/x.png", "it is empty")]
+
+
+class Blinks(Paired):
+    """Degraded images that are drawn anew."""
+
+    traits = DatasetTraits(pairs=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def images(self, split: str) -> Iterator[SourceImage]:
+        for image in super().images(split):
+            yield replace(image, degraded=np.random.default_rng().integers(0, 256, (8, 9, 3), np.uint8))
+
+
+class TwoTruths(Paired):
+    """Two clean images of one name."""
+
+    traits = DatasetTraits(pairs=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def images(self, split: str) -> Iterator[SourceImage]:
+        for image in super().images(split):
+            yield replace(image, pixels=image.degraded)
+
+
+class Picks(Paired):
+    """Gives the chosen images in an order of its own."""
+
+    traits = DatasetTraits(pairs=True, random_access=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def images_at(self, split: str, keys: Sequence[str]) -> Iterator[SourceImage]:
+        return super().images_at(split, sorted(keys))
+
+
+class TakesAnyKey(Paired):
+    traits = DatasetTraits(pairs=True, random_access=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def images_at(self, split: str, keys: Sequence[str]) -> Iterator[SourceImage]:
+        return super().images_at(split, [key for key in keys if key in self.names[split]])
+
+
+class TellsThePlace(Paired):
+    traits = DatasetTraits(pairs=True, skips=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def skipped(self, split: str) -> Sequence[tuple[str, str]]:
+        return [(str(Path("lq/x.png").absolute()), "it is empty")]
+
+
+class GivesNoReason(Paired):
+    traits = DatasetTraits(pairs=True, skips=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def skipped(self, split: str) -> Sequence[tuple[str, str]]:
+        return [("lq/x.png", "")]
 
 
 class Hashes(Good):

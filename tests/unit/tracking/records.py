@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.api.reference import PartRef
-from harness.cells.cell import Cell
+from harness.cells.cell import RULES, Cell
 from harness.cells.suite import Labels, ResolvedSuite, SuiteCell
 from harness.core.paths import Layout, write_bytes, write_text
 from harness.records.model import Attempt, EvaluationRecord, Failure, Provenance, RunRecord, Training
@@ -15,6 +15,7 @@ CELL = Cell(
     task=PartRef(name="gaussian_denoise", options={"sigma": 25.0}),
     train=PartRef(name="photos", digest="d"),
     backbone=PartRef(name="nafnet", options={"width": 8}),
+    rules=RULES,
 )
 LABELS = Labels(task="denoise", backbone="NAFNet", variant="base")
 PROVENANCE = Provenance(harness="0.1.0", code="c0de", python="3.11", platform="p", processor="cpu", cpus=2)

@@ -10,6 +10,7 @@ import pytest
 from harness.cells.cell import Cell
 from harness.records.store import load, load_images, read_events
 from harness.tracking import entries
+from harness.tracking.names import mlflow_name, true_name
 from tests.unit.tracking.records import CELL, LABELS, PROVENANCE, cell, layout_in, leave, leave_failed
 
 
@@ -85,6 +86,26 @@ def test_two_protocols_are_told_apart_and_scenes_are_averaged_as_theirs_says(lay
     rows = [("psnr", 10.0, "s"), ("psnr", 20.0, "s"), ("psnr", 45.0, "t")]
     table = pyarrow.concat_tables([table_of(one.id, rows), table_of(other.id, rows)])
     assert entries.means(both, table) == {"psnr.photos.rgb": 25.0, "psnr.photos.rgb_uint8_scenes": 30.0}
+
+
+def test_conditions_never_share_a_mean_and_mlflow_takes_their_names_as_they_are(layout):
+    record = load(layout, leave(layout))
+    one = record.evaluations[0]
+    low = one.model_copy(update={"id": "b" * 12, "condition": {"sigma": 15.0}})
+    high = one.model_copy(update={"id": "c" * 12, "condition": {"sigma": 25, "blind": True}})
+    again = low.model_copy(update={"id": "d" * 12, "protocol": "sidd/v1"})
+    several = record.model_copy(update={"evaluations": (one, low, high, again)})
+    shifts = {one.id: 10.0, low.id: 20.0, high.id: 30.0, again.id: 40.0}
+    table = pyarrow.concat_tables(table_of(name, [("psnr", value)]) for name, value in shifts.items())
+    found = entries.means(several, table)
+    assert found == {
+        "psnr.photos": 10.0,
+        "psnr.photos blind:true sigma:25": 30.0,
+        "psnr.photos sigma:15.rgb": 20.0,
+        "psnr.photos sigma:15.sidd": 40.0,
+    }
+    assert [mlflow_name(name) for name in found] == list(found)
+    assert [true_name(name) for name in found] == list(found)
 
 
 def test_protocols_that_share_a_name_never_share_a_mean(layout):

@@ -12,6 +12,7 @@ from harness.api.batch import Batch
 from harness.cells.recipe import Darken, Grain, Mixup, Recipe, Scale
 from harness.core.errors import HarnessError
 from harness.core.identity import seed
+from harness.data.shards import to_float
 from harness.training.alter import Alteration, area_weights, grey
 
 
@@ -191,7 +192,7 @@ def test_tiles_are_cut_from_smaller_images() -> None:
     torch.testing.assert_close(slopes, across, rtol=0, atol=0.02)
     assert len({float(value) for value in seen[factors == 1][:, 0, 0, 0]}) > 5
     assert float(seen.max()) <= side
-    assert recipe.stored_tiles == (side,)
+    assert recipe.crops == ((side, side),)
 
 
 def test_inputs_are_darkened_as_enlightengan_varies_them() -> None:
@@ -214,3 +215,31 @@ def test_without_alterations_the_batch_is_the_same_object() -> None:
     altered, seen = Alteration(Recipe(), 0, 8)(given, 1)
     assert altered is given
     assert seen is given.lq_BCHW
+
+
+def test_oblong_patches_are_cut_from_smaller_images_along_both_sides() -> None:
+    down, right = torch.meshgrid(torch.arange(40) + 0.5, torch.arange(50) + 0.5, indexing="ij")
+    image = torch.stack([down, right, down]).expand(40, 3, 40, 50).float()
+    recipe = Recipe(patch=(28, 35), scale=Scale(chance=1, least=0.7))
+    assert recipe.crops == ((40, 50),)
+    result, seen = Alteration(recipe, 3, (28, 35))(Batch(image, image * 2, None, [""] * 40), 1)
+    assert seen.shape == (40, 3, 28, 35)
+    torch.testing.assert_close(result.gt_BCHW, 2 * seen)
+    tall, wide = ((seen[:, 0, -2, 0] - seen[:, 0, 1, 0]) / 25, (seen[:, 1, 0, -2] - seen[:, 1, 0, 1]) / 32)
+    torch.testing.assert_close(tall, wide, rtol=0, atol=0.06)  # one factor; sides are whole numbers
+    assert 1.0 <= float(tall.min()) < 1.1
+    assert 1.3 < float(tall.max()) < 40 / 28 + 0.02
+
+
+def test_stored_pixels_are_altered_as_the_floats_that_they_stand_for() -> None:
+    random = np.random.default_rng(0)
+    lq, gt = random.integers(0, 256, (2, 6, 3, 8, 8), dtype=np.uint8)
+    stored = Batch(torch.from_numpy(lq), torch.from_numpy(gt), None, [""] * 6, torch.from_numpy(gt))
+    whole, truth, clean = (torch.from_numpy(to_float(each)) for each in (lq, gt, gt))
+    floats = Batch(whole, truth, None, [""] * 6, clean)
+    options: dict[str, Any] = {"mixup": {"alpha": 1.2, "chance": 1}, "grain": Grain(chance=0.5, sigma=0.1), "grey": 0.5}
+    one, other = alter(stored, **options), alter(floats, **options)
+    for field in ("lq_BCHW", "gt_BCHW", "clean_BCHW"):
+        assert torch.equal(getattr(one, field), getattr(other, field)), field
+    same = alter(stored)
+    assert same.lq_BCHW.dtype == torch.uint8, "nothing to do"

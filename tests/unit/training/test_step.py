@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,11 +18,13 @@ from harness.api.reference import PartRef
 from harness.cells.cell import Cell
 from harness.cells.recipe import Darken, LossTerm, Recipe
 from harness.core.errors import HarnessError
+from harness.data.shards import to_float
 from harness.parts.catalogue import REGISTRY
 from harness.parts.losses.charbonnier import Charbonnier
 from harness.training.alter import Alteration
 from harness.training.device import start_accelerator
 from harness.training.objective import Adversaries, Images, Objective, Term, build_objective
+from harness.training.pixels import scaled
 from harness.training.step import Stepper
 
 
@@ -310,3 +314,41 @@ def test_a_restoration_that_is_not_finite_has_not_been_changed() -> None:
     given = batch(prior=False)
     restored = Restored(given.lq_BCHW * torch.nan)
     assert of(Objective([Term(1.0, Spoils(lambda inputs: None))], 1.0), restored, given).isnan()
+
+
+@pytest.mark.parametrize(("dtype", "white"), [(torch.uint8, 255), (torch.uint16, 65535)])
+def test_stored_pixels_train_as_the_floats_that_they_stand_for(dtype: torch.dtype, white: int) -> None:
+    random = np.random.default_rng(0)
+    lq, gt = random.integers(0, white, (2, 6, 3, 8, 8), endpoint=True).astype(str(dtype).removeprefix("torch."))
+    stored = Batch(torch.from_numpy(lq), torch.from_numpy(gt), None, list("abcdef"))
+    floats = Batch(torch.from_numpy(to_float(lq)), torch.from_numpy(to_float(gt)), None, list("abcdef"))
+    one, other = Pair(), Pair()
+    losses = [stepper(model, objective(), micro=4)(given) for model, given in ((one, stored), (other, floats))]
+    assert torch.equal(*losses)
+    assert torch.equal(one.a, other.a)
+
+
+def test_every_stored_value_is_scaled_as_on_the_host() -> None:
+    for dtype in (np.uint8, np.uint16):
+        every = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)
+        np.testing.assert_array_equal(scaled(torch.from_numpy(every)).numpy(), to_float(every))
+    floats = torch.rand(3)
+    assert scaled(floats) is floats
+
+
+def test_a_network_that_is_told_gets_the_settings_of_its_own_images() -> None:
+    told: list[Tensor] = []
+
+    class Told(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pair = Pair()
+
+        def forward(self, lq_BCHW: Tensor, prior_BD: Tensor | None, settings: dict[str, Tensor]) -> Restored:
+            told.append(settings["sigma"])
+            return self.pair(lq_BCHW, prior_BD)
+
+    base = stepper(Told(), objective())
+    given = replace(batch(), settings={"sigma": torch.arange(6.0)})
+    Stepper(base.accelerator, base.model, base.optimizer, base.objective, 4, None, tells_settings=True)(given)
+    assert [values.tolist() for values in told] == [[0, 1, 2, 3], [4, 5]]

@@ -16,6 +16,7 @@ from harness.core.errors import Problem
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import open_placed
 from harness.training import trial
+from harness.training.rehearsal import pixels, whole_sides
 from harness.training.trial import Trial
 from tests.unit.training.sampled_cells import draw, outcome
 
@@ -39,8 +40,8 @@ class Net(nn.Module):
         super().__init__()
         if wrong == "build":
             raise KeyError("seven")
-        self.capabilities = Capabilities(channels_in=channels, taps=("nowhere",) if wrong == "tap" else ("body",))
-        self.body = nn.Conv2d(channels, channels, 3, padding=1)
+        self.capabilities = Capabilities(channels, min(channels, 3), taps=("nowhere" if wrong == "tap" else "body",))
+        self.body = nn.Conv2d(channels, min(channels, 3), 3, padding=1)
         self.wrong = wrong
         if wrong == "frozen":
             self.requires_grad_(False)
@@ -198,7 +199,13 @@ def test_a_part_of_the_users_own_is_told_at_its_line(
 @pytest.mark.parametrize(
     ("options", "path", "words"),
     [
-        ("channels: 1", "blocks.0.backbone", "net reads images of 1 channel here, and images are RGB"),
+        (
+            "channels: 1",
+            "blocks.0.backbone",
+            "net reads images of 1 channel here, and the clean image ",
+        ),
+        ("channels: 6", "blocks.0.backbone", "of photos has 3 (cell low_light (synthetic) net base seed 0)"),
+        ("channels: 4", "blocks.0.backbone", "net reads images of 4 channels here, and images have 1, 3 or 6"),
         ("wrong: frozen", "blocks.0.backbone", "no parameter of this network trains"),
     ],
 )
@@ -206,6 +213,57 @@ def test_a_network_that_no_suite_can_train(tmp_path: Path, options: str, path: s
     found = problems(tmp_path, f"  - backbone: {{name: net, {options}}}\n", PLUGIN)
     assert [problem.path for problem in found] == [path]
     assert words in found[0].what
+
+
+@pytest.mark.parametrize("channels", [1, 6])
+@pytest.mark.parametrize("recipe", ["{patch: 32}", "{patch: [32, 48]}", "{patch: whole, batch: 1, resize: [40, 56]}"])
+def test_networks_for_gray_and_dual_pixel_images_pass(tmp_path: Path, channels: int, recipe: str) -> None:
+    suite = tmp_path / "suite.yaml"
+    (tmp_path / "own.py").write_text(PLUGIN)
+    block = f"  - {{backbone: {{name: net, channels: {channels}}}, recipe: {recipe}}}\n"
+    suite.write_text(HEAD + block + "plugins: [own.py]\n")
+    resolved, registry, _ = open_placed(str(suite))
+    tested = Trial(registry)
+    assert tested.faults(resolved.cells[-1].cell) == ()
+    assert tested.channels(resolved.cells[-1].cell) == (channels, min(channels, 3))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "size"),
+    [
+        ("{patch: [32, 48], batch: 2}", "2 patches of 32×48 pixels in training: "),
+        ("{patch: [48, 32], batch: 1}", "a patch of 48×32 pixels in training: "),
+        ("{patch: whole, batch: 1, resize: [40, 64]}", "an image of 40×64 pixels in training: "),
+        ("{stages: [{steps: 4, patch: 32}, {steps: 4, patch: [64, 32]}]}", "2 patches of 64×32 pixels in training: "),
+    ],
+)
+def test_patches_are_tried_as_the_recipe_cuts_them(tmp_path: Path, recipe: str, size: str) -> None:
+    [problem] = problems(tmp_path, f"  - {{backbone: {{name: net, wrong: square}}, recipe: {recipe}}}\n", PLUGIN)
+    assert f"does not take {size}backbone net: ValueError: square images alone" in problem.what
+
+
+def test_whole_images_are_tried_as_small_as_the_data_set_says(tmp_path: Path) -> None:
+    """A square of the declared shortest side, raised to what the network takes: photos has 427 pixels."""
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(HEAD + f"  - {{backbone: {NAFNET}, recipe: {{patch: whole, batch: 1}}}}\n")
+    cell = open_placed(str(suite))[0].cells[-1].cell
+    assert whole_sides(cell, REGISTRY) == (427, 427)
+    assert pixels(cell, REGISTRY) == 427**2
+    resized = cell.model_copy(update={"recipe": cell.recipe.model_copy(update={"resize": (64, 96)})})
+    assert (whole_sides(resized, REGISTRY), pixels(resized, REGISTRY)) == ((64, 96), 64 * 96)
+
+
+@pytest.mark.parametrize(
+    ("task", "sound"),
+    [("{name: gaussian_denoise, sigma: [0, 50]}", True), ("gaussian_denoise", True), ("low_light", False)],
+)
+def test_a_network_that_is_told_of_every_image(tmp_path: Path, task: str, sound: bool) -> None:
+    options = "test_options: [{sigma: 15}]" if "[" in task else "seeds: [0]"
+    sigma = "" if "[" in task else ", sigma: 25" if "denoise" in task else ", sigma: [0, 50]"
+    drunet = f"{{name: drunet, nc: [4, 4, 4, 4], nb: 1{sigma}}}"
+    found = problems(tmp_path, f"  - {{task: {task}, backbone: {drunet}, {options}}}\n")
+    assert [problem.path for problem in found] == ([] if sound else ["blocks.0.backbone"])
+    assert sound or "is told sigma of every image, which these images do not have" in found[0].what
 
 
 @pytest.mark.parametrize("light", [0, 1e18])

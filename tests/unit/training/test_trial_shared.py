@@ -62,10 +62,10 @@ def test_what_a_plugin_imports_in_a_trial_keeps_its_numbers(
 def test_priors_of_one_width_share_a_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[object] = []
     monkeypatch.setattr(trial, "rehearse", lambda _cell, _model, dim, *_: seen.append(dim))
-    tested, part = Trial(REGISTRY), PartRef(name="low_light")
+    tested, part, train = Trial(REGISTRY), PartRef(name="low_light"), PartRef(name="photos")
     random = [PartRef(name="random", options={"dim": dim}) for dim in (36, 9)]
     for prior in (PartRef(name="nss"), *random, PartRef(name="nss")):
         variant = Variant(refiner=PartRef(name="ptg_rm"), prior=prior)
-        cell = Cell(task=part, train=part, backbone=PartRef(name="zero_dce"), variant=variant)
+        cell = Cell(task=part, train=train, backbone=PartRef(name="zero_dce"), variant=variant)
         assert tested.faults(cell) == ()
     assert seen == [36, 9]

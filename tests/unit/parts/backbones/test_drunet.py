@@ -19,6 +19,17 @@ def test_assumes_the_same_noise_everywhere() -> None:
         assert not torch.equal(network(image), network.restore(image, torch.zeros(2, 1, 16, 24)))
 
 
+def test_each_image_is_restored_at_the_noise_that_it_is_told() -> None:
+    network = DRUNet(**SMALL, sigma=(0.0, 50.0))
+    assert network.capabilities.told == ("sigma",)
+    assert (network.capabilities.channels_in, DRUNet(**SMALL, sigma=51).capabilities.told) == (3, ())
+    image = torch.rand(2, 3, 16, 24)
+    level_B1HW = torch.stack([torch.full((1, 16, 24), 10.2 / 255), torch.full((1, 16, 24), 0.2)])
+    with torch.no_grad():
+        assert torch.equal(network(image, torch.tensor([10.2, 51.0])), network.restore(image, level_B1HW))
+        assert torch.equal(network(image), network.restore(image, torch.full((2, 1, 16, 24), 25 / 255)))
+
+
 @pytest.mark.parametrize("options", [{"in_nc": 1}, {"nc": (4, 8)}, {"act_mode": "X"}])
 def test_options_that_do_not_fit(options: dict[str, Any]) -> None:
     with pytest.raises(HarnessError):

@@ -80,6 +80,13 @@ def test_input_quality_is_that_of_the_field(
         (MotionBlur, {"size": "21"}),
         (Rain, {"layers": 2.0}),
         (GaussianNoise, {"sigma": "25"}),
+        (GaussianNoise, {"sigma": (50.0, 0.0)}),
+        (GaussianNoise, {"sigma": (0.0, 256.0)}),
+        (GaussianNoise, {"sigma": (0.0, math.nan)}),
+        (GaussianNoise, {"sigma": (0.0,)}),
+        (GaussianNoise, {"sigma": (0.0, 25.0, 50.0)}),
+        (GaussianNoise, {"sigma": (0.0, "50")}),
+        (GaussianNoise, {"sigma": (False, 50.0)}),
         (GaussianNoise, {"quantise": "x"}),
     ],
 )
@@ -99,6 +106,52 @@ def test_numbers_of_numpy_are_options_too() -> None:
 @pytest.mark.parametrize("make", ALL)
 def test_a_grey_image_keeps_its_shape(make: Callable[[], Any], coffee: np.ndarray) -> None:
     assert make()(coffee[:24, :20, :1], np.random.default_rng(5)).shape == (24, 20, 1)
+
+
+def test_noise_alone_is_drawn_at_every_draw() -> None:
+    acts = {make.__name__: make.traits.acts for make in ALL}  # type: ignore[attr-defined]
+    assert acts == {"LowLight": "fixed", "GaussianNoise": "drawn", "Rain": "fixed", "MotionBlur": "fixed"}
+    assert GaussianNoise.traits.varies == ("sigma",)
+
+
+def test_sigma_comes_first_and_then_the_noise(coffee: np.ndarray) -> None:
+    random = np.random.default_rng(5)
+    sigma = 10 + 40 * random.random()
+    wanted = coffee + random.standard_normal(coffee.shape, dtype=np.float32) * np.float32(sigma / 255)
+    noise = GaussianNoise(sigma=(10.0, 50.0))
+    np.testing.assert_allclose(noise(coffee, np.random.default_rng(5)), wanted, atol=1e-6)
+    given = noise.with_settings(coffee, np.random.default_rng(5), {"sigma": 51.0})
+    alone = coffee + np.random.default_rng(5).standard_normal(coffee.shape, dtype=np.float32) * np.float32(0.2)
+    np.testing.assert_allclose(given, alone, atol=1e-6)
+
+
+def test_one_sigma_takes_no_random_number() -> None:
+    random = np.random.default_rng(5)
+    assert GaussianNoise(sigma=25.0).settings(random) == {"sigma": 25.0}
+    assert random.random() == np.random.default_rng(5).random()
+
+
+def test_sigma_is_uniform_over_its_range() -> None:
+    random = np.random.default_rng(0)
+    noise = GaussianNoise(sigma=(10.0, 50.0))
+    drawn = np.array([noise.settings(random)["sigma"] for _ in range(4000)])
+    counts, _ = np.histogram(drawn, bins=4, range=(10.0, 50.0))
+    assert counts.sum() == 4000
+    assert np.abs(counts - 1000).max() < 120  # four standard deviations
+
+
+@pytest.mark.parametrize("quantise", ["floor", "round"])
+def test_drawn_levels_are_whole_ones(quantise: Any, coffee: np.ndarray) -> None:
+    noisy = GaussianNoise(sigma=(5.0, 50.0), quantise=quantise)(
+        coffee[..., [0, 1, 2, 2, 1, 0]], np.random.default_rng(5)
+    )
+    assert (noisy.dtype, noisy.shape) == (np.float32, (*coffee.shape[:2], 6))
+    np.testing.assert_array_equal(noisy, np.rint(noisy * 255).astype(np.float32) / np.float32(255))
+
+
+def test_a_range_has_no_noise_like_the_papers(coffee: np.ndarray) -> None:
+    with pytest.raises(HarnessError, match="the range 0 to 50, and test images have one σ each"):
+        GaussianNoise(sigma=(0.0, 50.0)).with_legacy(coffee, np.random.RandomState(0))
 
 
 def test_srgb_round_trip_and_known_values() -> None:

@@ -10,6 +10,7 @@ from harness.api import protocols
 from harness.api.declaration import declaration
 from harness.api.protocols import protocol_of
 from harness.api.reference import PartRef
+from harness.api.task import TaskTraits
 from harness.core.source import REQUIRED
 from harness.parts.catalogue import REGISTRY
 from harness.parts.tasks.gaussian_denoise import GaussianDenoise
@@ -20,9 +21,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "derain": {"density": 0.0015, "length": 40},
     "motion_blur": {"size": 21},
 }
+REAL = ("real_denoise", "defocus")
+"""Tasks whose degraded images come with the data set."""
 
 
-@pytest.mark.parametrize("name", REGISTRY.names("task"))
+@pytest.mark.parametrize("name", DEFAULTS)
 def test_options_and_defaults_are_those_of_the_degradation(name: str) -> None:
     task = declaration(REGISTRY, "task", name)
     theirs = declaration(REGISTRY, "degradation", task.traits.degradation).options
@@ -34,7 +37,20 @@ def test_options_and_defaults_are_those_of_the_degradation(name: str) -> None:
 
 
 def test_every_task_was_seen() -> None:
-    assert REGISTRY.names("task") == ["low_light", "gaussian_denoise", "derain", "motion_blur"]
+    assert REGISTRY.names("task") == [*DEFAULTS, *REAL]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_images_have_neither_a_degradation_nor_its_options(name: str) -> None:
+    task = declaration(REGISTRY, "task", name)
+    assert task.traits == REGISTRY.load("task", name).traits
+    assert (task.traits.degradation, dict(task.options)) == (None, {})
+
+
+@pytest.mark.parametrize("wrong", [{"options": ("sigma",)}, {"settings": {"sigma": 50.0}}])
+def test_options_need_a_degradation(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="this task has none"):
+        TaskTraits(degradation=None, protocol="sidd", **wrong)
 
 
 def test_options_reach_the_degradation() -> None:
@@ -46,9 +62,12 @@ def test_options_reach_the_degradation() -> None:
 def test_deraining_is_scored_on_luma_and_the_rest_on_rgb() -> None:
     found = {name: protocol_of(REGISTRY, PartRef(name=name)) for name in REGISTRY.names("task")}
     colours = {name: protocol.colour for name, protocol in found.items()}
-    assert colours == {"low_light": "rgb", "gaussian_denoise": "rgb", "derain": "y", "motion_blur": "rgb"}
+    assert colours == dict.fromkeys(REGISTRY.names("task"), "rgb") | {"derain": "y"}
     kinds = {name: protocol.ssim for name, protocol in found.items()}
-    assert kinds == {"low_light": "rgb2d", "gaussian_denoise": "rgb2d", "derain": "y", "motion_blur": "rgb3d"}
+    usual = dict.fromkeys(("low_light", "gaussian_denoise"), "rgb2d")
+    volumes = dict.fromkeys(("motion_blur", "real_denoise"), "rgb3d")
+    assert kinds == usual | volumes | {"derain": "y", "defocus": "uniform7"}
+    assert {found[name].rounding for name in REAL} == {"none"}
 
 
 def test_protocol_names_are_unique_and_say_what_they_are() -> None:

@@ -1,0 +1,244 @@
+"""Prepared sets whose shards lie on another store, such as `s3://bucket/sets`, and come here as they are read.
+
+A set that was pulled has its manifest and index in the data folder, like any other, and a note, `origin.json`, of where
+its shards lie. A shard is fetched whole when it is read first, compared with the manifest's SHA-256, and kept beside
+the index, for all processes of the machine. Of a set that is larger than the note's limit the first shards are kept, as
+many as fit; from the others only what is asked for is read. Every image of an epoch is as likely as any other, so that
+nothing is gained by replacing one kept shard by another.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fsspec
+from fsspec.core import url_to_fs
+
+from harness.api.reference import Frozen
+from harness.api.sets import ORIGIN
+from harness.core.damage import held
+from harness.core.errors import DataError, HarnessError
+from harness.core.identity import file_sha256
+from harness.core.paths import atomic_file, write_json
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+WAITS = (0.5, 1.0, 2.0, 4.0)
+"""Seconds between the tries to reach a store."""
+_HERE = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE])
+"""What this machine refuses, not the store."""
+AHEAD = 2
+"""Shards that are fetched at once ahead of their reading."""
+
+
+class OriginNote(Frozen):
+    """What `origin.json` says."""
+
+    url: str
+    """The folder of the set's split on the store."""
+    limit: int | None = None
+    """Bytes of shards that are kept here at most; None: all of them."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard of the manifest."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+
+def store_of(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system of a URL and the path in it. Raises HarnessError for one that cannot be used here."""
+    try:
+        found: tuple[fsspec.AbstractFileSystem, str] = url_to_fs(url, use_listings_cache=False)
+    except ImportError as error:
+        hint = "pip install 'priorbench[s3]'" if url.startswith("s3") else str(error)
+        raise HarnessError("the library for this kind of store is not installed", where=url, hint=hint) from error
+    except ValueError as error:
+        hint = "a folder, or a URL such as s3://bucket/sets"
+        raise HarnessError(f"this is no place that can be reached: {error}", where=url, hint=hint) from error
+    return found
+
+
+def tried(action: Callable[[], T], url: str) -> T:
+    """What an action on a store gives, tried again while the store cannot be reached.
+
+    Raises DataError for what is not there, HarnessError (kind `storage`) when it cannot be reached or refuses.
+    """
+    for wait in (*WAITS, None):
+        try:
+            return action()
+        except FileNotFoundError as error:
+            raise DataError("this is not there", where=url, hint="see the URL; was all of the set pushed?") from error
+        except PermissionError as error:
+            if str(error.filename).endswith(".tmp"):  # what is written here, not what is read there
+                raise
+            hint = "see the account's rights and its keys, as AWS_ACCESS_KEY_ID"
+            raise HarnessError(f"the store refuses: {error}", where=url, hint=hint, kind="storage") from error
+        except HarnessError:
+            raise
+        except Exception as error:
+            # Every store's library raises its own for a lost connection.
+            if isinstance(error, OSError) and error.errno in _HERE:
+                raise
+            _again(error, wait, url)
+    raise AssertionError(url)
+
+
+def _again(error: Exception, wait: float | None, url: str) -> None:
+    """Waits for the next try. Raises HarnessError (kind `storage`) when there is none."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    if wait is None:
+        hint = "see that the store runs and can be reached, then run the same command again: it goes on"
+        raise HarnessError(f"the store cannot be reached: {said}", where=url, hint=hint, kind="storage") from error
+    log.warning("%s: %s; tried again in %g s", url, said, wait)
+    time.sleep(wait)
+
+
+class Origin:
+    """Where the shards of a set's folder come from. Threads may use one together."""
+
+    def __init__(self, folder: Path, note: OriginNote, shards: Sequence[Shard]) -> None:
+        self.folder, self.note = folder, note
+        self._shards = {shard.name: shard for shard in shards}
+        self._kept = _fitting(shards, note.limit)
+        self._stop = threading.Event()
+
+    @cached_property
+    def _store(self) -> tuple[fsspec.AbstractFileSystem, str]:
+        return store_of(self.note.url)
+
+    def local(self, name: str) -> Path | None:
+        """The shard on this machine, fetched if it is not there yet; None for one that is not to be kept here.
+
+        Raises as `tried`; DataError, too, when the store has another shard than the manifest names.
+        """
+        shard, path = self._shards[name], self.folder / name
+        if _is_there(path, shard):
+            return path
+        if name not in self._kept:
+            return None
+        with held(path):
+            if not _is_there(path, shard):  # another process may have fetched it meanwhile
+                self._fetch(shard, path)
+        return path
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        """Some bytes of a shard, from the store itself. Raises as `tried`."""
+        store, root = self._store
+        found: bytes = tried(
+            lambda: store.cat_file(f"{root}/{name}", start=offset, end=offset + length), f"{self.note.url}/{name}"
+        )
+        if len(found) != length:
+            raise self._other(name, f"{len(found)} bytes where {length} were asked for")
+        return found
+
+    def ahead(self, names: Iterable[str]) -> None:
+        """Fetches the shards that are to be kept here, in this order, in the background, until `close`.
+
+        What fails is left to whoever reads it.
+        """
+        wanted = [name for name in dict.fromkeys(names) if name in self._kept]
+        wanted = [name for name in wanted if not _is_there(self.folder / name, self._shards[name])]
+        if not wanted:
+            return
+
+        def fetch(name: str) -> None:
+            if not self._stop.is_set():
+                with suppress(HarnessError):
+                    self.local(name)
+
+        def run() -> None:
+            with ThreadPoolExecutor(AHEAD, thread_name_prefix="fetch") as pool:
+                list(pool.map(fetch, wanted))
+
+        threading.Thread(target=run, name="fetch-ahead", daemon=True).start()
+
+    def close(self) -> None:
+        """Ends what goes on in the background after the shards that it is at."""
+        self._stop.set()
+
+    def _fetch(self, shard: Shard, path: Path) -> None:
+        store, root = self._store
+        url = f"{self.note.url}/{shard.name}"
+        with atomic_file(path) as temporary:
+            tried(lambda: store.get_file(f"{root}/{shard.name}", str(temporary)), url)
+            if temporary.stat().st_size != shard.bytes or file_sha256(temporary) != shard.sha256:
+                raise self._other(shard.name, "its SHA-256 is another")
+
+    def _other(self, name: str, how: str) -> DataError:
+        what = f"this shard is not the one that the manifest names: {how}"
+        return DataError(what, where=f"{self.note.url}/{name}", hint="push the set again, to an empty place")
+
+
+@dataclass(frozen=True)
+class Distant:
+    """A shard that is read on the store itself."""
+
+    origin: Origin
+    name: str
+
+    def read(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset` on."""
+        return self.origin.read(self.name, offset, length)
+
+
+def origin_of(folder: Path, shards: Sequence[Shard]) -> Origin | None:
+    """Where the shards of a set's folder come from; None when they are all made here.
+
+    Raises DataError for a note that cannot be read.
+    """
+    note = read_note(folder)
+    return None if note is None else Origin(folder, note, shards)
+
+
+def read_note(folder: Path) -> OriginNote | None:
+    """The note of a set's folder; None without one. Raises DataError for one that cannot be read."""
+    path = folder / ORIGIN
+    try:
+        return OriginNote.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        hint = "remove the folder, and pull the set again"
+        raise DataError("this note of where the shards lie cannot be read", where=str(path), hint=hint) from error
+
+
+def write_note(folder: Path, note: OriginNote) -> None:
+    """Notes where the shards of a set's folder lie."""
+    write_json(folder / ORIGIN, json.loads(note.model_dump_json()))
+
+
+def _is_there(path: Path, shard: Shard) -> bool:
+    """Whether a shard lies here; it was compared with its digest when it came."""
+    try:
+        return path.stat().st_size == shard.bytes
+    except OSError:
+        return False
+
+
+def _fitting(shards: Sequence[Shard], limit: int | None) -> frozenset[str]:
+    """The first shards that fit into a limit together."""
+    kept: set[str] = set()
+    room: Any = float("inf") if limit is None else limit
+    for shard in shards:
+        room -= shard.bytes
+        if room < 0:
+            break
+        kept.add(shard.name)
+    return frozenset(kept)

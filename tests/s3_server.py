@@ -1,0 +1,79 @@
+"""A real S3 server on loopback, moto's, in a process of its own, which a test may kill."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import boto3
+import pytest
+import s3fs
+
+BUCKET = "sets"
+
+
+class S3Server:
+    """The server's process and its address; `url` is where sets are pushed."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.url = f"s3://{BUCKET}/prepared"
+        self._process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        """Starts it, empty, with its bucket."""
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(300):
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 0.2).close()
+                break
+            except OSError:
+                assert self._process.poll() is None, "the server ended"
+                time.sleep(0.1)
+        client = boto3.client("s3", endpoint_url=self.address, region_name="us-east-1")
+        client.create_bucket(Bucket=BUCKET)
+
+    def kill(self) -> None:
+        """Ends it by its process id."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def objects(self) -> dict[str, int]:
+        """Bytes of every object, by key."""
+        client = boto3.client("s3", endpoint_url=self.address, region_name="us-east-1")
+        found = client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        return {entry["Key"]: entry["Size"] for entry in found}
+
+
+@contextmanager
+def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """A server for a test, with the environment in which `s3://` means it."""
+    server = S3Server()
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL", server.address),
+        ("NO_PROXY", "127.0.0.1"),
+    ):
+        monkeypatch.setenv(name, value)
+    for name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]:
+        monkeypatch.delenv(name)
+    s3fs.S3FileSystem.clear_instance_cache()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        s3fs.S3FileSystem.clear_instance_cache()

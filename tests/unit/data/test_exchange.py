@@ -1,0 +1,125 @@
+"""Prepared sets are pushed to a store and pulled from it; what a shard holds is read through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.api.dataset import DatasetTraits, SourceImage
+from harness.api.reference import PartRef
+from harness.api.sets import PreparedSet
+from harness.core.errors import DataError
+from harness.core.registry import Entry, Registry
+from harness.data import origin as origins
+from harness.data.exchange import fetch_all, is_pulled, pull, push, splits_here
+from harness.data.prepare import prepare_set
+from harness.data.shards import ShardSet, open_set
+from harness.parts.catalogue import BUILT_IN
+from tests.s3_server import S3Server, s3_server
+from tests.small_set import blobs
+
+
+class Many:
+    """130 small pictures, for three shards."""
+
+    traits = DatasetTraits(licence="made by the tests")
+
+    def splits(self) -> Sequence[str]:
+        return ("train",)
+
+    def fingerprint(self) -> str:
+        return "many"
+
+    def keys(self, split: str) -> Sequence[tuple[str, str]]:
+        return [(f"{number:03d}", f"{number:03d}") for number in range(130)]
+
+    def images(self, split: str) -> Iterator[SourceImage]:
+        for number, (key, scene) in enumerate(self.keys(split)):
+            yield SourceImage(key, scene, blobs(number, 20, 24))
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    monkeypatch.setattr(origins, "WAITS", (0.05, 0.1))
+    with s3_server(monkeypatch) as running:
+        yield running
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> ShardSet:
+    entries = [Entry("dataset", "many", f"{Path(__file__).resolve()}:Many")]
+    stored = PreparedSet(dataset=PartRef(name="many", digest="many"), split="train")
+    return prepare_set(stored, Registry(BUILT_IN).extended(entries), tmp_path / "here")
+
+
+def pixels(opened: ShardSet) -> list[np.ndarray]:
+    return [opened.image(row, "gt") for row in range(len(opened))]
+
+
+def test_a_pushed_set_is_pulled_shard_by_shard_and_has_the_same_pixels(
+    tmp_path: Path, here: ShardSet, server: S3Server
+) -> None:
+    copied = push(here.folder, server.url)
+    assert copied == here.manifest.bytes + here.manifest.index.bytes
+    assert push(here.folder, server.url) == 0
+    (folder,) = pull(f"{server.url}/{here.folder.parent.name}", tmp_path / "there")
+    assert is_pulled(folder)
+    assert not list(folder.glob("*.tar"))
+    there = open_set(here.manifest.set, tmp_path / "there")
+    assert there.manifest_sha256 == here.manifest_sha256
+    assert np.array_equal(there.image(0, "gt"), here.image(0, "gt"))
+    assert [path.name for path in folder.glob("*.tar")] == ["000000.tar"]
+    assert all(np.array_equal(*both) for both in zip(pixels(there), pixels(here), strict=True))
+    assert len(list(folder.glob("*.tar"))) == 3
+
+
+def test_beyond_its_limit_a_set_is_read_in_place(tmp_path: Path, here: ShardSet, server: S3Server) -> None:
+    push(here.folder, server.url)
+    limit = here.manifest.shards[0].bytes
+    (folder,) = pull(f"{server.url}/{here.folder.parent.name}", tmp_path / "there", limit=limit)
+    there = open_set(here.manifest.set, tmp_path / "there")
+    assert all(np.array_equal(*both) for both in zip(pixels(there), pixels(here), strict=True))
+    assert [path.name for path in folder.glob("*.tar")] == ["000000.tar"]
+    assert fetch_all(folder) == 1
+
+
+def test_a_push_that_was_cut_off_goes_on_and_the_manifest_comes_last(
+    tmp_path: Path, here: ShardSet, server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = origins.tried
+    calls: list[str] = []
+
+    def cut_off(action: object, url: str) -> object:
+        calls.append(url)
+        if url.endswith("000001.tar") and calls.count(url) == 2:  # its size was asked for before
+            raise KeyboardInterrupt
+        return tried(action, url)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("harness.data.exchange.tried", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        push(here.folder, server.url)
+    assert [name.rpartition("/")[2] for name in server.objects()] == ["000000.tar"]
+    with pytest.raises(DataError, match="no prepared set lies there"):
+        pull(f"{server.url}/{here.folder.parent.name}", tmp_path / "there")
+    monkeypatch.undo()
+
+
+def test_a_set_of_another_content_is_never_written_over(tmp_path: Path, here: ShardSet, server: S3Server) -> None:
+    push(here.folder, server.url)
+    store, root = origins.store_of(server.url)
+    place = f"{root}/{here.folder.parent.name}/{here.folder.name}/manifest.json"
+    store.pipe_file(place, (here.folder / "manifest.json").read_bytes().replace(b'"licence"', b'"licence" '))
+    with pytest.raises(DataError, match="another set of this name lies there"):
+        push(here.folder, server.url)
+    with pytest.raises(DataError, match="already, with another content"):
+        pull(f"{server.url}/{here.folder.parent.name}", tmp_path / "here")
+
+
+def test_a_name_that_no_set_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such prepared set"):
+        splits_here(tmp_path, "photos.123")
+    with pytest.raises(DataError, match="no prepared set lies there"):
+        pull(str(tmp_path), tmp_path / "there")

@@ -1,0 +1,125 @@
+"""Shards that come from an S3 server: whole, once, compared, within their limit; a server that vanishes."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.core.errors import DataError, HarnessError
+from harness.data import origin as origins
+from harness.data.origin import Origin, OriginNote, Shard, read_note, store_of, write_note
+from tests.s3_server import S3Server, s3_server
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    monkeypatch.setattr(origins, "WAITS", (0.05, 0.1))
+    with s3_server(monkeypatch) as running:
+        yield running
+
+
+@pytest.fixture
+def shards(server: S3Server) -> list[Shard]:
+    """Three shards of 100 kB on the server."""
+    store, root = store_of(f"{server.url}/photos/train")
+    found = []
+    for number in range(3):
+        content = np.random.default_rng(number).bytes(100_000)
+        store.pipe_file(f"{root}/{number:06d}.tar", content)
+        found.append(Shard(f"{number:06d}.tar", hashlib.sha256(content).hexdigest(), len(content)))
+    return found
+
+
+def opened(folder: Path, server: S3Server, shards: list[Shard], limit: int | None = None) -> Origin:
+    folder.mkdir(exist_ok=True)
+    return Origin(folder, OriginNote(url=f"{server.url}/photos/train", limit=limit), shards)
+
+
+def test_a_shard_comes_whole_once_and_is_the_one_of_the_manifest(
+    tmp_path: Path, server: S3Server, shards: list[Shard]
+) -> None:
+    origin = opened(tmp_path / "set", server, shards)
+    with ThreadPoolExecutor(4) as pool:
+        paths = list(pool.map(origin.local, ["000001.tar"] * 4))
+    assert {str(path) for path in paths} == {str(tmp_path / "set" / "000001.tar")}
+    assert hashlib.sha256((tmp_path / "set" / "000001.tar").read_bytes()).hexdigest() == shards[1].sha256
+    assert sorted(path.name for path in (tmp_path / "set").iterdir()) == ["000001.tar"]
+    server.kill()  # what is here is read without the server
+    assert origin.local("000001.tar") == tmp_path / "set" / "000001.tar"
+
+
+def test_no_more_is_kept_than_the_limit_and_the_rest_is_read_by_ranges(
+    tmp_path: Path, server: S3Server, shards: list[Shard]
+) -> None:
+    origin = opened(tmp_path / "set", server, shards, limit=250_000)
+    kept = [origin.local(shard.name) is not None for shard in shards]
+    assert kept == [True, True, False]
+    assert sum(path.stat().st_size for path in (tmp_path / "set").iterdir()) <= 250_000
+    content = np.random.default_rng(2).bytes(100_000)
+    assert origin.read("000002.tar", 512, 1000) == content[512:1512]
+    with pytest.raises(DataError, match="not the one that the manifest names: .* bytes where"):
+        origin.read("000002.tar", 99_999, 1000)
+
+
+def test_another_shard_than_the_manifests_is_refused_and_nothing_is_left(
+    tmp_path: Path, server: S3Server, shards: list[Shard]
+) -> None:
+    store, root = store_of(f"{server.url}/photos/train")
+    store.pipe_file(f"{root}/000000.tar", b"other")
+    with pytest.raises(DataError, match=r"not the one that the manifest names") as caught:
+        opened(tmp_path / "set", server, shards).local("000000.tar")
+    assert caught.value.where.endswith("photos/train/000000.tar")
+    assert list((tmp_path / "set").iterdir()) == []
+
+
+def test_a_shard_that_is_gone_from_the_store_is_named(tmp_path: Path, server: S3Server, shards: list[Shard]) -> None:
+    missing = Shard("000009.tar", "0" * 64, 10)
+    with pytest.raises(DataError, match="this is not there"):
+        opened(tmp_path / "set", server, [*shards, missing]).local("000009.tar")
+
+
+def test_a_server_that_vanishes_is_tried_again_then_named_and_the_rest_goes_on_later(
+    tmp_path: Path, server: S3Server, shards: list[Shard], caplog: pytest.LogCaptureFixture
+) -> None:
+    origin = opened(tmp_path / "set", server, shards)
+    origin.local("000000.tar")
+    server.kill()
+    with pytest.raises(HarnessError, match="the store cannot be reached") as caught:
+        origin.local("000001.tar")
+    assert caught.value.kind == "storage"
+    assert sum("tried again" in line for line in caplog.messages) == 2
+    assert origin.local("000000.tar") is not None
+    assert sorted(path.name for path in (tmp_path / "set").iterdir()) == ["000000.tar"]
+
+
+def test_what_is_fetched_ahead_is_there_when_it_is_read(tmp_path: Path, server: S3Server, shards: list[Shard]) -> None:
+    origin = opened(tmp_path / "set", server, shards)
+    origin.ahead(["000002.tar", "000000.tar", "000002.tar"])
+    for _ in range(200):
+        if len(list((tmp_path / "set").glob("[0-9]*.tar"))) == 2:
+            break
+        time.sleep(0.05)
+    assert sorted(path.name for path in (tmp_path / "set").glob("[0-9]*.tar")) == ["000000.tar", "000002.tar"]
+    origin.close()
+
+
+def test_a_note_says_where_from_and_one_that_is_damaged_is_named(tmp_path: Path) -> None:
+    assert read_note(tmp_path) is None
+    note = OriginNote(url="s3://sets/photos/train", limit=10)
+    write_note(tmp_path, note)
+    assert read_note(tmp_path) == note
+    (tmp_path / "origin.json").write_text("{")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_note(tmp_path)
+
+
+@pytest.mark.parametrize("url", ["nonsense://here/x", "s4://sets"])
+def test_a_url_that_means_nothing_is_named(url: str) -> None:
+    with pytest.raises(HarnessError, match="no place that can be reached"):
+        store_of(url)
