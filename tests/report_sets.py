@@ -152,7 +152,7 @@ class Halves(Paired):
 
     traits = DatasetTraits(licence="made by the tests", pairs=True)
     train = (("a", 1),)
-    test = (("both", 61), ("clean", 62), ("dark", 63), ("dark too", 64))
+    test: ClassVar[Rows] = (("both", 61), ("clean", 62), ("dark", 63), ("dark too", 64))
 
     def pair(self, key: str, clean: Any) -> tuple[Any, Any]:
         return (None if key.startswith("dark") else clean), (None if key == "clean" else clean // 2)

@@ -159,7 +159,7 @@ def test_every_stage_has_the_live_vectors_of_its_own_grid(context: Context) -> N
 
 
 def test_whole_images_have_the_live_vectors_in_every_orientation(context: Context) -> None:
-    recipe = {"crop": "random", "stride": None, "patch": "whole", "batch": 1}
+    recipe: dict[str, Any] = {"crop": "random", "stride": None, "patch": "whole", "batch": 1}
     subject = cell(NSS, "low_light", features="image", views=8, **recipe)
     assert subject.train_features(0).orientations == 8
     prior = build_prior(NSS, REGISTRY, prior_source=None, layout=context.layout)
@@ -233,7 +233,7 @@ def test_controls_read_the_rows_of_the_prior_they_control(context: Context) -> N
 
 @pytest.mark.parametrize("policy", ["crop", "image"])
 def test_the_mean_is_one_vector_for_train_and_test(policy: str, context: Context) -> None:
-    recipe = {} if policy == "crop" else {"crop": "random", "stride": None}
+    recipe: dict[str, Any] = {} if policy == "crop" else {"crop": "random", "stride": None}
     train = cell(PartRef(name="mean", derived_from=NSS), "low_light", features=policy, **recipe)
     test = train.test_features(train.test_set(train.train).samples())
     rows = [cached(each, context)[1] for each in (train.train_features(0), test)]

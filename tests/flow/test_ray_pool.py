@@ -63,9 +63,10 @@ class Bench:
 
     def job(self, number: int, *, held: bool = False) -> Job:
         options = {"note": str(self.note), "until": str(self.gate) if held else ""}
-        task = PartRef(name="held", options=options, derived_from=PartRef(name="hold", options=options))
         specks = PartRef(name="specks", options={"number": number}, digest=f"specks-{number}")
-        work = ShardsWork(samples=PreparedSet(dataset=specks, task=task, split="train"))
+        work = ShardsWork(
+            stored=PreparedSet(dataset=specks, split="train", degradation=PartRef(name="hold", options=options))
+        )
         return Job(work=work, plugins=(PLUGIN,), out=str(self.layout.out), data=str(self.layout.data))
 
     def file(self, number: int, *, held: bool = False) -> str:

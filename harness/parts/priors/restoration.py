@@ -52,7 +52,10 @@ class Restoration:
 
     @torch.no_grad()
     def encode(self, lq_BCHW: Tensor) -> Tensor:
-        """Images of any size, with the channels that the network reads (not clamped: the network learned on such input) to B×2C float32, L2-normalised."""
+        """Images of any size, with the channels that the network reads, to B×2C float32, L2-normalised.
+
+        They are not clamped: the network learned on such input.
+        """
         self._backbone.to(lq_BCHW.device)
         with tapped(self._backbone, self._tap) as features:
             self._backbone(_pad(lq_BCHW.float(), self._capabilities))

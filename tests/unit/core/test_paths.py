@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.api.reference import PartRef
-from harness.api.sets import FeatureSet, PreparedSet
+from harness.api.sets import FeatureSet, PreparedSet, Samples
 from harness.core import paths
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout, below
@@ -71,12 +71,13 @@ def test_nothing_lies_outside_its_folder(tmp_path: Path, name: str) -> None:
             place(name)
     part = PartRef(name="x")
     for split, dataset in ((name, "set"), ("train", f"../{name}")):
-        samples = PreparedSet(dataset=PartRef(name=dataset), task=part, split=split)
+        stored = PreparedSet(dataset=PartRef(name=dataset), split=split)
+        samples = Samples(stored=stored)
         with pytest.raises(HarnessError):
-            samples.folder(tmp_path)
+            stored.folder(tmp_path)
         with pytest.raises(HarnessError):
             FeatureSet(prior=part, samples=samples, reference=samples).folder(tmp_path)
-    sound = PreparedSet(dataset=part, task=part, split="train")
+    sound = Samples(stored=PreparedSet(dataset=part, split="train"))
     with pytest.raises(HarnessError):
         FeatureSet(prior=PartRef(name=f"../{name}"), samples=sound, reference=sound).folder(tmp_path)
 

@@ -63,7 +63,7 @@ def test_no_more_is_kept_than_the_limit_and_the_rest_is_read_by_ranges(
     assert sum(path.stat().st_size for path in (tmp_path / "set").iterdir()) <= 250_000
     content = np.random.default_rng(2).bytes(100_000)
     assert origin.read("000002.tar", 512, 1000) == content[512:1512]
-    with pytest.raises(DataError, match="not the one that the manifest names: .* bytes where"):
+    with pytest.raises(DataError, match=r"not the one that the manifest names: .* bytes where"):
         origin.read("000002.tar", 99_999, 1000)
 
 

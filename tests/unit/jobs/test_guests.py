@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from harness.api.declaration import declaration
+from harness.api.prior import PriorTraits
 from harness.api.reference import PartRef
 from harness.cells.recipe import LossTerm
 from harness.core import guests
@@ -145,9 +146,7 @@ def test_a_plug_in_that_changed_since_planning_is_not_run(world: SmallWorld, tmp
 class Eager:
     """A prior that spoils its input."""
 
-    class traits:  # noqa: N801 - stands for an instance
-        derived = False
-
+    traits = PriorTraits()
     dim = 3
 
     def encode(self, lq_BCHW: torch.Tensor) -> torch.Tensor:

@@ -179,7 +179,7 @@ def test_an_interruption_is_noted_and_passed_on(world: SmallWorld, tmp_path) -> 
 
 
 def test_missing_shards_are_a_data_failure(world: SmallWorld) -> None:
-    cell = small_cell(recipe=RECIPE.model_copy(update={"stride": 999}))
+    cell = small_cell(train=PartRef(name="photos", digest="never prepared"))
     outcome = run_job_file(str(world.write(world.train_job(cell))))
     assert outcome.failure == "data"
     assert world.record(cell).status == "failed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from harness.core.paths import write_json, write_text
 from harness.core.registry import Entry
 from harness.parts.catalogue import REGISTRY
 from harness.planning.graph import build_graph
-from harness.planning.job import ShardsWork, job_id
+from harness.planning.job import EvaluateWork, ShardsWork, job_id
 from harness.planning.plan import make_plan
 from harness.planning.unneeded import unneeded
 from harness.records.job_failures import note_failure
@@ -80,7 +81,7 @@ def planned(layout, registry, content, **options):
     return make_plan(suite(listed(content, tests=(photos(),)), **options), layout, registry)
 
 
-def shards(plan) -> dict[str, object]:
+def shards(plan) -> dict[str, Any]:
     return {each.job.title: each for each in plan.jobs if isinstance(each.job.work, ShardsWork)}
 
 
@@ -167,6 +168,7 @@ def test_conditions_are_test_sets_of_their_own_over_one_stored_set(layout, regis
     (evaluate,) = (node for node in graph.nodes.values() if node.kind == "evaluate")
     assert [test.samples.noise.options for test in evaluate.tests] == [{"sigma": 15}, {"sigma": 50}]
     assert len({test.shards for test in evaluate.tests}) == 1
+    assert isinstance(evaluate.work, EvaluateWork)
     assert [evaluate.work.condition(samples) for samples in evaluate.work.tests] == [{"sigma": 15}, {"sigma": 50}]
     assert len(list(evaluate.work.evaluations(evaluate.work.protocols))) == 2
 

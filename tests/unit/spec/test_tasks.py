@@ -166,7 +166,7 @@ def test_what_is_drawn_is_always_drawn_on_clean_images(pairs_world: World, datas
 
 def test_train_and_test_sets_are_resolved_apart_and_labelled_apart(pairs_world: World) -> None:
     suite = pairs_world.blocks("- {task: brighten, matrix: {dataset: [pictures, pairs]}, test: [pairs, pictures]}")
-    tests = [("pairs", None, {}), ("pictures", "shade", {})]
+    tests: list[tuple[str, str | None, dict[str, float]]] = [("pairs", None, {}), ("pictures", "shade", {})]
     assert rows(suite) == [
         ("brighten (synthetic)", "input", "shade", tests),
         ("brighten (synthetic)", "net", "shade", tests),

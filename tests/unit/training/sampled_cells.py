@@ -131,7 +131,7 @@ def train_one_step(cell: Cell) -> None:
         optimizer = build_optimizer(cell.recipe, model.named_parameters())
         objective = build_objective(cell, span.stage, REGISTRY, torch.device("cpu"), added=span.added)
         reads: frozenset[Reads] = objective.reads
-        assert span.stage.patch is not None
+        assert isinstance(span.stage.patch, int)
         for _ in range((span.stage.micro_batch and 2) or 1):
             size = span.stage.micro_batch or span.batch
             lq, gt, clean = torch.rand(3, size, 3, span.stage.patch, span.stage.patch)
