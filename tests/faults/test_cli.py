@@ -21,7 +21,7 @@ blocks:
     dataset: photos
     backbone: {{name: nafnet, width: 8, enc_blk_nums: [1], middle_blk_num: 1, dec_blk_nums: [1]}}
     variant: {variant}
-    recipe: {{steps: 4, batch: 4, patch: 64, stride: 64, augment: none, lr: {lr}}}
+    recipe: {{steps: 4, batch: 4, patch: 64, augment: none, lr: {lr}}}
 """
 
 PLUGIN = '''
@@ -116,7 +116,7 @@ def test_a_damaged_shard_is_mended_by_the_runs_that_read_it(tmp_path):
     """A truncated one is seen at once; a flipped byte fails the job that reads it, and is mended by the next run."""
     suite = write(tmp_path)
     assert run(tmp_path, suite).returncode == 0
-    (shard, *_) = sorted((tmp_path / "out" / "data").glob("photos.*/train/*.tar"))
+    (shard, *_) = sorted((tmp_path / "out" / "data").glob("sets/photos.*/train/*.tar"))
     (final,) = (tmp_path / "out" / "cells").glob("*/checkpoint/final.safetensors")
     whole, weights = shard.read_bytes(), final.read_bytes()
     shard.write_bytes(whole[:5000])
