@@ -79,9 +79,7 @@ def run(job: Job, context: Context) -> None:
         progress = train(
             cell,
             model,
-            lambda stage, position, reads: _loader(cell, stage, inputs[stage], position, reads, **ranks).to(
-                accelerator.device
-            ),
+            lambda stage, position, reads: _loader(cell, stage, inputs[stage], position, reads, **ranks),
             accelerator,
             registry=context.registry,
             run=job.run,

@@ -33,7 +33,7 @@ def chw(image_HWC: np.ndarray) -> np.ndarray:
 
 
 def assembled(inputs: Sequence[Drawn], clean: Sequence[Drawn] = ()) -> Batch:
-    """A batch of samples, and of clean images of other scenes; in pinned memory where there is a CUDA device.
+    """A batch of samples, and of clean images of other scenes.
 
     Raises DataError when images differ in size, channels or type.
     """
@@ -45,7 +45,7 @@ def assembled(inputs: Sequence[Drawn], clean: Sequence[Drawn] = ()) -> Batch:
     return Batch(
         lq_BCHW=lq_BCHW,
         gt_BCHW=_stacked([each.gt for each in inputs], keys),
-        prior_BD=_pinned(np.stack(priors)) if priors else None,
+        prior_BD=torch.from_numpy(np.stack(priors)) if priors else None,
         keys=keys,
         clean_BCHW=_stacked([each.gt for each in clean], [each.key for each in clean]),
         settings=settings,
@@ -64,9 +64,4 @@ def _stacked(images: Sequence[np.ndarray | None], keys: Sequence[str]) -> Tensor
         found = ", ".join(f"{kind} ({len(of)}, as {of[0]})" for kind, of in kinds.items())
         hint = "a data set whose images have one number of channels and one type of pixels"
         raise DataError(f"images of a batch differ, channels × height × width: {found}", hint=hint)
-    return _pinned(np.stack(given))
-
-
-def _pinned(array: np.ndarray) -> Tensor:
-    tensor = torch.from_numpy(array)
-    return tensor.pin_memory() if torch.cuda.is_available() else tensor
+    return torch.from_numpy(np.stack(given))

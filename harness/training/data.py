@@ -166,9 +166,19 @@ class TrainLoader:
         share = self._batch // self._world
         together = share * len(self._streams)
         ahead = Ahead(self._draw, self._work(start), together=together, threads=self._threads, most=self._most())
-        with closing(iter(ahead)) as batches:
-            for drawn in batches:
-                yield assembled(drawn[:share], drawn[share:])
+        self.samples.stored.fetch_ahead(self._rows(start))
+        try:
+            with closing(iter(ahead)) as batches:
+                for drawn in batches:
+                    yield assembled(drawn[:share], drawn[share:])
+        finally:
+            self.samples.stored.close()
+
+    def _rows(self, start: int) -> Iterator[int]:
+        """The rows that this rank reads in the course of an epoch from a position on, in that order."""
+        samples = max(len(stream.chosen) for stream in self._streams) * len(self._streams) // self._world
+        for stream, _, sample in islice(self._work(start), samples):
+            yield stream.samples.row(sample)
 
     def _work(self, start: int) -> Iterator[tuple[_Stream, int, int]]:
         """(stream, epoch, sample) of all that this rank gives, in the order in which batches take it."""

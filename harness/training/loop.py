@@ -45,7 +45,7 @@ from harness.training.step import EncodeLive
 log = logging.getLogger(__name__)
 
 OpenLoader = Callable[[int, int, Collection[Reads]], TrainLoader]
-"""(stage, position, what the losses read) to the training data from that position of the stage's sample stream on."""
+"""(stage, position, what the losses read) to the training data from that position of the sample stream on."""
 
 
 @dataclass
@@ -54,7 +54,8 @@ class Progress:
 
     step: int = 0
     position: int = 0
-    """Position in the sample stream of the recipe's present stage; each stage of the recipe has its own stream."""
+    """Samples seen, which is the position in the sample stream: a stage goes on where the one before it ended, so that
+    no stage meets the order and the draws of another one again."""
     seconds: float = 0.0
     final_loss: float = math.nan
     processes: int = 1
@@ -111,7 +112,7 @@ def train(
         stepper = part.stepper(cell, accelerator, encode_live, **known)
         reads: frozenset[Reads] = part.objective.reads
         reads |= {"pair"} if stepper.gives_truth else set()
-        loader = open_loader(span.number, progress.position if progress.step > span.streamed else 0, reads)
+        loader = open_loader(span.number, progress.position, reads)
         if not recipe.alters_inputs:  # which is done on the host
             loader.to(accelerator.device)
         with closing(iter(loader)) as batches:

@@ -76,7 +76,7 @@ def _copied(batch: Batch | None, device: torch.device, stream: torch.cuda.Stream
     if batch is None:
         return None
     with torch.cuda.stream(stream):
-        return mapped(batch, lambda tensor: tensor.to(device, non_blocking=True))
+        return mapped(batch, lambda tensor: tensor.pin_memory().to(device, non_blocking=True))
 
 
 def _used_here(tensor: Tensor) -> Tensor:

@@ -34,8 +34,6 @@ class Span:
     """Losses on the final restoration alone, beside the stage's own."""
     first: int
     last: int
-    streamed: int
-    """The step after which its training data began: a refiner's stages share those of the recipe's last stage."""
     began: int
     """The step after which its optimizer and its learning rate began."""
     aimed: int
@@ -68,17 +66,15 @@ def spans(cell: Cell) -> list[Span]:
     if own.stages:
         placed[-1:] = [(len(parts) - 1, *_divided(parts[-1], stage, own.losses)) for stage in own.stages]
     found: list[Span] = []
-    first = began = aimed = streamed = 0
+    first = began = aimed = 0
     before: tuple[object, object] | None = None
-    for index, (number, stage, added) in enumerate(placed):
+    for number, stage, added in placed:
         if stage.restart:
             began = first
         if stage.restart or (stage.losses, added) != before:
             aimed = first
-        if index and number != placed[index - 1][0]:
-            streamed = first
         before = stage.losses, added
-        found.append(Span(number, stage, added, first, first + stage.steps, streamed, began, aimed, cell.recipe))
+        found.append(Span(number, stage, added, first, first + stage.steps, began, aimed, cell.recipe))
         first += stage.steps
     return [replace(span, optimised=_trained_from(span.began, found)) for span in found]
 

@@ -16,6 +16,7 @@ from harness.jobs import train
 from harness.training import loop
 from harness.training.alter import Alteration
 from harness.training.average import Average
+from harness.training.data import TrainLoader
 from tests.small_world import RECIPE, SmallWorld, small_cell
 
 ALTERED = {
@@ -109,3 +110,21 @@ def test_a_rate_for_a_module_that_is_not_there_is_refused(world: SmallWorld) -> 
     with pytest.raises(HarnessError, match=r"'backbone\.intr' is not a module with parameters") as caught:
         train.run(world.train_job(cell), world.context)
     assert "backbone.intro" in caught.value.hint
+
+
+@pytest.mark.parametrize("altered", [True, False])
+def test_batches_that_are_changed_on_the_host_stay_there_until_they_are(
+    world: SmallWorld, monkeypatch: pytest.MonkeyPatch, altered: bool
+) -> None:
+    sent: list[torch.device] = []
+    to = TrainLoader.to
+
+    def watched(loader: TrainLoader, device: torch.device) -> TrainLoader:
+        sent.append(device)
+        return to(loader, device)
+
+    monkeypatch.setattr(TrainLoader, "to", watched)
+    changes = {"mixup": Mixup(alpha=1.0)} if altered else {}
+    train.run(world.train_job(cell := small_cell(recipe=RECIPE.model_copy(update=changes))), world.context)
+    assert world.record(cell).status == "trained"
+    assert sent == ([] if altered else [torch.device("cpu")])

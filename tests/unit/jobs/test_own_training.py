@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from harness.api.batch import Batch
 from harness.api.declaration import declaration
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell, Variant
@@ -18,6 +21,7 @@ from harness.data.shards import ShardSet
 from harness.jobs import train
 from harness.parts.catalogue import REGISTRY
 from harness.training import loop
+from harness.training.data import TrainLoader
 from harness.training.optim import set_learning_rate
 from tests.small_world import RANDOM, RECIPE, SmallWorld, low_light, prepare, small_cell
 
@@ -143,6 +147,29 @@ def test_stages_follow_each_other_and_resume_bit_for_bit(
         train.run(broken.train_job(cell), broken.context)
         assert weights(broken, cell) == weights(whole, cell), f"killed after step {killed_at}"
         assert broken.curve(cell) == whole.curve(cell)
+
+
+def test_a_stage_goes_on_in_the_stream_where_the_one_before_it_ended(
+    world: SmallWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same samples, crops, orientations and noise as without stages: none is met twice."""
+    seen: dict[str, list[torch.Tensor]] = {}
+    batches = TrainLoader.__iter__
+
+    def watched(given: TrainLoader) -> Iterator[Batch]:
+        for batch in batches(given):
+            seen.setdefault(subject.id, []).append(batch.lq_BCHW)
+            yield batch
+
+    monkeypatch.setattr(TrainLoader, "__iter__", watched)
+    plain = RECIPE.model_copy(update={"steps": 9, "batch": 2})
+    halves = plain.model_copy(update={"stages": (Stage(steps=4), Stage(steps=5, lr=1e-4))})
+    cells = [small_cell(recipe=recipe) for recipe in (plain, halves)]
+    for subject in cells:
+        train.run(world.train_job(subject), world.context)
+    whole, staged = (torch.stack(seen[subject.id]) for subject in cells)
+    assert torch.equal(whole, staged)
+    assert len({image.numpy().tobytes() for image in staged.flatten(0, 1)}) == 18
 
 
 def test_only_the_modules_that_a_stage_names_train(staged_data: Path, tmp_path: Path) -> None:
