@@ -255,7 +255,8 @@ class Recipe(Hashed):
     def _crop(self, patch: Patch) -> Sides | None:
         sides = sides_of(patch)
         least = 1.0 if self.scale is None else self.scale.least
-        return sides and (math.ceil(sides[0] / least), math.ceil(sides[1] / least))
+        larger = [math.ceil(side / least - 1e-9) for side in sides or ()]  # as floats have it, 42 / 0.7 exceeds 60
+        return (larger[0], larger[1]) if larger else None
 
     def grid(self, stage: int) -> Grid | None:
         """The crops of a stage where they are known beforehand; None with random ones, or whole images."""

@@ -445,3 +445,9 @@ def test_labels_say_mixing_as_a_suite_writes_it(tmp_path: Path) -> None:
         "base [label=proxy mixup=1.2]",
         "base [label=proxy mixup={alpha:0.6,chance:1,per:sample,after:0,groups:1}]",
     ]
+
+
+def test_a_crop_that_is_made_smaller_is_no_larger_than_it_must_be() -> None:
+    """As floats have it, 42 / 0.7 is a little more than 60."""
+    assert Recipe(patch=42, scale=Scale(chance=0.5, least=0.7)).crops == ((60, 60),)
+    assert Recipe(patch=(43, 64), scale=Scale(chance=0.5, least=0.7)).crops == ((62, 92),)
