@@ -126,8 +126,11 @@ def _described(manifest: SetManifest, name: str, content: PreparedSet | FeatureS
 
 
 def _changed(record: RunRecord, job: str, graph: JobGraph, disk: Disk) -> bool:
-    """Whether a set is there, sound, and is not the one that the record was made from."""
+    """Whether a set is there, sound, and is not the one that the record was made from; or its clean images are not."""
     work, manifest = graph.nodes[job].work, disk.manifests[job]
+    source = work.stored.source if isinstance(work, ShardsWork) else None
+    if source is not None and _changed(record, job_id(ShardsWork(stored=source)), graph, disk):
+        return True
     name = vectors_of(work.features.name) if isinstance(work, FeaturesWork) else manifest.record_name
     used = record.provenance.data.get(name)
     return used is not None and manifest.sha256 is not None and not manifest.is_one_of(used)

@@ -215,3 +215,26 @@ def test_finished_shards_of_a_needed_set_are_kept_and_old_formats_are_listed(lay
     }
     made.prepare(layout, needed)
     assert ("temporary", Path("sets", needed.name, ".train.parts").as_posix()) in names(suites, layout)
+
+
+@pytest.mark.parametrize(("split", "why"), [("train", "training images"), ("test", "test images")])
+def test_clean_images_that_were_made_anew_make_their_cells_stale(layout, registry, split, why):
+    """The record names the set of the degraded images and that of the clean ones: either may change alone."""
+    content = cell(task=LOW_LIGHT)
+    sets = [content.train_samples.stored, content.test_set(photos()).samples().stored]
+    made.prepare(layout, *sets)
+    data = {}
+    for each in sets:
+        clean = each.source.folder(layout.data) / "manifest.json"
+        write_json(clean, sealed({"set": each.source.identity()}))
+        data[f"{each.source.name}/{each.split}"] = parent = unsealed(clean.read_bytes()).sha256
+        path = each.folder(layout.data) / "manifest.json"
+        write_json(path, sealed({"set": each.identity(), "parents": [parent]}))
+        data[f"{each.name}/{each.split}"] = unsealed(path.read_bytes()).sha256
+    made.finish(layout, content, made.values([20.0], [0.5]), data=data)
+    assert planned(layout, registry, content).to_run == ()
+    source = sets[split == "test"].source
+    write_json(source.folder(layout.data) / "manifest.json", sealed({"set": source.identity(), "images": 7}))
+    plan = planned(layout, registry, content)
+    assert plan.cells[0].state == "stale"
+    assert why in plan.cells[0].reason
