@@ -65,6 +65,7 @@ def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
         ("AWS_SECRET_ACCESS_KEY", "test"),
         ("AWS_DEFAULT_REGION", "us-east-1"),
         ("AWS_ENDPOINT_URL", server.address),
+        ("AWS_MAX_ATTEMPTS", "1"),
         ("NO_PROXY", "127.0.0.1"),
     ):
         monkeypatch.setenv(name, value)

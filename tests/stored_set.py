@@ -12,9 +12,10 @@ from harness.api.reference import PartRef
 from harness.api.sets import PreparedSet
 from harness.core.identity import file_sha256, sealed
 from harness.core.paths import write_json
-from harness.data.index import INDEX
-from harness.data.shards import CONVERTER, MANIFEST, FileEntry, Manifest, ShardEntry, ShardSet, open_set
-from harness.data.write import ShardWriter, write_index
+from harness.data.index import INDEX, write_index
+from harness.data.manifest import CONVERTER, MANIFEST, FileEntry, Manifest, ShardEntry
+from harness.data.shards import ShardSet, open_set
+from harness.data.write import ShardWriter
 
 BASE = PreparedSet(dataset=PartRef(name="arrays"), split="train")
 BLURRED = PreparedSet(dataset=PartRef(name="arrays"), split="train", degradation=PartRef(name="blur"))

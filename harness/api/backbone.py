@@ -78,6 +78,8 @@ class Capabilities:
     """Module names of decoder features (B×C×h×w), coarse to fine, that a refiner may edit."""
     told: tuple[str, ...] = ()
     """Settings of the task's degradation of which it gets the value of every image (`ToldSettings`)."""
+    assumes: tuple[str, ...] = ()
+    """Those of `told` that it can do without: it is told None where images have no such value, and assumes its own."""
 
     def fitting(self, side: int) -> int:
         """The next side, in pixels, that is at least `side` and that the network takes."""
@@ -107,7 +109,8 @@ class WithTruth(Protocol):
 class ToldSettings(Protocol):
     """A network F that is told what its degraded images were made with, as the σ of a noise that is drawn.
 
-    Which settings depends on its options: with one σ for all images, that option is enough (`from_task`).
+    Which settings depends on its options: with one σ for all images it may know that value, too, and assume it where
+    images have none (`Capabilities.assumes`).
     """
 
     def __call__(self, lq_BCHW: Tensor, *told_B: Tensor | None) -> Tensor:

@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
+from harness.core.identity import digest as digest_of
+
 IDENTITY = "identity"
 """Serialization context that leaves out everything that is not part of the identity."""
 
@@ -44,6 +46,10 @@ class Hashed(Frozen):
         return content
 
 
+UNREAD = "unread-"
+"""How the digest of a data set begins that cannot be opened on this machine: a stand-in, under which nothing runs."""
+
+
 class PartRef(Hashed):
     """A part by name, with every option filled.
 
@@ -66,6 +72,16 @@ class PartRef(Hashed):
     """Of a degradation: whether it acts at every draw (harness.api.degradation.Acts)."""
     files: dict[str, str] = Field(default_factory=dict)
     """Absolute paths by option, for options that name a local file. Not in identity: `digest` has their content."""
+
+    @property
+    def unread(self) -> str:
+        """What stands for the digest where the content cannot be read: of the options and the places of its files."""
+        return UNREAD + digest_of([self.name, self.version, self.options, self.files], 16)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether it is a data set whose images this machine could not look at."""
+        return self.digest is not None and self.digest.startswith(UNREAD)
 
     @property
     def arguments(self) -> dict[str, Any]:

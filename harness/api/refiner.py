@@ -37,6 +37,8 @@ class RefinerTraits(Traits):
     """Whether it gives its losses more than its result (harness.api.backbone.WithOutputs)."""
     size_multiple: int = 1
     """Height and width of the images must be multiples of this."""
+    channels: int | None = None
+    """How many channels the images have that it takes on `image`, degraded and restored ones alike; None: any."""
     losses: tuple[LossUse, ...] = ()
     """Losses that are added to the recipe's, on the final restoration."""
     stages: tuple[StageUse, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -13,9 +13,13 @@ from harness.cli import exits
 from harness.cli.common import SetOption
 from harness.cli.tried import tried
 from harness.core.errors import HarnessError, SpecErrors
+from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import open_placed
 from harness.planning.missing import broken_guests
+from harness.spec.notes import notes
+from harness.spec.origins import Origin
+from harness.spec.unread import Unread
 
 SuitesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="SUITE...", help="Suite files, or names of built-in suites.")
@@ -49,8 +53,9 @@ def check(
 
 def _check(name: str, overrides: Sequence[str], quick: bool) -> bool:
     """Prints what one suite holds, or its mistakes."""
+    unread = Unread()
     try:
-        suite, registry, origins = open_placed(name, overrides)
+        suite, registry, origins = _read(name, overrides, unread)
         problems = () if quick else tried(suite, registry, origins)
         if problems:
             raise SpecErrors(problems)
@@ -64,8 +69,24 @@ def _check(name: str, overrides: Sequence[str], quick: bool) -> bool:
     if not quick and (broken := broken_guests(suite.cells, registry)):
         typer.echo("\n".join(f"error: {line}" for line in broken), err=True)
         return False
+    for note in notes(suite, registry):
+        typer.echo(f"note: {note}", err=True)
     typer.echo(f"{name}: {summary(suite)}")
     return True
+
+
+def _read(name: str, overrides: Sequence[str], unread: Unread) -> tuple[ResolvedSuite, Registry, Mapping[str, Origin]]:
+    """A suite with its registry and its places. Raises SpecErrors with its mistakes, those of files included."""
+    try:
+        found = open_placed(name, overrides, unread)
+    except SpecErrors as error:
+        raise SpecErrors([*error.problems, *unread.unfit]) from None
+    finally:
+        for problem in sorted(set(unread.missing)):
+            typer.echo(f"warning: {problem}", err=True)
+    if unread.unfit:
+        raise SpecErrors(unread.unfit)
+    return found
 
 
 def summary(suite: ResolvedSuite) -> str:

@@ -16,6 +16,7 @@ from harness.cli.common import write_new
 from harness.cli.exits import WrongArgument
 from harness.cli.new_suite import quoted
 from harness.cli.tables import print_table
+from harness.core.errors import DataError
 from harness.core.paths import unfit_name
 from harness.parts.catalogue import REGISTRY
 
@@ -83,9 +84,18 @@ def add(
     if (pair_lq is None) != (pair_gt is None):
         raise WrongArgument("--pair-lq and --pair-gt belong together", where="--pair-lq")
     file = to if to is not None else Path(f"{name}.yaml")
+    if not file.parent.is_dir():
+        raise WrongArgument(
+            "there is no such folder", where=str(file.parent), hint="make it first, or --to FILE elsewhere"
+        )
     if os.path.lexists(file):
         raise WrongArgument("this file exists already", where=str(file), hint="--to ANOTHER.yaml")
     places = {"gt": gt, "lq": lq, "test_gt": test_gt, "test_lq": test_lq}
+    for side, place in places.items():
+        if place is not None and not place.strip():
+            raise WrongArgument(
+                "no folder is named", where=f"--{side.replace('_', '-')}", hint="a folder, or a pattern"
+            )
     options: dict[str, Any] = {
         "pair": pair.value if pair_lq is None else {"lq": pair_lq, "gt": pair_gt},
         "scene": scene,
@@ -97,10 +107,8 @@ def add(
         dataset: Any = opened(REGISTRY, "folder", given | options)
     except ValueError as error:
         raise WrongArgument(str(error), where="bench data add", hint="bench data add --help") from error
-    counts = []
-    for split in dataset.splits():
-        dataset.check(split)
-        counts.append(f"{len(dataset.keys(split))} to {split}")
+    dataset.check_all()
+    counts = [f"{len(dataset.keys(split))} to {split}" for split in dataset.splits()]
     left_out = {left for split in dataset.splits() for left, _ in dataset.skipped(split)}
     text = _mapping(name, {k: v and _beside(v, file) for k, v in given.items()} | options)
     write_new(file, text)
@@ -118,21 +126,13 @@ def list_(
 ) -> None:
     """List the prepared sets: splits, images, sizes, digests."""
     from harness.api.sets import SETS
-    from harness.core.identity import unsealed
-    from harness.data.exchange import is_pulled, read_manifest
-    from harness.data.shards import MANIFEST
+    from harness.data.manifest import MANIFEST
 
     rows: list[dict[str, Any]] = []
     for place in (
         [_data_folder(folder)] if folder or os.environ.get("PRIORBENCH_DATA") else Path("results").glob("*/data")
     ):
-        for path in sorted((place / SETS).glob(f"[!.]*/[!.]*/{MANIFEST}")):
-            content = path.read_bytes()
-            manifest = read_manifest(content, str(path))
-            row = {"set": path.parent.parent.name, "split": path.parent.name, "samples": manifest.samples}
-            row |= {"images": manifest.images, "bytes": manifest.bytes, "skipped": len(manifest.skipped)}
-            row |= {"sha256": unsealed(content).sha256, "pulled": is_pulled(path.parent), "folder": str(path.parent)}
-            rows.append(row)
+        rows += [_told(path.parent) for path in sorted((place / SETS).glob(f"[!.]*/[!.]*/{MANIFEST}"))]
     if form is Form.json:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
@@ -140,8 +140,25 @@ def list_(
         typer.echo("no set has been prepared here yet", err=True)
         return
     columns = ("set", "split", "samples", "images", "size", "digest", "folder")
-    texts = [row | {"size": size(row["bytes"]), "digest": row["sha256"][:12]} for row in rows]
+    texts = [row | {"size": size(row["bytes"]), "digest": row["sha256"][:12]} for row in rows if "problem" not in row]
+    broken = [dict.fromkeys(columns, "?") | row | {"digest": row["problem"]} for row in rows if "problem" in row]
+    texts = sorted([*texts, *broken], key=lambda text: str(text["folder"]))
     print_table(columns, ([str(text[name]) for name in columns] for text in texts))
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    """What the list says of a split; of one that cannot be read, the `problem`."""
+    from harness.data.exchange import is_pulled
+    from harness.data.manifest import read_manifest
+
+    row: dict[str, Any] = {"set": folder.parent.name, "split": folder.name, "folder": str(folder)}
+    try:
+        manifest, sha256 = read_manifest(folder)
+        pulled = is_pulled(folder)
+    except DataError as error:
+        return row | {"problem": error.what}
+    row |= {"samples": manifest.samples, "images": manifest.images, "bytes": manifest.bytes}
+    return row | {"skipped": len(manifest.skipped), "sha256": sha256, "pulled": pulled}
 
 
 @data.command()
@@ -186,11 +203,12 @@ def _data_folder(given: Path | None) -> Path:
 
 
 def _set_called(place: Path, name: str) -> str:
-    """The prepared set of a name, or the only one whose name begins so."""
+    """The prepared set of a name, without its digest or with it, or the only one whose name begins so."""
     from harness.api.sets import SETS
 
     here = sorted(path.name for path in (place / SETS).glob("[!.]*") if path.is_dir())
-    fitting = [each for each in here if each == name] or [each for each in here if each.startswith(name)]
+    fitting = [each for each in here if each == name] or [each for each in here if each.rpartition(".")[0] == name]
+    fitting = fitting or [each for each in here if each.startswith(name)]
     if len(fitting) != 1:
         what = f"{len(fitting)} prepared sets are called {name}…" if fitting else f"no prepared set is called {name}"
         raise WrongArgument(what, where=str(place), hint=f"one of {', '.join(fitting or here)}" if here else "")

@@ -17,6 +17,7 @@ from harness.parts.catalogue import REGISTRY
 from harness.reports.leaderboard import Leaderboard, board_of
 from harness.reports.render import FORMATS, render
 from harness.results.shelf import copies
+from harness.results.suites import earlier_namesakes
 
 
 class Source(StrEnum):
@@ -42,8 +43,17 @@ def leaderboard(
 ) -> None:
     """Show the results of a suite, or of all suites that were run in a folder. Missing ones are shown with reasons."""
     found = find_subject(subject, out, set_)
+    for line in () if found.stored else told_of_earlier(found.suites[0][0].name, found.layout):
+        typer.echo(line, err=True)
     board = _from_mlflow(found) if source is Source.mlflow else _board(found, found.layout)
     typer.echo(render(board, form.value), nl=False)
+
+
+def told_of_earlier(name: str, layout: Layout) -> list[str]:
+    """Where the results are that an earlier release left of a suite of this name; nothing where there are none."""
+    old = ", ".join(earlier_namesakes(name, layout))
+    more = f"results of an earlier release, kept as {old}, are not shown · try: bench leaderboard {layout.out}"
+    return [more] if old else []
 
 
 def _board(found: Subject, layout: Layout) -> Leaderboard:

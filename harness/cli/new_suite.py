@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.api.declaration import declaration
+from harness.api.options import holds_file
 from harness.cli.common import write_new
 from harness.cli.exits import WrongArgument
 from harness.core.errors import SpecErrors
@@ -66,6 +67,9 @@ def suite_text(name: str, choices: Choices, registry: Registry) -> str:
     presets = network_presets(choices.backbone)
     proxy = "proxy" in presets
     recipe = "{preset: proxy}" if proxy else PLAIN_RECIPE
+    needed = _needed(choices.dataset, registry)
+    given = f"{{name: {quoted(choices.dataset)}, {', '.join(needed)}}}" if needed else quoted(choices.dataset)
+    remark = "put yours for what is in capitals" if needed else "what is trained and tested on"
     plugins = f"plugins: [{', '.join(map(quoted, choices.plugins))}]\n" if choices.plugins else ""
     real = [prior for prior in choices.priors if prior not in CONTROLS and _stands_alone(prior, registry)]
     control = CONTROLS[0] if real else CONTROLS[1]
@@ -76,7 +80,7 @@ def suite_text(name: str, choices: Choices, registry: Registry) -> str:
         f"{plugins}"
         "\n"
         "defaults:\n"
-        f"  dataset: {quoted(choices.dataset)}    # what is trained and tested on; your own images: docs/dataset.md\n"
+        f"  dataset: {given}    # {remark}; your own images: docs/dataset.md\n"
         "  # with options of its own: {name: folder, gt: my_photos}; paths are relative to this file\n"
         "  seeds: [0, 1, 2]   # with fewer than three, a table can give no verdict\n"
         f"  recipe: {recipe}\n"
@@ -91,6 +95,19 @@ def suite_text(name: str, choices: Choices, registry: Registry) -> str:
         f"{variants}"
         "        # - {refiner: ptg_rm, prior: …, regime: frozen}   # only the module learns, on the trained base\n"
     )
+
+
+def _needed(dataset: str, registry: Registry) -> list[str]:
+    """The options that a data set has no defaults for, with places for files in capitals."""
+    options = declaration(registry, "dataset", dataset).options.values()
+    needed = [option for option in options if option.default is REQUIRED]
+    for option in needed:
+        if not holds_file(option):
+            hint = f"bench list datasets {dataset}, and write its line by hand"
+            raise WrongArgument(
+                f"the data set {dataset} has no default for {option.name!r}", where="--dataset", hint=hint
+            )
+    return [f"{option.name}: FOLDER" for option in needed]
 
 
 def _recipe_comment(choices: Choices, proxy: bool, official: bool) -> str:

@@ -12,7 +12,8 @@ from harness.cli.common import ForceOption, LimitOption, OutOption, SetOption, S
 from harness.cli.subject import read_suite
 from harness.cli.tables import print_table
 from harness.planning.plan import make_plan
-from harness.planning.table import cell_row, job_row, summary
+from harness.planning.table import cell_row, job_row, reports, summary
+from harness.spec.notes import notes
 
 CellsOption = Annotated[bool, typer.Option("--cells", help="One line per cell instead of one per job.")]
 
@@ -31,10 +32,14 @@ def plan(
     planned = make_plan(resolved, subject.layout, registry, force=force or (), limit=limit)
     if cells:
         print_table(("state", "task", "backbone", "variant", "seed", "cell", "reason"), map(cell_row, planned.cells))
+        for report in reports(planned.cells):
+            typer.echo(report)
     else:
         print_table(("state", "job", "cells", "time", "reason"), map(job_row, planned.jobs))
         reasons = (status.reason for status in planned.cells if status.state == "blocked" or status.gaps)
         for reason in dict.fromkeys(reasons):
             typer.echo(f"blocked: {reason}")
+    for note in notes(resolved, registry):
+        typer.echo(f"note: {note}", err=True)
     typer.echo(summary(planned, max(1, (os.cpu_count() or 1) // resolved.run.cpus)))
     raise typer.Exit(exits.BLOCKED if planned.blocked else exits.DONE)

@@ -11,7 +11,7 @@ from harness.api.running import Executor
 from harness.cells.suite import ResolvedSuite
 from harness.cli import exits
 from harness.cli.common import ForceOption, LimitOption, OutOption, SetOption, SuiteArgument, check_address, layout_for
-from harness.cli.subject import suite_place
+from harness.cli.subject import ran_before, suite_place
 from harness.cli.tried import refuse, to_train
 from harness.core.paths import Layout
 from harness.core.registry import Registry
@@ -21,6 +21,7 @@ from harness.planning.plan import Plan, follow_up, make_plan
 from harness.records.anew import recover, waiting
 from harness.results.shelf import keep_plugins
 from harness.results.suites import keep_suite, kept_as
+from harness.spec.unread import Unread
 
 if TYPE_CHECKING:
     from harness.scheduling.drive import RunSummary
@@ -58,6 +59,8 @@ def run(
     check_address(address)
     resolved, registry, origins = open_placed(suite, set_ or ())
     layout = layout_for(resolved.name, out)
+    if known := ran_before(resolved, layout, registry):  # else the suite that is stored would lose what is on record
+        resolved, registry, origins = open_placed(suite, set_ or (), Unread(known))
     resolved = kept_as(resolved, suite_place(suite), layout)
     _recover(layout)
     plan = make_plan(resolved, layout, registry, force=force or (), limit=limit)
@@ -68,8 +71,7 @@ def run(
         _report(summary)
     else:
         _keep(resolved, layout)
-        done = plan.counts()["done"]
-        typer.echo(f"{resolved.name}: nothing to do, {done} jobs are done already ({monotonic() - began:.1f} s)")
+        typer.echo(f"{resolved.name}: {_nothing(plan)} ({monotonic() - began:.1f} s)")
         behind = REGISTRY.load("tracker", tracker)(None, layout, resolved.name).behind([c.cell_id for c in plan.cells])
         if behind:
             typer.echo(f"{len(behind)} cells are not mirrored yet: bench track sync {layout.out}")
@@ -77,6 +79,20 @@ def run(
     _show_table(layout, resolved.name)
     failed = summary is not None and bool(summary.failures)
     raise typer.Exit(exits.code_of_run(failed=failed, blocked=plan.blocked))
+
+
+def _nothing(plan: Plan) -> str:
+    """Why no job is to be run."""
+    done = plan.counts()["done"]
+    blocked = sum(status.state == "blocked" or bool(status.gaps) for status in plan.cells)
+    if not blocked:
+        return f"nothing to do, {done} jobs are done already"
+    before = f", {done} jobs are done already" if done else ""
+    return f"nothing can be run here: {_cells(blocked)} blocked, in whole or in part{before}"
+
+
+def _cells(count: int) -> str:
+    return "1 cell is" if count == 1 else f"{count} cells are"
 
 
 def _recover(layout: Layout) -> None:
@@ -173,11 +189,15 @@ def _report(summary: RunSummary) -> None:
 
 
 def _show_blocked(plan: Plan) -> None:
-    blocked = [status for status in plan.cells if status.state == "blocked"]
+    """The blocked cells; those of one reason, which may be a report of many lines, together."""
+    blocked: dict[str, list[str]] = {}
+    for status in plan.cells:
+        if status.state == "blocked":
+            blocked.setdefault(status.reason, []).append(status.suite_cell.title)
     if blocked:
-        typer.echo(f"\n{len(blocked)} cells are blocked:")
-    for status in blocked:
-        typer.echo(f"  {status.suite_cell.title} · {_indented(status.reason)}")
+        typer.echo(f"\n{_cells(sum(map(len, blocked.values())))} blocked:")
+    for reason, titles in blocked.items():
+        typer.echo(f"  {', '.join(titles)} · {_indented(reason)}")
 
 
 def _indented(text: str) -> str:
@@ -185,8 +205,11 @@ def _indented(text: str) -> str:
 
 
 def _show_table(layout: Layout, suite: str) -> None:
+    from harness.cli.leaderboard import told_of_earlier
     from harness.reports.leaderboard import leaderboard
     from harness.reports.render import render
 
     typer.echo("")
     typer.echo(render(leaderboard(layout, suite), "table"))
+    for line in told_of_earlier(suite, layout):
+        typer.echo(line)

@@ -11,12 +11,13 @@ import typer
 
 from harness.cli import exits
 from harness.cli.common import OutOption, SetOption
+from harness.cli.leaderboard import told_of_earlier
 from harness.cli.subject import SubjectArgument, find_subject
 from harness.cli.tables import print_table
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout
 from harness.planning.plan import CellStatus
-from harness.planning.table import cell_row
+from harness.planning.table import cell_row, reports
 from harness.records import store
 from harness.records.model import RunRecord
 from harness.records.state import activity
@@ -33,7 +34,11 @@ def status(subject: SubjectArgument, out: OutOption = None, set_: SetOption = No
     cells = list(statuses.values())
     print_table(("state", "task", "backbone", "variant", "seed", "cell", "what"), map(cell_row, cells))
     typer.echo(_counts(cells) + (f" · a run is going on in {found.layout.out}" if going_on else ""))
+    for report in reports(cells):
+        typer.echo(f"\n{report}")
     _print_failures(cells, found.layout)
+    for line in () if found.stored else told_of_earlier(found.suites[0][0].name, found.layout):
+        typer.echo(line, err=True)
     failed = any(cell.state == "failed" for cell in cells)
     blocked = any(cell.state == "blocked" or cell.gaps for cell in cells)
     raise typer.Exit(exits.code_of_run(failed=failed, blocked=blocked))

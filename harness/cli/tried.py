@@ -15,6 +15,7 @@ from harness.core.registry import Registry
 from harness.core.text import shortened
 from harness.planning.job import TrainWork
 from harness.planning.plan import Plan
+from harness.spec.halves import unpaired
 from harness.spec.origins import Origin
 from harness.spec.small_images import First, first_images, small_images
 
@@ -28,11 +29,12 @@ def tried(
     """The mistakes of a suite that has none so far, each once, with how many cells it concerns.
 
     Each different network is built once, without numbers. `only`: ids of cells to try; all when None. The first
-    training image is looked at, too. No network is tried where PyTorch is not installed.
+    training image is looked at, too, and whether data sets are unpaired that are used as pairs.
+    No network is tried where PyTorch is not installed.
     """
     tested = [entry.cell for entry in suite.cells if only is None or entry.cell.id in only]
     firsts = first_images(tested, registry)
-    small = small_images(tested, firsts, origins, registry)
+    small = [*small_images(tested, firsts, origins, registry), *unpaired(suite, registry, origins, only)]
     if find_spec("torch") is None:
         return sorted(small)
     trial = import_module("harness.training.trial").Trial(registry)  # by name: it imports PyTorch

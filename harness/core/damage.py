@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from harness.core.errors import Damaged, HarnessError
+from harness.core.errors import Damaged, DataError, HarnessError
 from harness.core.paths import abandoned, remove_away, storage_error
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,13 @@ def is_damage(error: OSError) -> bool:
     the file: it may be sound for others, and here later.
     """
     return error.errno is None or error.errno in _OTHER_KIND
+
+
+def unreadable(path: Path, error: OSError, what: str, *, again: str) -> DataError:
+    """The error for a file that cannot be read: Damaged, with the hint `again`, only where that will stay so."""
+    if is_damage(error):
+        return Damaged(what, where=str(path), hint=again)
+    return DataError(what, where=str(path), hint="see that it can be read, then run the same command again")
 
 
 def note_damage(folder: Path, what: str) -> None:

@@ -50,6 +50,10 @@ class Damaged(DataError):
     """Shards, manifests or features that are missing or not what was written, whoever reads them: to be made again."""
 
 
+class Unfit(DataError):
+    """Files of a data set that lie there and do not fit: a mistake in them, or in what a suite says of them."""
+
+
 class MissingWeights(HarnessError):
     """Weights that are not on this machine; `hint` holds the command that gets them. Blocks a cell."""
 

@@ -111,14 +111,19 @@ def file_sha256(path: str | Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def stamp_of(status: os.stat_result) -> list[int]:
+    """What shows without reading it that a file has changed: its size, the time of change of its content, that of its
+    entry, which no program can set back, and its place on the disk."""
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
 def known_sha256(path: str | Path) -> str:
-    """SHA-256 of a file that rarely changes: hashed once per process as long as its size and time stay the same."""
-    status = os.stat(path)
-    return _known_sha256(str(path), status.st_size, status.st_mtime_ns)
+    """SHA-256 of a file that rarely changes: hashed once per process as long as its stamp stays the same."""
+    return _known_sha256(str(path), *stamp_of(os.stat(path)))
 
 
 @cache
-def _known_sha256(path: str, size: int, changed: int) -> str:
+def _known_sha256(path: str, *stamp: int) -> str:
     return file_sha256(path)
 
 

@@ -70,7 +70,8 @@ def said_together(errors: Sequence[ErrorDetails], siblings: Collection[str] = ()
     start, end = "expected ", f", not {shown(errors[0].get('input'))}"
     if all(what.startswith(start) and what.endswith(end) for what in whats):
         return start + " or ".join(what.removeprefix(start).removesuffix(end) for what in whats) + end, hint
-    return " or ".join(whats), hint
+    several = len({error["loc"] for error in errors if len(error["loc"]) and isinstance(error["loc"][-1], int)}) > 1
+    return ("; " if several else " or ").join(whats), hint
 
 
 def _said_of_value(kind: str, value: Any, context: Mapping[str, Any], message: str) -> tuple[str, str]:
@@ -83,6 +84,7 @@ def _said_of_value(kind: str, value: Any, context: Mapping[str, Any], message: s
         choices = str(context["expected"])
         hint = did_you_mean(value, re.findall(r"'([^']*)'", choices)) if isinstance(value, str) else ""
         near = hint if hint.startswith("did you mean") else ""  # all of them stand in the sentence itself
+        near = "write none" if value is None and "'none'" in choices else near
         return f"expected {choices.replace(_QUOTE, '')}, not {shown(value)}", near
     if kind in ("too_short", "too_long") and not value:
         return "an empty list", "give at least one item, or remove the key"

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.core.damage import unreadable
 from harness.core.paths import unread
-from harness.data.index import INDEX, Side, damaged, unreadable
+from harness.data.index import AGAIN, INDEX, Side, damaged
 from harness.data.shard_file import BLOCK, check_header
 from harness.data.verified import Verified
 
 if TYPE_CHECKING:
-    from harness.data.shards import FileEntry, ShardSet
+    from harness.data.manifest import FileEntry
+    from harness.data.shards import ShardSet
 
 
 def verify_file(path: Path, entry: FileEntry, verified: Verified) -> None:
@@ -24,7 +26,7 @@ def verify_file(path: Path, entry: FileEntry, verified: Verified) -> None:
     except FileNotFoundError:
         raise damaged(str(path), "a file of the prepared set is missing") from None
     except OSError as error:
-        raise unreadable(path, error, f"cannot be read: {unread(error)}") from error
+        raise unreadable(path, error, f"cannot be read: {unread(error)}", again=AGAIN) from error
     if size != entry.bytes:
         raise damaged(str(path), f"truncated or changed: {size} bytes, not {entry.bytes}")
     if found != entry.sha256:
@@ -64,6 +66,6 @@ def _verify_names(opened: ShardSet, side: Side, *, first: int, last: int) -> Non
             check_header(block, member, side, key if named else None)
         except OSError as error:
             path = opened.folder / opened.manifest.shards[member.shard].name
-            raise unreadable(path, error, f"this shard cannot be read: {unread(error)}") from error
+            raise unreadable(path, error, f"this shard cannot be read: {unread(error)}", again=AGAIN) from error
         except ValueError as error:
             raise damaged(str(opened.folder / INDEX), f"sample {key!r}, {side}: {error}") from error

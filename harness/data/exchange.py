@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
+import hashlib
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import fsspec
@@ -11,11 +13,14 @@ from fsspec.implementations.local import LocalFileSystem
 from harness.api.sets import ORIGIN, SETS
 from harness.core.damage import held
 from harness.core.errors import DataError
-from harness.core.identity import unsealed
-from harness.core.paths import atomic_folder, below, unfit_name
+from harness.core.paths import atomic_folder, below, unfit_name, unread
 from harness.data.index import INDEX
-from harness.data.origin import OriginNote, Shard, origin_of, read_note, store_of, tried, write_note
-from harness.data.shards import MANIFEST, Manifest
+from harness.data.manifest import MANIFEST, Manifest, files_of, manifest_of, read_manifest, true_hint
+from harness.data.origin import OriginNote, origin_of, read_note, store_of, tried, write_note
+
+PUSHED = ".push.json"
+"""Lies beside the files of a push that is not finished: the digest of the manifest that they belong to."""
+_MAKE_ROOM = "remove it, or pull into another data folder"
 
 
 def splits_here(data: Path, name: str) -> list[Path]:
@@ -30,35 +35,69 @@ def splits_here(data: Path, name: str) -> list[Path]:
 def push(folder: Path, url: str) -> int:
     """Copies the folder of a split to `<url>/<set>/<split>`: shards first, the manifest last. Gives the bytes copied.
 
-    A set of degraded images brings along the one that has its clean images. What lies there already, of the same
-    size, is left as it is; pushing again goes on where a killed one ended. Raises
-    DataError when the place has another set, and as harness.data.origin.tried.
+    A set of degraded images brings along the one that has its clean images. A killed push leaves a note of whose files
+    lie there (`PUSHED`); of the same set they are left as they are, so that pushing again goes on, and any others are
+    written over. Raises DataError when the place has another set, and as harness.data.origin.tried.
     """
-    manifest = read_manifest((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
+    manifest, sha256 = _manifest_here(folder)
     source = manifest.set.source
     copied = 0 if source is None else push(folder.parents[1] / source.name / source.split, url)
     store, root = store_of(url)
-    there, at = f"{root}/{folder.parent.name}/{folder.name}", f"{url}/{folder.parent.name}/{folder.name}"
-    known = _content(store, f"{there}/{MANIFEST}", f"{at}/{MANIFEST}")
+    place = _Place(store, f"{root}/{folder.parent.name}/{folder.name}", f"{url}/{folder.parent.name}/{folder.name}")
+    known = place.content(MANIFEST)
     if known is not None and known != (folder / MANIFEST).read_bytes():
         hint = "remove that set first, or choose another place"
-        raise DataError("another set of this name lies there", where=at, hint=hint)
+        raise DataError("another set of this name lies there", where=place.url, hint=hint)
     if isinstance(store, LocalFileSystem):  # object stores have no folders
-        tried(lambda: store.makedirs(there, exist_ok=True), at)
-    origin = origin_of(folder, shards_of(manifest))
-    for entry in (*manifest.shards, manifest.index):
-        target = f"{there}/{entry.name}"
-        if _size(store, target, f"{at}/{entry.name}") == entry.bytes:
+        tried(lambda: store.makedirs(place.path, exist_ok=True), place.url)
+    entries = (*manifest.shards, manifest.index)
+    if known is None and place.content(PUSHED) != sha256.encode():
+        for entry in entries:  # of something else, and perhaps of the same size
+            place.remove(entry.name)
+        place.write(PUSHED, sha256.encode())
+    origin = origin_of(folder, files_of(manifest))
+    for entry in entries:
+        if place.size(entry.name) == entry.bytes:
             continue
-        file = folder / entry.name
         if origin is not None and entry.name != INDEX and origin.local(entry.name) is None:
             hint = "pull it without a limit first"
             raise DataError("this set is not here as a whole", where=str(folder), hint=hint)
-        tried(partial(store.put_file, str(file), target), f"{at}/{entry.name}")
+        place.put(folder / entry.name)
         copied += entry.bytes
     if known is None:
-        tried(lambda: store.put_file(str(folder / MANIFEST), f"{there}/{MANIFEST}"), f"{at}/{MANIFEST}")
+        place.put(folder / MANIFEST)
+    place.remove(PUSHED)
     return copied
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The folder of a split on a store, where it may not be yet. All raise as harness.data.origin.tried."""
+
+    store: fsspec.AbstractFileSystem
+    path: str
+    url: str
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; None when it is not there."""
+        return _size(self.store, f"{self.path}/{name}", f"{self.url}/{name}")
+
+    def content(self, name: str) -> bytes | None:
+        """Of a file; None when it is not there."""
+        if self.size(name) is None:
+            return None
+        return tried(lambda: bytes(self.store.cat_file(f"{self.path}/{name}")), f"{self.url}/{name}")
+
+    def put(self, file: Path) -> None:
+        tried(lambda: self.store.put_file(str(file), f"{self.path}/{file.name}"), f"{self.url}/{file.name}")
+
+    def write(self, name: str, content: bytes) -> None:
+        tried(lambda: self.store.pipe_file(f"{self.path}/{name}", content), f"{self.url}/{name}")
+
+    def remove(self, name: str) -> None:
+        """Nothing happens to what is not there."""
+        if self.size(name) is not None:
+            tried(lambda: self.store.rm_file(f"{self.path}/{name}"), f"{self.url}/{name}")
 
 
 def pull(url: str, data: Path, *, limit: int | None = None) -> list[Path]:
@@ -77,7 +116,8 @@ def pull(url: str, data: Path, *, limit: int | None = None) -> list[Path]:
         places = [path for place in places for path in _folders(store, place, url)]
     if not found:
         raise DataError("no prepared set lies there", where=url, hint="bench data push SET --to URL puts one there")
-    root, url = root.rstrip("/"), url.rstrip("/")
+    root = root.rstrip("/")
+    url = root if isinstance(store, LocalFileSystem) else url.rstrip("/")  # the note holds wherever it is read
     pulled: dict[Path, None] = {}
     for path in found:
         for folder in _pulled(store, path, f"{url}{path.removeprefix(root)}", data, limit):
@@ -88,7 +128,10 @@ def pull(url: str, data: Path, *, limit: int | None = None) -> list[Path]:
 def _pulled(store: fsspec.AbstractFileSystem, path: str, url: str, data: Path, limit: int | None) -> list[Path]:
     """The folders of a split and of the one that has its clean images."""
     content = tried(lambda: bytes(store.cat_file(f"{path}/{MANIFEST}")), f"{url}/{MANIFEST}")
-    manifest = read_manifest(content, f"{url}/{MANIFEST}")
+    try:
+        manifest, _ = manifest_of(content, f"{url}/{MANIFEST}")
+    except DataError as error:
+        raise DataError(error.what, where=error.where, hint="remove that set, and push it again") from error
     for name in (manifest.set.name, manifest.set.split):
         if unfit := unfit_name(name):
             raise DataError(f"it names the set {name!r}: {unfit}", where=f"{url}/{MANIFEST}", hint="another set")
@@ -97,25 +140,41 @@ def _pulled(store: fsspec.AbstractFileSystem, path: str, url: str, data: Path, l
         beside, above = f"{source.name}/{source.split}", url.rsplit("/", 2)[0]
         before = _pulled(store, f"{path.rsplit('/', 2)[0]}/{beside}", f"{above}/{beside}", data, limit)
     folder, note = manifest.set.folder(data), OriginNote(url=url, limit=limit)
+    for above_it in (data, data / SETS, folder.parent, folder):
+        if os.path.lexists(above_it) and not above_it.is_dir():
+            raise DataError("this is no folder", where=str(above_it), hint=_MAKE_ROOM)
     with held(folder):
         if folder.is_dir():
-            if (folder / MANIFEST).read_bytes() != content:
-                hint = "remove the folder, or pull into another data folder"
-                raise DataError("this set is here already, with another content", where=str(folder), hint=hint)
+            _check_same(folder, content)
             if (folder / ORIGIN).exists() or not all((folder / shard.name).exists() for shard in manifest.shards):
                 write_note(folder, note)
             return [*before, folder]
+        index = tried(lambda: bytes(store.cat_file(f"{path}/{INDEX}")), f"{url}/{INDEX}")
+        if hashlib.sha256(index).hexdigest() != manifest.index.sha256:
+            what = "this index is not the one that the manifest names"
+            raise DataError(what, where=f"{url}/{INDEX}", hint="push the set again, to an empty place")
         with atomic_folder(folder) as made:
             (made / MANIFEST).write_bytes(content)
-            (made / INDEX).write_bytes(tried(lambda: bytes(store.cat_file(f"{path}/{INDEX}")), f"{url}/{INDEX}"))
+            (made / INDEX).write_bytes(index)
             write_note(made, note)
     return [*before, folder]
 
 
+def _check_same(folder: Path, content: bytes) -> None:
+    """Raises DataError for a folder whose manifest is another one, or cannot be read."""
+    try:
+        same = (folder / MANIFEST).read_bytes() == content
+    except OSError as error:
+        what = f"a folder lies here whose manifest cannot be read: {unread(error)}"
+        raise DataError(what, where=str(folder), hint=_MAKE_ROOM) from error
+    if not same:
+        raise DataError("this set is here already, with another content", where=str(folder), hint=_MAKE_ROOM)
+
+
 def fetch_all(folder: Path) -> int:
     """Fetches all the shards of a pulled split that are to be kept here. Gives how many lie here then."""
-    manifest = read_manifest((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
-    origin = origin_of(folder, shards_of(manifest))
+    manifest, _ = _manifest_here(folder)
+    origin = origin_of(folder, files_of(manifest))
     if origin is None:
         return len(manifest.shards)
     return sum(origin.local(shard.name) is not None for shard in manifest.shards)
@@ -126,18 +185,9 @@ def is_pulled(folder: Path) -> bool:
     return read_note(folder) is not None
 
 
-def read_manifest(content: bytes, where: str) -> Manifest:
-    """A manifest from its file. Raises DataError for one that is damaged, or of another release."""
-    try:
-        return Manifest.model_validate(unsealed(content).content)
-    except ValueError as error:
-        what = f"the manifest cannot be read ({str(error).splitlines()[0]})"
-        raise DataError(what, where=where, hint="prepare the set again") from error
-
-
-def shards_of(manifest: Manifest) -> list[Shard]:
-    """The shards of a manifest, as where they come from needs them."""
-    return [Shard(entry.name, entry.sha256, entry.bytes) for entry in manifest.shards]
+def _manifest_here(folder: Path) -> tuple[Manifest, str]:
+    with true_hint(folder):
+        return read_manifest(folder)
 
 
 def _folders(store: fsspec.AbstractFileSystem, root: str, url: str) -> list[str]:
@@ -146,10 +196,6 @@ def _folders(store: fsspec.AbstractFileSystem, root: str, url: str) -> list[str]
     except DataError:
         return []
     return sorted(str(path).rstrip("/") for path in listed)
-
-
-def _content(store: fsspec.AbstractFileSystem, path: str, url: str) -> bytes | None:
-    return None if _size(store, path, url) is None else tried(lambda: bytes(store.cat_file(path)), url)
 
 
 def _size(store: fsspec.AbstractFileSystem, path: str, url: str) -> int | None:

@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 
 from harness.api.prior import PriorDim
 from harness.api.sets import FeatureSet
-from harness.core.damage import damage_noted, is_damage
+from harness.core.damage import damage_noted, unreadable
 from harness.core.errors import Damaged, DataError
 from harness.core.identity import canonical_json, file_sha256, known_sha256, sealed, unsealed
 from harness.core.paths import atomic_folder, unread, write_json
@@ -187,7 +187,7 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
         hint = "run the suite, which computes them"
         raise Damaged("these prior vectors have not been made", where=str(folder), hint=hint) from None
     except OSError as error:
-        raise _unreadable(path, error, f"the manifest cannot be read: {unread(error)}") from error
+        raise unreadable(path, error, f"the manifest cannot be read: {unread(error)}", again=_REMAKE) from error
     except ValueError as error:
         raise Damaged(f"the manifest is damaged ({error})", where=str(path), hint=_REMAKE) from error
     return found.content, found.sha256
@@ -200,7 +200,7 @@ def _check(path: Path, shape: tuple[int, int], orientations: int, sha256: str | 
     except FileNotFoundError:
         raise Damaged("a file of prior vectors is missing", where=str(path), hint=_REMAKE) from None
     except OSError as error:
-        raise _unreadable(path, error, f"cannot be read: {unread(error)}") from error
+        raise unreadable(path, error, f"cannot be read: {unread(error)}", again=_REMAKE) from error
     if changed:
         raise Damaged("a file of prior vectors is not as it was written", where=str(path), hint=_REMAKE)
     file = _open(path)
@@ -217,16 +217,9 @@ def _open(path: Path) -> Any:
         path.open("rb").close()  # as safetensors does not say why a file cannot be opened
         return safe_open(path, framework="numpy")
     except OSError as error:
-        raise _unreadable(path, error, f"a file of prior vectors is damaged: {unread(error)}") from error
+        raise unreadable(path, error, f"a file of prior vectors is damaged: {unread(error)}", again=_REMAKE) from error
     except SafetensorError as error:
         raise Damaged("a file of prior vectors is damaged", where=str(path), hint=_REMAKE) from error
-
-
-def _unreadable(path: Path, error: OSError, what: str) -> DataError:
-    """The error for a file that cannot be read: it is damaged only where that will stay so."""
-    if is_damage(error):
-        return Damaged(what, where=str(path), hint=_REMAKE)
-    return DataError(what, where=str(path), hint="see that it can be read, then run the same command again")
 
 
 def row_keys(keys: Sequence[str], orientations: int) -> list[str]:

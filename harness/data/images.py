@@ -16,13 +16,12 @@ from harness.api.dataset import Dataset, RandomAccess, SourceImage
 from harness.api.reference import PartRef
 from harness.core.errors import DataError
 from harness.core.guests import contained
+from harness.core.pixels import off_scale
 from harness.core.registry import Registry
 
 _FITTING = "H×W×3 or H×W×1 in uint8, uint16 or float32"
 _FITTING_DEGRADED = "H×W×3, H×W×1 or H×W×6 in uint8, uint16 or float32"
 _DTYPES = ("uint8", "uint16", "float32")
-LARGEST = 16.0
-"""Absolute value of a float pixel, white at 1, from which on it is of another scale, such as 0 to 255."""
 
 
 def images_of(dataset: Dataset, split: str, name: str, keys: Sequence[str] | None = None) -> Iterator[SourceImage]:
@@ -104,10 +103,10 @@ def checked_image(image: object, where: str, *, pairs: bool = False) -> SourceIm
         hint = "traits = DatasetTraits(pairs=True), where it brings degraded images of its own"
         raise DataError("a degraded image of a data set that declares no pairs", where=place, hint=hint)
     if image.pixels is not None or image.degraded is None:  # an image with neither is told as one without pixels
-        _check_pixels(image.pixels, (1, 3), _FITTING, place)
+        _check_pixels(image.pixels, (1, 3), _FITTING, place, clean=True)
     if image.degraded is None:
         return replace(image, pixels=np.ascontiguousarray(cast(np.ndarray, image.pixels)))
-    _check_pixels(image.degraded, (1, 3, 6), _FITTING_DEGRADED, f"{place}, degraded")
+    _check_pixels(image.degraded, (1, 3, 6), _FITTING_DEGRADED, f"{place}, degraded", clean=False)
     degraded = np.ascontiguousarray(image.degraded)
     if image.pixels is None:
         return replace(image, degraded=degraded)
@@ -130,8 +129,8 @@ def _check_truth(image: SourceImage, place: str) -> None:
         raise DataError(f"the clean image {image.truth!r} is named and not given", where=place, hint=hint)
 
 
-def _check_pixels(pixels: object, channels: tuple[int, ...], fitting: str, place: str) -> None:
-    what, hint = _unfit(pixels, channels)
+def _check_pixels(pixels: object, channels: tuple[int, ...], fitting: str, place: str, *, clean: bool) -> None:
+    what, hint = _unfit(pixels, channels, clean=clean)
     if what:
         raise DataError(f"{what}; {fitting} is needed", where=place, hint=hint)
 
@@ -151,7 +150,7 @@ def _encodable(part: str, text: str, where: str) -> None:
         raise DataError(f"the {part} {text!r} is not valid Unicode", where=where, hint="rename the image") from error
 
 
-def _unfit(pixels: object, channels: tuple[int, ...]) -> tuple[str, str]:
+def _unfit(pixels: object, channels: tuple[int, ...], *, clean: bool) -> tuple[str, str]:
     """(what is wrong with an image's pixels, what to do); two empty texts when nothing is."""
     if pixels is None:
         return "there are no pixels (None)", "the file cannot be read, or is no picture: cv2.imread then gives None"
@@ -162,7 +161,7 @@ def _unfit(pixels: object, channels: tuple[int, ...]) -> tuple[str, str]:
         return f"the pixels are {_article(pixels)}, not a NumPy array", hint
     assert isinstance(pixels, np.ndarray)
     found = f"{'×'.join(map(str, pixels.shape)) or 'a single number'} {pixels.dtype}"
-    return _unfit_shape(pixels, channels, found) or _unfit_values(pixels, found)
+    return _unfit_shape(pixels, channels, found) or _unfit_values(pixels, found, clean=clean)
 
 
 def _unfit_shape(pixels: np.ndarray, channels: tuple[int, ...], found: str) -> tuple[str, str] | None:
@@ -179,15 +178,15 @@ def _unfit_shape(pixels: np.ndarray, channels: tuple[int, ...], found: str) -> t
     return f"the image has another shape ({found})", "one colour or gray picture an image"
 
 
-def _unfit_values(pixels: np.ndarray, found: str) -> tuple[str, str]:
+def _unfit_values(pixels: np.ndarray, found: str, *, clean: bool) -> tuple[str, str]:
     if pixels.dtype.name not in _DTYPES or not pixels.dtype.isnative:
         return f"the pixels have another number format ({found})", _to_fitting(pixels.dtype)
     if pixels.dtype.kind == "f":
         low, high = float(pixels.min()), float(pixels.max())
         if not (np.isfinite(low) and np.isfinite(high)):
             return f"there are pixels that are not finite ({found})", "repair the file, or leave the image out"
-        if max(-low, high) > LARGEST:
-            return f"the pixels reach from {low:.4g} to {high:.4g} ({found}), and white is 1", "divide by 255"
+        if hint := off_scale(low, high, clean=clean):
+            return f"the pixels reach from {low:.4g} to {high:.4g} ({found}), and white is 1", hint
     return "", ""
 
 

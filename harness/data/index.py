@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.core.damage import is_damage
+from harness.core.damage import unreadable
 from harness.core.errors import Damaged, DataError
 from harness.data.tiff import DTYPES
 
@@ -19,6 +19,7 @@ INDEX = "index.parquet"
 Side = Literal["gt", "lq"]
 SIDES: tuple[Side, Side] = ("gt", "lq")
 """The clean image and the degraded one."""
+AGAIN = "bench run SUITE prepares this set again"
 
 
 class Member(NamedTuple):
@@ -137,7 +138,7 @@ def read_index(path: Path) -> Index:
     try:
         table = pq.read_table(path)
     except OSError as error:
-        raise unreadable(path, error, f"the index cannot be read ({error})") from error
+        raise unreadable(path, error, f"the index cannot be read ({error})", again=AGAIN) from error
     except pa.ArrowInvalid as error:
         raise damaged(str(path), f"the index cannot be read ({error})") from error
     if table.schema != INDEX_SCHEMA:
@@ -154,11 +155,4 @@ def _places(table: pa.Table, side: Side) -> Places:
 
 def damaged(path: str, what: str) -> Damaged:
     """The error for a file of a prepared set that is not what was written."""
-    return Damaged(what, where=path, hint="bench run SUITE prepares this set again")
-
-
-def unreadable(path: Path, error: OSError, what: str) -> DataError:
-    """The error for a file that cannot be read: it is damaged only where that will stay so."""
-    if is_damage(error):
-        return damaged(str(path), what)
-    return DataError(what, where=str(path), hint="see that it can be read, then run the same command again")
+    return Damaged(what, where=path, hint=AGAIN)

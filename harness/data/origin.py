@@ -12,11 +12,10 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +29,7 @@ from harness.api.sets import ORIGIN
 from harness.core.damage import held
 from harness.core.errors import DataError, HarnessError
 from harness.core.identity import file_sha256
-from harness.core.paths import atomic_file, write_json
+from harness.core.paths import atomic_file, remove_away, write_json
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ class OriginNote(Frozen):
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard of the manifest."""
+    """A shard, or another file of a set, as the manifest names it."""
 
     name: str
     sha256: str
@@ -117,7 +116,9 @@ class Origin:
         self.folder, self.note = folder, note
         self._shards = {shard.name: shard for shard in shards}
         self._kept = _fitting(shards, note.limit)
-        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._wanted: list[str] = []
+        self._fetching: set[str] = set()
 
     @cached_property
     def _store(self) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -138,6 +139,21 @@ class Origin:
                 self._fetch(shard, path)
         return path
 
+    def mend(self, file: Shard) -> None:
+        """Fetches a damaged shard, or another file of the set, anew; nothing happens to a sound one.
+
+        A damaged one that is not to be kept here is removed. Raises as `local`; the damaged file is gone then.
+        """
+        path = self.folder / file.name
+        with held(path):
+            if _is_there(path, file) and file_sha256(path) == file.sha256:
+                return  # another thread or process has fetched it meanwhile
+            if os.path.lexists(path):
+                log.warning("removed, because it is damaged: %s", path)
+                remove_away(path)
+            if file.name in self._kept or file.name not in self._shards:
+                self._fetch(file, path)
+
     def read(self, name: str, offset: int, length: int) -> bytes:
         """Some bytes of a shard, from the store itself. Raises as `tried`."""
         store, root = self._store
@@ -151,38 +167,47 @@ class Origin:
     def ahead(self, names: Iterable[str]) -> None:
         """Fetches the shards that are to be kept here, in this order, in the background, until `close`.
 
-        What fails is left to whoever reads it.
+        Another call gives another order to what is still to come. What fails is left to whoever reads it.
         """
         wanted = [name for name in dict.fromkeys(names) if name in self._kept]
         wanted = [name for name in wanted if not _is_there(self.folder / name, self._shards[name])]
-        if not wanted:
-            return
-
-        def fetch(name: str) -> None:
-            if not self._stop.is_set():
-                with suppress(HarnessError):
-                    self.local(name)
-
-        def run() -> None:
-            with ThreadPoolExecutor(AHEAD, thread_name_prefix="fetch") as pool:
-                list(pool.map(fetch, wanted))
-
-        threading.Thread(target=run, name="fetch-ahead", daemon=True).start()
+        with self._lock:
+            self._wanted = [name for name in reversed(wanted) if name not in self._fetching]
+            for name in [self._wanted.pop() for _ in range(min(AHEAD - len(self._fetching), len(self._wanted)))]:
+                self._fetching.add(name)
+                threading.Thread(target=self._fetch_on, args=[name], name="fetch-ahead", daemon=True).start()
 
     def close(self) -> None:
         """Ends what goes on in the background after the shards that it is at."""
-        self._stop.set()
+        with self._lock:
+            self._wanted = []
+
+    def _fetch_on(self, name: str | None) -> None:
+        """Fetches a shard, and those that are wanted next. Runs in threads."""
+        while name is not None:
+            try:
+                self.local(name)
+            except HarnessError as error:
+                log.debug("not fetched ahead: %s", error)
+                self.close()
+            with self._lock:
+                self._fetching.discard(name)
+                name = self._wanted.pop() if self._wanted else None
+                if name is not None:
+                    self._fetching.add(name)
 
     def _fetch(self, shard: Shard, path: Path) -> None:
         store, root = self._store
         url = f"{self.note.url}/{shard.name}"
+        if path.is_dir():  # which no file can replace
+            remove_away(path)
         with atomic_file(path) as temporary:
             tried(lambda: store.get_file(f"{root}/{shard.name}", str(temporary)), url)
             if temporary.stat().st_size != shard.bytes or file_sha256(temporary) != shard.sha256:
                 raise self._other(shard.name, "its SHA-256 is another")
 
     def _other(self, name: str, how: str) -> DataError:
-        what = f"this shard is not the one that the manifest names: {how}"
+        what = f"this file is not the one that the manifest names: {how}"
         return DataError(what, where=f"{self.note.url}/{name}", hint="push the set again, to an empty place")
 
 
@@ -227,7 +252,7 @@ def write_note(folder: Path, note: OriginNote) -> None:
 def _is_there(path: Path, shard: Shard) -> bool:
     """Whether a shard lies here; it was compared with its digest when it came."""
     try:
-        return path.stat().st_size == shard.bytes
+        return path.is_file() and path.stat().st_size == shard.bytes
     except OSError:
         return False
 

@@ -1,8 +1,7 @@
 """From a data set to prepared sets: whole images, each once, and their degraded versions where those are fixed.
 
-The random numbers of a fixed degradation follow from `seed("degrade", degradation, data set, split, key)` alone: not
-from its options, so that two strengths share their pattern; not from the task; and not from the process or the order of
-work, so that any number of jobs makes the same bytes.
+What an image becomes follows from it and its key alone (harness.data.degrade), so that any number of jobs makes the
+same bytes.
 """
 
 from __future__ import annotations
@@ -25,28 +24,19 @@ from harness.api.shard_parts import shards_in, waiting_folder
 from harness.core.damage import forget_damage, held, set_aside, sweep
 from harness.core.errors import Damaged, DataError, HarnessError, did_you_mean
 from harness.core.guests import contained
-from harness.core.identity import file_sha256, sealed, seed
+from harness.core.identity import file_sha256, sealed
 from harness.core.memory import memory_told
 from harness.core.paths import atomic_folder, remove_away, write_json
 from harness.core.registry import Registry
 from harness.data.audit import audit
+from harness.data.degrade import degrade
 from harness.data.images import check_text, images_of, open_dataset
-from harness.data.index import INDEX, SampleRow
+from harness.data.index import INDEX, SampleRow, write_index
+from harness.data.manifest import CONVERTER, MANIFEST, FileEntry, Manifest, ShardEntry, Skipped
 from harness.data.prints import joined_prints, keep_prints, known_prints
-from harness.data.shards import (
-    CONVERTER,
-    MANIFEST,
-    FileEntry,
-    Manifest,
-    ShardEntry,
-    ShardSet,
-    Skipped,
-    open_set,
-    to_float,
-)
+from harness.data.shards import ShardSet, open_set
 from harness.data.waiting import FinishedShard, Waiting, grouped
-from harness.data.write import write_index
-from harness.parts.guard import called, check_degraded, check_repeated, made
+from harness.parts.guard import check_repeated, made
 
 log = logging.getLogger(__name__)
 
@@ -80,11 +70,25 @@ def prepare_set(stored: PreparedSet, registry: Registry, data: Path) -> ShardSet
 
 def prepare_part(stored: PreparedSet, part: int, parts: int, registry: Registry, data: Path) -> None:
     """Makes those shards of one part, 1 to `parts`, that are not finished (harness.data.waiting); none of a set that is
-    there. `prepare_set` makes the set of them. Raises DataError as it does."""
+    there. `prepare_set` makes the set of them. Raises DataError as it does.
+
+    The set is not held, as several parts are made at once. Where another run finishes it meanwhile, nothing stays of
+    this part, and what fails because that run has removed what waited is no failure.
+    """
     source = None if stored.source is None else prepare_set(stored.source, registry, data)
-    if _found(stored, data) is None:
-        _, waiting = _waiting(stored, registry, data, source)
+    if _found(stored, data) is not None:
+        return
+    _, waiting = _waiting(stored, registry, data, source)
+    try:
         waiting.make(shards_in(part, parts, waiting.shards))
+    except HarnessError:
+        if _found(stored, data) is None:
+            raise
+    folder = stored.folder(data)
+    if os.path.lexists(folder):
+        with held(folder):
+            if _found(stored, data) is not None:
+                remove_away(waiting_folder(stored, data))
 
 
 def _found(stored: PreparedSet, data: Path) -> ShardSet | None:
@@ -231,7 +235,7 @@ class _Degraded:
 
     def __init__(self, stored: PreparedSet, registry: Registry, source: ShardSet) -> None:
         assert stored.degradation is not None
-        self.stored, self.source = stored, source
+        self.ref, self.stored, self.source = stored.degradation, stored, source
         self.keys, self.parents = source.index.keys, (source.manifest_sha256,)
         self.degradation: Degradation = made(
             registry, "degradation", stored.degradation.name, **stored.degradation.arguments
@@ -247,19 +251,10 @@ class _Degraded:
             clean = self.source.image(place, "gt")
             size = f"height {clean.shape[0]}, width {clean.shape[1]}"
             with memory_told("this image was degraded", where=f"image {key!r} of {self.stored.dataset.name} ({size})"):
-                degraded = degrade(clean, key, self.degradation, self.stored)
+                degraded = self._degraded(clean, key)
                 if place in (places[0], places[-1]):
-                    check_repeated(self.degradation, degraded, degrade(clean, key, self.degradation, self.stored))
+                    check_repeated(self.degradation, degraded, self._degraded(clean, key))
             yield SourceImage(key, self.source.index.scenes[place], None, degraded)
 
-
-def degrade(clean: np.ndarray, key: str, degradation: Degradation, stored: PreparedSet) -> np.ndarray:
-    """The degraded image: H×W×C uint8 when the degradation is quantised, else float32, unclipped."""
-    assert stored.degradation is not None
-    ingredients = (stored.degradation.name, stored.dataset.name, stored.split, key)
-    with called(degradation):
-        degraded = degradation(to_float(clean), np.random.default_rng(seed("degrade", *ingredients)))
-    check_degraded(degradation, degraded, clean, key)
-    if degradation.traits.quantised:
-        return np.asarray(np.rint(np.clip(degraded, 0.0, 1.0) * 255.0), dtype=np.uint8)
-    return np.array(degraded, dtype=np.float32)  # a copy: the degradation may write into its own array again
+    def _degraded(self, clean: np.ndarray, key: str) -> np.ndarray:
+        return degrade(clean, key, self.degradation, self.ref, self.stored)

@@ -1,9 +1,7 @@
 """Samples as a task sees them: stored pairs, or stored clean images whose noise is drawn.
 
-The random numbers of a test image, and of the one picture of a training image that cached prior features are made of,
-depend on `seed("degrade", degradation, data set, split, key)` alone: not on options, so that two noise levels share
-their pattern, and not on the process or the order of work. With the draw `seed0` (harness.api.degradation) they are the
-same for every image.
+A test image has one picture (harness.data.degrade), and so has a training image where cached prior features are made
+of it.
 """
 
 from __future__ import annotations
@@ -16,15 +14,15 @@ from typing import cast
 
 import numpy as np
 
-from harness.api.degradation import Degradation, DrawnLikeTheField, VaryingDegradation
+from harness.api.degradation import Degradation, VaryingDegradation
 from harness.api.sets import Samples
 from harness.core.errors import DataError, HarnessError
 from harness.core.guests import contained, fault
-from harness.core.identity import seed
 from harness.core.registry import Registry
+from harness.data.degrade import degrade
 from harness.data.index import Index
 from harness.data.shards import ShardSet, open_set, to_float
-from harness.parts.guard import called, check_degraded, check_repeated, made
+from harness.parts.guard import check_degraded, check_repeated, made
 
 
 @dataclass(frozen=True)
@@ -109,22 +107,10 @@ class OpenSamples:
 
     def _noisy(self, gt: np.ndarray, key: str) -> np.ndarray:
         """The degraded image with the random numbers of test images."""
-        assert self.noise is not None
-        clean = to_float(gt)
-        with called(self.noise):
-            degraded = self._drawn(self.noise, clean, key)
-        check_degraded(self.noise, degraded, clean, key)
-        if self.noise.traits.quantised:
-            return np.asarray(np.rint(np.clip(degraded, 0.0, 1.0) * 255.0), dtype=np.uint8)
-        return np.array(degraded, dtype=np.float32)  # a copy: the degradation may write into its own array again
-
-    def _drawn(self, noise: Degradation, clean: np.ndarray, key: str) -> np.ndarray:
         samples = self.samples
+        assert self.noise is not None
         assert samples.noise is not None
-        if samples.draw == "named":
-            ingredients = (samples.noise.name, samples.dataset.name, samples.split, key)
-            return noise(clean, np.random.default_rng(seed("degrade", *ingredients)))
-        return cast(DrawnLikeTheField, noise).with_legacy(clean, np.random.RandomState(0))
+        return degrade(gt, key, self.noise, samples.noise, samples, samples.draw)
 
     def check_noise(self) -> None:
         """Raises HarnessError for a drawn degradation that gives the same image two results. In the main thread."""

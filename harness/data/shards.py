@@ -1,84 +1,49 @@
-"""Prepared sets on disk: the manifest, how a set is opened and checked, and how its images are read.
+"""Prepared sets on disk: how a set is opened and checked, and how its images are read.
 
-`<data>/sets/<name>/<split>/` holds `manifest.json`, `index.parquet` (one row per sample, in shard order) and the shards
-`000000.tar`, …, which WebDataset reads too. harness.data.write writes them. Pixels are H×W×C as harness.data.tiff
-stores them; a window of an image is read without the rest.
+`<data>/sets/<name>/<split>/` holds `manifest.json` (harness.data.manifest), `index.parquet` (one row per sample, in
+shard order) and the shards `000000.tar`, …, which WebDataset reads too. harness.data.write writes them. Pixels are
+H×W×C as harness.data.tiff stores them; a window of an image is read without the rest.
 """
 
 from __future__ import annotations
 
-import os
+import resource
+from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from harness.api.reference import Frozen
 from harness.api.sets import PreparedSet
-from harness.core.damage import damage_noted
+from harness.core.damage import damage_noted, is_damage, unreadable
 from harness.core.errors import Damaged, DataError
-from harness.core.identity import unsealed
 from harness.core.paths import unread
 from harness.data import tiff
 from harness.data.checked import verify_file, verify_index
-from harness.data.index import INDEX, Index, Member, Side, damaged, read_index, unreadable
-from harness.data.origin import Distant, Origin, Shard, origin_of
+from harness.data.index import AGAIN, INDEX, Index, Member, Side, damaged, read_index
+from harness.data.manifest import (
+    CONVERTER,
+    MANIFEST,
+    FileEntry,
+    Manifest,
+    file_of,
+    files_of,
+    read_manifest,
+    true_hint,
+)
+from harness.data.origin import Distant, Origin, origin_of
 from harness.data.shard_file import BLOCK, Readable, ShardFile, check_header
 from harness.data.verified import Verified
 
-CONVERTER = 2
-"""Version of harness.data.prepare, raised when the same source images would give other samples."""
-MANIFEST = "manifest.json"
-OPEN_SHARDS = 64
-"""Shards of one set that are open at a time: the system allows a process about a thousand files."""
+_ALLOWED = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+"""Files that the system lets a process have open: 1024 as a rule, -1 for any number."""
+OPEN_SHARDS = 256 if _ALLOWED < 0 else max(16, min(256, _ALLOWED // 4))
+"""Shards of one set that are open at a time. A set and that of its clean images are read together."""
 KEPT_TILES = 2**17
 """Places of tiles that one set remembers, 8 bytes each."""
-
-
-class FileEntry(Frozen):
-    """A file of a prepared set."""
-
-    name: str
-    sha256: str
-    bytes: int
-
-
-class ShardEntry(FileEntry):
-    """One tar file and how many samples it has."""
-
-    samples: int
-
-
-class Skipped(Frozen):
-    """A file that the user told to leave out, and why it could not be used."""
-
-    file: str
-    why: str
-
-
-class Manifest(Frozen):
-    """The description of a prepared set. Its content, and so its digest, is the same on every machine."""
-
-    schema_version: Literal[2] = 2
-    converter: int
-    """`CONVERTER` of the code that wrote it."""
-    set: PreparedSet
-    """The set that this is, with the data set's fingerprint."""
-    licence: str
-    source: str = ""
-    """Where the images come from, in words."""
-    images: int
-    """Source images, whole."""
-    samples: int
-    bytes: int
-    """Size of all shards."""
-    index: FileEntry
-    shards: tuple[ShardEntry, ...]
-    skipped: tuple[Skipped, ...] = ()
-    parents: tuple[str, ...] = ()
-    """Digest of the manifest of the set whose clean images it is made of; empty for one made of the data set itself."""
 
 
 def to_float(image: np.ndarray) -> np.ndarray:
@@ -100,13 +65,13 @@ class ShardSet:
     def __init__(self, folder: Path, manifest: Manifest, manifest_sha256: str, source: ShardSet | None = None) -> None:
         """`source`: the set that holds the clean images, for one that holds degraded ones alone."""
         self.folder, self.manifest, self.manifest_sha256, self.source = folder, manifest, manifest_sha256, source
-        self._open: dict[int, Readable] = {}
+        self._open: OrderedDict[int, Readable] = OrderedDict()
         self._tables: dict[tuple[int, int], tiff.Tiles] = {}
         self._kept = 0
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {name: value for name, value in self.__dict__.items() if name != "origin"}
-        return kept | {"_open": {}, "_tables": {}, "_kept": 0}
+        return kept | {"_open": OrderedDict(), "_tables": {}, "_kept": 0}
 
     def __len__(self) -> int:
         return self.manifest.samples
@@ -125,15 +90,27 @@ class ShardSet:
     @cached_property
     def origin(self) -> Origin | None:
         """Where the shards come from that are not here yet; None for a set that was made here."""
-        return origin_of(self.folder, [Shard(each.name, each.sha256, each.bytes) for each in self.manifest.shards])
+        return origin_of(self.folder, files_of(self.manifest))
 
     def fetch_ahead(self, rows: Iterable[int]) -> None:
-        """Lets the shards of samples that will be read, in this order, come in the background."""
+        """Lets the shards of samples that will be read, in this order, come in the background, until `close`.
+
+        Shards that are here stay; what another call has asked for and is still to come is forgotten.
+        """
+        if self.origin is None and (self.source is None or self.source.origin is None):
+            return
+        at = np.fromiter(rows, dtype=np.int64)
+        degraded, clean = (self.index.places[side].numbers[at, 0] for side in ("lq", "gt"))
+        if self.source is None:
+            self._ahead(np.stack([degraded, clean], axis=1).ravel())
+        else:
+            self._ahead(degraded)
+            self.source._ahead(clean)
+
+    def _ahead(self, numbers: np.ndarray) -> None:
         if self.origin is not None:
-            numbers = dict.fromkeys(self.index.shards[list(rows)].tolist())
-            self.origin.ahead(self.manifest.shards[number].name for number in numbers)
-        if self.source is not None:
-            self.source.fetch_ahead(rows)
+            wanted = dict.fromkeys(numbers[numbers >= 0].tolist())
+            self.origin.ahead(self.manifest.shards[number].name for number in wanted)
 
     def close(self) -> None:
         """Ends what is fetched in the background."""
@@ -142,17 +119,12 @@ class ShardSet:
         if self.source is not None:
             self.source.close()
 
-    @property
-    def urls(self) -> list[str]:
-        """Paths of the shards, in order."""
-        return [str(self._path(number)) for number in range(len(self.manifest.shards))]
-
     def image(self, row: int, side: Side, window: tiff.Window | None = None) -> np.ndarray:
         """The clean or the degraded image of a sample, H×W×C; of a `window` (top, left, height, width) its pixels.
 
-        Only the tiles that the window touches are read. Raises Damaged, which is noted in the folder, when the shard is
-        not what the index says, DataError when it cannot be read or the sample has no such image, and ValueError for a
-        window that does not lie in the image.
+        Only the tiles that the window touches are read. A damaged shard that another store has is fetched anew. Raises
+        Damaged, which is noted in the folder, when the shard is not what the index says, DataError when it cannot be
+        read or the sample has no such image, and ValueError for a window that does not lie in the image.
         """
         index = self.index
         member, key = index.member(row, side), index.keys[row]
@@ -165,19 +137,34 @@ class ShardSet:
         return owner._cut(member, side, key, window)
 
     def _cut(self, member: Member, side: Side, key: str, window: tiff.Window | None) -> np.ndarray:
-        with damage_noted(self.folder):
+        with damage_noted(self.folder), true_hint(self.folder):
             try:
-                shard = self.shard(member.shard)
-                tiles = self._tiles(shard, member, side)
-                return tiff.cut(lambda offset, length: shard.read(member.offset + offset, length), tiles, window)
+                return self._mended(member, side, window)
             except FileNotFoundError as error:
                 raise damaged(str(self._path(member.shard)), "this shard is missing") from error
             except OSError as error:
                 what = f"this shard cannot be read: {unread(error)}"
-                raise unreadable(self._path(member.shard), error, what) from error
+                raise unreadable(self._path(member.shard), error, what, again=AGAIN) from error
             except ValueError as error:
                 what = f"the {side} image of sample {key!r} is damaged, or the shard is truncated ({error})"
                 raise damaged(str(self._path(member.shard)), what) from error
+
+    def _mended(self, member: Member, side: Side, window: tiff.Window | None) -> np.ndarray:
+        """The pixels. Where they are damaged, the shard is fetched anew, if it can be, and they are read once more."""
+        try:
+            return self._pixels(member, side, window)
+        except (OSError, ValueError) as error:
+            if self.origin is None or (isinstance(error, OSError) and not is_damage(error)):
+                raise
+        self.origin.mend(file_of(self.manifest.shards[member.shard]))
+        self._open.pop(member.shard, None)
+        self._tables.pop((member.shard, member.offset), None)
+        return self._pixels(member, side, window)
+
+    def _pixels(self, member: Member, side: Side, window: tiff.Window | None) -> np.ndarray:
+        shard = self.shard(member.shard)
+        tiles = self._tiles(shard, member, side)
+        return tiff.cut(lambda offset, length: shard.read(member.offset + offset, length), tiles, window)
 
     def _path(self, number: int) -> Path:
         """Where a shard lies on this machine."""
@@ -192,9 +179,13 @@ class ShardSet:
         found = self._open.get(number)
         if found is None:
             found = self._readable(number)
-            while len(self._open) >= OPEN_SHARDS:
-                self._open.pop(next(iter(list(self._open)), -1), None)
+            with suppress(KeyError):
+                while len(self._open) >= OPEN_SHARDS:
+                    self._open.popitem(last=False)
             self._open[number] = found
+        else:
+            with suppress(KeyError):  # another thread may have let it go
+                self._open.move_to_end(number)
         return found
 
     def _readable(self, number: int) -> Readable:
@@ -224,13 +215,14 @@ def open_set(stored: PreparedSet, data: Path, *, verify: bool = True) -> ShardSe
     """Opens a prepared set below the data folder, and its source; `verify` compares every file with the manifests.
 
     Each file is hashed once, unless its size or time of change differs: what was verified is remembered in the process
-    and, where the folder can be written, beside the shards (harness.data.verified). Raises Damaged when the folder, a
-    shard or the index is missing, truncated or other than the manifest says, DataError when a file cannot be read. With
-    `verify`, Damaged is also noted in the folder (harness.core.damage), so that the next run prepares the set again.
+    and, where the folder can be written, beside the shards (harness.data.verified). With `verify`, a damaged shard or
+    index that another store has is fetched anew. Raises Damaged when the folder, a shard or the index is missing,
+    truncated or other than the manifest says, DataError when a file cannot be read. With `verify`, Damaged is also
+    noted in the folder (harness.core.damage), so that the next run prepares the set again.
     """
     source = None if stored.source is None else open_set(stored.source, data, verify=verify)
     folder = stored.folder(data)
-    with damage_noted(folder, wanted=verify):
+    with damage_noted(folder, wanted=verify), true_hint(folder):
         return _opened(stored, folder, source, verify)
 
 
@@ -250,23 +242,17 @@ def _opened(stored: PreparedSet, folder: Path, source: ShardSet | None, verify: 
         with Verified(folder) as verified:
             for number, entry in enumerate(manifest.shards):
                 if opened.origin is None or opened.is_here(number):
-                    verify_file(folder / entry.name, entry, verified)
-            verify_file(folder / manifest.index.name, manifest.index, verified)
+                    _verified(opened, entry, verified)
+            _verified(opened, manifest.index, verified)
         verify_index(opened)
     return opened
 
 
-def read_manifest(folder: Path) -> tuple[Manifest, str]:
-    """The manifest and its digest (harness.core.identity.Unsealed)."""
-    path = folder / MANIFEST
+def _verified(opened: ShardSet, entry: FileEntry, verified: Verified) -> None:
+    """Compares a file with the manifest, and fetches a damaged one anew where another store has it."""
     try:
-        found = unsealed(path.read_bytes())
-        return Manifest.model_validate(found.content), found.sha256
-    except (FileNotFoundError, NotADirectoryError):
-        there = os.path.lexists(folder)
-        what = "this prepared set has no manifest" if there else "this prepared set does not exist"
-        raise Damaged(what, where=str(folder), hint="run the suite, which prepares it") from None
-    except OSError as error:
-        raise unreadable(path, error, f"the manifest cannot be read: {unread(error)}") from error
-    except ValueError as error:
-        raise damaged(str(path), f"the manifest is damaged ({str(error).splitlines()[0]})") from error
+        verify_file(opened.folder / entry.name, entry, verified)
+    except Damaged:
+        if opened.origin is None:
+            raise
+        opened.origin.mend(file_of(entry))

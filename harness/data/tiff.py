@@ -33,7 +33,6 @@ Read = Callable[[int, int], bytes]
 """Gives `length` bytes from `offset` of a TIFF file on."""
 
 _SHORT, _LONG = 3, 4
-_BYTES = {_SHORT: 2, _LONG: 4}
 
 
 class Geometry(NamedTuple):

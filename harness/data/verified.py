@@ -9,7 +9,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from harness.core.identity import known_sha256
+from harness.core.identity import known_sha256, stamp_of
 
 MEMO = ".verified.json"
 _SETTLED = 60.0
@@ -20,8 +20,8 @@ another machine, a change may show in no time of change."""
 class Verified:
     """The digests of the files in a folder.
 
-    A file is hashed when its size, its times of change or its place on the disk are not those under which it was hashed
-    before. A context manager: what is new is written at the end, where that is allowed.
+    A file is hashed when its stamp (harness.core.identity.stamp_of) is not that under which it was hashed before. A
+    context manager: what is new is written at the end, where that is allowed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,7 +35,7 @@ class Verified:
     def sha256(self, path: Path) -> str:
         """SHA-256 of a file of the folder. Raises OSError when it cannot be read."""
         status = path.stat()
-        stamp: list[object] = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+        stamp = stamp_of(status)
         *known, sha256 = self._known.get(path.name, [None])
         if known == stamp and isinstance(sha256, str):
             return sha256

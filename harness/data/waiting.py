@@ -26,8 +26,8 @@ from harness.core.identity import digest, file_sha256, known_sha256, sealed, uns
 from harness.core.memory import memory_told
 from harness.core.paths import atomic_folder, remove_away, write_json
 from harness.data.index import SampleRow
+from harness.data.manifest import CONVERTER
 from harness.data.prints import Collector, Prints, read_prints, write_prints
-from harness.data.shards import CONVERTER
 from harness.data.write import ShardWriter
 
 log = logging.getLogger(__name__)

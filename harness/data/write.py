@@ -15,10 +15,8 @@ import numpy as np
 
 from harness.core.errors import DataError
 from harness.data import tiff
-from harness.data.index import Member, SampleRow, Side, write_index
+from harness.data.index import Member, SampleRow, Side
 from harness.data.members import member_name
-
-__all__ = ["ShardWriter", "write_index"]
 
 
 class ShardWriter:

@@ -8,7 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from harness.api.reference import PartRef
+from harness.cells.suite import DATASET_DIGITS
 from harness.core.errors import HarnessError
+from harness.core.identity import digest
 from harness.core.names import file_name
 from harness.core.paths import write_bytes
 from harness.data.members import escape_key
@@ -47,10 +50,13 @@ def write_strip(path: Path, images_HWC: Sequence[np.ndarray]) -> None:
     write_bytes(path, content.tobytes())
 
 
-def strip_name(dataset: str, draw: str, key: str) -> str:
-    """The file's name for an image of a test set: `<data set>.<key>.png`, with the draw where it is not `named`.
+def strip_name(title: str, dataset: PartRef, draw: str, key: str) -> str:
+    """The file's name for an image of a test set: `<title>.<key>.png`, with the draw where it is not `named`.
 
-    `dataset`: the data set's name, with the condition of the test set.
+    `title`: the data set's name, with the condition of the test set. Data sets that differ in their options, as folders
+    do in their paths, share a name, and may share keys: the beginning of their digest follows.
     """
-    drawn = dataset if draw == "named" else f"{dataset}.{draw}"
+    several = bool(dataset.options or dataset.files)
+    called = f"{title} {digest(dataset.identity(), DATASET_DIGITS)}" if several else title
+    drawn = called if draw == "named" else f"{called}.{draw}"
     return file_name(f"{drawn}.{escape_key(key)}", ".png", readable=f"{drawn}.{key}")

@@ -10,6 +10,7 @@ from harness.api.protocols import protocols_of
 from harness.api.reference import PartRef
 from harness.api.sets import Samples
 from harness.cells.cell import evaluation_id
+from harness.cells.suite import DATASET_DIGITS
 from harness.core.errors import DataError
 from harness.core.identity import digest
 from harness.core.registry import Registry
@@ -19,7 +20,7 @@ from harness.jobs.provenance import provenance
 from harness.jobs.scoring import Evaluation, Scored, Trouble, scorable
 from harness.planning.job import EvaluateWork, Job
 from harness.records import store
-from harness.records.labels import condition_text
+from harness.records.labels import condition_text, samples_digest
 from harness.records.migrate import Untouchable
 from harness.records.model import EvaluationRecord, Provenance, RunRecord
 
@@ -163,6 +164,8 @@ class Evaluated:
             dataset=each.samples.dataset.name,
             split=each.samples.split,
             protocol=evaluation.protocol.label,
+            dataset_digest=digest(each.samples.dataset.identity(), DATASET_DIGITS),
+            samples=samples_digest(each.samples),
             condition=dict(each.condition),
             metrics={key: version for key, version in kept.items() if key not in scored.left_out} | scored.metrics,
             images=_images(before, inputs),

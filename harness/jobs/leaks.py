@@ -89,7 +89,13 @@ def _leak(train: PartRef, test: PartRef, split: str, found: Overlap) -> DataErro
     pair = f"train image {found.one!r} of {train.name} and {split} image {found.other!r}"
     more = f" (and {found.count - 1} more)" if found.count > 1 else ""
     what = f"{pair} of {test.name} are {found.how}{more}"
-    return DataError(what, where=f"data sets {train.name} and {test.name}", hint=_HINT)
+    return DataError(what, where=f"data sets {_told(train)} and {_told(test)}", hint=_HINT)
+
+
+def _told(dataset: PartRef) -> str:
+    """A data set by its name, with the first of its files where it has some: several sets may have one name."""
+    place = next(iter(dataset.files.values()), None)
+    return dataset.name if place is None else f"{dataset.name} ({place})"
 
 
 def _twice(test: PartRef, split: str, found: Overlap) -> str:

@@ -204,6 +204,6 @@ def _strip(
 ) -> None:
     """A picture for people to look at: without it, all is scored the same."""
     try:
-        write(strip_name(title, inputs.samples.draw, key), images)
+        write(strip_name(title, inputs.samples.dataset, inputs.samples.draw, key), images)
     except Exception as error:  # noqa: BLE001 - whatever it is, the values matter more
         log.warning("the strip of image %r was not written: %s", key, message(error))

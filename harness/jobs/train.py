@@ -26,6 +26,7 @@ from harness.data.samples import OpenSamples, open_samples
 from harness.jobs.context import Context
 from harness.jobs.inputs import Inputs, one_of_each, with_features
 from harness.jobs.leaks import refuse_leaks
+from harness.jobs.prior_saw import prior_saw
 from harness.jobs.provenance import provenance
 from harness.models.assemble import RestorationModel, build_model, start_from_base
 from harness.models.fits import Seen, check_images
@@ -206,21 +207,6 @@ def _loader(
     )
 
 
-def _prior_saw(cell: Cell) -> str | None:
-    """Of which pictures the prior's vectors were made. Noise that is drawn anew in training is not in cached ones."""
-    variant = cell.variant
-    if variant.prior is None:
-        return None
-    if variant.features == "live":
-        return "the images of every step"
-    if variant.features == "crop":
-        return "the crops of a grid"
-    turned = ", in every orientation" if variant.views == 8 else ""
-    noise = cell.train_samples.noise
-    drawn = f", with the one fixed {noise.name} that test images have" if noise is not None else ""
-    return f"whole degraded images{turned}{drawn}"
-
-
 def _finish(
     job: Job, cell: Cell, model: RestorationModel, progress: Progress, made_of: _MadeOf, context: Context
 ) -> None:
@@ -240,7 +226,7 @@ def _finish(
         added_parameters=added,
         checkpoint_sha256=sha256,
         recipe=recipe_use(cell, progress.processes),
-        prior_saw=_prior_saw(cell),
+        prior_saw=prior_saw(cell, context.registry),
     )
     record = RunRecord(
         cell_id=cell.id,

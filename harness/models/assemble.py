@@ -46,7 +46,7 @@ class RestorationModel(nn.Module):
     which makes `reads_truth` true as well, and with "test" `reads_truth_at_test`. `passes`: how often F runs with R's
     edits of its decoder (harness.api.refiner.DecoderEditor). `prior_shape`: D, rows and columns of a prior's maps,
     which R gets flattened; None where it gets vectors. `told`: settings of the degradation of which F gets every
-    image's value.
+    image's value. `on_images`: what R declares where it reads images; else None.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class RestorationModel(nn.Module):
         self.told = capabilities_of(backbone).told
         self._backbone_traits = cast(Backbone, backbone).traits
         self._refiner_traits = RefinerTraits() if refiner is None else cast(Refiner, refiner).traits
+        self.on_images = None if refiner is None or self.taps else self._refiner_traits
 
     @property
     def capabilities(self) -> Capabilities:
@@ -129,10 +130,11 @@ class RestorationModel(nn.Module):
         """The settings that F is told, in its order."""
         if settings is None:
             return (None,) * len(self.told)
-        if lacking := [name for name in self.told if name not in settings]:
+        assumed = capabilities_of(self.backbone).assumes
+        if lacking := [name for name in self.told if name not in settings and name not in assumed]:
             what = f"{type(self.backbone).__name__} is told {lacking[0]} of every image, which these images do not have"
             raise HarnessError(what, hint=f"give the backbone one {lacking[0]}, or none: {lacking[0]}: null")
-        return tuple(settings[name] for name in self.told)
+        return tuple(settings.get(name) for name in self.told)
 
     def _restored(
         self, lq_BCHW: Tensor, truth_BCHW: Tensor | None, told_B: tuple[Tensor | None, ...]

@@ -81,7 +81,35 @@ def misfits(cell: Cell, model: RestorationModel) -> Iterator[Misfit]:
     yield from _colours(cell.backbone, model.capabilities)
     if not cell.ready_made:
         yield from tiles(cell, model.capabilities)
+        yield from _refined(cell, model)
+        yield from _alterations(cell, model)
         yield from _modules(cell, model)
+
+
+def _refined(cell: Cell, model: RestorationModel) -> Iterator[Misfit]:
+    """Images of other channels than a refiner on images takes."""
+    refiner, can, traits = cell.variant.refiner, model.capabilities, model.on_images
+    assert cell.backbone is not None, cell.id
+    wanted = None if traits is None else traits.channels
+    if refiner is None or traits is None or wanted is None or can.channels_in == can.channels_out == wanted:
+        return
+    what = f"{refiner.name} on images takes {_counted(wanted)}, and {cell.backbone.name} reads {can.channels_in} and"
+    hint = "placement: features" if "features" in traits.placements else f"a network of images of {_counted(wanted)}"
+    yield Misfit((), f"{what} gives {can.channels_out}", hint)
+
+
+def _alterations(cell: Cell, model: RestorationModel) -> Iterator[Misfit]:
+    """Changes of batches after which what a network is told of its images is wrong, or that its images do not take."""
+    assert cell.backbone is not None, cell.id
+    recipe, noise, can, name = cell.recipe, cell.train_samples.noise, model.capabilities, cell.backbone.name
+    told = [setting for setting in model.told if noise is not None and setting in noise.options]
+    if noise is not None and told:
+        for field in recipe.alters_inputs:
+            what = f"{name} is told the {told[0]} of every image, which is another one after {field}"
+            yield Misfit((field,), what, f"remove {field}, or give {name} {told[0]}: null")
+    if recipe.grain is not None and recipe.grain.truth and can.channels_in != can.channels_out:
+        what = f"grain.truth puts the noise of an input on its truth, and {name} reads {_counted(can.channels_in)}"
+        yield Misfit(("grain", "truth"), f"{what} and gives {can.channels_out}", "truth: false")
 
 
 def _colours(backbone: PartRef, can: Capabilities) -> Iterator[Misfit]:

@@ -24,12 +24,10 @@ from harness.core.conduct import check_conduct
 from harness.core.errors import HarnessError
 from harness.core.guests import contained, fault, guest_place, is_guest
 from harness.core.machine import shortage
+from harness.core.pixels import off_scale
 from harness.core.registry import Registry
 from harness.core.text import first_line
 from harness.parts.settings import kept_seed, kept_settings
-
-LARGEST = 16.0
-"""Absolute value of a degraded pixel, white at 1, from which on it is of another scale, such as 0 to 255."""
 
 
 def made(registry: Registry, kind: str, name: str, *given: Any, **options: Any) -> Any:
@@ -139,8 +137,8 @@ def check_degraded(degradation: object, degraded: Any, clean: np.ndarray, key: s
     if not np.isfinite(degraded).all():
         raise fault(degradation, f"gives pixels that are not finite {of}")
     low, high = float(degraded.min()), float(degraded.max())
-    if max(-low, high) > LARGEST:
-        raise fault(degradation, f"gives pixels from {low:.4g} to {high:.4g} {of}, and white is 1", "divide by 255")
+    if hint := off_scale(low, high, clean=False):
+        raise fault(degradation, f"gives pixels from {low:.4g} to {high:.4g} {of}, and white is 1", hint)
     return degraded
 
 

@@ -25,6 +25,7 @@ from harness.parts.catalogue import REGISTRY
 from harness.spec.expand import expand_placed
 from harness.spec.origins import Origin
 from harness.spec.parse import load_suite
+from harness.spec.unread import Unread
 
 _NO_PARTS = "this plug-in names no parts"
 _EXAMPLE = 'CATALOGUE = (("prior", "my_prior", "MyPrior"),)'
@@ -53,17 +54,21 @@ def declared(file: str) -> list[Entry]:
     return [entry for _, entry in _entries(file, [])]
 
 
-def open_suite(path_or_name: str, overrides: Sequence[str] = ()) -> tuple[ResolvedSuite, Registry]:
+def open_suite(
+    path_or_name: str, overrides: Sequence[str] = (), unread: Unread | None = None
+) -> tuple[ResolvedSuite, Registry]:
     """A suite file with its plug-ins: all its cells, and the registry that holds their parts.
+
+    `unread`: takes the data sets that this machine cannot open.
 
     Raises UnknownName when there is no such suite, and SpecErrors with every mistake of the suite, its includes, its
     `--set` arguments and its plug-ins.
     """
-    return open_placed(path_or_name, overrides)[:2]
+    return open_placed(path_or_name, overrides, unread)[:2]
 
 
 def open_placed(
-    path_or_name: str, overrides: Sequence[str] = ()
+    path_or_name: str, overrides: Sequence[str] = (), unread: Unread | None = None
 ) -> tuple[ResolvedSuite, Registry, Mapping[str, Origin]]:
     """As `open_suite`, and for the id of every cell that trains where in the file it comes from."""
     suite = load_suite(path_or_name, overrides)
@@ -71,7 +76,7 @@ def open_placed(
         registry = extend(REGISTRY, suite.plugins)
     except SpecErrors as error:  # the names that those files would have brought would only confuse
         raise SpecErrors([*suite.problems, *error.problems]) from None
-    resolved, origins = expand_placed(suite, registry)
+    resolved, origins = expand_placed(suite, registry, unread)
     return resolved, registry, origins
 
 

@@ -14,7 +14,7 @@ from harness.api.shard_parts import NOTE, waiting_shard
 from harness.core.damage import is_damage, noted_damage
 from harness.core.errors import DataError
 from harness.core.identity import json_text, unsealed
-from harness.core.paths import Layout, unread
+from harness.core.paths import Layout, unfit_name, unread
 from harness.planning.graph import JobGraph, JobNode
 from harness.planning.job import FeaturesWork, ShardsWork
 from harness.planning.verdict import Reason, Why
@@ -150,7 +150,10 @@ def _damage(folder: Path, manifest: Mapping[str, Any]) -> Reason | None:
         file, _, how = noted.partition(": ")
         return Reason(Why.SET_DAMAGED, f"{folder.name}/{file}", how)
     for entry in _files(manifest):
-        path, size = folder / str(entry.get("name") or entry.get("file")), entry.get("bytes")
+        name, size = str(entry.get("name") or entry.get("file")), entry.get("bytes")
+        if unfit := unfit_name(name):
+            return Reason(Why.SET_DAMAGED, f"{folder.name}/manifest.json", f"it names a file {name!r}: {unfit}")
+        path = folder / name
         try:
             found = path.stat().st_size
         except OSError as error:

@@ -55,20 +55,26 @@ class EvaluateWork(Frozen):
     protocols: tuple[EvaluationProtocol, ...] = ()
     """Each scores the test sets that are drawn as it says. The task's own when empty."""
     conditions: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - pydantic copies it
-    """Of those test sets that have one (harness.api.sets.TestSet), by `<name>/<split>` of the samples."""
+    """What messages call test sets by that have one (harness.api.sets.TestSet), by `<name>/<split>` of the samples."""
 
     def evaluations(self, protocols: Sequence[EvaluationProtocol]) -> Iterator[tuple[Samples, EvaluationProtocol]]:
         """The test sets and the protocols that score them, test set by test set."""
         return ((test, protocol) for test in self.tests for protocol in protocols if is_scored(test, protocol))
 
     def condition(self, samples: Samples) -> dict[str, Any]:
-        """The condition under which a test set stands in columns of its own; empty for most."""
+        """The first condition under which a test set stands in columns of its own; empty for most."""
         return self.conditions.get(f"{samples.name}/{samples.split}", {})
 
 
 def conditions_of(tests: Iterable[tuple[Samples, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """The conditions of test sets that have one, as evaluate work holds them."""
-    return {f"{samples.name}/{samples.split}": condition for samples, condition in tests if condition}
+    """The conditions of test sets that have one, as evaluate work holds them.
+
+    Of several conditions that make the same inputs, which are scored once, the first.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for samples, condition in tests:
+        found.setdefault(f"{samples.name}/{samples.split}", condition)
+    return {name: condition for name, condition in found.items() if condition}
 
 
 def is_scored(test: Samples, protocol: EvaluationProtocol) -> bool:

@@ -5,6 +5,7 @@ Declarations say what a part needs. Only data sets are imported, because only th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.api.asking import fingerprint_of, opened, splits_of
@@ -95,6 +96,8 @@ def lack(kind: str, part: PartRef, registry: Registry) -> Reason | None:
         return _missing_weights(kind, part, registry)
     except HarnessError as error:
         who = error.where if error.kind == "plugin" else f"{kind} {part.name}"
+        if kind == "dataset" and os.path.isabs(error.where):  # several sets of one name may lack their files
+            who = f"{kind} {part.name}: {error.where}"
         return Reason(Why.LACKING, f"{who}: {one_line(error)}")
 
 

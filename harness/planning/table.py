@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 
 from harness.planning.plan import CellStatus, Plan, PlannedJob
@@ -50,15 +50,26 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def in_a_cell(reason: str) -> str:
+    """A reason as a table holds it: of a report of several lines, as of a folder's files, the first line alone."""
+    lines = reason.splitlines()
+    return reason if len(lines) < 2 else f"{lines[0]} … ({len(lines) - 1} more lines below)"
+
+
+def reports(cells: Iterable[CellStatus]) -> list[str]:
+    """The reasons of which `in_a_cell` shows the first line, whole, each once: they stand below a table of cells."""
+    found = (f"{status.state}: {status.reason}" for status in cells if len(status.reason.splitlines()) > 1)
+    return list(dict.fromkeys(found))
+
+
 def job_row(planned: PlannedJob) -> JobRow:
-    return JobRow(
-        planned.state, planned.job.title, str(len(planned.cells)), duration(planned.estimate_s), planned.reason
-    )
+    reason, time = in_a_cell(planned.reason), duration(planned.estimate_s)
+    return JobRow(planned.state, planned.job.title, str(len(planned.cells)), time, reason)
 
 
 def cell_row(status: CellStatus) -> CellRow:
-    labels = status.suite_cell.labels
-    needed = status.reason if status.suite_cell.listed else "; ".join(filter(None, ("for other cells", status.reason)))
+    labels, reason = status.suite_cell.labels, in_a_cell(status.reason)
+    needed = reason if status.suite_cell.listed else "; ".join(filter(None, ("for other cells", reason)))
     seed = str(status.suite_cell.cell.seed)
     return CellRow(status.state, labels.task, labels.backbone, labels.variant, seed, status.cell_id, needed)
 

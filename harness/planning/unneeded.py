@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Literal
 
 from harness.api.sets import SETS
-from harness.cells.suite import ResolvedSuite
+from harness.cells.suite import ResolvedSuite, SuiteCell
 from harness.core.errors import DataError, HarnessError
 from harness.core.paths import Layout, abandoned, remove_away, storage_error
 from harness.core.registry import Registry
 from harness.planning.graph import JobGraph, build_graph
 from harness.planning.job import FeaturesWork, ShardsWork
 from harness.records import store
+from harness.records.job_ids import JobKind, job_id_of
+
+_OF_A_CELL: tuple[JobKind, ...] = ("train", "evaluate")
 
 CELL = re.compile(r"\.?(?P<id>[0-9a-f]{12})(\.[0-9a-z.]+)?")
 """The folder of a cell, or what a run left beside it."""
@@ -57,13 +60,29 @@ def unneeded(suites: Sequence[tuple[ResolvedSuite, Registry]], layout: Layout, *
     it, but a set that another run may be making now is left out: a temporary folder of it changed within a day. What
     was not made by this package is left out, too. Raises HarnessError for a folder that cannot be read.
     """
-    graphs = [build_graph(suite.cells, suite.metrics, suite.protocols, registry) for suite, registry in suites]
-    found = [*_cells(graphs, layout), *_jobs(graphs, layout)]
+    graphs = [build_graph(_present(suite), suite.metrics, suite.protocols, registry) for suite, registry in suites]
+    earlier = {cell_id for suite, _ in suites for cell_id in _earlier_cells(suite)}
+    found = [*_cells(graphs, earlier, layout), *_jobs(graphs, earlier, layout)]
     return found + (list(_data(graphs, layout.data)) if data else [])
 
 
-def _cells(graphs: Iterable[JobGraph], layout: Layout) -> Iterator[Unneeded]:
+def _present(suite: ResolvedSuite) -> list[SuiteCell]:
+    return [each for each in suite.cells if not each.cell.is_earlier]
+
+
+def _earlier_cells(suite: ResolvedSuite) -> Iterator[str]:
+    """The cells of an earlier release that tables show, with those that they rest on: only the results are needed, as
+    nothing goes on with them."""
+    waiting = [each.cell for each in suite.cells if each.cell.is_earlier]
+    while waiting:
+        cell = waiting.pop()
+        yield cell.id
+        waiting += cell.requires
+
+
+def _cells(graphs: Iterable[JobGraph], earlier: Collection[str], layout: Layout) -> Iterator[Unneeded]:
     needed = {cell_id for graph in graphs for cell_id in (*graph.trains, *(jobs.id for jobs in graph.cells))}
+    needed.update(earlier)
     for path in _inside(layout.out / "cells"):
         named = CELL.fullmatch(path.name)
         if TEMPORARY.fullmatch(path.name):
@@ -83,9 +102,10 @@ def _title(layout: Layout, cell_id: str) -> str:
     return " ".join([*words, "(has results)"] if record is not None and record.evaluations else words)
 
 
-def _jobs(graphs: Iterable[JobGraph], layout: Layout) -> Iterator[Unneeded]:
+def _jobs(graphs: Iterable[JobGraph], earlier: Collection[str], layout: Layout) -> Iterator[Unneeded]:
     """Files and logs of jobs."""
     needed = {job for graph in graphs for job in graph.nodes}
+    needed.update(job_id_of(kind, cell_id) for kind in _OF_A_CELL for cell_id in earlier)
     for path in _inside(layout.out / "jobs"):
         if TEMPORARY.fullmatch(path.name):
             yield _made("temporary", path.name, path)

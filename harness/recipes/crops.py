@@ -19,6 +19,13 @@ MAX_CROP = 2048
 """Side of the largest crop; images of training sets are rarely larger than that."""
 
 
+def plain(recipe: Recipe) -> Recipe:
+    """The same recipe without a `stride` that says what is so anyway: one recipe has one id, however it is written."""
+    crops = [crop for crop in recipe.crops if crop is not None]
+    usual = recipe.crop == "grid" and bool(crops) and all(recipe.stride == min(crop) for crop in crops)
+    return recipe.model_copy(update={"stride": None}) if usual else recipe
+
+
 def patch_mistakes(part: Stage, resize: Sides | None) -> Iterator[Mistake]:
     """What is wrong with the patches of one part of the training, in which everything is filled in."""
     assert part.batch is not None, part

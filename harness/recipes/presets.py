@@ -23,6 +23,7 @@ from harness.api.reference import PartRef
 from harness.cells.cell import Cell
 from harness.cells.recipe import LossTerm, Recipe
 from harness.core.errors import HarnessError, UnknownName, did_you_mean
+from harness.core.identity import digest
 from harness.core.yaml import Place, load
 from harness.recipes.mapping import BackboneMapping, LossMapping, PartMapping, RecipeMapping, Strict
 
@@ -31,6 +32,9 @@ RELATIVE = ("official", "proxy")
 """Names that mean another preset for each network (and task)."""
 RUNNING = frozenset({"precision", "micro_batch"})
 """Fields that say how a recipe is run: lower layers keep theirs where a preset does not name them."""
+
+LONGEST_LABEL = 100
+"""Characters of a label (harness.recipes.mapping.Label)."""
 
 _VERSION = re.compile(r"(?P<name>.+)/v(?P<version>[0-9]{1,9})\Z")
 
@@ -95,8 +99,7 @@ class Preset:
             return spec
         label = spec.label
         if label is None and self.entry == "proxy":
-            own = ", ".join(f"{name}={value}" for name, value in spec.options.items())
-            label = f"{spec.name}-proxy" + (f"({own})" if own else "")
+            label = _proxy_label(spec)
         return BackboneMapping.model_validate({"name": spec.name, "label": label, **self.backbone, **spec.options})
 
     def over_refiner(self, spec: PartMapping) -> PartMapping:
@@ -104,6 +107,17 @@ class Preset:
         if spec.name != self.network or not self.refiner:
             return spec
         return PartMapping.model_validate({"name": spec.name, "label": spec.label, **self.refiner, **spec.options})
+
+
+def _proxy_label(spec: BackboneMapping) -> str:
+    """`nafnet-proxy(width=8)`; with more options than fit, those that do and the beginning of a digest of all."""
+    given = [f"{name}={value}" for name, value in spec.options.items()]
+    cut = f"… {digest(given, 4)}"
+    words = [word for word in given if word.isprintable()]
+    words += [cut] if len(words) < len(given) else []
+    while len(label := f"{spec.name}-proxy({', '.join(words)})") > LONGEST_LABEL and len(words) > 1:
+        words = [*words[: -2 if words[-1] == cut else -1], cut]
+    return label if words else f"{spec.name}-proxy"
 
 
 def find_preset(name: str, backbone: str | None, task: str | None) -> Preset:

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.core.identity import canonical_json
+from harness.api.sets import Samples
+from harness.core.identity import canonical_json, digest
 
 DIGITS = 4
 """How much of a digest tells apart what shares a name."""
@@ -31,6 +32,11 @@ def short_names(found: Iterable[Labelled]) -> Mapping[Labelled, str]:
         return label if labels[label] == 1 else f"{label} {content[:DIGITS]}"
 
     return {(label, content): short(label, content) for label, content in pairs}
+
+
+def samples_digest(samples: Samples) -> str:
+    """What records call test images with what degrades them, however their random numbers are drawn, 12 hex digits."""
+    return digest(samples.model_copy(update={"draw": "named"}).identity(), 12)
 
 
 def condition_text(condition: Mapping[str, Any], sign: str = "=") -> str:

@@ -99,9 +99,15 @@ class EvaluationRecord(Frozen):
     split: str
     protocol: str
     """`<name>/v<version>`."""
+    dataset_digest: str = ""
+    """The first digits of the digest of the data set with its options and images; empty in records of earlier
+    releases."""
+    samples: str = ""
+    """Digest of the test images with what degrades them (harness.records.labels.samples_digest): by it the test sets of
+    a suite are found; empty in records of earlier releases."""
     condition: dict[str, Any] = Field(default_factory=dict)
-    """The options of the task under which this test set stands in columns of its own, as {"sigma": 15}; empty in most,
-    and in records of earlier releases."""
+    """The options of the task under which the suite that scored it first has this test set in columns of its own, as
+    {"sigma": 15}; empty in most. It tells people what was scored: the columns of tables are those of each suite."""
     metrics: dict[str, str]
     """Version of each metric part that was computed, by name: raising it evaluates again."""
     images: int

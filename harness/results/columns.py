@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
@@ -41,6 +41,10 @@ class Column(NamedTuple):
     """The metric's key."""
 
 
+Asked = Sequence[tuple[Value, Column]]
+"""Columns, each with the value that fills it. One value may fill several: of conditions that make the same inputs."""
+
+
 def column_of(test: TestSet, protocol: str, protocol_digest: str, metric: str) -> Column:
     """The column of a metric of a test set. `protocol`: its label."""
     content = digest(test.dataset.identity(), DATASET_DIGITS)
@@ -57,14 +61,13 @@ class Tables:
         self._tables: list[pyarrow.Table] = []
         self._columns: list[tuple[str, ...]] = []
 
-    def add(self, record: RunRecord, columns: Mapping[Value, Column]) -> None:
+    def add(self, record: RunRecord, columns: Asked) -> None:
         """Adds columns of a record. Raises DataError when its table is not sound."""
         if columns:
             self._tables.append(store.images_of(self.layout, record))
+            asked = dict.fromkeys((evaluation, column) for (evaluation, _), column in columns)
             means = {evaluation.id: evaluation.mean for evaluation in record.evaluations}
-            self._columns += [
-                (evaluation, record.cell_id, *column, means[evaluation]) for (evaluation, _), column in columns.items()
-            ]
+            self._columns += [(evaluation, record.cell_id, *column, means[evaluation]) for evaluation, column in asked]
 
     def values(self) -> pl.DataFrame:
         """A frame of the schema VALUES."""

@@ -1,7 +1,7 @@
 """Results as polars frames, for notebooks and for the tables of `harness.reports`.
 
     results = open_results("results/smoke")
-    results.images().group_by("backbone", "variant", "metric").agg(pl.col("value").mean())
+    results.images().group_by("variant", "dataset_label", "condition", "protocol", "metric").agg(pl.mean("value"))
 
 Nothing here imports PyTorch or runs a plug-in. The columns are those of `harness.results.schema`.
 """
@@ -94,7 +94,8 @@ class Results:
         Values may be infinite (PSNR of identical images). What is missing has no row: see `coverage`.
         """
         names = self.cells(suite).select(*NAMES, *TREATMENT)
-        return self._survey(suite).values.join(names, on="cell", how="left", maintain_order="left").select(*IMAGES)
+        joined = self._survey(suite).values.join(names, on="cell", how="left", maintain_order="left")
+        return joined.with_columns(self._dataset_label(suite)).select(*IMAGES)
 
     def coverage(self, suite: str | None = None) -> pl.DataFrame:
         """One row per listed cell, data set, protocol and metric that a suite asks for, schema COVERAGE.
@@ -108,7 +109,9 @@ class Results:
         joined = asked.join(counts, on=list(keys), how="left", maintain_order="left")
         missing = pl.col("images").is_null()
         return joined.with_columns(
-            images=pl.col("images").fill_null(0), reason=pl.when(missing).then(pl.col("reason"))
+            self._dataset_label(suite),
+            images=pl.col("images").fill_null(0),
+            reason=pl.when(missing).then(pl.col("reason")),
         ).select(*COVERAGE)
 
     def curves(self, suite: str | None = None) -> pl.DataFrame:
@@ -139,6 +142,12 @@ class Results:
         records = [each.record for each in cells if each.listed and each.record is not None]
         found = [warning for record in records for each in record.evaluations for warning in each.warnings]
         return tuple(dict.fromkeys(found))
+
+    def _dataset_label(self, suite: str | None) -> pl.Expr:
+        """What the first suite that has a label for a data set calls it; else its name."""
+        labels = {name: label for each in reversed(self._chosen(suite)) for name, label in each.dataset_labels.items()}
+        known = pl.col("dataset_digest").replace_strict(labels, default=None, return_dtype=pl.String)
+        return pl.coalesce(known, "dataset").alias("dataset_label")
 
     def _chosen(self, suite: str | None) -> list[ResolvedSuite]:
         if suite is None:
@@ -212,6 +221,7 @@ def _treatment(cell: Cell) -> dict[str, Any]:
     return {
         "refiner": variant.refiner.name,
         "prior": variant.prior.name if variant.prior else None,
+        "features": variant.features if variant.prior else None,
         "placement": variant.placement,
         "regime": variant.regime,
     }
@@ -228,6 +238,7 @@ def _of_record(record: RunRecord) -> dict[str, Any]:
         "training_images": training.images,
         "training_seconds": training.seconds,
         "final_loss": training.final_loss,
+        "prior_saw": training.prior_saw,
         "backbone_parameters": training.backbone_parameters,
         "added_parameters": training.added_parameters,
     }

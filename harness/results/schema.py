@@ -28,12 +28,16 @@ COLUMN = {
 IMAGE = {"image": pl.String(), "scene": pl.String(), "mean": pl.String(), "value": pl.Float64()}
 """An image, the scene that it is of, what its protocol averages (`image` or `scene`), and its value."""
 
+LABEL = {"dataset_label": pl.String()}
+"""What the suite calls the data set."""
+
 CELLS = pl.Schema(
     {
         **NAMES,
         **TREATMENT,
         "placement": pl.String(),
         "regime": pl.String(),
+        "features": pl.String(),
         "network": pl.String(),
         "configuration": pl.String(),
         "task_digest": pl.String(),
@@ -46,6 +50,7 @@ CELLS = pl.Schema(
         "training_images": pl.Int64(),
         "training_seconds": pl.Float64(),
         "final_loss": pl.Float64(),
+        "prior_saw": pl.String(),
         "backbone_parameters": pl.Int64(),
         "added_parameters": pl.Int64(),
         "processor": pl.String(),
@@ -55,10 +60,10 @@ CELLS = pl.Schema(
 )
 """One row per cell."""
 
-IMAGES = pl.Schema({**NAMES, **TREATMENT, **COLUMN, **IMAGE})
+IMAGES = pl.Schema({**NAMES, **TREATMENT, **LABEL, **COLUMN, **IMAGE})
 """One row per cell, data set, protocol, metric and image."""
 
-COVERAGE = pl.Schema({"cell": pl.String(), **COLUMN, "images": pl.Int64(), "reason": pl.String()})
+COVERAGE = pl.Schema({"cell": pl.String(), **LABEL, **COLUMN, "images": pl.Int64(), "reason": pl.String()})
 """One row per cell, data set, protocol and metric that a suite asks for."""
 
 CURVES = pl.Schema(

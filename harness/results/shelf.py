@@ -22,6 +22,7 @@ from harness.core.registry import Entry, Registry
 from harness.parts.plugins import declared, extend
 from harness.planning.plan import CellStatus, make_plan
 from harness.records import store
+from harness.records.labels import samples_digest
 from harness.records.model import EvaluationRecord, RunRecord
 from harness.results import earlier
 
@@ -176,6 +177,8 @@ def is_complete(record: RunRecord, suite_cell: SuiteCell, suite: ResolvedSuite) 
 
 
 def is_of(evaluation: EvaluationRecord, test: TestSet) -> bool:
-    """Whether an evaluation is of a test set, as far as the names on record tell."""
+    """Whether an evaluation is of a test set: of its very images, or as far as the names of older records tell."""
+    if evaluation.samples:
+        return evaluation.samples == samples_digest(test.samples())
     names = evaluation.dataset, evaluation.split, dict(evaluation.condition)
     return names == (test.dataset.name, test.split, dict(test.condition))

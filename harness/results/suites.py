@@ -88,19 +88,32 @@ def kept_as(suite: ResolvedSuite, file: str, layout: Layout) -> ResolvedSuite:
     `file`: where its file lies, links resolved. A stored suite is taken for the same one when it came from the same
     file, edited or not; when it was stored by an earlier release, which did not say where from; when its content is the
     same (a copied file); and when its file is gone and the two have a cell in common (a file that was moved). Any other
-    is another suite: this one is then called `<name>~2`, `<name>~3`, ….
+    is another suite, and so is one whose cells an earlier release planned (`earlier_namesakes`), as its results would
+    be hidden: this one is then called `<name>~2`, `<name>~3`, ….
     """
     placed = suite.model_copy(update={"file": file})
     known = {path.stem: _stored(path) for path in _namesakes(suite.name, layout)}
     for same in (_same_file, _of_an_earlier_release, _same_content, _moved):
         for name, stored in known.items():
-            if stored is not None and same(placed, stored):
+            if stored is not None and not is_earlier(stored) and same(placed, stored):
                 return placed.model_copy(update={"name": name})
     number, name = 1, suite.name
     while known.get(name) is not None:
         number += 1
         name = f"{suite.name}~{number}"
     return placed.model_copy(update={"name": name})
+
+
+def is_earlier(suite: ResolvedSuite) -> bool:
+    """Whether cells of a stored suite are of an earlier release: no run replaces it (harness.results.earlier)."""
+    return any(each.cell.is_earlier for each in suite.cells)
+
+
+def earlier_namesakes(name: str, layout: Layout) -> list[str]:
+    """The stored suites of an earlier release beside which a suite of this name, or `<name>~2`, … , was run."""
+    plain = re.sub(r"~\d+$", "", name)
+    stored = {path.stem: _stored(path) for path in _namesakes(plain, layout)}
+    return [each for each, suite in stored.items() if each != name and suite is not None and is_earlier(suite)]
 
 
 def keep_suite(suite: ResolvedSuite, layout: Layout) -> None:

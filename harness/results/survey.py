@@ -26,7 +26,7 @@ from harness.records.labels import condition_text
 from harness.records.model import RunRecord
 from harness.records.state import CellState
 from harness.results import earlier
-from harness.results.columns import VALUES, Column, Tables, Value, column_of
+from harness.results.columns import VALUES, Asked, Column, Tables, column_of
 from harness.results.schema import COLUMN
 from harness.results.shelf import Shelf, by_record, is_of, without_parts
 
@@ -93,8 +93,8 @@ def survey(suite: ResolvedSuite, layout: Layout, shelf: Shelf) -> Survey:
     cells: list[SurveyedCell] = []
     for jobs, status in zip(graph.cells, states, strict=True):
         protocols = protocols_of(registry, jobs.suite_cell.cell.task, suite.protocols)
-        asked = _asked(jobs.suite_cell, metrics, protocols) if jobs.suite_cell.listed else {}
-        found = SurveyedCell(jobs.suite_cell, (suite.name,), status.state, status.reason, asked=tuple(asked.values()))
+        asked = _asked(jobs.suite_cell, metrics, protocols) if jobs.suite_cell.listed else ()
+        found = SurveyedCell(jobs.suite_cell, (suite.name,), status.state, status.reason, asked=_columns(asked))
         found = _with_record(found, assessment.disk.kept[found.id], outdated(jobs, graph, assessment.disk))
         cells.append(_with_values(found, tables, asked))
     known = {found.id: (found, status) for found, status in zip(cells, states, strict=True)}
@@ -118,10 +118,10 @@ def _by_their_records(
     for each in cells:
         mine = kept[each.cell.id]
         scored = _scored_once(each, suite, mine.record, shelf, labels.get(each.labels.task, []))
-        asked = scored if each.listed else {}
+        asked = scored if each.listed else ()
         plain = by_record(each, suite, mine.record)
         status = without_parts(plain, shelf.lost(each))
-        found = SurveyedCell(each, (suite.name,), status.state, status.reason, asked=tuple(asked.values()))
+        found = SurveyedCell(each, (suite.name,), status.state, status.reason, asked=_columns(asked))
         found = _with_record(found, mine, earlier.outdated(each.cell, mine, partial(read_kept, tables.layout)))
         if each.cell.is_earlier and found.reason in ("", _NOT_EVALUATED):
             found = replace(found, reason=earlier.MADE_ANEW)
@@ -130,24 +130,24 @@ def _by_their_records(
 
 def _scored_once(
     suite_cell: SuiteCell, suite: ResolvedSuite, record: RunRecord | None, shelf: Shelf, labels: Sequence[str]
-) -> dict[Value, Column]:
+) -> Asked:
     """The columns of a cell that planning cannot judge: as its task says, else as records do (`labels`)."""
     cell = suite_cell.cell
     if not shelf.knows_task(suite_cell):
         return _asked_on_record(suite_cell, suite, record, labels)
     protocols = protocols_of(shelf.planned, cell.task, suite.protocols)
-    return {
-        (name, metric.key): column_of(test, protocol.label, earlier.protocol_digest(protocol), metric.key)
+    return [
+        ((name, metric.key), column_of(test, protocol.label, earlier.protocol_digest(protocol), metric.key))
         for name, test, protocol in earlier.evaluations(cell, suite_cell.tests, protocols)
         for metric in suite.metrics
-    }
+    ]
 
 
 def _asked_on_record(
     suite_cell: SuiteCell, suite: ResolvedSuite, record: RunRecord | None, labels: Sequence[str]
-) -> dict[Value, Column]:
+) -> Asked:
     """As `_asked`, by the protocols of the record, else by those of other records of the task (`labels`)."""
-    found: dict[Value, Column] = {}
+    found = []
     for test in suite_cell.tests:
         known = record.evaluations if record else ()
         scored = {each.protocol: each.id for each in known if is_of(each, test)}
@@ -158,7 +158,7 @@ def _asked_on_record(
         for label, evaluation in (scored or missing).items():
             for metric in suite.metrics:
                 content = digest({"earlier": label} if suite_cell.cell.is_earlier else label, 8)
-                found[evaluation, metric.key] = column_of(test, label, content, metric.key)
+                found.append(((evaluation, metric.key), column_of(test, label, content, metric.key)))
     return found
 
 
@@ -194,18 +194,21 @@ def _joined(known: SurveyedCell, other: SurveyedCell) -> SurveyedCell:
     )
 
 
-def _asked(
-    suite_cell: SuiteCell, metrics: Sequence[str], protocols: Sequence[EvaluationProtocol]
-) -> dict[Value, Column]:
-    """The columns that a suite asks for in a cell."""
-    return {
-        (evaluation_id(suite_cell.cell, test.samples(protocol.draw), protocol), metric): column_of(
-            test, protocol.label, digest(protocol.identity(), 8), metric
-        )
+def _asked(suite_cell: SuiteCell, metrics: Sequence[str], protocols: Sequence[EvaluationProtocol]) -> Asked:
+    """The columns that a suite asks for in a cell, each with the value that fills it. Conditions under which the same
+    inputs are made share their evaluation: it fills a column of each.
+    """
+    return [
+        ((evaluation, metric), column_of(test, protocol.label, digest(protocol.identity(), 8), metric))
         for test in suite_cell.tests
         for protocol in protocols
+        for evaluation in [evaluation_id(suite_cell.cell, test.samples(protocol.draw), protocol)]
         for metric in metrics
-    }
+    ]
+
+
+def _columns(asked: Asked) -> tuple[Column, ...]:
+    return tuple(dict.fromkeys(column for _, column in asked))
 
 
 def _with_record(found: SurveyedCell, kept: Kept, stale: Reason | None) -> SurveyedCell:
@@ -223,7 +226,7 @@ def _of_some_columns(record: RunRecord) -> bool:
     return record.failure is not None and any(why in record.failure.message for why in whys)
 
 
-def _with_values(found: SurveyedCell, tables: Tables, asked: Mapping[Value, Column]) -> SurveyedCell:
+def _with_values(found: SurveyedCell, tables: Tables, asked: Asked) -> SurveyedCell:
     """Adds the values of the columns that the record vouches for to `tables`; the cell with the reason if it cannot."""
     if found.record is None:
         return found
@@ -232,13 +235,11 @@ def _with_values(found: SurveyedCell, tables: Tables, asked: Mapping[Value, Colu
     whys = {(each.id, metric): why for each in evaluations for metric, why in each.left_out.items()}
     kinds = {(each.id, metric): kind for each in evaluations for metric, kind in each.left_out_kinds.items()}
     told = {
-        column: str(Reason(Why.FAILED, kinds.get(name, "data"), whys[name]))
-        for name, column in asked.items()
-        if name in whys
+        column: str(Reason(Why.FAILED, kinds.get(name, "data"), whys[name])) for name, column in asked if name in whys
     }
     found = replace(found, left_out=told)
     try:
-        tables.add(record, {name: column for name, column in asked.items() if name in vouched})
+        tables.add(record, [(name, column) for name, column in asked if name in vouched])
     except DataError as error:
         return replace(found, reason=f"stale: {one_line(error)}")
     return found

@@ -38,6 +38,7 @@ from harness.spec.schema import SuiteFile, VariantMapping
 from harness.spec.sizes import repeated, too_many
 from harness.spec.sweep import Choice, Combination, combinations
 from harness.spec.tasks import AS_IT_IS, Options, Placed, Tasks
+from harness.spec.unread import Unread
 from harness.spec.untrained import untrained
 from harness.spec.unused import StageUses
 
@@ -51,14 +52,16 @@ def expand(suite: SuiteFile, registry: Registry) -> ResolvedSuite:
     return expand_placed(suite, registry)[0]
 
 
-def expand_placed(suite: SuiteFile, registry: Registry) -> tuple[ResolvedSuite, Mapping[str, Origin]]:
-    """As `expand`, and for the id of every cell that trains where in the file it comes from."""
+def expand_placed(
+    suite: SuiteFile, registry: Registry, unread: Unread | None = None
+) -> tuple[ResolvedSuite, Mapping[str, Origin]]:
+    """As `expand`, and for the id of every cell that trains where in the file it comes from. `unread`: see there."""
     large = too_many(suite)
     if large is not None:
         raise SpecErrors([*suite.problems, large])
     if any(problem.path.partition(".")[0] == "plugins" for problem in suite.problems):
         raise SpecErrors(suite.problems)  # the names that a missing file would have brought would only confuse
-    expansion = _Expansion(suite, registry)
+    expansion = _Expansion(suite, registry, unread)
     for path, what in repeated(suite):
         expansion.resolver.report(path, what, "remove one")
     for mistake in run_mistakes(suite.run):
@@ -127,10 +130,10 @@ def _union(left: Sequence[TestSet], right: Sequence[TestSet]) -> tuple[TestSet, 
 class _Expansion:
     """The state of one expansion: what was resolved before, and the mistakes so far."""
 
-    def __init__(self, suite: SuiteFile, registry: Registry) -> None:
+    def __init__(self, suite: SuiteFile, registry: Registry, unread: Unread | None = None) -> None:
         self.suite = suite
         self.problems = list(suite.problems)
-        self.resolver = Resolver(suite, registry, self.problems)
+        self.resolver = Resolver(suite, registry, self.problems, unread)
         self._recipes = Recipes(self.resolver)
         self._variants: dict[tuple[Path, str], VariantDraft | None] = {}
         self._tasks = Tasks(self.resolver)
@@ -174,7 +177,7 @@ class _Expansion:
                 for i, ref in enumerate(refs):
                     first = next(place for place, other in enumerate(refs) if other is ref)
                     if ref is not None and first < i:
-                        what = f"the data set {ref.name} is given twice: it is item {first}, too"
+                        what = f"the data set {self.resolver.called(ref)} is given twice: it is item {first}, too"
                         self.resolver.report((*path, "test", i), what, "remove one")
                 return [*reversed(found.values())] if None not in refs else None
         return ()
@@ -191,8 +194,9 @@ class _Expansion:
         draft = self._task(choices.get("task"))
         train = self._dataset(choices.get("dataset"), "train")
         tested = tested if tested != () else self._own_test(choices.get("dataset"))
-        solved = self._tasks.seen(draft, train, choices["dataset"].path) if draft and train else None
-        tests = self._tasks.tests(draft, tested or (), options) if draft else ()
+        used = draft is not None and self._tasks.uses_options(draft, train, tested or ())
+        solved = self._tasks.seen(draft, train, choices["dataset"].path, used=used) if draft and train else None
+        tests = self._tasks.tests(draft, tested or (), options, used=used) if draft else ()
         task = solved or (draft.ref if draft else None)
         layers = [*below, *self._axis_layer(choices.get("recipe"))]
         backbone = self._backbone(choices.get("backbone"), layers, task)

@@ -21,6 +21,7 @@ from harness.core.identity import canonical_json
 from harness.core.wording import short
 from harness.core.yaml import Path
 from harness.recipes.checks import recipe_mistakes
+from harness.recipes.crops import plain
 from harness.recipes.fitting import fitted
 from harness.recipes.mapping import BackboneMapping, LossMapping, PartMapping, StageMapping
 from harness.recipes.presets import RELATIVE, Preset, find_preset
@@ -61,7 +62,7 @@ class Recipes:
         """A combined recipe without the stages in which nothing of the root trains, under the same label."""
         key = (id(recipe), root)
         if key not in self._cut:
-            alone = recipe.for_backbone if root == "backbone" else recipe.for_refiner
+            alone = plain(recipe.for_backbone if root == "backbone" else recipe.for_refiner)
             alone = self._equal.setdefault(canonical_json(alone.model_dump(mode="json")), alone)
             if id(recipe) in self._resolver.labels:
                 self._resolver.labels.setdefault(id(alone), self._resolver.labels[id(recipe)])
@@ -162,6 +163,7 @@ class Recipes:
             self._resolver.report((*setter.path, *mistake.path) if setter else (), mistake.what, mistake.hint)
         if mistakes:
             return None
+        recipe = plain(recipe)
         recipe = self._equal.setdefault(canonical_json(recipe.model_dump(mode="json")), recipe)
         label = self._label(layers, naming, recipe)
         self._check_given(layers, naming, recipe)

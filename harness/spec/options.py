@@ -47,7 +47,7 @@ def fill(options: Mapping[str, Option], given: Mapping[str, Any], title: str, ru
         refers = refers_to(option)
         value = given.get(option.name, option.default)
         if value is REQUIRED:
-            filled.mistakes.append(Mistake((), f"{title} needs the option {option.name!r}", _example(option)))
+            filled.mistakes.append(Mistake((), f"{title} needs the option {option.name!r}", _example(option, title)))
         elif refers is not None:
             if value is not None:
                 filled.references[option.name] = refers, value
@@ -63,7 +63,9 @@ def fill(options: Mapping[str, Option], given: Mapping[str, Any], title: str, ru
     return filled
 
 
-def _example(option: Option) -> str:
+def _example(option: Option, title: str) -> str:
+    if holds_file(option):
+        return f"add {option.name}: {'FOLDER' if title.startswith('dataset ') else 'FILE'}"
     examples = {"PriorRef": f"{option.name}: nss", "CellRef": f"{option.name}: {{task: ..., backbone: ...}}"}
     return "add " + examples.get(refers_to(option) or "", f"{option.name}: <{option.annotation}>")
 

@@ -39,6 +39,16 @@ class Origin:
         place = self.recipes.place(self.layers, self.backbone, self.task, path)
         return self.suite.problem(place, what, hint) if place else self.of_axis("backbone", what=what, hint=hint)
 
+    def of_tests(self, *, what: str, hint: str = "") -> Problem:
+        """A mistake in what the cell is tested on: the block's `test`, the defaults', or the data set itself."""
+        path = next((path for path in self.choices.values() if path[0] == "blocks"), None)
+        block = self.suite.blocks[int(path[1])] if path else None
+        if block is not None and path is not None and block.test is not None:
+            return self.suite.problem((*path[:2], "test"), what, hint)
+        if self.suite.defaults.test is not None:
+            return self.suite.problem(("defaults", "test"), what, hint)
+        return self.of_axis("dataset", what=what, hint=hint)
+
 
 def origins(own: Origin, variant: VariantDraft, made: Sequence[CellDraft]) -> dict[str, Origin]:
     """Cell id → its origin, of the cells of one combination and those that they require."""

@@ -26,6 +26,7 @@ from harness.recipes.mapping import BackboneMapping, PartMapping
 from harness.spec.drafts import Layer, PriorDraft, SourceDraft, TaskDraft
 from harness.spec.options import Filled, fill
 from harness.spec.schema import CellMapping, Prior, SuiteFile
+from harness.spec.unread import Unread
 from harness.weights.catalogue import Checkpoint, find, known, own
 from harness.weights.files import found_sha256, needed_files, weights_digest
 
@@ -39,11 +40,15 @@ LOAD_ERRORS = (HarnessError, ValueError, TypeError, AttributeError, NameError, I
 class Resolver:
     """Resolves the parts of one suite. Equal parts come out as the same object; a failed one as None.
 
-    `labels` holds the labels that the file gives, by the `id()` of what they stand for.
+    `labels` holds the labels that the file gives, by the `id()` of what they stand for. `unread`: the data
+    sets that this machine cannot open.
     """
 
-    def __init__(self, suite: SuiteFile, registry: Registry, problems: list[Problem]) -> None:
+    def __init__(
+        self, suite: SuiteFile, registry: Registry, problems: list[Problem], unread: Unread | None = None
+    ) -> None:
         self.suite, self.registry, self.problems = suite, registry, problems
+        self.unread = unread or Unread()
         self.labels: dict[int, str] = {}
         self._known: dict[str, Any] = {}
         self._equal: dict[str, Any] = {}
@@ -106,9 +111,13 @@ class Resolver:
         ref = self.part("dataset", spec, path)
         splits = self._splits.get(canonical_json(ref.identity()), (split,)) if ref else (split,)
         if ref is not None and split not in splits:
-            self.report(path, f"data set {ref.name} has no split {split!r}", f"it has {', '.join(splits)}")
+            self.report(path, f"data set {self.called(ref)} has no split {split!r}", f"it has {', '.join(splits)}")
             return None
         return ref
+
+    def called(self, ref: PartRef) -> str:
+        """What messages call a part: the label that the suite gives it, else its name."""
+        return self.labels.get(id(ref), ref.name)
 
     def losses(self, declared: Sequence[LossUse], owner: tuple[str, str] | None = None) -> tuple[LossTerm, ...]:
         """Losses that a part declares. Mistakes in them are reported where `owner`, its (kind, name), is defined."""
@@ -238,7 +247,7 @@ class Resolver:
             if kind == "task":
                 return self._task(ref, declared.traits, path)
             if kind == "dataset":
-                return self._dataset(ref, given)
+                return self._dataset(ref, given, spec, path)
             if kind == "degradation":
                 return ref.model_copy(update={"drawn": declared.traits.acts == "drawn"})
         except LOAD_ERRORS as error:
@@ -269,14 +278,15 @@ class Resolver:
         """Where the file lies that holds a node; the working directory for `--set`."""
         return os.path.dirname(os.path.abspath(self.suite.tree.nearest(path).place.file))
 
-    def _dataset(self, ref: PartRef, given: Mapping[str, Any]) -> PartRef:
-        """Missing files, and a plug-in that fails, leave the digest out: planning blocks the cells and says why."""
+    def _dataset(self, ref: PartRef, given: Mapping[str, Any], spec: PartMapping, path: Path) -> PartRef:
+        """Missing files, and a plug-in that fails, leave a stand-in: planning blocks the cells and says why."""
         try:
             dataset = opened(self.registry, ref.name, given)
-            ref = ref.model_copy(update={"digest": fingerprint_of(dataset)})
-            self._splits[canonical_json(ref.identity())] = splits_of(dataset)
+            read = ref.model_copy(update={"digest": fingerprint_of(dataset)})
+            self._splits[canonical_json(read.identity())] = splits_of(dataset)
         except HarnessError as error:
             if not isinstance(error, DataError) and error.kind != "plugin":
                 raise
-            return ref.model_copy(update={"digest": None})
-        return ref
+            self.unread.note(error, spec.label or ref.name, self.suite, path)
+            return ref.model_copy(update={"digest": self.unread.digests.get(ref.unread, ref.unread)})
+        return read

@@ -49,7 +49,9 @@ def _variant(value: Any) -> Any:
 
 def _policy(value: Any) -> Any:
     if value == "tile":
-        raise PydanticCustomError("features_name", "tile is now called crop", {"hint": "features: crop"})
+        raise PydanticCustomError(
+            "features_name", "tile is now called crop", {"hint": "features: crop, and crop: grid in the recipe"}
+        )
     return value
 
 

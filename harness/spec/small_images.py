@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.api.asking import first_image, opened
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
+from harness.cells.recipe import Recipe
 from harness.core.errors import HarnessError, Problem
 from harness.core.registry import Registry
+from harness.core.wording import Mistake
 from harness.spec.checks import declared_side, side_mistakes
 from harness.spec.origins import Origin
 
@@ -51,11 +53,16 @@ def first_images(cells: Iterable[Cell], registry: Registry) -> Mapping[str, Firs
 def small_images(
     cells: Iterable[Cell], firsts: Mapping[str, First], places: Mapping[str, Origin], registry: Registry
 ) -> list[Problem]:
-    """The mistakes of recipes whose patches the first training image cannot hold, each once."""
+    """The mistakes of recipes whose patches the first training image cannot hold, and of those that put whole images
+    and their quarter turns into one batch, each once."""
     found: dict[Problem, None] = {}
     for cell in cells:
         first = firsts.get(cell.id)
-        if first is None or cell.id not in places or declared_side(cell.train, registry) is not None:
+        if first is None or cell.id not in places:
+            continue
+        for mistake in _turned_frames(cell.recipe, first):
+            found[places[cell.id].of_recipe(*mistake.path, what=mistake.what, hint=mistake.hint)] = None
+        if declared_side(cell.train, registry) is not None:
             continue
         whose = f"the image {first.key} of {cell.train.name}"
         for mistake in side_mistakes(cell.recipe, (first.height, first.width), whose, _AFTER):
@@ -63,9 +70,20 @@ def small_images(
     return list(found)
 
 
+def _turned_frames(recipe: Recipe, first: First) -> Iterator[Mistake]:
+    """Where whole images that are not square stand in a batch beside their quarter turns."""
+    height, width = recipe.resize or (first.height, first.width)
+    batches = [stage.batch or recipe.batch for stage, crop in zip(recipe.parts, recipe.crops, strict=True) if not crop]
+    if recipe.augment == "dihedral" and height != width and max(batches, default=1) > 1:
+        what = (
+            f"a quarter turn makes {width}×{height} of whole images of {height}×{width}: no batches of {max(batches)}"
+        )
+        yield Mistake(("augment",), what, "augment: flips (or flip, none), or batch: 1")
+
+
 def _first(train: PartRef, registry: Registry) -> First | None:
     """The first image of a training set; None where it gives none."""
-    if train.digest is None:
+    if train.digest is None or train.is_unread:
         return None
     try:
         image = first_image(opened(registry, train.name, train.arguments), "train")

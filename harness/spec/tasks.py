@@ -46,24 +46,35 @@ class Tasks:
         self._paired: dict[str, PartRef] = {}
         self._tests: dict[tuple[int, int, str], TestSet] = {}
 
-    def seen(self, task: TaskDraft, dataset: PartRef, at: Path) -> PartRef | None:
+    def uses_options(self, task: TaskDraft, train: PartRef | None, tested: Sequence[Placed]) -> bool:
+        """Whether the options of a task, which are those of its degradation, do something on any of the data sets."""
+        source = task.ref.derived_from
+        if source is None:
+            return False
+        sets = [*([train] if train else ()), *(dataset for dataset, _ in tested)]
+        return source.drawn or any(not brings_pairs(dataset, self._resolver.registry) for dataset in sets)
+
+    def seen(self, task: TaskDraft, dataset: PartRef, at: Path, *, used: bool = False) -> PartRef | None:
         """The task as it is solved on the images of a data set; None, with the mistake noted, where it cannot be.
 
         A degradation that is drawn always acts on the clean images. One that is fixed stands in for degraded images of
-        a data set that brings none. `at`: where the file names the data set.
+        a data set that brings none. `at`: where the file names the data set. `used`: whether the task's options do
+        something on another data set of the same cell.
         """
         ref, source = task.ref, task.ref.derived_from
         pairs = brings_pairs(dataset, self._resolver.registry)
         if source is None and not pairs:
-            what = f"the task {ref.name} makes no inputs, and the data set {dataset.name} brings no degraded images"
+            called = self._resolver.called(dataset)
+            what = f"the task {ref.name} makes no inputs, and the data set {called} brings no degraded images"
             self._resolver.report(at, what, "a data set that brings degraded images, as `folder` with `lq` and `gt`")
             return None
         if source is None or source.drawn or not pairs:
             return ref
-        for option in task.spec.options:
-            what = f"{option} does nothing: {dataset.name} brings its degraded images"
+        unused = () if used else tuple(task.spec.options)
+        for option in unused:
+            what = f"{option} does nothing: {self._resolver.called(dataset)} brings its degraded images"
             self._resolver.report((*task.path, option), what, "remove it, or give the data set a block of its own")
-        return None if task.spec.options else self._without_degradation(ref)
+        return None if unused else self._without_degradation(ref)
 
     def shares(self, task: PartRef, consumer: PartRef, path: Path) -> bool:
         """Whether another task may be learnt from the training set of a cell; notes where that has pairs of the cell's.
@@ -85,17 +96,23 @@ class Tasks:
             labels.setdefault(id(paired), labels[id(task)])
         return paired
 
-    def tests(self, task: TaskDraft, datasets: Sequence[Placed], options: Sequence[Options]) -> tuple[TestSet, ...]:
-        """Every test split under every one of the options. What is wrong is noted and left out."""
+    def tests(
+        self, task: TaskDraft, datasets: Sequence[Placed], options: Sequence[Options], *, used: bool = False
+    ) -> tuple[TestSet, ...]:
+        """Every test split under every one of the options; those that bring their degraded images once, as they are.
+
+        What is wrong is noted and left out. `used`: as in `seen`.
+        """
         found: dict[int, TestSet] = {}
-        for dataset, at in datasets:
-            seen = self.seen(task, dataset, at)
+        solved = [(dataset, seen) for dataset, at in datasets if (seen := self.seen(task, dataset, at, used=used))]
+        acting = any(seen.derived_from is not None for _, seen in solved)
+        for dataset, seen in solved:
             first: dict[int, int] = {}
-            for place, (given, path) in enumerate(options if seen else ()):
-                test = self._test(task, seen, dataset, given, path) if seen else None
+            for place, (given, path) in enumerate(AS_IT_IS if acting and seen.derived_from is None else options):
+                test = self._test(task, seen, dataset, given, path)
                 if test is None:
                     continue
-                if first.setdefault(id(test.task), place) != place and given:
+                if first.setdefault(id(test.task), place) != place:
                     what = f"these test options are given twice: item {first[id(test.task)]} means the same"
                     self._resolver.report(path, what, "remove one")
                 found[id(test)] = test
@@ -105,7 +122,7 @@ class Tasks:
         self, task: TaskDraft, seen: PartRef, dataset: PartRef, given: Mapping[str, Any], path: Path
     ) -> TestSet | None:
         if given and seen.derived_from is None:
-            what = f"test options do nothing on {dataset.name}, which brings its degraded images"
+            what = f"test options do nothing on {self._resolver.called(dataset)}, which brings its degraded images"
             self._resolver.report(path, what, "remove them, or test the data set in a block of its own")
             return None
         solved = self._conditioned(task, given, path) if given else seen
@@ -132,8 +149,11 @@ class Tasks:
         ranges = drawn_ranges(solved, self._resolver.registry)
         for name, (low, high) in ranges.items():
             between = [round((low + high) / 2, 3), high]
-            example = ", ".join(f"{{{name}: {short(value)}}}" for value in between)
-            if name in given:
+            example = ", ".join(dict.fromkeys(f"{{{name}: {short(value)}}}" for value in between))
+            if low == high:
+                place = path if name in given else task.path
+                self._resolver.report((*place, name), f"the range of {name} is one value", f"{name}: {short(low)}")
+            elif name in given:
                 what = f"a test image has one {name}, not a range"
                 self._resolver.report((*path, name), what, f"test_options: [{example}]")
             else:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from harness.api.sets import TestSet
 from harness.cells.cell import Cell
 from harness.core.identity import canonical_json, digest
-from harness.records.labels import condition_text, short_names
+from harness.records.labels import DIGITS, condition_text, samples_digest, short_names
 from harness.records.model import EvaluationRecord, RunRecord
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def tags(record: RunRecord) -> dict[str, str]:
     """What tables call the cell, and where its numbers come from."""
     found = {f"label.{kind}": text for kind, text in record.labels.items()}
     found |= {"code": record.provenance.code, "processor": record.provenance.processor, "status": record.status}
+    if record.training is not None and record.training.prior_saw is not None:
+        found["prior_saw"] = record.training.prior_saw
     if record.failure is not None:
         found |= {"failure": record.failure.kind, "failure.message": record.failure.message[:1000]}
     return found
@@ -86,35 +89,58 @@ def costs(record: RunRecord) -> dict[str, float]:
     }
 
 
-def means(record: RunRecord, images: pyarrow.Table) -> dict[str, float]:
+def means(
+    record: RunRecord, images: pyarrow.Table, tests: Sequence[TestSet] = (), labels: Mapping[str, str] | None = None
+) -> dict[str, float]:
     """Means by `<metric>.<data set>`, for a glance; the tables of `bench leaderboard` are made in reports.
 
-    The condition follows where a test set has one, as `psnr.photos sigma:15`: MLflow takes no equals sign. The
-    protocol's name follows where a test set was scored under several, with its version and the beginning of the
-    evaluation's id where two share it. The mean is over images or scenes, as the protocol says. A mean that is not
-    finite (PSNR of an identical image) is left out, as MLflow would show a made-up number.
+    A data set is called as the suite calls it; the beginning of its digest follows where two share a name. Then the
+    condition, where a test set has one, as `psnr.photos sigma:15`: MLflow takes no equals sign. A test set that the
+    suite has under several conditions has a mean of each name. The protocol's name follows where a test set was scored
+    under several, with its version and the beginning of the evaluation's id where two share it. The mean is over images
+    or scenes, as the protocol says. A mean that is not finite (PSNR of an identical image) is left out, as MLflow would
+    show a made-up number.
+
+    `tests`: the test sets of the cell in the suite; what is on record of others is called as the record does.
+    `labels`: what the suite calls data sets, by digest.
     """
     evaluations = {evaluation.id: evaluation for evaluation in record.evaluations}
-    under = _told_apart([each for each in record.evaluations if each.metrics])
+    scored = [each for each in record.evaluations if each.metrics]
+    under = _told_apart(_test_sets(scored, tests, labels or {}))
     values: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in images.to_pylist():
         by_scene = evaluations[row["evaluation"]].mean == "scene" and row["scene"] is not None
         values[row["evaluation"], row["metric"]][row["scene"] if by_scene else row["key"]].append(row["value"])
-    found = {}
+    found: dict[str, float] = {}
     for (evaluation_id, metric), parts in values.items():
-        evaluation = evaluations[evaluation_id]
-        found[f"{metric}.{_test_set(evaluation)}{under[evaluation_id]}"] = fmean(map(fmean, parts.values()))
+        mean = fmean(map(fmean, parts.values()))
+        found |= {f"{metric}.{name}": mean for name in under[evaluation_id]}
     return {name: value for name, value in sorted(found.items()) if math.isfinite(value)}
 
 
-def _test_set(evaluation: EvaluationRecord) -> str:
-    return f"{evaluation.dataset} {condition_text(evaluation.condition, ':')}".rstrip()
+def _test_sets(
+    evaluations: Sequence[EvaluationRecord], tests: Sequence[TestSet], labels: Mapping[str, str]
+) -> list[tuple[EvaluationRecord, str]]:
+    """What each evaluation's test set is called, once for every condition under which the suite has it."""
+    by_samples: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for test in tests:
+        by_samples[samples_digest(test.samples())].append(test.condition)
+    plain = {(each.dataset, each.dataset_digest): labels.get(each.dataset_digest, each.dataset) for each in evaluations}
+    shared = Counter(plain.values())
+    found = []
+    for each in evaluations:
+        name, content = plain[each.dataset, each.dataset_digest], each.dataset_digest[:DIGITS]
+        called = f"{name} {content}".rstrip() if shared[name] > 1 else name
+        for condition in by_samples.get(each.samples) or [each.condition]:
+            found.append((each, f"{called} {condition_text(condition, ':')}".rstrip()))
+    return found
 
 
-def _told_apart(evaluations: Sequence[EvaluationRecord]) -> dict[str, str]:
-    """What follows the test set's name in the name of a mean, by the evaluation's id."""
-    found: dict[str, str] = {}
-    for test_set in dict.fromkeys(map(_test_set, evaluations)):
-        names = short_names((each.protocol, each.id) for each in evaluations if _test_set(each) == test_set)
-        found |= {content: f".{name}" if len(names) > 1 else "" for (_, content), name in names.items()}
+def _told_apart(called: Sequence[tuple[EvaluationRecord, str]]) -> dict[str, list[str]]:
+    """The names of test sets, with the protocol where it must be told, by the evaluation's id."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for test_set in dict.fromkeys(name for _, name in called):
+        names = short_names((each.protocol, each.id) for each, name in called if name == test_set)
+        for (_, evaluation), protocol in names.items():
+            found[evaluation].append(f"{test_set}.{protocol}" if len(names) > 1 else test_set)
     return found

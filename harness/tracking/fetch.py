@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.cells.suite import ResolvedSuite
 from harness.core.errors import HarnessError
-from harness.core.identity import unsealed
 from harness.core.paths import Layout, write_bytes
 from harness.records.model import RunRecord
-from harness.tracking.server import RECORD, Server
+from harness.tracking.server import RECORD, Server, stored_suite
 
 _MOST_TOLD = 8
 """Missing artifacts that a message lists."""
@@ -97,8 +94,5 @@ def _without_run(server: Server) -> list[str]:
 
 def cells_of(layout: Layout, suite: str) -> list[str]:
     """Ids of the cells of a stored suite; none when it cannot be read."""
-    try:
-        found = ResolvedSuite.model_validate_json(json.dumps(unsealed(layout.suite(suite).read_bytes()).content))
-    except (OSError, ValueError):
-        return []
-    return list(dict.fromkeys(each.cell.id for each in found.cells))
+    found = stored_suite(layout, suite)
+    return [] if found is None else list(dict.fromkeys(each.cell.id for each in found.cells))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.core.identity import file_sha256
+from harness.api.sets import TestSet
+from harness.cells.suite import ResolvedSuite
+from harness.core.identity import file_sha256, unsealed
 from harness.core.paths import Layout, write_bytes
 from harness.records.model import RunRecord
 from harness.records.store import load_images, read_events
@@ -25,6 +29,14 @@ METRICS_PER_CALL, ENTRIES_PER_CALL = 1000, 100
 """MLflow's limits of one log_batch: metrics; parameters or tags."""
 
 
+def stored_suite(layout: Layout, suite: str) -> ResolvedSuite | None:
+    """A suite as it lies in the folder of results; None when it cannot be read."""
+    try:
+        return ResolvedSuite.model_validate_json(json.dumps(unsealed(layout.suite(suite).read_bytes()).content))
+    except (OSError, ValueError):
+        return None
+
+
 class Server:
     """A run belongs to its cell by tags, so that a repeat updates it and a lost ledger makes no second one."""
 
@@ -38,6 +50,10 @@ class Server:
         self.deleted = found is not None and found.lifecycle_stage == "deleted"
         self.experiment: str | None = str(found.experiment_id) if found else None
         self.runs = self._find_runs()
+
+    @cached_property
+    def _resolved(self) -> ResolvedSuite | None:
+        return stored_suite(self.layout, self.suite)
 
     def _find_runs(self) -> dict[str, Any]:
         """Runs of the suite by cell id, the parent under "". When a cell has two runs by accident, the oldest."""
@@ -133,11 +149,20 @@ class Server:
             self.client.set_tag(run_id, CURVE, curve)
         values = entries.costs(record)
         if record.images_sha256 is not None:
-            values |= entries.means(record, load_images(self.layout, record.cell_id))
+            tests, labels = self._asked(record.cell_id)
+            values |= entries.means(record, load_images(self.layout, record.cell_id), tests, labels)
         now = int(time.time() * 1000)
         called = {mlflow_name(name): name for name in values}
         self._log_points(run_id, [entries.Point(name, values[text], 0, now) for name, text in called.items()])
         self._log_tags(run_id, cut_names({**names, **called}))
+
+    def _asked(self, cell_id: str) -> tuple[Sequence[TestSet], Mapping[str, str]]:
+        """The test sets of a cell in the stored suite, and what that calls data sets; nothing where it has none."""
+        suite = self._resolved
+        tests = (
+            () if suite is None else [test for each in suite.cells if each.cell.id == cell_id for test in each.tests]
+        )
+        return tests, suite.dataset_labels if suite else {}
 
     def _log_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag

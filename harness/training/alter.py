@@ -4,7 +4,7 @@ What is drawn depends on the cell's seed, the step and a sample's place in the b
 prior or the number of processes. So all variants of a backbone meet equal batches, and a resumed training needs no
 state.
 
-Shape letters: B batch, N images of one sample (input, truth), C channels, H height, W width.
+Shape letters: B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -67,14 +67,16 @@ class Alteration:
         recipe = self.recipe
         if (recipe.grain, recipe.grey, recipe.scale) == (None, None, None):
             return lq_BCHW, gt_BCHW
-        together_BNCHW = torch.stack([lq_BCHW] if gt_BCHW is None else [lq_BCHW, gt_BCHW], 1)
-        changed_BNCHW = torch.stack(
-            [
-                _changed(images_NCHW, recipe, _sides(self.patch), random)
-                for images_NCHW, random in zip(together_BNCHW, self._randoms(purpose, step, len(lq_BCHW)), strict=True)
-            ]
-        )
-        return changed_BNCHW[:, 0], None if gt_BCHW is None else changed_BNCHW[:, 1]
+        changed = [
+            _changed(list(images), recipe, _sides(self.patch), random)
+            for *images, random in zip(
+                *([lq_BCHW] if gt_BCHW is None else [lq_BCHW, gt_BCHW]),
+                self._randoms(purpose, step, len(lq_BCHW)),
+                strict=True,
+            )
+        ]
+        lq_BCHW, *others = (torch.stack(images) for images in zip(*changed, strict=True))
+        return lq_BCHW, others[0] if others else None
 
     def _randoms(self, purpose: str, step: int, images: int) -> list[np.random.Generator]:
         """A generator for each sample of the rank, by its place in the whole batch."""
@@ -116,36 +118,50 @@ class Alteration:
         )
 
 
-def _changed(images_NCHW: Tensor, recipe: Recipe, patch: Sides | None, random: np.random.Generator) -> Tensor:
-    """The images of one sample with grain, made grey, and cut. Each of these draws its own numbers in any case."""
+def _changed(images: list[Tensor], recipe: Recipe, patch: Sides | None, random: np.random.Generator) -> list[Tensor]:
+    """The images of one sample, C×H×W, with grain, made grey, and cut. Each of these draws its own numbers anyway.
+
+    Input and truth may differ in channels, as both views of a dual-pixel camera and the one sharp image do.
+    """
     grain_coin, grain_share, grey_coin, *cut = random.random(7).tolist()
     if recipe.grain is not None and grain_coin < recipe.grain.chance:
-        images_NCHW = _grained(images_NCHW, recipe.grain, grain_share, random)
+        images = _grained(images, recipe.grain, grain_share, random)
     if recipe.grey is not None and grey_coin < recipe.grey:
-        images_NCHW = grey(images_NCHW)
+        images = [grey(image_CHW) for image_CHW in images]
     if recipe.scale is not None:
         assert patch is not None, "whole images have no size to be cut to"
-        images_NCHW = _cut(images_NCHW, recipe.scale, patch, cut)
-    return images_NCHW
+        images = [_cut(image_CHW, recipe.scale, patch, cut) for image_CHW in images]
+    return images
 
 
-def _grained(images_NCHW: Tensor, grain: Grain, share: float, random: np.random.Generator) -> Tensor:
-    """The images of one sample with noise on the first, or on all of them. `share`: uniform number for its strength."""
-    least = grain.sigma if grain.least is None else grain.least
-    noise_CHW = random.normal(0.0, least + (grain.sigma - least) * share, images_NCHW.shape[1:])
-    noisy = len(images_NCHW) if grain.truth else 1
-    grained_NCHW = (images_NCHW[:noisy] + torch.from_numpy(noise_CHW).float()).clamp(0, 1)
-    return torch.cat([grained_NCHW, images_NCHW[noisy:]])
+def _grained(images: list[Tensor], grain: Grain, share: float, random: np.random.Generator) -> list[Tensor]:
+    """The images of one sample with noise on the first, or on all of them. `share`: uniform number for its strength.
 
-
-def grey(image_NCHW: Tensor) -> Tensor:
-    """Images in [0, 1] as IFAN makes them grey: the luminance of values that are taken as linear, encoded as sRGB.
-
-    github.com/codeslake/IFAN, data_loader/utils.py, `color_to_gray`. Bright ones exceed 1 by 4e-5.
+    Raises HarnessError for a truth of other channels than its input, which cannot have the same noise.
     """
-    linear = (image_NCHW * image_NCHW.new_tensor(GREY)[:, None, None]).sum(1, keepdim=True)
+    first, *others = images
+    if grain.truth and any(other.shape != first.shape for other in others):
+        what = f"the noise of an input of {len(first)} channels does not fit a truth of {len(others[0])}"
+        raise HarnessError(what, where="recipe.grain.truth", hint="truth: false")
+    least = grain.sigma if grain.least is None else grain.least
+    drawn_CHW = random.normal(0.0, least + (grain.sigma - least) * share, tuple(first.shape))
+    noise_CHW = torch.from_numpy(drawn_CHW).float()
+    noisy = images if grain.truth else [first]
+    return [*((image_CHW + noise_CHW).clamp(0, 1) for image_CHW in noisy), *images[len(noisy) :]]
+
+
+def grey(image_CHW: Tensor) -> Tensor:
+    """An image in [0, 1] as IFAN makes it grey: the luminance of values that are taken as linear, encoded as sRGB.
+
+    github.com/codeslake/IFAN, data_loader/utils.py, `color_to_gray`. Bright ones exceed 1 by 4e-5. Both views of a
+    dual-pixel camera (6 channels) become grey each; an image of one channel is grey already, and stays as it is.
+    """
+    if len(image_CHW) == 1:
+        return image_CHW
+    views_VCHW = image_CHW.unflatten(0, (-1, len(GREY)))
+    linear = (views_VCHW * image_CHW.new_tensor(GREY)[:, None, None]).sum(1, keepdim=True)
     encoded = torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp(min=1e-9) ** (1 / 2.4) - 0.055)
-    return encoded.expand_as(image_NCHW)
+    return encoded.expand_as(views_VCHW).flatten(0, 1)
 
 
 def _sides(patch: Patch) -> Sides | None:
@@ -155,20 +171,20 @@ def _sides(patch: Patch) -> Sides | None:
     return (patch, patch) if isinstance(patch, int) else patch
 
 
-def _cut(images_NCHW: Tensor, scale: Scale, patch: Sides, drawn: list[float]) -> Tensor:
-    """A patch of the images, which may be made smaller before. `drawn`: uniform numbers: coin, factor, row, column."""
+def _cut(image_CHW: Tensor, scale: Scale, patch: Sides, drawn: list[float]) -> Tensor:
+    """A patch of an image, which may be made smaller before. `drawn`: uniform numbers: coin, factor, row, column."""
     coin, share, *shares = drawn
     factor = scale.least + (1 - scale.least) * share if coin < scale.chance else 1.0
     for axis, (length, place) in enumerate(zip(patch, shares, strict=True), start=-2):
-        whole = images_NCHW.shape[axis]
+        whole = image_CHW.shape[axis]
         side = max(length, int(whole * factor))
         start = int(place * (side - length + 1))
         if side == whole:
-            images_NCHW = images_NCHW.narrow(axis, start, length)
+            image_CHW = image_CHW.narrow(axis, start, length)
         else:
-            weights = area_weights(whole, side)[start : start + length].to(images_NCHW.dtype)
-            images_NCHW = weights @ images_NCHW if axis == -2 else images_NCHW @ weights.T
-    return images_NCHW
+            weights = area_weights(whole, side)[start : start + length].to(image_CHW.dtype)
+            image_CHW = weights @ image_CHW if axis == -2 else image_CHW @ weights.T
+    return image_CHW
 
 
 def area_weights(whole: int, side: int) -> Tensor:

@@ -62,7 +62,8 @@ class TrainLoader:
 
     `stage`: index of the recipe's stage, whose patch and batch it gives. `reads`: what the losses read. With "unpaired"
     degraded images and clean ones come from streams of their own: from the halves of a data set that brings them apart,
-    else from every other scene, so that no scene is seen in both forms. `threads`: see `THREADS`.
+    else the clean ones from every other scene that has some, so that no scene is seen in both forms. `threads`: see
+    `THREADS`.
 
     Raises HarnessError when a batch is not a multiple of `world`, DataError when images do not fit the recipe (smaller
     than its patch, of several sizes), a shard is damaged, the features were made from another set, or there are no
@@ -129,8 +130,10 @@ class TrainLoader:
             return [self._stream(samples.has_lq, wanted, "order")]
         clean = samples.has_gt & ~samples.has_lq
         if not clean.any():
-            clean = _every_other_scene(samples)
-            wanted = wanted & ~clean
+            apart = _every_other_scene(samples)
+            clean, wanted = samples.has_gt & apart, wanted & ~apart
+            if not (clean.any() and wanted.any()):
+                raise _too_few_scenes(samples)
         return [self._stream(samples.has_lq, wanted, "order"), self._stream(clean, clean, "clean")]
 
     def _stream(self, listed: np.ndarray, wanted: np.ndarray, name: str) -> _Stream:
@@ -196,9 +199,16 @@ class TrainLoader:
         return max(share, min(AHEAD_BATCHES * share, AHEAD_BYTES // self._sample_bytes()))
 
     def _sample_bytes(self) -> int:
-        """Size of the largest sample in memory, pixels alone."""
+        """Size of the largest sample in memory: its pixels, those of the whole image that is resized, its prior row."""
         pixels = max(_largest(stream.samples) for stream in self._streams)
-        return max(1, pixels * self._pixel_bytes())
+        if self._recipe.resize is not None:
+            index = self.samples.index
+            pixels += int((np.asarray(index.heights, np.int64) * np.asarray(index.widths, np.int64)).max())
+        return max(1, pixels * self._pixel_bytes() + self._prior_bytes())
+
+    def _prior_bytes(self) -> int:
+        """Bytes of a prior row, float32."""
+        return 0 if self.features is None else 4 * int(np.prod(self.features.prior_dim))
 
     def _pixel_bytes(self) -> int:
         """Bytes of a pixel of both images, by the first row; noise that is drawn is float32."""
@@ -260,9 +270,12 @@ def _largest(samples: SampleList) -> int:
 
 
 def _every_other_scene(samples: OpenSamples) -> np.ndarray:
-    """Mask of the rows whose clean images stand for unpaired ones."""
+    """Mask of the rows of every other scene of those with clean images, which stand for unpaired ones."""
     scenes = samples.index.scenes
-    chosen = set(sorted(set(scenes))[1::2])
-    if not chosen:
-        raise DataError("unpaired clean images need two scenes or more", where=samples.where, hint="another data set")
-    return np.array([scene in chosen for scene in scenes])
+    chosen = set(sorted({scenes[row] for row in np.flatnonzero(samples.has_gt)})[1::2])
+    return np.array([scene in chosen for scene in scenes], dtype=bool)
+
+
+def _too_few_scenes(samples: OpenSamples) -> DataError:
+    what = "unpaired clean images need two scenes or more that have some"
+    return DataError(what, where=samples.where, hint="another data set")

@@ -285,6 +285,7 @@ def _content(cell: Cell, registry: Registry) -> Mapping[str, Any]:
         "how": [variant.placement, variant.regime == "frozen", cell.ready_made],
         "stages": [] if cell.ready_made else stages,
         "settings": settings_of(cell, registry),
+        "altered": [recipe.alters_inputs, recipe.grain is not None and recipe.grain.truth],
         "modules": [recipe.rates, [stage.trains for stage in recipe.stages]],
         "own": [_terms(variant.losses), [(stage.trains, _terms(stage.losses)) for stage in variant.stages]],
         "refined_weight": recipe.refined_weight,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from harness.data import waiting
 from harness.data.prepare import prepare_part, prepare_set
 from harness.data.prints import known_prints
 from harness.data.shards import ShardSet, open_set
+from harness.data.waiting import Waiting
 from tests.small_set import registry
 
 
@@ -120,6 +122,43 @@ def test_parts_in_any_order_give_the_bytes_of_one_job(kind: type[Many], order: t
     assert list(prints.keys) == dataset.names
     if kind is Many:
         assert sorted(dataset.read) == list(range(130)), "every image is read once"
+
+
+@pytest.mark.parametrize("when", ["after its last shard", "while it writes"])
+def test_a_part_leaves_nothing_where_another_run_finished_the_set_meanwhile(
+    when: str, bring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = Many()
+    registry = bring(dataset)
+    real = Waiting._write
+    ran: list[int] = []
+
+    def overtaken(waiting: Waiting, shard: int, images: Iterator[SourceImage]) -> object:
+        if ran:
+            return real(waiting, shard, images)
+        ran.append(shard)
+        if when == "while it writes":
+            images = overtaken_at_the_end(images)
+            return real(waiting, shard, images)
+        done = real(waiting, shard, images)
+        Path(waiting.folder(0).parent).rename(tmp_path / "part")  # the other run does not see it
+        prepare_set(stored(dataset), registry, tmp_path)
+        (tmp_path / "part").rename(waiting.folder(0).parent)
+        return done
+
+    def overtaken_at_the_end(images: Iterator[SourceImage]) -> Iterator[SourceImage]:
+        yield from images
+        monkeypatch.setattr(Waiting, "_write", real)
+        prepare_set(stored(dataset), registry, tmp_path)
+
+    monkeypatch.setattr(Waiting, "_write", overtaken)
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.data.waiting.held", lambda folder: nullcontext())  # one process stands for two
+        prepare_part(stored(dataset), 2, 3, registry, tmp_path)
+    folder = stored(dataset).folder(tmp_path)
+    assert ran == [1]
+    assert [path.name for path in folder.parent.iterdir()] == ["train"], "nothing is left beside it"
+    assert len(open_set(stored(dataset), tmp_path)) == 130
 
 
 def test_degraded_parts_give_the_bytes_of_one_job(bring, tmp_path: Path) -> None:

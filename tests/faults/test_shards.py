@@ -15,7 +15,8 @@ from harness.core.damage import noted_damage
 from harness.core.errors import Damaged, DataError
 from harness.core.identity import sealed
 from harness.data.index import INDEX, Member, SampleRow, write_index
-from harness.data.shards import MANIFEST, ShardSet, open_set
+from harness.data.manifest import MANIFEST
+from harness.data.shards import ShardSet, open_set
 from tests.stored_set import BASE, BLURRED, entry, picture, store
 
 CLEAN = {f"k{number}": picture(number, 140 + number, 150) for number in range(7)}
@@ -134,7 +135,7 @@ def test_a_source_that_is_another_one_now_is_noticed(blurred: ShardSet) -> None:
 
 @pytest.mark.parametrize("keep", [0, 100, 512 * 3, 40_000])
 def test_a_truncated_shard_is_named_when_opened_and_when_read(keep: int, opened: ShardSet) -> None:
-    os.truncate(opened.urls[1], keep)
+    os.truncate(opened.folder / "000001.tar", keep)
     with pytest.raises(Damaged, match=rf"000001\.tar: truncated or changed: {keep} bytes") as caught:
         reopen(opened)
     assert caught.value.hint == "bench run SUITE prepares this set again"
@@ -146,7 +147,7 @@ def test_a_truncated_shard_is_named_when_opened_and_when_read(keep: int, opened:
 
 def test_an_empty_shard_that_was_open_already_is_noticed(opened: ShardSet) -> None:
     opened.image(3, "gt")
-    os.truncate(opened.urls[1], 0)
+    os.truncate(opened.folder / "000001.tar", 0)
     with pytest.raises(Damaged, match=r"000001\.tar: .*'k3'"):
         opened.image(3, "gt")
     assert noted_damage(opened.folder).startswith("000001.tar: the gt image of sample 'k3'")
@@ -155,7 +156,7 @@ def test_an_empty_shard_that_was_open_already_is_noticed(opened: ShardSet) -> No
 def test_a_flipped_bit_is_found_in_the_tile_that_is_read(opened: ShardSet) -> None:
     member = opened.index[4].gt
     assert member is not None
-    path = Path(opened.urls[1])
+    path = opened.folder / "000001.tar"
     content = bytearray(path.read_bytes())
     content[member.offset + member.length - 1000] ^= 16  # in the last of four tiles
     path.write_bytes(content)
@@ -168,7 +169,7 @@ def test_a_flipped_bit_is_found_in_the_tile_that_is_read(opened: ShardSet) -> No
 
 def test_changed_bytes_are_noticed_though_the_size_agrees(opened: ShardSet) -> None:
     reopen(opened)
-    path = Path(opened.urls[2])
+    path = opened.folder / "000002.tar"
     content = bytearray(path.read_bytes())
     content[5000] ^= 1
     path.write_bytes(content)

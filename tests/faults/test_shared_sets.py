@@ -15,8 +15,9 @@ import pytest
 from harness.core.damage import held, noted_damage
 from harness.core.errors import DataError
 from harness.data import prepare
+from harness.data.manifest import MANIFEST
 from harness.data.prepare import prepare_set
-from harness.data.shards import MANIFEST, ShardSet, open_set
+from harness.data.shards import ShardSet, open_set
 from tests.faults.test_shards import flip
 from tests.small_set import prepared, registry
 

@@ -29,7 +29,7 @@ blocks:
   - task: low_light
     dataset: photos
     backbone: {name: nafnet, width: 4, enc_blk_nums: [1], middle_blk_num: 1, dec_blk_nums: [1]}
-    recipe: {steps: 4, batch: 2, patch: 64, stride: 64, augment: none, lr: 1e-3}
+    recipe: {steps: 4, batch: 2, patch: 64, augment: none, lr: 1e-3}
     matrix:
       variant: [base, {refiner: ptg_rm, prior: nss, regime: frozen}]
 """
@@ -107,7 +107,7 @@ def test_a_failed_remake_leaves_weights_strips_and_table(results, copy, bench):
     right, base = table(bench, results), base_of(copy / "out")
     cell = copy / "out" / "cells" / base
     kept = {path: path.read_bytes() for path in cell.rglob("*") if path.is_file() and path.name != "record.json"}
-    (shard, *_) = sorted((copy / "out" / "data").glob("photos.*/train/*.tar"))
+    (shard, *_) = sorted((copy / "out" / "data").glob("sets/photos.*/train/*.tar"))
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     done = bench("run", copy / "s.yaml", "--out", copy / "out", *LOCAL, "--force", base)

@@ -12,8 +12,10 @@ import pytest
 from mlflow import MlflowClient
 
 from harness.core.errors import HarnessError
-from harness.core.paths import Layout
-from harness.records.store import load, load_images
+from harness.core.identity import digest
+from harness.core.paths import Layout, write_text
+from harness.records.labels import samples_digest
+from harness.records.store import load, load_images, save
 from harness.tracking.mlflow import CELL, EXPERIMENT, RECORD, MLflowTracker
 from tests.flow.bench import TINY
 from tests.unit.tracking.records import layout_in, leave, leave_failed, leave_suite, write_curve
@@ -53,6 +55,20 @@ def test_a_suite_becomes_a_parent_run_with_a_child_per_cell(layout):
         "record.json", "images.parquet", "samples"
     }  # fmt: skip
     assert (layout.out / "mlartifacts").is_dir()
+
+
+def test_test_sets_are_called_as_the_suite_calls_them(layout):
+    """By the labels and conditions of the stored suite, not by those of the one that scored first."""
+    cell_id = leave(layout, 0, psnr=33.0)
+    suite = leave_suite(layout, "tiny", range(1))
+    (test,), record = suite.cells[0].tests, load(layout, cell_id)
+    content = digest(test.dataset.identity(), 8)
+    scored = {"samples": samples_digest(test.samples()), "dataset_digest": content, "condition": {"sigma": 25.0}}
+    save(layout, record.model_copy(update={"evaluations": (record.evaluations[0].model_copy(update=scored),)}))
+    named = suite.model_copy(update={"dataset_labels": {content: "my photos"}})
+    write_text(layout.suite("tiny"), named.model_dump_json())
+    assert MLflowTracker(None, layout, "tiny").sync([cell_id]) == {}
+    assert {name for name in runs(layout)[cell_id][0].data.metrics if name.startswith("psnr")} == {"psnr.my photos"}
 
 
 def test_repeats_make_nothing_new_with_and_without_the_ledger(layout):

@@ -23,12 +23,13 @@ class DRUNet(SpandrelDRUNet):
     """U-shaped residual network without biases, told the noise level by a map beside the image.
 
     Sides are multiples of 8. There is no residual from the input image; the output is unclamped. `sigma` is the noise
-    level, of images in [0, 255], that `forward` assumes everywhere; `restore` takes a map. Where a suite leaves it out
-    it is the task's `sigma`. If that is a range, from which σ is drawn for every image, the option is that range, and
-    `forward` gets each image's own σ, in training and in test: so the authors train it, with (0, 50). A task without
-    `sigma` (rain, blur) says nothing of noise: the map then holds 25 everywhere, a constant that training can learn to
-    ignore, unless the suite says otherwise. With `sigma: null` there is no map: all of the `in_nc` input channels are
-    the image's, and the network is blind, whatever σ is drawn.
+    level, of images in [0, 255], of the task that the network is trained for. Where a suite leaves it out it is the
+    task's: one number, or a range from which σ is drawn for every image, as the authors train it, with (0, 50).
+    `forward` gets each image's own σ, in training and in test: a network that is trained at one σ is told another one
+    where it is tested at that. `restore` takes a map. A task without `sigma` (rain, blur) says nothing of noise: the
+    map then holds the option everywhere, 25 unless the suite says otherwise, a constant that training can learn to
+    ignore. With `sigma: null` there is no map: all of the `in_nc` input channels are the image's, and the network is
+    blind, whatever σ is drawn.
 
     Defaults are the authors' for colour; gray has `in_nc` 2 and `out_nc` 1. `nc` has the channels of the four levels,
     `nb` the residual blocks of each; `act_mode` names what stands between a block's two convolutions: R for ReLU, L for
@@ -101,7 +102,8 @@ class DRUNet(SpandrelDRUNet):
             min_size=16 if "I" in act_mode else 8,  # instance normalisation needs two positions at an eighth
             taps=("m_down1", "m_down2", "m_down3", "m_body"),
             decoder=("m_up3", "m_up2", "m_up1"),
-            told=("sigma",) if isinstance(sigma, tuple) else (),
+            told=() if sigma is None else ("sigma",),
+            assumes=("sigma",) if isinstance(sigma, float | int) else (),
         )
 
     def _draw_weights(self) -> None:
@@ -115,16 +117,18 @@ class DRUNet(SpandrelDRUNet):
     def forward(self, lq_BCHW: Tensor, sigma_B: Tensor | None = None) -> Tensor:
         """Noisy images in [0, 1] to the initial restoration, at the noise level `sigma`.
 
-        `sigma_B`: where `sigma` is a range, the noise level of each image, of images in [0, 255]; None stands for the
-        middle of the range.
+        `sigma_B`: the noise level of each image, of images in [0, 255]; None stands for `sigma`, and for the middle of
+        a range.
         """
         if self.sigma is None:
             return super().forward(lq_BCHW)
-        if sigma_B is None or not isinstance(self.sigma, tuple):
-            level = sum(self.sigma) / 2 if isinstance(self.sigma, tuple) else self.sigma
+        level = sum(self.sigma) / 2 if isinstance(self.sigma, tuple) else self.sigma
+        if sigma_B is None:
             return self.restore(lq_BCHW, torch.full_like(lq_BCHW[:, :1], level / 255))
-        level_B111 = (sigma_B / 255).to(lq_BCHW)[:, None, None, None]
-        return self.restore(lq_BCHW, level_B111.expand_as(lq_BCHW[:, :1]))
+        level_B = (sigma_B / 255).to(lq_BCHW)
+        if not isinstance(self.sigma, tuple):  # the very map of a network that is told nothing, to the last bit
+            level_B = torch.where(sigma_B == level, torch.full_like(level_B, level / 255), level_B)
+        return self.restore(lq_BCHW, level_B[:, None, None, None].expand_as(lq_BCHW[:, :1]))
 
     def restore(self, image_BCHW: Tensor, noise_B1HW: Tensor) -> Tensor:
         """The network proper, with the noise level of each pixel given, in the image's units."""

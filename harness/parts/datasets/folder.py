@@ -22,6 +22,7 @@ from harness.api.reference import LocalFile
 from harness.api.traits import Unless
 from harness.core.errors import DataError, did_you_mean
 from harness.core.identity import digest, seed
+from harness.core.pixels import off_scale
 from harness.parts.shared.pictures.listing import File, listed
 from harness.parts.shared.pictures.looks import Look, alone, looks, sha256s
 from harness.parts.shared.pictures.pairing import Problem, Rules, Sample, Split, paired, report
@@ -29,6 +30,9 @@ from harness.parts.shared.pictures.reading import read_picture
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+_HOLDOUT = 0.1
 
 
 class Folder:
@@ -56,7 +60,7 @@ class Folder:
         test_lq: LocalFile | None = None,
         pair: Literal["stem", "name", "none"] | dict[str, str] = "stem",
         scene: str | None = None,
-        holdout: Share = 0.1,
+        holdout: Share = 0.1,  # as _HOLDOUT; declarations are read without running them
         skip: tuple[str, ...] = (),
     ) -> None:
         if pair == "none" and lq is None:
@@ -65,6 +69,10 @@ class Folder:
             raise ValueError("the test split has the sides of the training split: test_gt, and test_lq where lq is")
         if gt == lq or (test_gt is not None and test_gt == test_lq):
             raise ValueError("lq and gt are one place, so every picture would be its own truth")
+        if test_gt is not None and test_gt == gt:
+            raise ValueError("test_gt and gt are one place, so tests would be on pictures of the training")
+        if test_gt is not None and holdout != _HOLDOUT:
+            raise ValueError("holdout does nothing beside test_gt, which is the test split; remove one of them")
         self.places = {"gt": gt, "lq": lq, "test_gt": test_gt, "test_lq": test_lq}
         self.rules = Rules(pair, scene, tuple(skip))
         self.holdout = holdout
@@ -122,7 +130,20 @@ class Folder:
 
     def check(self, split: str) -> None:
         """Decodes every file of a split that is new or has changed. Raises DataError with all that does not fit."""
-        samples = self._of(split)
+        if problems := self._unfit(self._of(split)):
+            raise report(problems, f"data set folder, split {split}")
+
+    def check_all(self) -> None:
+        """Looks at the names and at the pixels of all splits. Raises DataError with all that does not fit, as one
+        report."""
+        found, named = self._named
+        known = {problem.file for problem in named}
+        seen = [problem for split in found.values() for problem in self._unfit(split.samples)]
+        if problems := [*named, *dict.fromkeys(problem for problem in seen if problem.file not in known)]:
+            raise report(problems, "data set folder")
+
+    def _unfit(self, samples: Sequence[Sample]) -> list[Problem]:
+        """All that decoding the files of samples shows not to fit."""
         lying: dict[str, dict[str, File]] = defaultdict(dict)
         for file in (file for sample in samples for file in sample.files):
             lying[str(self.places[file.side])][file.path] = file
@@ -131,8 +152,7 @@ class Folder:
             for place, files in sorted(lying.items()):  # all processes hold them in one order, and each once
                 stack.enter_context(alone(place))
                 seen |= zip(files, looks(list(files.values()), place), strict=True)
-        if problems := _misfits(samples, seen):
-            raise report(problems, f"data set folder, split {split}")
+        return _misfits(samples, seen)
 
     @cached_property
     def _used(self) -> dict[str, dict[str, File]]:
@@ -147,15 +167,21 @@ class Folder:
     @cached_property
     def _listed(self) -> dict[str, Split]:
         """What is found by the folders of each split. Raises DataError with all that the names show not to fit."""
+        found, problems = self._named
+        if problems:
+            raise report(problems, "data set folder")
+        return found
+
+    @cached_property
+    def _named(self) -> tuple[dict[str, Split], list[Problem]]:
+        """What is found by the folders of each split, and all that the names show not to fit."""
         found = {"train": self._paired("")}
         if self.places["test_gt"] is not None:
             found["test"] = self._paired("test_")
         problems = [problem for split in found.values() for problem in split.problems]
         unused = set.intersection(*(split.unused for split in found.values()))
         problems += [Problem("skip", entry) for entry in self.rules.skip if entry in unused]
-        if problems:
-            raise report(problems, "data set folder")
-        return found
+        return found, problems
 
     def _paired(self, prefix: str) -> Split:
         gt, lq = self.places[f"{prefix}gt"], self.places[f"{prefix}lq"]
@@ -217,9 +243,12 @@ def _misfits(samples: Sequence[Sample], seen: dict[str, Look]) -> list[Problem]:
         for file in sample.files:
             look = seen[file.path]
             if look.problem:
-                problems.add(Problem("unreadable", file.shown, look.problem))
+                problems.add(Problem("unreadable", file.shown, look.problem, look.todo))
             else:
-                kinds[file.side.removeprefix("test_")][file.shown] = look.channels, look.dtype
+                side = file.side.removeprefix("test_")
+                if todo := off_scale(look.low, look.high, clean=side == "gt"):
+                    problems.add(Problem("values", file.shown, f"from {look.low:.4g} to {look.high:.4g}", todo))
+                kinds[side][file.shown] = look.channels, look.dtype
         if sample.gt is not None and sample.lq is not None:
             gt, lq = seen[sample.gt.path], seen[sample.lq.path]
             if not gt.problem and not lq.problem and gt[:2] != lq[:2]:

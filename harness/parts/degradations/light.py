@@ -23,6 +23,9 @@ def caught(light: np.ndarray, full_well: float, read_noise: float, random: np.ra
 
     Light L gives Poisson(L·full_well) electrons (shot noise) and N(0, read_noise) electrons (read noise), divided by
     full_well. Poisson-Gaussian model: Foi et al., IEEE TIP 17(10), 2008. `full_well` and `read_noise` in electrons.
+    Less than no light, as filters leave it at edges, counts as none.
     """
-    electrons = random.poisson(light.astype(np.float64) * full_well) + random.normal(0.0, read_noise, light.shape)
+    electrons = random.poisson(np.maximum(light.astype(np.float64), 0.0) * full_well) + random.normal(
+        0.0, read_noise, light.shape
+    )
     return np.asarray(electrons / full_well)

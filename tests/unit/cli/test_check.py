@@ -8,7 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import jsonschema
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -273,3 +275,81 @@ def test_a_thousand_cells_are_expanded_at_once(tmp_path: Path) -> None:
     seconds = time.process_time() - started
     assert len(resolved.cells) == 2 * 50 * 3 * 5 + 2
     assert seconds < 1.5
+
+
+FOLDERS = """
+suite: mine
+defaults:
+  dataset: photos
+  backbone: {name: nafnet, width: 8}
+blocks:
+  - {task: low_light, dataset: {name: folder, label: gone, gt: nowhere, lq: here/lq}}
+  - {task: low_light, dataset: {name: folder, label: odd, gt: here/gt, lq: here/lq}}
+  - {task: low_light, dataset: {name: folder, gt: here/gt, skip: [zz.png]}}
+  - {task: gaussian_denoise, dataset: {name: folder, label: noisy, gt: here/gt, lq: here/gt2}}
+"""
+
+
+def test_data_sets_that_cannot_be_opened_are_named_where_the_suite_names_them(tmp_path: Path) -> None:
+    for name in ("gt/0.png", "gt/1.png", "gt2/0.png", "gt2/1.png", "lq/0.png"):
+        (tmp_path / "here" / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "here" / name), np.full((8, 8, 3), len(name), np.uint8))
+    file = tmp_path / "mine.yaml"
+    file.write_text(FOLDERS)
+    found = bench("check", str(file), "--quick")
+    assert found.exit_code == 2, found.output
+    gone, odd, skipped, counted = found.stderr.splitlines()
+    assert gone.startswith(
+        f"warning: {file}:7:32 · blocks.0.dataset · data set gone: {tmp_path}/nowhere: gt: there is no"
+    )
+    assert odd.startswith(f"{file}:8:32 · blocks.1.dataset · data set odd: 1 file does not fit, so nothing is prepared")
+    assert "gt/1.png: no lq file belongs to it" in odd
+    assert skipped.startswith(f"{file}:9:32 · blocks.2.dataset · data set folder: ")
+    assert "zz.png" in skipped
+    assert counted == f"{file}: 2 mistakes"
+    (tmp_path / "here/lq/1.png").write_bytes((tmp_path / "here/lq/0.png").read_bytes())
+    file.write_text(FOLDERS.replace(", skip: [zz.png]", ""))
+    sound = bench("check", str(file), "--quick")
+    assert sound.exit_code == 0, sound.output
+    says = "note: the degraded images of noisy are not used: gaussian_denoise makes its own from the clean ones"
+    assert sound.stderr.splitlines()[1].startswith(says)
+    assert [line for line in bench("plan", str(file)).stderr.splitlines() if line.startswith("note")] == [
+        sound.stderr.splitlines()[1]
+    ]
+
+
+UNFIT = """
+suite: mine
+defaults:
+  dataset: {name: folder, label: pairs, gt: here/gt, lq: here/lq}
+  backbone: {name: nafnet, width: 8, enc_blk_nums: [1], middle_blk_num: 1, dec_blk_nums: [1]}
+  recipe: {steps: 2, batch: 2, patch: 32, losses: [charbonnier]}
+blocks:
+  - {task: low_light, test: [{name: folder, label: unp, gt: here/gt, lq: here/lq, pair: none}]}
+  - {task: low_light, dataset: {name: folder, label: unp, gt: here/gt, lq: here/lq, pair: none}, test: [photos]}
+  - task: low_light
+    recipe: {patch: whole, augment: dihedral}
+  - task: low_light
+    recipe: {patch: whole, augment: flips}
+  - task: gaussian_denoise
+    dataset: {name: folder, label: unp, gt: here/gt, lq: here/lq, pair: none}
+"""
+
+
+def test_images_that_no_recipe_or_metric_can_use_are_named(tmp_path: Path) -> None:
+    for number in range(20):
+        for side in ("gt", "lq"):
+            (tmp_path / "here" / side).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(tmp_path / "here" / side / f"{number}.png"), np.full((32, 48, 3), number, np.uint8))
+    file = tmp_path / "mine.yaml"
+    file.write_text(UNFIT)
+    found = bench("check", str(file))
+    assert found.exit_code == 2, found.output
+    assert [line.split(" · ")[1:3] for line in found.stderr.splitlines()[:-1]] == [
+        ["defaults.recipe.losses", "the loss charbonnier reads pairs, and the images of unp are unpaired"],
+        ["blocks.0.test", "the test images of unp are unpaired, so that none can be scored"],
+        [
+            "blocks.2.recipe.augment",
+            "a quarter turn makes 48×32 of whole images of 32×48: no batches of 2",
+        ],
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from contextlib import chdir
 from pathlib import Path
 
@@ -110,6 +111,9 @@ def test_what_does_not_fit_is_reported_and_nothing_is_written(tmp_path: Path) ->
         (["mine", "--gt", "rain/train/target", "--pair-lq", "(a)"], "belong together"),
         (["mine", "--gt", "rain/train/target", "--scene", "(a"], "no regular expression"),
         (["mine", "--gt", "rain/train/target", "--test-lq", "rain/test/input"], "test_lq where lq is"),
+        (["mine", "--gt", "rain/train/target", "--test-gt", "rain/train/target"], "test_gt and gt are one place"),
+        (["mine", "--gt", ""], "--gt: no folder is named"),
+        (["mine", "--gt", "rain/train/target", "--to", "nodir/x.yaml"], "nodir: there is no such folder"),
     ],
 )
 def test_arguments_that_mean_nothing_are_refused(words: list[str], says: str, tmp_path: Path) -> None:
@@ -157,7 +161,22 @@ def test_prepared_sets_are_listed_pushed_and_pulled(tmp_path: Path) -> None:
     (there,) = json.loads(bench("data", "list", "--data", tmp_path / "other", "--format", "json").stdout)
     assert there["pulled"]
     assert there["sha256"] == row["sha256"]
+    shutil.copytree(data / "sets" / stored.name, data / "sets" / stored.name.replace("folder.", "folder.low_light."))
+    exact = bench("data", "push", "folder", "--to", tmp_path / "store", "--data", data)
+    assert (exact.exit_code, exact.output.count("copied to")) == (exits.DONE, 1), exact.output
+    shutil.rmtree(data / "sets" / stored.name.replace("folder.", "folder.low_light."))
     wrong = bench("data", "push", "photos", "--to", tmp_path / "store", "--data", data)
     assert (wrong.exit_code, "no prepared set is called photos" in wrong.output) == (exits.WRONG, True)
+    shutil.copytree(data / "sets" / stored.name, data / "sets" / f"a{stored.name}")
+    (data / "sets" / f"a{stored.name}" / "train" / "manifest.json").write_text("{")
+    shutil.copytree(data / "sets" / stored.name, data / "sets" / f"z{stored.name}")
+    (data / "sets" / f"z{stored.name}" / "train" / "origin.json").write_text("{")
+    listed = json.loads(bench("data", "list", "--data", data, "--format", "json").stdout)
+    assert [each.get("sha256") for each in listed] == [None, row["sha256"], None]
+    assert listed[0]["problem"].startswith("the manifest is damaged")
+    assert listed[2]["problem"] == "this note of where the shards lie cannot be read"
+    done = bench("data", "list", "--data", data)
+    assert (done.exit_code, "the manifest is damaged" in " ".join(done.stdout.split())) == (exits.DONE, True)
+    assert row["sha256"][:12] in done.stdout
     for words in (["push", "folder", "--to", "x"], ["pull", "x", "--data", "y", "--limit", "all"]):
         assert bench("data", *words).exit_code == exits.WRONG

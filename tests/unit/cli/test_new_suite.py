@@ -87,3 +87,15 @@ def test_what_cannot_be_written_leaves_nothing(
 def test_names_that_yaml_would_read_otherwise_are_quoted() -> None:
     text = suite_text("true", Choices("low_light", "nafnet", ("nss",), "photos"), REGISTRY)
     assert "\nsuite: 'true'\n" in text
+
+
+def test_a_data_set_of_folders_gets_places_for_them(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    made = bench("new", "suite", file, "--dataset", "folder")
+    assert made.exit_code == 0, made.output
+    assert "  dataset: {name: folder, gt: FOLDER}    # put yours for what is in capitals" in file.read_text()
+    checked = bench("check", file, "--quick")
+    assert checked.exit_code == 0, checked.output
+    assert f"data set folder: {tmp_path}/FOLDER: gt: there is no such folder" in checked.stderr
+    file.write_text(file.read_text().replace("{name: folder, gt: FOLDER}", "folder"))
+    assert "dataset folder needs the option 'gt' · try: add gt: FOLDER" in bench("check", file).stderr

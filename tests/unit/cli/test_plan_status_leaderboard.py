@@ -6,13 +6,21 @@ import csv
 import io
 import re
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from harness.cli import exits
+from harness.cli.common import layout_for
+from harness.core.paths import write_text
+from harness.parts.catalogue import REGISTRY
 from harness.records import anew, store
 from harness.records.lock import run_lock
 from harness.records.remake import Remake
+from harness.spec.expand import expand
+from harness.spec.parse import load_suite
 from tests.unit.cli.results import Results, bench
 from tests.unit.records import made
 
@@ -183,3 +191,43 @@ def test_a_broken_suite_in_the_folder_is_a_warning(results, command):
     assert after.stdout == before.stdout
     assert after.stderr.startswith(f"warning: {results.out / 'suites' / 'bad.json'}: cannot be read as a suite: ")
     assert bench(command, "n" * 300).exit_code == exits.WRONG
+
+
+def test_results_are_found_without_the_pictures(tmp_path: Path) -> None:
+    for at, side in enumerate(("gt", "lq")):
+        (tmp_path / "here" / side).mkdir(parents=True)
+        for number in range(4):
+            content = np.full((8, 8, 3), 40 * number + at, np.uint8)
+            cv2.imwrite(str(tmp_path / "here" / side / f"{number}.png"), content)
+    suite = tmp_path / "mine.yaml"
+    suite.write_text(
+        "suite: mine\nmetrics: [psnr]\ndefaults: {dataset: {name: folder, label: mine, gt: here/gt, lq: here/lq}}\n"
+        "blocks: [{task: low_light, backbone: {name: nafnet, width: 8}}]\n"
+    )
+    out = tmp_path / "out"
+    layout = layout_for("mine", out)
+    read = expand(load_suite(str(suite)), REGISTRY)
+    write_text(layout.suite("mine"), read.model_dump_json())
+    for place, entry in enumerate(read.cells):
+        made.finish(layout, entry.cell, made.values([20.0 + place, 22.0 + place]), dataset=entry.tests[0].dataset)
+    before = bench("leaderboard", suite, "--out", out)
+    assert "22.00" in before.stdout, before.output
+    (tmp_path / "here").rename(tmp_path / "away")
+    after = bench("leaderboard", suite, "--out", out)
+    assert after.stdout == before.stdout
+    assert f"warning: dataset folder: {tmp_path / 'here' / 'gt'}: gt: there is no such folder" in after.stderr
+    assert after.stderr.count("warning") == 1
+    done = bench("run", suite, "--out", out, "--executor", "local", "--tracker", "none")
+    assert done.stdout.startswith("mine: nothing to do, ")
+    assert "blocked" not in done.stdout
+    assert bench("leaderboard", out).stdout == before.stdout, "the run kept what was stored"
+    layout.suite("mine").unlink()
+    assert f"bench leaderboard {out}" in bench("status", suite, "--out", out).stderr
+    suite.write_text(suite.read_text().replace("defaults: {", "defaults: {seeds: [0, 1], "))
+    done = bench("run", suite, "--out", tmp_path / "other", "--executor", "local", "--tracker", "none")
+    assert done.stdout.startswith("mine: nothing can be run here: 3 cells are blocked, in whole or in part (")
+    said = done.stdout.partition("3 cells are blocked:")[2].partition("low_light · ")[0].strip().splitlines()
+    assert [line.strip().partition(" · ")[0] for line in said] == [
+        "low_light input input seed 0",
+        "low_light nafnet base seed 0, low_light nafnet base seed 1",
+    ]

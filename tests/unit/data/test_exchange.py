@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from harness.api.dataset import DatasetTraits, SourceImage
 from harness.api.reference import PartRef
 from harness.api.sets import PreparedSet
 from harness.core.errors import DataError
+from harness.core.identity import sealed
 from harness.core.registry import Entry, Registry
 from harness.data import origin as origins
 from harness.data.exchange import fetch_all, is_pulled, pull, push, splits_here
 from harness.data.prepare import prepare_set
 from harness.data.shards import ShardSet, open_set
 from harness.parts.catalogue import BUILT_IN
+from harness.planning.disk import read_manifest
 from tests.s3_server import S3Server, s3_server
 from tests.small_set import blobs
 
@@ -101,10 +104,99 @@ def test_a_push_that_was_cut_off_goes_on_and_the_manifest_comes_last(
     monkeypatch.setattr("harness.data.exchange.tried", cut_off)
     with pytest.raises(KeyboardInterrupt):
         push(here.folder, server.url)
-    assert [name.rpartition("/")[2] for name in server.objects()] == ["000000.tar"]
+    assert [name.rpartition("/")[2] for name in server.objects()] == [".push.json", "000000.tar"]
     with pytest.raises(DataError, match="no prepared set lies there"):
         pull(f"{server.url}/{here.folder.parent.name}", tmp_path / "there")
-    monkeypatch.undo()
+    monkeypatch.setattr("harness.data.exchange.tried", tried)
+    rest = here.manifest.bytes + here.manifest.index.bytes - here.manifest.shards[0].bytes
+    assert push(here.folder, server.url) == rest
+    names = [name.rpartition("/")[2] for name in server.objects()]
+    assert names == ["000000.tar", "000001.tar", "000002.tar", "index.parquet", "manifest.json"]
+
+
+@pytest.mark.parametrize("left", ["", "of another push"])
+def test_files_of_the_same_size_that_another_push_left_are_not_taken_for_the_sets(
+    left: str, tmp_path: Path, here: ShardSet
+) -> None:
+    place = tmp_path / "store" / here.folder.parent.name / here.folder.name
+    place.mkdir(parents=True)
+    (place / "000001.tar").write_bytes(b"x" * here.manifest.shards[1].bytes)
+    if left:
+        (place / ".push.json").write_text("0" * 64)
+    assert push(here.folder, str(tmp_path / "store")) == here.manifest.bytes + here.manifest.index.bytes
+    (folder,) = pull(str(tmp_path / "store"), tmp_path / "there")
+    assert fetch_all(folder) == 3
+    assert not (place / ".push.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ("shards", "../../../000000.tar"),
+        ("shards", "/tmp/000000.tar"),
+        ("shards", "manifest.json"),
+        ("shards", "origin.json"),
+        ("index", "../index.parquet"),
+        ("index", "origin.json"),
+    ],
+)
+def test_a_manifest_that_names_other_files_than_its_own_is_refused(
+    part: str, name: str, tmp_path: Path, here: ShardSet
+) -> None:
+    path = here.folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    (manifest["shards"][1] if part == "shards" else manifest["index"])["name"] = name
+    path.write_text(json.dumps(sealed(manifest)))
+    for action in (
+        lambda: pull(str(here.folder), tmp_path / "there"),
+        lambda: push(here.folder, str(tmp_path / "store")),
+        lambda: open_set(here.manifest.set, tmp_path / "here"),
+    ):
+        with pytest.raises(DataError, match=rf"manifest\.json: the manifest is damaged \({part}"):
+            action()
+    assert not (tmp_path / "there").exists()
+    assert not (tmp_path / "store").exists()
+    found = read_manifest(here.folder, tmp_path / "here")
+    assert found.damage is not None
+
+
+def test_a_set_that_was_pulled_from_a_relative_folder_is_read_from_any(
+    tmp_path: Path, here: ShardSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(here.folder, str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+    pull("store", tmp_path / "there")
+    monkeypatch.chdir("/")
+    there = open_set(here.manifest.set, tmp_path / "there")
+    assert np.array_equal(there.image(129, "gt"), here.image(129, "gt"))
+
+
+def test_an_index_that_is_not_the_manifests_is_not_pulled(tmp_path: Path, here: ShardSet) -> None:
+    push(here.folder, str(tmp_path / "store"))
+    place = tmp_path / "store" / here.folder.parent.name / here.folder.name
+    (place / "index.parquet").write_bytes(b"x" * here.manifest.index.bytes)
+    with pytest.raises(DataError, match=r"index\.parquet: this index is not the one that the manifest names"):
+        pull(str(tmp_path / "store"), tmp_path / "there")
+    assert not here.manifest.set.folder(tmp_path / "there").exists()
+
+
+PLACES = ["an empty folder", "a file", "the set a file", "sets a file", "the manifest a folder"]
+
+
+@pytest.mark.parametrize("made", PLACES)
+def test_what_lies_in_the_place_of_a_pulled_set_is_named_in_one_line(made: str, tmp_path: Path, here: ShardSet) -> None:
+    folder = here.manifest.set.folder(tmp_path / "there")
+    wrong = {"the set a file": folder.parent, "sets a file": folder.parents[1]}
+    place = wrong.get(made, folder / "manifest.json" if "manifest" in made else folder)
+    place.parent.mkdir(parents=True)
+    if "folder" in made:
+        place.mkdir()
+    else:
+        place.touch()
+    with pytest.raises(DataError, match=r"cannot be read|no folder") as caught:
+        pull(str(here.folder), tmp_path / "there")
+    assert caught.value.where == str(folder if "folder" in made else place)
+    assert caught.value.hint == "remove it, or pull into another data folder"
 
 
 def test_a_set_of_another_content_is_never_written_over(tmp_path: Path, here: ShardSet, server: S3Server) -> None:

@@ -65,6 +65,8 @@ def refused(images: Sequence[Any], keys: Sequence[str] | None = None) -> str:
         (np.zeros((5, 4, 3), bool), "another number format (5×4×3 bool)", "8 or 16 bits"),
         (np.full((5, 4, 3), np.nan, np.float32), "not finite (5×4×3 float32)", "repair"),
         (np.full((5, 4, 3), 255, np.float32), "from 255 to 255 (5×4×3 float32), and white is 1", "divide by 255"),
+        (np.full((5, 4, 3), -0.5, np.float32), "from -0.5 to -0.5 (5×4×3 float32), and white is 1", "(pixels + 1) / 2"),
+        (np.full((5, 4, 3), 5, np.float32), "from 5 to 5 (5×4×3 float32), and white is 1", "what is white"),
         (np.zeros((0, 4, 3), np.uint8), "empty (0×4×3 uint8)", "leave it out"),
         (np.zeros((3, 5, 9), np.uint8), "channels come first (3×5×9 uint8)", "transpose"),
         (np.zeros((2, 5, 4, 3), np.uint8), "another shape (2×5×4×3 uint8)", "one colour or gray picture"),

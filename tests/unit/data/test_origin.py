@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import pytest
 
 from harness.core.errors import DataError, HarnessError
 from harness.data import origin as origins
-from harness.data.origin import Origin, OriginNote, Shard, read_note, store_of, write_note
+from harness.data.origin import AHEAD, Origin, OriginNote, Shard, read_note, store_of, write_note
 from tests.s3_server import S3Server, s3_server
 
 
@@ -107,6 +108,92 @@ def test_what_is_fetched_ahead_is_there_when_it_is_read(tmp_path: Path, server: 
         time.sleep(0.05)
     assert sorted(path.name for path in (tmp_path / "set").glob("[0-9]*.tar")) == ["000000.tar", "000002.tar"]
     origin.close()
+
+
+def test_a_new_order_does_not_fetch_twice_or_with_more_threads_and_ends_when_closed(
+    tmp_path: Path, shards: list[Shard], server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = opened(tmp_path / "set", server, shards)
+    go, begun, most = threading.Event(), [], []
+
+    def slow(shard: Shard, path: Path) -> None:
+        begun.append(shard.name)
+        most.append(sum(thread.name == "fetch-ahead" for thread in threading.enumerate()))
+        go.wait(20)
+
+    monkeypatch.setattr(origin, "_fetch", slow)
+    names = [shard.name for shard in shards]
+    for order in (names, names[::-1], names):
+        origin.ahead(order)
+    for _ in range(200):
+        if len(begun) == AHEAD:
+            break
+        time.sleep(0.02)
+    assert sorted(begun) == names[:AHEAD], "each that is being fetched is fetched once"
+    origin.close()
+    go.set()
+    for _ in range(200):
+        if not any(thread.name == "fetch-ahead" for thread in threading.enumerate()):
+            break
+        time.sleep(0.02)
+    assert not any(thread.name == "fetch-ahead" for thread in threading.enumerate())
+    assert sorted(begun) == names[:AHEAD], "nothing is begun after the end"
+    assert max(most) <= AHEAD
+    origin.ahead(names[2:])  # another stage of the training may begin
+    for _ in range(200):
+        if len(begun) == 3:
+            break
+        time.sleep(0.02)
+    assert begun[2:] == names[2:]
+
+
+def test_nothing_more_is_fetched_ahead_from_a_server_that_is_gone(
+    tmp_path: Path, shards: list[Shard], server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = opened(tmp_path / "set", server, shards)
+    asked: list[str] = []
+
+    def gone(shard: Shard, path: Path) -> None:
+        asked.append(shard.name)
+        raise HarnessError("the store cannot be reached", kind="storage")
+
+    monkeypatch.setattr(origins, "AHEAD", 1)
+    monkeypatch.setattr(origin, "_fetch", gone)
+    origin.ahead(shard.name for shard in shards)
+    for _ in range(200):
+        if not any(thread.name == "fetch-ahead" for thread in threading.enumerate()):
+            break
+        time.sleep(0.02)
+    assert asked == ["000000.tar"]
+
+
+@pytest.mark.parametrize("damage", ["changed", "truncated", "a folder", "gone"])
+def test_a_damaged_shard_is_fetched_anew_and_a_sound_one_is_left(
+    damage: str, tmp_path: Path, server: S3Server, shards: list[Shard], caplog: pytest.LogCaptureFixture
+) -> None:
+    origin = opened(tmp_path / "set", server, shards, limit=250_000)
+    path = origin.local("000001.tar")
+    assert path is not None
+    if damage == "changed":
+        path.write_bytes(b"x" * 100_000)
+    else:
+        path.unlink()
+    if damage == "truncated":
+        path.write_bytes(b"x")
+    elif damage == "a folder":
+        path.mkdir()
+    origin.mend(shards[1])
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == shards[1].sha256
+    assert ("it is damaged" in caplog.text) == (damage != "gone")
+    server.kill()
+    origin.mend(shards[1])
+    (tmp_path / "set" / "000002.tar").write_bytes(b"x")  # beyond the limit: read in place
+    origin.mend(shards[2])
+    assert sorted(each.name for each in (tmp_path / "set").iterdir()) == ["000001.tar"]
+    path.write_bytes(b"x")
+    with pytest.raises(HarnessError, match="the store cannot be reached"):
+        origin.mend(shards[1])
+    assert not path.exists()
 
 
 def test_a_note_says_where_from_and_one_that_is_damaged_is_named(tmp_path: Path) -> None:

@@ -19,9 +19,11 @@ from harness.core.errors import DataError, HarnessError
 from harness.core.identity import file_sha256, seed
 from harness.core.registry import Registry
 from harness.data import prepare
-from harness.data.prepare import degrade, prepare_set
+from harness.data.degrade import degrade
+from harness.data.manifest import MANIFEST, Skipped
+from harness.data.prepare import prepare_set
 from harness.data.prints import known_prints
-from harness.data.shards import MANIFEST, ShardSet, Skipped, open_set
+from harness.data.shards import ShardSet, open_set
 from harness.parts.degradations.low_light import LowLight
 from tests.small_set import TEST, TRAIN, Small, blobs, prepared, registry
 
@@ -274,9 +276,9 @@ def test_a_degradation_that_draws_its_own_numbers_is_refused(
 
 def test_degraded_images_are_copies() -> None:
     degradation = Noisy(99, own=True)
-    first = degrade(blobs(0), "a", degradation, prepared())
+    first = degrade(blobs(0), "a", degradation, PartRef(name="noisy"), prepared())
     kept = first.copy()
-    degrade(blobs(1), "b", degradation, prepared())
+    degrade(blobs(1), "b", degradation, PartRef(name="noisy"), prepared())
     np.testing.assert_array_equal(first, kept)
 
 

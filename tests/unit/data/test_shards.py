@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import subprocess
+import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -50,7 +53,6 @@ def test_images_and_windows_come_back(base: ShardSet) -> None:
         window = height // 3, width // 4, height - height // 3, max(1, width // 2)
         part = image[window[0] :, window[1] : window[1] + window[3]]
         np.testing.assert_array_equal(base.image(row, "gt", window), part)
-    assert [Path(url).name for url in base.urls] == ["000000.tar", "000001.tar", "000002.tar"]
 
 
 def test_a_degraded_set_takes_the_clean_images_from_its_source(blurred: ShardSet) -> None:
@@ -124,6 +126,60 @@ def test_few_shards_are_open_at_a_time_and_none_when_the_set_is_gone(
     assert open_shards(base.folder) == before + 2
     del opened
     assert open_shards(base.folder) == before
+
+
+def test_the_shard_that_was_used_last_is_closed_last(base: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "OPEN_SHARDS", 2)
+    opened = pickle.loads(pickle.dumps(base))
+    made: list[int] = []
+    readable = opened._readable
+
+    def counted(number: int) -> object:
+        made.append(number)
+        return readable(number)
+
+    monkeypatch.setattr(opened, "_readable", counted)
+    for row in (0, 3, 0, 6, 0):
+        opened.image(row, "gt")
+    assert made == [0, 1, 2]
+
+
+def test_rain13k_stays_open_under_the_usual_limit_of_files() -> None:
+    code = (
+        "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, ({0}, {0}));"
+        "import harness.data.shards as s; print(s.OPEN_SHARDS)"
+    )
+    found = [
+        int(subprocess.run([sys.executable, "-c", code.format(limit)], capture_output=True, check=True).stdout)
+        for limit in (1024, 256, 4096)
+    ]
+    assert found == [256, 64, 256]
+    assert found[0] > 214, "Rain13K: 13712 images, 64 a shard"
+
+
+def test_what_is_fetched_ahead_are_the_shards_of_both_sides(
+    tmp_path: Path, base: ShardSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The degraded set has another order than that of its clean images, and lies in other shards."""
+    keys = ["k6", "k5", "k1", "k0"]
+    some = store(BLURRED, [{"key": key, "scene": "", "lq": SOFT[key]} for key in keys], tmp_path, source=base)
+    assert some.source is not None
+    asked: dict[str, list[str]] = {}
+
+    class Asked:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def ahead(self, names: Iterable[str]) -> None:
+            asked[self.name] = list(names)
+
+    some.__dict__["origin"], some.source.__dict__["origin"] = Asked("lq"), Asked("gt")
+    some.fetch_ahead(iter([0, 1, 2, 3]))
+    assert asked == {"lq": ["000000.tar", "000001.tar"], "gt": ["000002.tar", "000001.tar", "000000.tar"]}
+    some.fetch_ahead([3, 2])
+    assert asked == {"lq": ["000001.tar", "000000.tar"], "gt": ["000000.tar"]}
+    some.source.fetch_ahead([5])
+    assert asked["gt"] == ["000001.tar"]
 
 
 def test_little_is_remembered_of_a_large_set(base: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:

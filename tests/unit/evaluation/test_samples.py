@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.api.reference import PartRef
 from harness.core.errors import HarnessError
 from harness.evaluation.samples import strip, strip_name, write_strip
+
+PHOTOS = PartRef(name="photos", digest="d")
 
 
 def flat(value: float) -> np.ndarray:
@@ -48,17 +53,28 @@ def test_a_strip_that_cannot_be_encoded_says_so(tmp_path, monkeypatch: pytest.Mo
 
 
 def test_names_of_strips() -> None:
-    assert strip_name("photos", "named", "chelsea") == "photos.chelsea.png"
-    assert strip_name("photos", "seed0", "a/b") == "photos.seed0.a=2Fb.png"
-    assert strip_name("photos sigma=15", "named", "chelsea") == "photos sigma=15.chelsea.png"
-    long = strip_name("photos", "named", "夜" * 100)
+    assert strip_name("photos", PHOTOS, "named", "chelsea") == "photos.chelsea.png"
+    assert strip_name("photos", PHOTOS, "seed0", "a/b") == "photos.seed0.a=2Fb.png"
+    assert strip_name("photos sigma=15", PHOTOS, "named", "chelsea") == "photos sigma=15.chelsea.png"
+    long = strip_name("photos", PHOTOS, "named", "夜" * 100)
     assert long.startswith("photos.夜夜夜")
     assert long.endswith(".png")
+
+
+def test_sets_of_one_name_that_share_keys_have_files_of_their_own() -> None:
+    """Two folders: their places are no part of their identity, their images and other options are."""
+    folders = [PartRef(name="folder", digest=name, files={"gt": f"/{name}"}) for name in ("a", "b")]
+    folders.append(PartRef(name="folder", digest="a", options={"holdout": 2}, files={"gt": "/a"}))
+    names = [strip_name("folder sigma=15", each, "named", "1") for each in folders]
+    assert len(set(names)) == 3
+    assert all(re.fullmatch(r"folder sigma=15 [0-9a-f]{8}\.1\.png", name) for name in names)
+    moved = folders[0].model_copy(update={"files": {"gt": "/elsewhere"}})
+    assert strip_name("folder sigma=15", moved, "named", "1") == names[0]
 
 
 @given(st.lists(st.text(min_size=1, max_size=300), min_size=2, unique=True))
 def test_no_two_keys_share_a_file_whatever_the_file_system(keys: list[str]) -> None:
     """Short enough with the 15 bytes of a temporary name, and told apart without regard to capitals."""
-    names = [strip_name("photos", "named", key) for key in keys]
+    names = [strip_name("photos", PHOTOS, "named", key) for key in keys]
     assert all(len(name.encode()) + 15 <= 255 and "/" not in name for name in names)
     assert len({name.lower() for name in names}) == len(names)

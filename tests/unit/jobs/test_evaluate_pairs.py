@@ -13,11 +13,12 @@ from harness.api.protocols import RGB_UINT8, SIDD
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
 from harness.core.errors import DataError
-from harness.data.shards import Skipped
+from harness.core.identity import digest
+from harness.data.manifest import Skipped
 from harness.jobs import evaluate, leaks
 from harness.jobs.inputs import Inputs, open_inputs
 from harness.records.model import EvaluationRecord
-from tests.report_sets import picture
+from tests.report_sets import dataset, picture
 from tests.report_world import cell_of, context, held_out, prepare, refused, trained, world
 from tests.small_metrics import plain_metric
 from tests.small_world import SmallWorld
@@ -129,6 +130,8 @@ def test_a_network_that_is_told_gets_the_level_of_every_test_set(
     low, high = world.record(cell).evaluations
     assert (low.condition, high.condition) == ({"sigma": 15.0}, {"sigma": 50.0})
     assert (low.dataset, high.dataset) == ("plain", "plain")
+    assert low.dataset_digest == high.dataset_digest == digest(dataset("plain").identity(), 8)
+    assert [low.samples, high.samples] == [digest(each.identity(), 12) for each in sets]
     means = {
         each.id: [row["value"] for row in world.rows(cell) if row["evaluation"] == each.id] for each in (low, high)
     }

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.api.reference import PartRef
 from harness.core.errors import HarnessError
 from harness.data import overlaps
 from harness.data.audit import Same, same_pictures
+from harness.data.overlaps import Overlap
 from harness.data.prints import Prints
 from harness.jobs import evaluate, train
-from harness.jobs.leaks import audit_test, trained_on
+from harness.jobs.leaks import _leak, audit_test, trained_on
 from harness.planning.job import TrainWork
 from tests.report_sets import dataset
 from tests.report_world import cell_of, context, held_out, prepare, world
@@ -99,3 +101,9 @@ def test_training_is_refused_when_every_test_set_leaks_and_not_before(
     train.run(world.job(TrainWork(cell=cell, tests=(dataset("elsewhere"), dataset("plain")))), context(world))
     assert world.layout.final_weights(cell.id).exists()
     assert any("leave a test set out" in line.message for line in caplog.records)
+
+
+def test_two_sets_of_one_name_are_told_by_their_places() -> None:
+    train, test = (PartRef(name="folder", files={"gt": place, "lq": "/dark"}) for place in ("/a/gt", "/b/gt"))
+    leak = _leak(train, test, "test", Overlap(one="x", other="y", how="identical pixels", count=1))
+    assert leak.where == "data sets folder (/a/gt) and folder (/b/gt)"

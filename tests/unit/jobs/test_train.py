@@ -15,6 +15,7 @@ from harness.core.errors import DataError, HarnessError
 from harness.core.identity import file_sha256
 from harness.jobs import train
 from harness.models.assemble import build_model
+from harness.parts.backbones.drunet import DRUNet
 from harness.records import store
 from tests import stored_set
 from tests.small_world import RECIPE, RUN, TINY_NAFNET, SmallWorld, low_light, refined_cell, small_cell
@@ -100,13 +101,36 @@ def test_seeds_give_other_networks(world: SmallWorld) -> None:
     assert world.curve(one)[0][1] != world.curve(two)[0][1]
 
 
+def test_a_network_that_is_told_the_one_noise_level_of_its_task_learns_as_if_it_were_not(
+    world: SmallWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last bit: training at one σ has the same map in every step, whether the images say it or the option."""
+    drunet = PartRef(name="drunet", options={"nc": [4, 4, 4, 4], "nb": 1, "sigma": 25.0})
+    cell = small_cell(backbone=drunet)
+    run(world, cell)
+    learnt = weights(world, cell)
+    levels: list[object] = []
+    forward = DRUNet.forward
+
+    def untold(self: DRUNet, lq_BCHW: torch.Tensor, sigma_B: torch.Tensor | None = None) -> torch.Tensor:
+        levels.append(None if sigma_B is None else sigma_B.tolist())
+        return forward(self, lq_BCHW)
+
+    monkeypatch.setattr(DRUNet, "forward", untold)
+    world.layout.final_weights(cell.id).unlink()
+    run(world, cell)
+    assert levels == [[25.0] * 4] * 12
+    again = weights(world, cell)
+    assert all(torch.equal(learnt[key], again[key]) for key in learnt)
+
+
 def test_the_refiner_trains_with_cached_vectors(world: SmallWorld) -> None:
     cell = refined_cell()
     run(world, cell)
     record = world.record(cell)
     assert record.training is not None
     assert record.training.added_parameters > 100_000
-    assert record.training.prior_saw == "whole degraded images, with the one fixed gaussian_noise that test images have"
+    assert record.training.prior_saw == "no image", "random vectors"
     assert f"features of {cell.train_samples.name}/train" in record.provenance.data
     assert any(key.startswith("refiner.") for key in weights(world, cell))
 

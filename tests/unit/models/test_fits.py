@@ -10,13 +10,14 @@ from torch import nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
 from harness.api.reference import PartRef
-from harness.cells.cell import Cell
-from harness.cells.recipe import Recipe, Stage
+from harness.api.refiner import RefinerTraits
+from harness.cells.cell import Cell, Variant
+from harness.cells.recipe import Darken, Grain, Mixup, Recipe, Scale, Stage
 from harness.core.errors import DataError, HarnessError
 from harness.jobs.classify import classify
 from harness.models.assemble import RestorationModel
 from harness.models.fits import Seen, check_fit, check_images, misfits
-from tests.small_world import small_cell
+from tests.small_world import denoising, low_light, small_cell
 
 
 class Net(nn.Module):
@@ -152,3 +153,56 @@ def test_a_misfit_is_the_suites_and_no_bug() -> None:
         check_fit(small_cell(), RestorationModel(Net(size_multiple=7)))
     assert classify(caught.value) == "suite"
     assert caught.value.hint == "patch: 28, or patch: 35"
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"mixup": Mixup(alpha=1.2)},
+        {"grain": Grain(chance=0.1, sigma=0.1)},
+        {"grey": 0.3},
+        {"scale": Scale(chance=0.5, least=0.7)},
+        {"darken": Darken(chance=0.5)},
+    ],
+)
+def test_a_network_that_is_told_of_its_images_takes_none_that_were_changed_since(recipe: Any) -> None:
+    [field] = recipe
+    noisy, bright = (small_cell(recipe=Recipe(patch=32, **recipe), task=task) for task in (denoising(), low_light()))
+    [misfit] = misfits(noisy, RestorationModel(Net(told=("sigma",))))
+    assert misfit.field == (field,)
+    assert misfit.what == f"nafnet is told the sigma of every image, which is another one after {field}"
+    assert misfit.hint == f"remove {field}, or give nafnet sigma: null"
+    assert found(noisy) == []
+    assert found(bright, told=("sigma",), assumes=("sigma",)) == [], "nothing is told where nothing is drawn"
+    assert found(small_cell(recipe=Recipe(patch=32)), told=("sigma",)) == []
+    with pytest.raises(HarnessError, match="told the sigma of every image"):
+        check_fit(noisy, RestorationModel(Net(told=("sigma",))))
+
+
+def test_grain_on_the_truth_needs_a_truth_like_the_input() -> None:
+    grain = Grain(chance=0.1, sigma=0.1)
+    both, one = (small_cell(recipe=Recipe(grain=grain.model_copy(update={"truth": truth}))) for truth in (True, False))
+    assert found(both, channels_in=6) == [(("grain", "truth"), "truth: false")]
+    assert found(both) == found(one, channels_in=6) == []
+
+
+class Refiner(nn.Module):
+    def __init__(self, **traits: Any) -> None:
+        super().__init__()
+        self.traits = RefinerTraits(**traits)
+        self.body = nn.Conv2d(3, 3, 1)
+
+
+def test_a_refiner_on_images_takes_those_that_it_is_made_for() -> None:
+    cell = small_cell(variant=Variant(refiner=PartRef(name="ptg_rm"), prior=PartRef(name="nss")))
+
+    def told(channels_in: int, channels_out: int, taps: tuple[str, ...] = (), **traits: Any) -> list[tuple[str, str]]:
+        net = Net(channels_in=channels_in, channels_out=channels_out)
+        model = RestorationModel(net, Refiner(**traits), taps=taps)
+        return [(misfit.what, misfit.hint) for misfit in misfits(cell, model)]
+
+    rgb: dict[str, Any] = {"channels": 3, "placements": ("image", "features")}
+    on = "ptg_rm on images takes 3 channels, and nafnet reads"
+    assert told(6, 3, **rgb) == [(f"{on} 6 and gives 3", "placement: features")]
+    assert told(1, 1, channels=3) == [(f"{on} 1 and gives 1", "a network of images of 3 channels")]
+    assert told(3, 3, **rgb) == told(6, 3, ("body",), **rgb) == told(6, 3) == []

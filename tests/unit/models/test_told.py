@@ -41,3 +41,17 @@ def test_images_that_lack_what_the_backbone_is_told_are_refused() -> None:
         build(cell(backbone=TOLD))(lq, settings={})
     assert build(cell()).told == ()
     assert build(cell())(lq, settings={}).final.shape == lq.shape
+
+
+def test_a_backbone_of_one_noise_level_is_told_that_of_the_images_where_they_have_one() -> None:
+    """Trained at 25 and tested at 50, its map holds 50; on images without noise, as of rain, its own 25."""
+    lq, _ = batch()
+    model = build(cell(backbone=PartRef(name="drunet", options={"nc": [4, 8, 12, 16], "nb": 1, "sigma": 25.0}))).eval()
+    noise = {level: torch.full((2, 1, 16, 16), level / 255) for level in (25, 50)}
+    with torch.no_grad():
+        of_own, of_test = (model.backbone.restore(lq, noise[level]) for level in (25, 50))
+        assert torch.equal(model(lq, settings={"sigma": torch.full((2,), 50.0)}).final, of_test)
+        assert torch.equal(model(lq, settings={"sigma": torch.full((2,), 25.0)}).final, of_own)
+        assert torch.equal(model(lq, settings={}).final, of_own)
+        assert torch.equal(model(lq).final, of_own)
+    assert not torch.equal(of_own, of_test)

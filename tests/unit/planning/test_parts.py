@@ -173,6 +173,20 @@ def test_conditions_are_test_sets_of_their_own_over_one_stored_set(layout, regis
     assert len(list(evaluate.work.evaluations(evaluate.work.protocols))) == 2
 
 
+def test_of_conditions_that_make_the_same_inputs_messages_say_the_first():
+    content = cell(task=PartRef(name="gaussian_denoise", options={"sigma": 25}))
+    named = conditioned(content, sigma=25)
+    plain = named.model_copy(update={"condition": {}})
+    found = {}
+    for order, tests in (("named", (named, plain)), ("plain", (plain, named))):
+        graph = build_graph([listed(content, tests=tests)], [plain_metric("psnr")], (), REGISTRY)
+        (evaluate,) = (node for node in graph.nodes.values() if node.kind == "evaluate")
+        assert isinstance(evaluate.work, EvaluateWork)
+        (samples,) = evaluate.work.tests
+        found[order] = evaluate.work.condition(samples)
+    assert found == {"named": {"sigma": 25}, "plain": {}}
+
+
 def test_stored_images_are_one_test_set_for_every_draw(layout, registry):
     from harness.api.protocols import GAUSSIAN_FIELD, RGB_UINT8
 

@@ -552,7 +552,8 @@ def test_missing_images_block_what_trains_on_them_with_the_hint(layout, plugin):
     planned = plan(layout, listed(base), listed(lost, tests=(photos(),)), registry=plugin)
     assert cell_states(planned) == ["todo", "blocked"]
     assert planned.cells[1].reason == (
-        "waits for shards absent/train: dataset absent: the images are missing · try: get-absent --to /nowhere"
+        "waits for shards absent/train: dataset absent: /nowhere: the images are missing · "
+        "try: get-absent --to /nowhere"
     )
 
 
@@ -566,7 +567,7 @@ def test_a_missing_test_set_is_left_out_and_the_others_are_scored(layout, plugin
     assert not any("absent" in job(planned, needed).job.title for needed in evaluate.job.depends)
     assert evaluate.state == "todo"
     assert planned.cells[0].state == "todo"
-    assert "without absent: dataset absent: the images are missing" in planned.cells[0].reason
+    assert "without absent: dataset absent: /nowhere: the images are missing" in planned.cells[0].reason
     assert planned.blocked
 
 
@@ -632,7 +633,7 @@ def test_a_lost_checkpoint_is_no_reason_to_train_for_a_test_set_that_cannot_be_h
     (layout.checkpoints(cell().id) / "final.safetensors").unlink()
     planned = plan(layout, listed(cell(), tests=(absent, photos())), registry=plugin)
     assert not planned.to_run
-    assert planned.cells[0].reason.startswith("without absent: dataset absent: the images are missing")
+    assert planned.cells[0].reason.startswith("without absent: dataset absent: /nowhere: the images are missing")
 
 
 def test_a_metric_with_options_is_on_record_under_its_key(layout):

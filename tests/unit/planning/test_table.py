@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.parts.catalogue import REGISTRY
 from harness.planning.plan import make_plan
-from harness.planning.table import cell_row, duration, job_row, summary
+from harness.planning.table import cell_row, duration, job_row, reports, summary
 from tests.unit.records.made import cell, finish, listed, refined, suite, values
 
 
@@ -16,6 +18,15 @@ from tests.unit.records.made import cell, finish, listed, refined, suite, values
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+def test_a_report_is_one_line_in_a_table_and_whole_below_it(layout):
+    (todo,) = make_plan(suite(listed(cell(0))), layout, REGISTRY).cells
+    report = "2 files do not fit\n    a.png: cut off\n    b.png: cut off · try: skip: [a.png]"
+    blocked = [replace(todo, state="blocked", reason=reason) for reason in (report, report, "no such folder", "")]
+    shown = "2 files do not fit … (2 more lines below)"
+    assert [cell_row(each).reason for each in blocked] == [shown, shown, "no such folder", ""]
+    assert reports(blocked) == [f"blocked: {report}"]
 
 
 def test_rows_and_summary(layout):

@@ -451,3 +451,14 @@ def test_a_crop_that_is_made_smaller_is_no_larger_than_it_must_be() -> None:
     """As floats have it, 42 / 0.7 is a little more than 60."""
     assert Recipe(patch=42, scale=Scale(chance=0.5, least=0.7)).crops == ((60, 60),)
     assert Recipe(patch=(43, 64), scale=Scale(chance=0.5, least=0.7)).crops == ((62, 92),)
+
+
+def test_the_usual_step_of_a_grid_has_one_id_however_it_is_written(tmp_path: Path) -> None:
+    def made(recipe: str) -> str:
+        return cell(tmp_path, f"{{crop: grid, {recipe}}}").id
+
+    assert made("patch: 64, stride: 64") == made("patch: 64")
+    assert made("patch: [64, 96], stride: 64") == made("patch: [64, 96]")
+    assert made("patch: 64, stride: 32") != made("patch: 64")
+    stages = "steps: 8, patch: 64, stages: [{steps: 4, patch: 96}, {steps: 4}]"
+    assert made(f"{stages}, stride: 64") != made(stages), "the first stage's usual step is 96"

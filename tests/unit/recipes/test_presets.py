@@ -213,3 +213,15 @@ def test_an_unknown_backbone_is_the_only_mistake(tmp_path: Path) -> None:
 )
 def test_settings_that_do_nothing_with_the_schedule(tmp_path: Path, recipe: str, what: str) -> None:
     assert problem(tmp_path, f"{{task: derain, backbone: restormer, recipe: {recipe}}}")[1] == what
+
+
+def test_labels_of_proxies_with_many_options_are_cut_and_stay_apart(tmp_path: Path) -> None:
+    options = "img_size: 64, embed_dim: 8, depths: [1, 1, 1, 1, 1, 1, 1, 1, 1], num_heads: [1, 1, 2, 2, 4, 4, 2, 2, 1]"
+    networks = ", ".join(f"{{name: uformer, {options}, win_size: {size}}}" for size in (4, 8))
+    block = f"{{task: low_light, recipe: {{preset: uformer/proxy}}, matrix: {{backbone: [{networks}]}}}}"
+    one, other = (entry.labels.backbone for entry in expanded(tmp_path, block).cells if entry.cell.backbone)
+    beginning = "uformer-proxy(img_size=64, embed_dim=8, depths=(1, 1, 1, 1, 1, 1, 1, 1, 1), … "
+    assert one.startswith(beginning)
+    assert other.startswith(beginning)
+    assert one != other
+    assert max(len(one), len(other)) <= 100

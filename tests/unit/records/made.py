@@ -14,11 +14,12 @@ from harness.api.reference import PartRef
 from harness.api.sets import FeatureSet, PreparedSet, Samples, TestSet
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import RULES, Cell, Variant, evaluation_id
-from harness.cells.suite import Labels, ResolvedSuite, SuiteCell
-from harness.core.identity import file_sha256
+from harness.cells.suite import DATASET_DIGITS, Labels, ResolvedSuite, SuiteCell
+from harness.core.identity import digest, file_sha256
 from harness.core.paths import Layout, write_json
 from harness.parts.catalogue import REGISTRY
 from harness.records import store
+from harness.records.labels import samples_digest
 from harness.records.model import Attempt, EvaluationRecord, Failure, Provenance, RunRecord, Training
 from tests.small_metrics import plain_metric
 
@@ -175,6 +176,8 @@ def _evaluation(content: Cell, test: TestSet, by: EvaluationProtocol, scores: Va
         dataset=test.dataset.name,
         split=test.split,
         protocol=by.label,
+        dataset_digest=digest(test.dataset.identity(), DATASET_DIGITS),
+        samples=samples_digest(test.samples()),
         condition=test.condition,
         metrics=dict.fromkeys(scores, "1"),
         images=max(map(len, scores.values())),

@@ -104,6 +104,25 @@ def test_suites_that_ask_for_other_conditions_share_no_column(layout: Layout) ->
     assert (row[f"photos sigma=15.{MEAN}"], row[f"photos sigma=25.{MEAN}"]) == ("34.000000", "30.000000")
 
 
+def test_conditions_of_the_same_inputs_have_a_column_each(layout: Layout) -> None:
+    """The task's own noise, and the same noise named: one evaluation fills both columns, with values and without."""
+    content = cell(task=PartRef(name="gaussian_denoise", options={"sigma": 25.0}))
+    named = conditioned(content, sigma=25.0)
+    plain = named.model_copy(update={"condition": {}})
+    assert named.samples() == plain.samples()
+    asked = suite(listed(content, tests=[named, plain]), metrics=["psnr"])
+    before = Results([asked], layout).coverage()
+    assert before.select("condition", "images", "reason").rows() == [
+        ("sigma=25", 0, "not run yet"),
+        ("", 0, "not run yet"),
+    ]
+    finish(layout, content, tests=[(plain, values([34.0, 36.0]))])
+    results = Results([asked], layout)
+    assert results.coverage().select("condition", "images").rows() == [("sigma=25", 2), ("", 2)]
+    (row,) = lines(board_of([asked], layout)).values()
+    assert (row[f"photos.{MEAN}"], row[f"photos sigma=25.{MEAN}"]) == ("35.000000", "35.000000")
+
+
 def test_a_record_says_its_conditions_and_comes_back(layout: Layout, made: ResolvedSuite) -> None:
     record = store.load(layout, made.cells[0].cell.id)
     assert record is not None

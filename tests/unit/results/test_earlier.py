@@ -27,8 +27,8 @@ from harness.reports.leaderboard import leaderboard
 from harness.results import earlier
 from harness.results.frames import open_results
 from harness.results.shelf import cell_statuses, shelve
-from harness.results.suites import read_suites
-from tests.unit.cli.results import bench
+from harness.results.suites import keep_suite, kept_as, read_suites
+from tests.unit.cli.results import Results, bench
 from tests.unit.records.made import finish, protocol, values
 
 KEPT = json.loads(Path(__file__).with_name("earlier.json").read_text(encoding="utf-8"))
@@ -122,6 +122,35 @@ def test_old_and_present_results_share_neither_column_nor_row_nor_base(layout: L
     assert sorted(value for row in found for name, value in row.items() if name.endswith(".mean") and value) == [
         "17.354612", "17.368561", "31.000000",
     ]  # fmt: skip
+
+
+def test_the_same_suite_run_again_hides_and_removes_no_old_result(layout: Layout, tmp_path: Path) -> None:
+    """The stored suite says not where its file lay; a new run is a suite beside it, under which both are found."""
+    leave(layout)
+    made = ResolvedSuite.model_validate(KEPT["suite"])
+    again = made.model_copy(update={"cells": tuple(map(present, made.cells[:2])), "protocols": ()})
+    for _ in range(2):
+        kept = kept_as(again, str(tmp_path / "tiny.yaml"), layout)
+        keep_suite(kept, layout)
+        assert kept.name == "tiny~2"
+    assert {each.name: len(each.cells) for each in read_suites(layout).suites} == {"tiny": 3, "tiny~2": 2}
+    assert set(open_results(layout.out).images()["cell"]) == {INPUT, BASE, REFINED}
+    for cell_id in (INPUT, BASE, REFINED):
+        write_text(layout.job_file(f"evaluate-{cell_id}"), "{}")
+    done = bench("clean", layout.out, "--yes")
+    assert (done.exit_code, done.output) == (0, "nothing to remove: all that is here is needed\n")
+
+
+def test_the_table_of_the_new_suite_says_where_the_old_results_are(tmp_path: Path) -> None:
+    ran = Results(tmp_path)
+    leave(ran.layout, suite="small")
+    done = bench("leaderboard", ran.file, "--out", ran.out)
+    assert "earlier release)" not in done.stdout
+    assert done.stderr == (
+        f"results of an earlier release, kept as small, are not shown · try: bench leaderboard {ran.layout.out}\n"
+    )
+    assert bench("status", ran.file, "--out", ran.out).stderr == done.stderr
+    assert bench("leaderboard", ran.out).stderr == bench("status", ran.out).stderr == ""
 
 
 def test_a_present_variant_is_not_compared_with_an_old_base(layout: Layout) -> None:

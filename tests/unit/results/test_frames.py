@@ -18,7 +18,7 @@ from harness.cells.recipe import Recipe, Stage
 from harness.cells.suite import ResolvedSuite
 from harness.core.errors import DataError, HarnessError, UnknownName
 from harness.core.paths import Layout, write_text
-from harness.records.store import append_event
+from harness.records.store import append_event, save
 from harness.results import schema
 from harness.results.frames import Results, open_results
 from tests.unit.records.made import cell, degraded, fail, finish, listed, photos, prepare, refined, suite, values
@@ -74,11 +74,21 @@ def test_a_row_per_cell(layout):
     )
     assert (nss["refiner"], nss["prior"], nss["placement"], nss["regime"]) == ("ptg_rm", "nss", "image", "joint")
     assert nss["base"] == cell(1).id
+    assert (base["features"], nss["features"], untouched["features"]) == (None, refined().variant.features, None)
     assert (nss["backbone_parameters"], nss["added_parameters"]) == (1000, 250)
     assert (nss["training_seconds"], nss["steps"]) == (60.0, refined().recipe.steps)
     assert (nss["processor"], nss["gpus"], nss["suites"], nss["listed"]) == ("CPU", [], ["made"], True)
     assert nss["threads"] == 1
     assert (untouched["network"], untouched["backbone"], untouched["steps"]) == (None, "input", None)
+
+
+def test_a_cell_says_what_its_prior_saw(layout):
+    record = finish(layout, refined(), values([20.0], [0.5]))
+    training = record.training.model_copy(update={"prior_saw": "whole images"})
+    save(layout, record.model_copy(update={"training": training}))
+    finish(layout, cell(), values([20.0], [0.5]))
+    frame = keep(layout, suite(listed(refined()), listed(cell()))).cells()
+    assert frame.select("features", "prior_saw").rows() == [(refined().variant.features, "whole images"), (None, None)]
 
 
 def test_seeds_share_a_configuration(layout):

@@ -10,11 +10,15 @@ from typing import Any
 import polars as pl
 import pytest
 
+from harness.api.reference import PartRef
+from harness.api.sets import TestSet
+from harness.cells.cell import Cell
+from harness.core.identity import digest
 from harness.core.paths import Layout, write_text
 from harness.records.store import append_event
 from harness.results import schema
 from harness.results.frames import open_results
-from tests.unit.records.made import cell, degraded, finish, listed, refined, suite, values
+from tests.unit.records.made import cell, conditioned, degraded, finish, listed, photos, refined, suite, values
 
 ROOT = Path(__file__).parents[3]
 GUIDE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
@@ -49,14 +53,53 @@ def test_the_examples_run():
     names: dict[str, Any] = {}
     for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", GUIDE, re.M | re.S)):
         exec(compile(block, f"docs/results.md, example {number}", "exec"), names)
-    found = {row[:4]: row[4:] for row in names["gain"].iter_rows()}
-    assert found["low_light", "NAFNet", "nss", "psnr"] == (1.5, pytest.approx(math.sqrt(0.125)), 2)
-    assert found["low_light", "NAFNet", "nss", "ssim"][0] == pytest.approx(0.1)
-    means = {row[:4]: row[4:] for row in names["means"].iter_rows()}
-    assert means["low_light", "NAFNet", "base", "psnr"] == (21.0, 0.0, 2)
+    gain = by_column(names["gain"], "gain", "deviation", "seeds")
+    assert gain["nss", "photos", "", "psnr"] == (1.5, pytest.approx(math.sqrt(0.125)), 2)
+    assert gain["nss", "photos", "", "ssim"][0] == pytest.approx(0.1)
+    means = by_column(names["means"], "mean", "deviation", "seeds")
+    assert means["base", "photos", "", "psnr"] == (21.0, 0.0, 2)
     assert names["gaps"]["reason"].to_list() == ["not run yet"] * 2
     assert names["cost"].height == 3
     assert names["smooth"].height == 2
+
+
+@pytest.mark.usefixtures("_results")
+def test_the_examples_average_over_no_two_columns():
+    """Three columns of one metric: two data sets of one name, and a condition of the second."""
+    layout = Layout(Path("results/smoke").absolute(), Path("results/smoke/data").absolute())
+    cells, folder = [cell(), refined()], PartRef(name="photos", digest="other")
+    for shift, content in zip((0.0, 1.0), cells, strict=True):
+        sets = held_out(content, folder)
+        found = [values([20.0 + 10 * number + shift * (number + 1)]) for number in range(3)]
+        finish(layout, content, tests=list(zip(sets, found, strict=True)))
+    asked = [listed(each, tests=held_out(each, folder)) for each in cells]
+    labels = {digest(folder.identity(), 8): "mine"}
+    kept = suite(*asked, name="smoke", metrics=["psnr"]).model_copy(update={"dataset_labels": labels})
+    write_text(layout.suite("smoke"), kept.model_dump_json())
+    names: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```", GUIDE, re.M | re.S):
+        exec(compile(block, "docs/results.md", "exec"), names)
+    means, gain = (by_column(names[name], of) for name, of in (("means", "mean"), ("gain", "gain")))
+    columns = [("photos", ""), ("mine", ""), ("mine", "exposure_min=0.1")]
+    assert means == {
+        (variant, *each, "psnr"): (20.0 + 10 * number + shift * (number + 1),)
+        for variant, shift in (("base", 0.0), ("nss", 1.0))
+        for number, each in enumerate(columns)
+    }
+    assert gain == {("nss", *each, "psnr"): (number + 1.0,) for number, each in enumerate(columns)}
+    assert set(open_results("results/smoke").coverage()["dataset_label"]) == {"photos", "mine"}
+
+
+def held_out(content: Cell, other: PartRef) -> list[TestSet]:
+    return [content.test_set(photos()), content.test_set(other), conditioned(content, other, exposure_min=0.1)]
+
+
+def by_column(frame: pl.DataFrame, *values: str) -> dict[tuple[str, ...], tuple[Any, ...]]:
+    """Values by variant, what the suite calls the data set, condition and metric. No key has two rows."""
+    keys = ("variant", "dataset_label", "condition", "metric")
+    found = {row[:4]: row[4:] for row in frame.select(*keys, *values).iter_rows()}
+    assert len(found) == frame.height
+    return found
 
 
 @pytest.mark.usefixtures("_results")

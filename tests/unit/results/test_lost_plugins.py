@@ -25,7 +25,7 @@ from harness.results.frames import open_results
 from harness.results.shelf import cell_statuses, copies, keep_plugins, shelve
 from harness.results.suites import read_suites
 from tests.unit.cli.results import bench
-from tests.unit.records.made import cell, finish, listed, suite, values
+from tests.unit.records.made import cell, conditioned, finish, listed, suite, values
 
 PLUGIN = """
 import beside
@@ -214,6 +214,22 @@ def test_a_failed_remake_beside_whole_results_leaves_them_done(layout):
     made = suite(listed(lost))
     write_text(layout.suite(made.name), made.model_copy(update={"plugins": ("/nowhere/mine.py",)}).model_dump_json())
     assert [state for state, _ in states(layout)] == ["done"]
+
+
+def test_a_suite_finds_what_another_one_scored_under_another_condition(layout):
+    """Of a task that is gone: by the very images, as the condition on record is that of the suite that scored first."""
+    lost = cell(0, task=PartRef(name="mine", options={"sigma": 25.0}))
+    named = conditioned(lost, sigma=25.0)
+    plain, other = named.model_copy(update={"condition": {}}), conditioned(lost, sigma=50.0)
+    finish(layout, lost, tests=[(named, values([20.0]))], protocols=[RGB_UINT8])
+    for name, tests in (("here", [plain, named]), ("there", [other])):
+        made = suite(listed(lost, tests=tests), metrics=["psnr"], name=name)
+        write_text(layout.suite(name), made.model_copy(update={"plugins": ("/nowhere/mine.py",)}).model_dump_json())
+    results = open_results(layout.out)
+    assert results.cells("here")["state"].to_list() == ["done"]
+    assert results.images("here").select("condition", "value").rows() == [("", 20.0), ("sigma=25", 20.0)]
+    assert results.cells("there")["state"].to_list() == ["blocked"]
+    assert results.images("there").is_empty()
 
 
 @pytest.mark.parametrize("kind", LOST)

@@ -93,7 +93,14 @@ def test_the_rows_that_each_policy_reads(drawn_world: World) -> None:
 @pytest.mark.parametrize(
     ("task", "recipe", "more", "path", "what", "hint"),
     [
-        ("denoise", "{}", ", features: tile", "features", "tile is now called crop", "features: crop"),
+        (
+            "denoise",
+            "{}",
+            ", features: tile",
+            "features",
+            "tile is now called crop",
+            "features: crop, and crop: grid in the recipe",
+        ),
         (
             "denoise",
             "{}",

@@ -118,3 +118,9 @@ def test_several_cycles_fit_the_steps(shared_world: World, cycles: tuple[int, ..
     together = sum(cycles)
     assert problem.what == f"the last of several cycles is cut: they take {together} steps of 8"
     assert problem.hint.startswith("8 together")
+
+
+def test_values_with_mistakes_are_not_called_equal(shared_world: World) -> None:
+    wrong = ["{refiner: refine, prior: plain, features: tile}", "{refiner: refine, prior: plain, feature: image}"]
+    found = shared_world.problems(f"{HEAD}blocks: [{{matrix: {{variant: [base, {', '.join(wrong)}]}}}}]\n")
+    assert [problem.what for problem in found] == ["tile is now called crop", "unknown key 'feature'"]

@@ -21,8 +21,10 @@ from annotated_types import Ge, Le
 from harness.api.backbone import BackboneTraits
 from harness.api.dataset import DatasetTraits
 from harness.api.degradation import DegradationTraits
+from harness.api.reference import LocalFile
 from harness.api.task import TaskTraits
 from harness.api.traits import Unless
+from harness.core.errors import DataError
 
 
 class Pairs:
@@ -45,6 +47,16 @@ class Either:
     def fingerprint(self): return "either"
 
 
+class Lost:
+    """Pictures on a disk that is not here."""
+
+    traits = DatasetTraits()
+
+    def __init__(self, *, gt: LocalFile) -> None: ...
+    def splits(self): return ("train", "test")
+    def fingerprint(self): raise DataError("there is no such folder")
+
+
 class Shade:
     """Stands in for dark photographs."""
 
@@ -59,7 +71,10 @@ class Hiss:
     traits = DegradationTraits(quantised=False, acts="drawn", varies=("level",))
 
     def __init__(
-        self, *, level: Annotated[float, Ge(0), Le(9)] | tuple[float, float] = 2.0, round: bool = False
+        self,
+        *,
+        level: Annotated[float, Ge(0), Le(9)] | tuple[Annotated[float, Ge(0)], Annotated[float, Le(9)]] = 2.0,
+        round: bool = False,
     ) -> None: ...
 
 
@@ -100,6 +115,7 @@ class ToldEach:
 CATALOGUE = (
     ("dataset", "pairs", "Pairs"),
     ("dataset", "either", "Either"),
+    ("dataset", "lost", "Lost"),
     ("degradation", "shade", "Shade"),
     ("degradation", "hiss", "Hiss"),
     ("task", "brighten", "Brighten"),
@@ -235,7 +251,7 @@ def test_the_network_behind_a_prior_sees_the_images_of_its_data_set(pairs_world:
             "remove it, or give the data set a block of its own",
         ),
         (
-            "{task: {name: brighten, depth: 0.4}, test: [pictures, pairs]}",
+            "{task: {name: brighten, depth: 0.4}, dataset: pairs, test: [pairs]}",
             "blocks.0.task.depth",
             "depth does nothing: pairs brings its degraded images",
             "remove it, or give the data set a block of its own",
@@ -279,6 +295,12 @@ def test_the_network_behind_a_prior_sees_the_images_of_its_data_set(pairs_world:
             "remove them, or test the data set in a block of its own",
         ),
         (
+            "{task: brighten, dataset: {name: pairs, label: mine}, test_options: [{depth: 1}]}",
+            "blocks.0.test_options.0",
+            "test options do nothing on mine, which brings its degraded images",
+            "remove them, or test the data set in a block of its own",
+        ),
+        (
             "{task: quiet, test_options: [{levle: 1}]}",
             "blocks.0.test_options.0.levle",
             "task quiet has no option 'levle'",
@@ -298,6 +320,18 @@ def test_the_network_behind_a_prior_sees_the_images_of_its_data_set(pairs_world:
         ),
         (
             "{task: quiet, test_options: [{}, {level: 2}]}",
+            "blocks.0.test_options.1",
+            "these test options are given twice: item 0 means the same",
+            "remove one",
+        ),
+        (
+            "{task: quiet, test_options: [{level: 2}, {}]}",
+            "blocks.0.test_options.1",
+            "these test options are given twice: item 0 means the same",
+            "remove one",
+        ),
+        (
+            "{task: brighten, test_options: [{}, {}]}",
             "blocks.0.test_options.1",
             "these test options are given twice: item 0 means the same",
             "remove one",
@@ -342,6 +376,18 @@ def test_the_network_behind_a_prior_sees_the_images_of_its_data_set(pairs_world:
             "{task: {name: quiet, level: [1, 2, 3]}, test_options: [{level: 3}]}",
             "blocks.0.task.level",
             "expected at most 2 items, not 3",
+            "",
+        ),
+        (
+            "{task: {name: quiet, level: [2, 2]}}",
+            "blocks.0.task.level",
+            "the range of level is one value",
+            "level: 2",
+        ),
+        (
+            "{task: {name: quiet, level: [-1, 10]}, test_options: [{level: 3}]}",
+            "blocks.0.task.level",
+            "expected at least 0, not -1; expected at most 9, not 10",
             "",
         ),
         (
@@ -409,3 +455,38 @@ def test_a_network_that_is_told_gets_the_tasks_range(pairs_world: World) -> None
         pairs_world.blocks(block % each).cells[-1].cell.backbone for each in ("told_each", "{name: told, level: null}")
     ]
     assert [ref.options["level"] for ref in told] == [[1.0, 5.0], None]
+
+
+def test_data_sets_that_cannot_be_opened_are_told_apart(pairs_world: World) -> None:
+    folders = [f"{{name: lost, label: {name}, gt: nowhere/{name}}}" for name in "AB"]
+    one = pairs_world.blocks(f"- {{task: brighten, dataset: pairs, test: [{', '.join(folders)}]}}")
+    (entry,) = [entry for entry in one.cells if entry.cell.backbone]
+    first, second = (test.dataset for test in entry.tests)
+    assert first.is_unread
+    assert second.is_unread
+    assert first.digest != second.digest
+    assert sorted(one.dataset_labels.values()) == ["A", "B"]
+
+
+def test_options_of_a_task_act_where_they_can(pairs_world: World) -> None:
+    suite = pairs_world.blocks("""
+        - task: {name: brighten, depth: 0.3}
+          test: [pairs]
+        - task: {name: brighten, depth: 0.2}
+          test: [pictures, pairs]
+          test_options: [{depth: 0.1}, {depth: 0.4}]
+        - task: {name: brighten, depth: 0.7}
+          dataset: pairs
+          test: [pictures]
+        """)
+    cells = [entry for entry in suite.cells if entry.cell.backbone]
+    assert [entry.cell.task.options for entry in cells] == [{"depth": 0.3}, {"depth": 0.2}, {}]
+    assert [[(test.dataset.name, test.task.options, test.condition) for test in entry.tests] for entry in cells] == [
+        [("pairs", {}, {})],
+        [
+            ("pictures", {"depth": 0.1}, {"depth": 0.1}),
+            ("pictures", {"depth": 0.4}, {"depth": 0.4}),
+            ("pairs", {}, {}),
+        ],
+        [("pictures", {"depth": 0.7}, {})],
+    ]

@@ -42,6 +42,12 @@ def test_a_variant_of_another_shape_or_name(shared_world: World, value: str, hin
             "expected a mapping, not a list",
             "write matrix: {task: [NAME, NAME], backbone: [NAME, NAME]}",
         ),
+        (
+            "defaults: {recipe: {pad: null}}",
+            "defaults.recipe.pad",
+            "expected none or reflect, not nothing (null)",
+            "write none",
+        ),
         ("run: [cpus, 2]", "run", "expected a mapping, not a list", "write run: {cpus: 2}"),
         (
             "run:",

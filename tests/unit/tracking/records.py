@@ -96,7 +96,7 @@ def leave_failed(layout: Layout, seed: int) -> str:
 
 def leave_suite(layout: Layout, name: str, seeds: range) -> ResolvedSuite:
     """Writes the resolved suite that these cells belong to."""
-    cells = tuple(SuiteCell(cell=cell(seed), labels=LABELS, tests=(CELL.train,)) for seed in seeds)
+    cells = tuple(SuiteCell(cell=cell(seed), labels=LABELS, tests=(CELL.test_set(CELL.train),)) for seed in seeds)
     suite = ResolvedSuite(name=name, cells=cells, metrics=("psnr", "ssim"))
     write_text(layout.suite(name), suite.model_dump_json(indent=1) + "\n")
     return suite

@@ -7,7 +7,11 @@ import math
 import pyarrow
 import pytest
 
+from harness.api.reference import PartRef
+from harness.api.sets import TestSet
 from harness.cells.cell import Cell
+from harness.core.identity import digest
+from harness.records.labels import samples_digest
 from harness.records.store import load, load_images, read_events
 from harness.tracking import entries
 from harness.tracking.names import mlflow_name, true_name
@@ -108,6 +112,41 @@ def test_conditions_never_share_a_mean_and_mlflow_takes_their_names_as_they_are(
     assert [true_name(name) for name in found] == list(found)
 
 
+def test_a_suite_says_what_its_test_sets_are_called(layout):
+    """By its labels and its own conditions, whichever suite scored them first, and under all that it has."""
+    record = load(layout, leave(layout))
+    noise = PartRef(name="gaussian_noise", options={"sigma": 25.0}, drawn=True)
+    task = CELL.task.model_copy(update={"derived_from": noise})
+    sets = [PartRef(name="folder", digest=name) for name in ("one", "two", "three")]
+    tests = [TestSet(dataset=each, task=task, condition={"sigma": 25.0}) for each in sets]
+    one = record.evaluations[0]
+    scored = [
+        one.model_copy(
+            update={
+                "id": name * 12,
+                "dataset": "folder",
+                "dataset_digest": digest(test.dataset.identity(), 8),
+                "samples": samples_digest(test.samples()),
+                "condition": {"sigma": 25.0},
+            }
+        )
+        for name, test in zip("abc", tests, strict=True)
+    ]
+    several = record.model_copy(update={"evaluations": tuple(scored)})
+    table = pyarrow.concat_tables(table_of(each.id, [("psnr", 10.0 + n)]) for n, each in enumerate(scored))
+    labels = {scored[0].dataset_digest: "faces"}
+    first, second = (each.model_copy(update={"condition": {}}) for each in tests[:2])
+    two, three = (f"folder {each.dataset_digest[:4]}" for each in scored[1:])
+    assert entries.means(several, table, [tests[0], first, second], labels) == {
+        "psnr.faces": 10.0,
+        "psnr.faces sigma:25": 10.0,
+        f"psnr.{two}": 11.0,
+        f"psnr.{three} sigma:25": 12.0,
+    }
+    alone = record.model_copy(update={"evaluations": (scored[1],)})
+    assert list(entries.means(alone, table.slice(1, 1))) == ["psnr.folder sigma:25"]
+
+
 def test_protocols_that_share_a_name_never_share_a_mean(layout):
     record = load(layout, leave(layout))
     labels = {"a" * 12: "mine/v1", "b" * 12: "mine/v1", "c" * 12: "mine/v2", "d" * 12: "sidd/v1", "e" * 12: "wide/v1"}
@@ -132,6 +171,10 @@ def test_costs_and_tags(layout):
     found = entries.tags(record)
     assert found["label.backbone"] == LABELS.backbone
     assert (found["code"], found["status"]) == (PROVENANCE.code, "done")
+    assert "prior_saw" not in found
+    record = load(layout, leave(layout))
+    seen = record.training.model_copy(update={"prior_saw": "whole images"})
+    assert entries.tags(record.model_copy(update={"training": seen}))["prior_saw"] == "whole images"
     failed = load(layout, leave_failed(layout, 1))
     assert entries.costs(failed) == {}
     assert entries.tags(failed)["failure"] == "nan"

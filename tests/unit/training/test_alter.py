@@ -153,7 +153,7 @@ def test_grey_is_ifans() -> None:
     image[0, :, 0, 0] = torch.tensor([0.5, 0.5, 0.5])
     image[0, :, 0, 1] = torch.tensor([0.001, 0.002, 0.003])
     image[0, :, 0, 2] = 0
-    found = grey(image).numpy()
+    found = torch.stack([grey(image[0])]).numpy()
     linear = np.tensordot([0.2126, 0.7152, 0.07228], image[0].double().numpy(), 1)
     expected = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     np.testing.assert_allclose(found[0], np.stack([expected] * 3), atol=1e-6)
@@ -243,3 +243,34 @@ def test_stored_pixels_are_altered_as_the_floats_that_they_stand_for() -> None:
         assert torch.equal(getattr(one, field), getattr(other, field)), field
     same = alter(stored)
     assert same.lq_BCHW.dtype == torch.uint8, "nothing to do"
+
+
+def test_both_views_of_a_camera_change_with_the_one_truth() -> None:
+    """Inputs of six channels, truths of three: what is done to the input's first view is done to its truth."""
+    random = torch.Generator().manual_seed(0)
+    truth = torch.rand(12, 3, 40, 40, generator=random) * 0.4 + 0.3
+    given = Batch(torch.cat([truth, truth.flip(1)], 1), truth, None, [""] * 12)
+    result, seen = Alteration(Recipe(patch=28, grey=0.5, scale=Scale(chance=0.5, least=0.7)), 3, 28)(given, 1)
+    assert result.gt_BCHW is not None
+    assert (seen.shape, result.gt_BCHW.shape) == ((12, 6, 28, 28), (12, 3, 28, 28))
+    torch.testing.assert_close(seen[:, :3], result.gt_BCHW)
+    alike = [bool((image[:3] == image[0]).all() and (image[3:] == image[3]).all()) for image in seen]
+    assert 2 < sum(alike) < 10
+    turned = torch.stack([torch.cat([grey(image), grey(image.flip(0))]) for image in truth])
+    assert_is(alter(given, grey=1.0).lq_BCHW, turned.numpy())
+
+    noisy = alter(given, grain=Grain(chance=1.0, sigma=0.01))
+    spread = noisy.lq_BCHW - given.lq_BCHW
+    assert float(spread.std()) == pytest.approx(0.01, rel=0.05)
+    assert not torch.equal(spread[:, :3], spread[:, 3:]), "each view has noise of its own"
+    assert torch.equal(noisy.gt_BCHW, truth)  # type: ignore[arg-type]
+    with pytest.raises(HarnessError, match="noise of an input of 6 channels does not fit a truth of 3"):
+        alter(given, grain=Grain(chance=1.0, sigma=0.01, truth=True))
+
+
+def test_what_has_one_channel_is_grey_already() -> None:
+    random = torch.Generator().manual_seed(0)
+    lq, gt = torch.rand(2, 6, 1, 8, 8, generator=random)
+    result = alter(Batch(lq, gt, None, [""] * 6), grey=1.0)
+    assert torch.equal(result.lq_BCHW, lq)
+    assert torch.equal(result.gt_BCHW, gt)  # type: ignore[arg-type]

@@ -376,6 +376,39 @@ def test_unpaired_halves_come_apart_and_go_on_where_they_stopped(tmp_path: Path)
         take(samples, 1)
 
 
+def partly_clean(root: Path, clean: set[int]) -> OpenSamples:
+    """Eight scenes of one degraded image each, some of which have a clean one, too."""
+    given: list[dict[str, Any]] = [
+        {"key": f"k{n}", "scene": f"s{n}", "lq": picture(100 + n, 32, 32)}
+        | ({"gt": picture(n, 32, 32)} if n in clean else {})
+        for n in range(8)
+    ]
+    store(BASE, given, root)
+    return open_samples(Samples(stored=BASE), registry(), root)
+
+
+def test_unpaired_images_come_from_scenes_that_have_clean_ones(tmp_path: Path) -> None:
+    """Every other one of the scenes 0, 2, 4 and 6. Scenes without a clean image are seen degraded."""
+    samples = partly_clean(tmp_path, {0, 2, 4, 6})
+    batches = take(samples, 12, batch=1, patch="whole", reads={"unpaired"}, augment="none")
+    clean = {picture(n, 32, 32).tobytes(): n for n in range(8)}
+    assert {clean[batch.clean_BCHW[0].permute(1, 2, 0).numpy().tobytes()] for batch in batches} == {2, 6}
+    assert set(keys(batches)) == {"k0", "k1", "k3", "k4", "k5", "k7"}
+
+
+@pytest.mark.parametrize(("clean", "reads"), [({3}, {"unpaired"}), ({5}, {"unpaired", "pair"})])
+def test_too_few_scenes_with_clean_images_are_said(tmp_path: Path, clean: set[int], reads: set[str]) -> None:
+    with pytest.raises(DataError, match="unpaired clean images need two scenes or more that have some"):
+        loader(partly_clean(tmp_path, clean), reads=reads)
+
+
+def test_whole_images_that_are_resized_and_prior_rows_count_as_memory(pairs: OpenSamples, tmp_path: Path) -> None:
+    """Two uint8 images of three channels: 6 bytes a pixel; the largest image has 50×90; rows of 2 float32 numbers."""
+    assert loader(pairs)._sample_bytes() == 6 * 24 * 24
+    assert loader(pairs, resize=(32, 48))._sample_bytes() == 6 * (24 * 24 + 50 * 90)
+    assert loader(pairs, told(pairs, "dihedral", tmp_path))._sample_bytes() == 6 * 24 * 24 + 4 * 2
+
+
 def told(pairs: OpenSamples, augment: Augment, root: Path, **options: Any) -> FeatureRows:
     """Rows that tell which sample and orientation they belong to."""
     made = FeatureSet(

@@ -334,3 +334,27 @@ def test_check_builds_unless_it_is_to_be_quick(tmp_path: Path) -> None:
     file.write_text(HEAD + f"  - {{backbone: {RESTORMER}, recipe: {{patch: 50}}}}\n")
     assert CliRunner().invoke(app, ["check", str(file)]).exit_code == 2
     assert CliRunner().invoke(app, ["check", str(file), "--quick"]).exit_code == 0
+
+
+def test_every_recipe_that_changes_what_a_network_is_told_is_named_at_its_line(tmp_path: Path) -> None:
+    recipes = "[{grey: 0.5}, {mixup: 1.2}, {darken: {chance: 0.5}}, {lr: 2e-4}]"
+    drunet = "[{name: drunet, nc: [4, 4, 4, 4], nb: 1}, {name: drunet, nc: [4, 4, 4, 4], nb: 1, sigma: null, in_nc: 3}]"
+    task = "{name: gaussian_denoise, sigma: [0, 50]}"
+    matrix = f"{{recipe: {recipes}, backbone: {drunet}}}"
+    found = problems(tmp_path, f"  - {{task: {task}, test_options: [{{sigma: 15}}], matrix: {matrix}}}\n")
+    fields = ("grey", "mixup", "darken")
+    assert [problem.path for problem in found] == [
+        f"blocks.0.matrix.recipe.{place}.{field}" for place, field in enumerate(fields)
+    ]
+    assert all(f"another one after {field} " in problem.what for field, problem in zip(fields, found, strict=True))
+
+
+@pytest.mark.parametrize("channels", ["in_nc: 2, out_nc: 1", "in_nc: 7"])
+def test_a_refiner_of_rgb_images_behind_a_network_of_others(tmp_path: Path, channels: str) -> None:
+    network = f"{{name: drunet, nc: [4, 4, 4, 4], nb: 1, {channels}}}"
+    variant = "[base, {refiner: ptg_rm, prior: nss}, {refiner: ptg_rm, prior: nss, placement: features}]"
+    of_photos, found = problems(tmp_path, f"  - {{backbone: {network}, matrix: {{variant: {variant}}}}}\n")
+    assert "of photos has 3" in of_photos.what
+    assert "ptg_rm on images takes 3 channels, and drunet reads" in found.what
+    assert "ptg_rm+nss seed 0)" in found.what, "not the one on features"
+    assert found.hint == "placement: features"

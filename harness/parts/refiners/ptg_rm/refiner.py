@@ -81,7 +81,11 @@ class PTGRM(nn.Module):
     """
 
     traits = RefinerTraits(
-        version=3, placements=("image", "features"), size_multiple=4, reads_maps=When("ablation", "concat_2d")
+        version=3,
+        placements=("image", "features"),
+        size_multiple=4,
+        channels=3,
+        reads_maps=When("ablation", "concat_2d"),
     )
 
     # The parameter names of the released `refinement2`.

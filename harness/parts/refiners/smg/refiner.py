@@ -69,6 +69,7 @@ class SMG(nn.Module):
         control=When("guidance", ("shuffled", "random")),
         outputs=True,
         size_multiple=8,
+        channels=3,
         losses=(LossUse("smg_structure", 5.0), LossUse("smg_adversary", 1.0)),
         rules=RULES,
     )
@@ -144,6 +145,7 @@ class SMGDepth(SMG):
         control=When("guidance", ("shuffled", "random")),
         outputs=True,
         size_multiple=8,
+        channels=3,
         losses=(LossUse("smg_depth", 5.0),),
         rules=RULES,
     )

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from unicodedata import normalize
 
 from harness.core.errors import DataError
+from harness.core.identity import stamp_of
 from harness.core.paths import unread
 from harness.core.text import shown_name
 
@@ -36,8 +37,8 @@ class File(NamedTuple):
     """The name without the ending, in one Unicode form (NFC), so that it is the same from every file system."""
     path: str
     size: int
-    changed: int
-    """Time of the last change, ns."""
+    stamp: tuple[int, ...] = ()
+    """What shows that it has changed (harness.core.identity.stamp_of)."""
     error: str = ""
     """Why the file cannot be looked at."""
 
@@ -132,6 +133,6 @@ def _file(entry: os.DirEntry[str], side: str, matched: tuple[str, ...], last: st
     try:
         status = entry.stat()
         error = "" if stat.S_ISREG(status.st_mode) else "it is no file"
-        return File(side, name, stem, entry.path, status.st_size, status.st_mtime_ns, error)
+        return File(side, name, stem, entry.path, status.st_size, tuple(stamp_of(status)), error)
     except OSError as error:
-        return File(side, name, stem, entry.path, 0, 0, unread(error))
+        return File(side, name, stem, entry.path, 0, error=unread(error))

@@ -1,7 +1,7 @@
 """What is known of picture files: their digests, and whether they can be decoded. Each file is looked at once.
 
-The knowledge is kept in the user's cache, `$XDG_CACHE_HOME/priorbench/pictures` (default: `~/.cache`), by path, size
-and time of the last change. Where that cannot be written, every process looks for itself.
+The knowledge is kept in the user's cache, `$XDG_CACHE_HOME/priorbench/pictures` (default: `~/.cache`), by path
+and what shows a change (harness.core.identity.stamp_of). Where that cannot be written, every process looks for itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from harness.parts.shared.pictures.reading import read_picture
 
 log = logging.getLogger(__name__)
 
-RULES = 1
+RULES = 2
 """Version of what `read_picture` takes and refuses: raised when that changes, so that files are looked at again."""
 WORTH_SAYING = 256 << 20
 """Bytes from which on hashing takes so long that a line says it."""
@@ -39,6 +39,10 @@ class Look(NamedTuple):
     channels: int
     dtype: str
     problem: str = ""
+    todo: str = ""
+    low: float = 0.0
+    high: float = 1.0
+    """The least and the largest number of one in floats."""
 
 
 _MEMORY: dict[Path, dict[str, list[Any]]] = {}
@@ -100,8 +104,9 @@ def _look(file: File) -> list[Any]:
     try:
         pixels = read_picture(file.path)
     except DataError as error:
-        return [0, 0, 0, "", error.what]
-    return [*pixels.shape, str(pixels.dtype)]
+        return [0, 0, 0, "", error.what, error.hint]
+    span = [float(pixels.min()), float(pixels.max())] if pixels.dtype.kind == "f" else []
+    return [*pixels.shape, str(pixels.dtype), "", "", *span]
 
 
 def _known(
@@ -110,7 +115,7 @@ def _known(
     """A fact of each file, found for those that are new or have changed, and kept."""
     with _LOCK:
         memory = _MEMORY.setdefault(_file_of(place), {})
-    marks = [(f"{what}:{file.path}", [file.size, file.changed]) for file in files]
+    marks = [(f"{what}:{file.path}", list(file.stamp)) for file in files]
     if any(memory.get(name, [None])[0] != mark for name, mark in marks):
         for name, entry in _stored(place).items():
             memory.setdefault(name, entry)

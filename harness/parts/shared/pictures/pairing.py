@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import NamedTuple
 from unicodedata import normalize
 
-from harness.core.errors import DataError
+from harness.core.errors import DataError, Unfit
 from harness.core.text import printable
 from harness.parts.shared.pictures.listing import File
 from harness.parts.shared.pictures.reading import ENDINGS
@@ -20,20 +20,34 @@ from harness.parts.shared.pictures.reading import ENDINGS
 SHOWN = 20
 """Files of each kind that a report lists."""
 
+_AGAIN = "get {them} again, or leave {them} out"
 KINDS = {
-    "unreadable": ("cannot be read", "get them again, or leave them out"),
-    "empty": ("are empty", "get them again, or leave them out"),
-    "other": ("do not end as pictures do", f"leave them out, or convert them; known: {' '.join(sorted(ENDINGS))}"),
-    "name": ("have names that are no text", "rename them"),
-    "unmatched": ("have names that `pair` or `scene` does not match", "correct the expression, or leave them out"),
-    "twice": ("have the key of another file", "remove or leave out all but one of each key"),
-    "case": ("have names that differ in case only", "rename them: some disks take them for one file"),
-    "orphan": ("have no partner", "add the missing files, correct `pair`, or leave them out"),
-    "size": ("have another size than their partner", "get both again, or leave the pair out"),
-    "pixels": ("have other channels or bits than the rest", "convert them, or leave them out"),
-    "skip": ("are entries of `skip` that name no file", "correct or remove them"),
+    "unreadable": ("cannot be read", "what each line says; or leave {them} out"),
+    "empty": ("{are} empty", _AGAIN),
+    "other": (
+        "{do} not end as pictures do",
+        f"leave {{them}} out, or convert {{them}}; known: {' '.join(sorted(ENDINGS))}",
+    ),
+    "name": ("{have} a name that is no text", "rename {them}"),
+    "unmatched": (
+        "{have} a name that `pair` or `scene` does not match",
+        "correct the expression, or leave {them} out",
+    ),
+    "twice": ("{have} the key of another file", "remove or leave out all but one of each key"),
+    "case": (
+        "{have} a name that differs from another in case only",
+        "rename {them}: some disks take both for one file",
+    ),
+    "orphan": ("{have} no partner", "add what is missing, correct `pair`, or leave {them} out"),
+    "size": ("{have} another size than the partner", "get both again, or leave the pair out"),
+    "pixels": ("{have} other channels or bits than the rest", "convert {them}, or leave {them} out"),
+    "values": ("{have} numbers of another scale; black is 0 and white 1", "what each line says; or leave {them} out"),
+    "skip": ("{are} in `skip` and {name} no file", "correct or remove {them}"),
 }
 """Kind of problem: what the report says of the files, and what to do."""
+
+_ONE = {"are": "is", "do": "does", "have": "has", "name": "names", "them": "it"}
+_MANY = {"are": "are", "do": "do", "have": "have", "name": "name", "them": "them"}
 
 
 class Problem(NamedTuple):
@@ -42,6 +56,7 @@ class Problem(NamedTuple):
     kind: str
     file: str
     what: str = ""
+    todo: str = ""
 
 
 class Sample(NamedTuple):
@@ -230,16 +245,33 @@ def _add_group(degraded: list[File], clean: list[File], rules: Rules, split: Spl
 def report(problems: Sequence[Problem], where: str) -> DataError:
     """All that does not fit, as one error: the first files of each kind, how many there are, and what to do."""
     counts = Counter(problem.kind for problem in problems)
-    lines = [f"{len(problems):,} files do not fit, so nothing is prepared"]
+    files, entries = len({problem.file for problem in problems if problem.kind != "skip"}), counts["skip"]
+    said = [f"{files:,} {'file does' if files == 1 else 'files do'} not fit"] if files else []
+    said += (
+        [f"{entries:,} {'entry of `skip` names' if entries == 1 else 'entries of `skip` name'} no file"]
+        if entries
+        else []
+    )
+    lines = [f"{' and '.join(said)}, so nothing is prepared"]
     for kind, (title, todo) in KINDS.items():
         if not counts[kind]:
             continue
-        lines.append(f"  {counts[kind]:,} {title} (to do: {todo})")
+        words = _ONE if counts[kind] == 1 else _MANY
+        lines.append(f"  {counts[kind]:,} {title.format(**words)} (to do: {todo.format(**words)})")
         chosen = [problem for problem in problems if problem.kind == kind]
-        lines += [f"    {file}{f': {what}' if what else ''}" for _, file, what in chosen[:SHOWN]]
+        lines += [f"    {_line(problem)}" for problem in chosen[:SHOWN]]
         lines += [f"    and {counts[kind] - SHOWN:,} more"] if counts[kind] > SHOWN else []
-    hint = "correct the files, or leave them out by name or pattern: skip: [" + _example(problems) + "]"
-    return DataError(printable("\n".join(lines)), where=where, hint=hint)
+    hint = "correct the entries of skip, or remove them"
+    if files:
+        hint = f"correct the files, or leave them out by name or pattern: skip: [{_example(problems)}]"
+    return Unfit(printable("\n".join(lines)), where=where, hint=hint)
+
+
+def _line(problem: Problem) -> str:
+    """A file with what is wrong with it; a line break in its name is shown as its code."""
+    file = problem.file.replace("\n", "\\n").replace("\t", "\\t")
+    todo = f" ({problem.todo})" if problem.todo else ""
+    return f"{file}{f': {problem.what}' if problem.what else ''}{todo}"
 
 
 def _example(problems: Sequence[Problem]) -> str:

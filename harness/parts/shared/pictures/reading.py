@@ -39,7 +39,6 @@ ENDINGS = frozenset([".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NPY = b"\x93NUMPY"
-_SIXTEEN = ("I;16", "I;16B", "I;16L", "I;16N")
 _RGB_TIFF, _GRAY_TIFF = 2, 1
 _ORIENTATION = 274
 """The EXIF and TIFF tag."""

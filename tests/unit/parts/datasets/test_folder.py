@@ -165,10 +165,12 @@ def test_all_that_names_show_is_one_report(tmp_path: Path) -> None:
     text = str(caught.value)
     assert caught.value.kind == "data"
     for line in (
-        "32 files do not fit, so nothing is prepared",
-        "1 cannot be read", "gt/loop.png: its links lead in a circle", "1 are empty", "lq/e.png: it has 0 bytes",
-        "gt/notes.txt: its ending is no picture's", "1 have the key of another file", "gt/2.png: as gt/2.bmp",
-        "2 have names that differ in case only", "lq/aA.png: as lq/Aa.png", "26 have no partner",
+        "31 files do not fit, so nothing is prepared",
+        "1 cannot be read", "gt/loop.png: its links lead in a circle", "1 is empty (to do: get it again",
+        "lq/e.png: it has 0 bytes",
+        "gt/notes.txt: its ending is no picture's", "1 has the key of another file", "gt/2.png: as gt/2.bmp",
+        "2 have a name that differs from another in case only",
+        "lq/aA.png: as lq/Aa.png", "26 have no partner",
         "lq/orphan16.png: no gt file belongs to it", "and 6 more", "skip: [",
     ):  # fmt: skip
         assert line in text, f"{line!r} is not in {text}"
@@ -187,7 +189,9 @@ def test_all_that_pixels_show_is_one_report_before_the_first_image(tmp_path: Pat
         dataset.images("train")
     text = str(caught.value)
     for line in (
-        "5 files do not fit", "2 cannot be read", "gt/1.png: the file is cut off", "lq/2.png: it is no PNG",
+        "5 files do not fit", "2 cannot be read", "gt/1.png: the file is cut off (get it again)",
+        "lq/2.png: it is no PNG",
+        "(convert it to PNG)",
         "lq/3.png: 12×15, and gt/3.png is 12×16", "2 have other channels or bits",
         "gt/4.png: 1 × uint8, the rest 3 × uint8", "lq/5.png: 3 × uint16, the rest 3 × uint8",
     ):  # fmt: skip
@@ -218,7 +222,7 @@ def test_what_is_skipped_is_told_with_its_reason(tmp_path: Path) -> None:
         ("lq/e.png", "named in `skip`"),
         ("lq/x.png", "it has no partner"),
     ]
-    with pytest.raises(DataError, match=r"1 are entries of `skip` that name no file(.|\n)*    old\.png"):
+    with pytest.raises(DataError, match=r"1 is in `skip` and names no file(.|\n)*    old\.png"):
         made(tmp_path, skip=("*.txt", "lq/x.png", "e.png", "old.png")).fingerprint()
 
 
@@ -294,7 +298,7 @@ def test_many_files_of_any_name(tmp_path: Path) -> None:
     assert len(dataset.keys("test")) == 200
     assert len(made(tmp_path, skip=("雪 [1].png",)).skipped("train")) == 2, "a name with brackets is a name first"
     os.rename(tmp_path / f"gt/{composed}", os.fsencode(tmp_path) + b"/gt/\xff.png")
-    with pytest.raises(DataError, match="1 have names that are no text") as caught:
+    with pytest.raises(DataError, match="1 has a name that is no text") as caught:
         made(tmp_path).fingerprint()
     assert str(caught.value).encode()
 
@@ -326,6 +330,8 @@ def test_a_folder_that_is_missing_or_empty_blocks_and_says_which(tmp_path: Path,
         ({"scene": "a"}, "has no group"),
         ({"pair": "none", "lq": None}, "give lq"),
         ({"lq": "gt"}, "one place"),
+        ({"test_gt": "gt", "test_lq": "tlq"}, "test_gt and gt are one place"),
+        ({"test_gt": "tgt", "test_lq": "tlq", "holdout": 0.3}, "holdout does nothing beside test_gt"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(tmp_path: Path, options: Any, says: str) -> None:
@@ -337,7 +343,7 @@ def test_one_place_may_hold_several_sides(tmp_path: Path) -> None:
     """Nothing is waited for that this very process holds."""
     write(tmp_path, {"a_lq.png": picture(1), "a_gt.png": picture(2), "b_gt.png": picture(4), "b_lq.png": picture(3)})
     place = {"lq": "*_lq.png", "gt": "*_gt.png"}
-    dataset = made(tmp_path, **place, test_lq="*_lq.png", test_gt="*_gt.png", pair={"lq": "(.*)_", "gt": "(.*)_"})
+    dataset = made(tmp_path, **place, test_lq="[ab]_lq.png", test_gt="[ab]_gt.png", pair={"lq": "(.*)_", "gt": "(.*)_"})
     assert levels(dataset, "train") == levels(dataset, "test") == {"a_lq": (1, 2), "b_lq": (3, 4)}
 
 
@@ -347,3 +353,51 @@ def test_links_between_folders_end_no_walk(tmp_path: Path) -> None:
     os.symlink("a.png", tmp_path / "gt/linked.png")
     dataset = made(tmp_path, lq=None, gt="gt/**", holdout=0.0)
     assert [key for key, _ in dataset.keys("train")] == ["a", "in/b", "linked"]
+
+
+def test_names_and_pixels_of_all_splits_are_one_report(tmp_path: Path) -> None:
+    pairs(tmp_path, ["0.png", "1.png", "2.png", "3.png"])
+    pairs(tmp_path, ["4.png", "5.png"], "test_lq", "test_gt")
+    write(tmp_path, {"gt/alone.png": picture(1), "lq/1.png": b"", "lq/new\nline.png": picture(1)})
+    np.save(tmp_path / "gt/2.npy", np.zeros((12, 16, 3)))
+    (tmp_path / "gt/2.png").unlink()
+    np.save(tmp_path / "test_gt/4.npy", np.zeros((3, 12, 16), np.uint8))
+    (tmp_path / "test_gt/4.png").unlink()
+    dataset = made(tmp_path, test_gt="test_gt", test_lq="test_lq", skip=("zz.png", "yy*"))
+    with pytest.raises(DataError) as caught:
+        dataset.check_all()
+    assert caught.value.what.splitlines() == [
+        "5 files do not fit and 2 entries of `skip` name no file, so nothing is prepared",
+        "  2 cannot be read (to do: what each line says; or leave them out)",
+        "    gt/2.npy: its pixels are float64 (write uint8, uint16, or float32 with white at 1)",
+        "    test_gt/4.npy: its channels come first (3×12×16 uint8) (pixels.transpose(1, 2, 0))",
+        "  1 is empty (to do: get it again, or leave it out)",
+        "    lq/1.png: it has 0 bytes",
+        "  1 has a name that is no text (to do: rename it)",
+        "    lq/new\\nline.png: its name is no text that can be printed",
+        "  1 has no partner (to do: add what is missing, correct `pair`, or leave it out)",
+        "    gt/alone.png: no lq file belongs to it",
+        "  2 are in `skip` and name no file (to do: correct or remove them)",
+        "    zz.png",
+        "    yy*",
+    ]
+    pairs(tmp_path / "sound", ["0.png", "1.png"])
+    with pytest.raises(DataError, match="1 entry of `skip` names no file, so nothing") as caught:
+        made(tmp_path / "sound", skip=("zz.png",)).keys("train")
+    assert caught.value.hint == "correct the entries of skip, or remove them"
+
+
+def test_clean_pictures_of_another_scale_are_named_and_noisy_ones_are_taken(tmp_path: Path) -> None:
+    for side in ("lq", "gt"):
+        (tmp_path / side).mkdir()
+    for number, level in enumerate((-0.5, -0.04, 3.9, 200.0)):
+        np.save(tmp_path / f"gt/{number}.npy", np.full((12, 16, 3), level, np.float32))
+        np.save(tmp_path / f"lq/{number}.npy", np.full((12, 16, 3), -0.5, np.float32))
+    with pytest.raises(DataError) as caught:
+        made(tmp_path).check_all()
+    assert caught.value.what.splitlines()[1:] == [
+        "  2 have numbers of another scale; black is 0 and white 1 (to do: what each line says; or leave them out)",
+        "    gt/0.npy: from -0.5 to -0.5 ((pixels + 1) / 2 where black is -1)",
+        "    gt/3.npy: from 200 to 200 (divide by 255)",
+    ]
+    made(tmp_path, skip=("[03].npy",)).check_all()

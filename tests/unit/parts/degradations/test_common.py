@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from harness.core.errors import HarnessError
+from harness.core.pixels import LEAST, MOST
 from harness.parts.degradations.gaussian_noise import GaussianNoise
 from harness.parts.degradations.light import caught, linear_to_srgb, srgb_to_linear
 from harness.parts.degradations.low_light import LowLight
@@ -170,3 +171,10 @@ def test_light_is_caught_as_electrons_with_their_noise() -> None:
 
 def test_degradations_that_imitate_photographs_say_so() -> None:
     assert [make.traits.synthetic for make in ALL] == [True, False, True, True]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_images_that_reach_beyond_black_and_white_are_taken(make: Callable[[], Any], coffee: np.ndarray) -> None:
+    reaching = coffee.copy()
+    reaching[:2], reaching[2:4] = LEAST, MOST
+    assert np.isfinite(make()(reaching, np.random.default_rng(0))).all()
