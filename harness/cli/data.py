@@ -166,13 +166,16 @@ def push(
     name: SetArgument,
     to: Annotated[str, typer.Option("--to", metavar="URL", help="A folder, or a place such as s3://bucket/sets.")],
     folder: FolderOption = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read what lies there already, and replace what is damaged.")
+    ] = False,
 ) -> None:
     """Copy a prepared set, with all its splits, to another store. What lies there already is not copied again."""
     from harness.data import exchange
 
     place = _data_folder(folder)
     for split in exchange.splits_here(place, _set_called(place, name)):
-        copied = exchange.push(split, to.rstrip("/"))
+        copied = exchange.push(split, to.rstrip("/"), verify=verify)
         typer.echo(f"{split.parent.name}/{split.name}: {size(copied)} copied to {to}")
 
 
@@ -189,7 +192,10 @@ def pull(
     from harness.data import exchange
 
     for split in exchange.pull(url.rstrip("/"), _data_folder(folder), limit=None if limit is None else _bytes(limit)):
-        fetched = f", {exchange.fetch_all(split)} shards are here" if whole else ""
+        fetched = ""
+        if whole:
+            here, of = exchange.fetch_all(split)
+            fetched = f", {here} of {of} shards are here"
         typer.echo(f"{split.parent.name}/{split.name}: known in {split}{fetched}")
 
 
@@ -220,9 +226,12 @@ def _bytes(text: str) -> int:
     units = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "B": 1}
     unit = next((unit for unit in units if text.upper().endswith(unit)), "")
     try:
-        return round(float(text[: len(text) - len(unit)]) * units.get(unit, 1))
+        found = round(float(text[: len(text) - len(unit)]) * units.get(unit, 1))
     except (ValueError, OverflowError):
-        raise WrongArgument(f"{text!r} is no size", where="--limit", hint="as 500MB or 50GB") from None
+        found = -1
+    if found < 0:
+        raise WrongArgument(f"{text!r} is no size", where="--limit", hint="as 500MB or 50GB")
+    return found
 
 
 def _absolute(place: str) -> str:

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from typing import Any
 from harness.core.errors import HarnessError
 from harness.core.identity import json_text
 from harness.core.text import shown_name
+
+
+PLACE_OPTION = ContextVar("PLACE_OPTION", default="--out")
+"""The option by which a user chooses where the running command writes; commands with another one than `--out` set it."""
 
 
 def storage_error(error: OSError, path: Path) -> HarnessError:
@@ -33,7 +38,7 @@ def storage_error(error: OSError, path: Path) -> HarnessError:
 def _setting(path: Path) -> str:
     """What a user sets to have a path elsewhere."""
     data = os.environ.get("PRIORBENCH_DATA")
-    return "PRIORBENCH_DATA" if data and path.absolute().is_relative_to(Path(data).absolute()) else "--out"
+    return "PRIORBENCH_DATA" if data and path.absolute().is_relative_to(Path(data).absolute()) else PLACE_OPTION.get()
 
 
 def unread(error: OSError) -> str:

@@ -55,15 +55,15 @@ def verify_index(opened: ShardSet) -> None:
 
 
 def _verify_names(opened: ShardSet, side: Side, *, first: int, last: int) -> None:
-    """Whether two samples of one shard lie where the index says. The last may share the clean image of another one."""
-    for row, named in ((first, True), (last, side == "lq")):
+    """Whether two samples of one shard lie where the index says."""
+    for row in (first, last):
         member = opened.index.member(row, side)
         if member is None:
             continue
-        key = opened.index.keys[row]
+        key = opened.index.places[side].keys[row]
         try:
             block = opened.shard(member.shard).read(member.offset - BLOCK, BLOCK)
-            check_header(block, member, side, key if named else None)
+            check_header(block, member, side, key)
         except OSError as error:
             path = opened.folder / opened.manifest.shards[member.shard].name
             raise unreadable(path, error, f"this shard cannot be read: {unread(error)}", again=AGAIN) from error

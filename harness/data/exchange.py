@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from harness.api.sets import ORIGIN, SETS
-from harness.core.damage import held
+from harness.core.damage import damage_noted, forget_damage, held, sweep
 from harness.core.errors import DataError
-from harness.core.paths import atomic_folder, below, unfit_name, unread
+from harness.core.paths import (
+    PLACE_OPTION,
+    atomic_file,
+    atomic_folder,
+    below,
+    storage_error,
+    unfit_name,
+    unread,
+    write_bytes,
+)
+from harness.data.checked import verify_file
 from harness.data.index import INDEX
-from harness.data.manifest import MANIFEST, Manifest, files_of, manifest_of, read_manifest, true_hint
-from harness.data.origin import OriginNote, origin_of, read_note, store_of, tried, write_note
+from harness.data.manifest import MANIFEST, FileEntry, Manifest, files_of, manifest_of, read_manifest, true_hint
+from harness.data.origin import AGAIN_THERE, OriginNote, origin_of, read_note, store_of, tried, write_note
+from harness.data.verified import Verified
+
+T = TypeVar("T")
 
 PUSHED = ".push.json"
 """Lies beside the files of a push that is not finished: the digest of the manifest that they belong to."""
@@ -32,47 +49,88 @@ def splits_here(data: Path, name: str) -> list[Path]:
     return found
 
 
-def push(folder: Path, url: str) -> int:
+def push(folder: Path, url: str, *, verify: bool = False) -> int:
     """Copies the folder of a split to `<url>/<set>/<split>`: shards first, the manifest last. Gives the bytes copied.
 
     A set of degraded images brings along the one that has its clean images. A killed push leaves a note of whose files
     lie there (`PUSHED`); of the same set they are left as they are, so that pushing again goes on, and any others are
-    written over. Raises DataError when the place has another set, and as harness.data.origin.tried.
+    written over. With `verify`, what lies there is read, and what is not the set's is written over, too. Raises
+    DataError when the place has another set, Damaged for a file here that is not what the manifest says, HarnessError
+    (kind `storage`) for a local folder that cannot be written, and as harness.data.origin.tried.
     """
     manifest, sha256 = _manifest_here(folder)
     source = manifest.set.source
-    copied = 0 if source is None else push(folder.parents[1] / source.name / source.split, url)
+    copied = 0 if source is None else push(folder.parents[1] / source.name / source.split, url, verify=verify)
     store, root = store_of(url)
     place = _Place(store, f"{root}/{folder.parent.name}/{folder.name}", f"{url}/{folder.parent.name}/{folder.name}")
+    with _placed_by("--to"):
+        return copied + _push(folder, manifest, sha256, place, verify)
+
+
+def _push(folder: Path, manifest: Manifest, sha256: str, place: _Place, verify: bool) -> int:
+    """Copies the files of one split. Gives the bytes copied."""
     known = place.content(MANIFEST)
+    if known is not None and verify and not _is_manifest(known):
+        known = None
     if known is not None and known != (folder / MANIFEST).read_bytes():
         hint = "remove that set first, or choose another place"
         raise DataError("another set of this name lies there", where=place.url, hint=hint)
-    if isinstance(store, LocalFileSystem):  # object stores have no folders
-        tried(lambda: store.makedirs(place.path, exist_ok=True), place.url)
     entries = (*manifest.shards, manifest.index)
+    others = known is None and not verify and place.content(PUSHED) != sha256.encode()  # perhaps of the same size
+    lacking = [entry for entry in entries if others or not place.has(entry, verify=verify)]
+    _check_here(folder, manifest, lacking)
     if known is None and place.content(PUSHED) != sha256.encode():
-        for entry in entries:  # of something else, and perhaps of the same size
+        for entry in lacking:
             place.remove(entry.name)
         place.write(PUSHED, sha256.encode())
-    origin = origin_of(folder, files_of(manifest))
-    for entry in entries:
-        if place.size(entry.name) == entry.bytes:
-            continue
-        if origin is not None and entry.name != INDEX and origin.local(entry.name) is None:
-            hint = "pull it without a limit first"
-            raise DataError("this set is not here as a whole", where=str(folder), hint=hint)
+    for entry in lacking:
         place.put(folder / entry.name)
-        copied += entry.bytes
     if known is None:
         place.put(folder / MANIFEST)
     place.remove(PUSHED)
-    return copied
+    return sum(entry.bytes for entry in lacking)
+
+
+def _is_manifest(content: bytes) -> bool:
+    try:
+        manifest_of(content, MANIFEST)
+    except DataError:
+        return False
+    return True
+
+
+def _check_here(folder: Path, manifest: Manifest, entries: Sequence[FileEntry]) -> None:
+    """Fetches the files that are to be copied, of a pulled set, and compares them with the manifest."""
+    with damage_noted(folder), true_hint(folder), Verified(folder) as verified:
+        origin = origin_of(folder, files_of(manifest))
+        for entry in entries:
+            if origin is not None and entry.name != INDEX and origin.local(entry.name) is None:
+                hint = "pull it without a limit first"
+                raise DataError("this set is not here as a whole", where=str(folder), hint=hint)
+            verify_file(folder / entry.name, entry, verified)
+
+
+@contextmanager
+def _placed_by(option: str) -> Iterator[None]:
+    """Errors of what is written name the option that says where."""
+    token = PLACE_OPTION.set(option)
+    try:
+        yield
+    finally:
+        PLACE_OPTION.reset(token)
+
+
+def _done(action: Callable[[], T], url: str) -> T:
+    """As harness.data.origin.tried, and HarnessError (kind `storage`) for what this machine's disks refuse."""
+    try:
+        return tried(action, url)
+    except OSError as error:
+        raise storage_error(error, Path(os.fsdecode(error.filename or url))) from error
 
 
 @dataclass(frozen=True)
 class _Place:
-    """The folder of a split on a store, where it may not be yet. All raise as harness.data.origin.tried."""
+    """The folder of a split on a store, where it may not be yet. All raise as `_done`."""
 
     store: fsspec.AbstractFileSystem
     path: str
@@ -86,18 +144,41 @@ class _Place:
         """Of a file; None when it is not there."""
         if self.size(name) is None:
             return None
-        return tried(lambda: bytes(self.store.cat_file(f"{self.path}/{name}")), f"{self.url}/{name}")
+        return _done(lambda: bytes(self.store.cat_file(f"{self.path}/{name}")), f"{self.url}/{name}")
+
+    def has(self, entry: FileEntry, *, verify: bool) -> bool:
+        """Whether a file lies there: of its size, and with `verify` of its content."""
+        if self.size(entry.name) != entry.bytes:
+            return False
+        return not verify or _done(lambda: self._sha256(entry.name), f"{self.url}/{entry.name}") == entry.sha256
+
+    def _sha256(self, name: str) -> str:
+        with self.store.open(f"{self.path}/{name}", "rb") as handle:
+            found = hashlib.sha256()
+            while part := handle.read(2**24):
+                found.update(part)
+        return found.hexdigest()
 
     def put(self, file: Path) -> None:
-        tried(lambda: self.store.put_file(str(file), f"{self.path}/{file.name}"), f"{self.url}/{file.name}")
+        """A file of a local folder appears whole or not at all, as one of an object store does."""
+        if isinstance(self.store, LocalFileSystem):
+            target = Path(self.path) / file.name
+            sweep(target)
+            with atomic_file(target) as temporary:
+                shutil.copyfile(file, temporary)
+            return
+        _done(lambda: self.store.put_file(str(file), f"{self.path}/{file.name}"), f"{self.url}/{file.name}")
 
     def write(self, name: str, content: bytes) -> None:
-        tried(lambda: self.store.pipe_file(f"{self.path}/{name}", content), f"{self.url}/{name}")
+        if isinstance(self.store, LocalFileSystem):
+            write_bytes(Path(self.path) / name, content)
+            return
+        _done(lambda: self.store.pipe_file(f"{self.path}/{name}", content), f"{self.url}/{name}")
 
     def remove(self, name: str) -> None:
         """Nothing happens to what is not there."""
         if self.size(name) is not None:
-            tried(lambda: self.store.rm_file(f"{self.path}/{name}"), f"{self.url}/{name}")
+            _done(lambda: self.store.rm_file(f"{self.path}/{name}"), f"{self.url}/{name}")
 
 
 def pull(url: str, data: Path, *, limit: int | None = None) -> list[Path]:
@@ -120,18 +201,19 @@ def pull(url: str, data: Path, *, limit: int | None = None) -> list[Path]:
     url = root if isinstance(store, LocalFileSystem) else url.rstrip("/")  # the note holds wherever it is read
     pulled: dict[Path, None] = {}
     for path in found:
-        for folder in _pulled(store, path, f"{url}{path.removeprefix(root)}", data, limit):
-            pulled[folder] = None
+        with _placed_by("--data"):
+            for folder in _pulled(store, path, f"{url}{path.removeprefix(root)}", data, limit):
+                pulled[folder] = None
     return list(pulled)
 
 
 def _pulled(store: fsspec.AbstractFileSystem, path: str, url: str, data: Path, limit: int | None) -> list[Path]:
     """The folders of a split and of the one that has its clean images."""
-    content = tried(lambda: bytes(store.cat_file(f"{path}/{MANIFEST}")), f"{url}/{MANIFEST}")
+    content = _done(lambda: bytes(store.cat_file(f"{path}/{MANIFEST}")), f"{url}/{MANIFEST}")
     try:
         manifest, _ = manifest_of(content, f"{url}/{MANIFEST}")
     except DataError as error:
-        raise DataError(error.what, where=error.where, hint="remove that set, and push it again") from error
+        raise DataError(error.what, where=error.where, hint=AGAIN_THERE) from error
     for name in (manifest.set.name, manifest.set.split):
         if unfit := unfit_name(name):
             raise DataError(f"it names the set {name!r}: {unfit}", where=f"{url}/{MANIFEST}", hint="another set")
@@ -148,11 +230,12 @@ def _pulled(store: fsspec.AbstractFileSystem, path: str, url: str, data: Path, l
             _check_same(folder, content)
             if (folder / ORIGIN).exists() or not all((folder / shard.name).exists() for shard in manifest.shards):
                 write_note(folder, note)
+                forget_damage(folder)  # which is found again, and mended, when it is not of the note alone
             return [*before, folder]
-        index = tried(lambda: bytes(store.cat_file(f"{path}/{INDEX}")), f"{url}/{INDEX}")
+        index = _done(lambda: bytes(store.cat_file(f"{path}/{INDEX}")), f"{url}/{INDEX}")
         if hashlib.sha256(index).hexdigest() != manifest.index.sha256:
             what = "this index is not the one that the manifest names"
-            raise DataError(what, where=f"{url}/{INDEX}", hint="push the set again, to an empty place")
+            raise DataError(what, where=f"{url}/{INDEX}", hint=AGAIN_THERE)
         with atomic_folder(folder) as made:
             (made / MANIFEST).write_bytes(content)
             (made / INDEX).write_bytes(index)
@@ -171,13 +254,14 @@ def _check_same(folder: Path, content: bytes) -> None:
         raise DataError("this set is here already, with another content", where=str(folder), hint=_MAKE_ROOM)
 
 
-def fetch_all(folder: Path) -> int:
-    """Fetches all the shards of a pulled split that are to be kept here. Gives how many lie here then."""
+def fetch_all(folder: Path) -> tuple[int, int]:
+    """Fetches all the shards of a pulled split that are to be kept here. Gives how many lie here then, and of how many."""
     manifest, _ = _manifest_here(folder)
     origin = origin_of(folder, files_of(manifest))
     if origin is None:
-        return len(manifest.shards)
-    return sum(origin.local(shard.name) is not None for shard in manifest.shards)
+        return len(manifest.shards), len(manifest.shards)
+    with _placed_by("--data"):
+        return sum(origin.local(shard.name) is not None for shard in manifest.shards), len(manifest.shards)
 
 
 def is_pulled(folder: Path) -> bool:
@@ -192,7 +276,7 @@ def _manifest_here(folder: Path) -> tuple[Manifest, str]:
 
 def _folders(store: fsspec.AbstractFileSystem, root: str, url: str) -> list[str]:
     try:
-        listed = tried(lambda: store.ls(root, detail=False), url)
+        listed = _done(lambda: store.ls(root, detail=False), url)
     except DataError:
         return []
     return sorted(str(path).rstrip("/") for path in listed)
@@ -201,6 +285,6 @@ def _folders(store: fsspec.AbstractFileSystem, root: str, url: str) -> list[str]
 def _size(store: fsspec.AbstractFileSystem, path: str, url: str) -> int | None:
     """Bytes of a file on a store; None when it is not there."""
     try:
-        return int(tried(lambda: store.size(path), url))
+        return int(_done(lambda: store.size(path), url))
     except DataError:
         return None

@@ -54,9 +54,10 @@ INDEX_SCHEMA = pa.schema(
 class Places:
     """The members of one side, in columns: of 100,000 samples they are read in a moment."""
 
-    def __init__(self, numbers: np.ndarray, dtypes: list[str]) -> None:
-        """`numbers`: (N, 6) int64, the fields of `Member` before `dtype`, -1 where a sample lacks this image."""
-        self.numbers, self.dtypes = numbers, dtypes
+    def __init__(self, numbers: np.ndarray, dtypes: list[str], keys: list[str]) -> None:
+        """`numbers`: (N, 6) int64, the fields of `Member` before `dtype`, -1 where a sample lacks this image. `keys`:
+        of the samples that the members are called by; that is another one where two share an image."""
+        self.numbers, self.dtypes, self.keys = numbers, dtypes, keys
 
     @property
     def there(self) -> np.ndarray:
@@ -110,14 +111,27 @@ class Index(Sequence[SampleRow]):
         return found
 
     def with_clean(self, source: Index) -> Index:
-        """The same samples with the clean images of another set. Raises KeyError for a key that it does not have."""
+        """The same samples with the clean images of another set. Raises KeyError for a key that it does not have, and
+        ValueError as `check_sizes`."""
         clean = source.places["gt"]
         if self.keys == source.keys:
-            return Index(self.keys, self.scenes, {"gt": clean, "lq": self.places["lq"]})
+            return self._with(clean)
         rows = {key: row for row, key in enumerate(source.keys)}
         found = [rows[key] for key in self.keys]
-        taken = Places(clean.numbers[found], [clean.dtypes[row] for row in found])
-        return Index(self.keys, self.scenes, {"gt": taken, "lq": self.places["lq"]})
+        names = [clean.keys[row] for row in found]
+        return self._with(Places(clean.numbers[found], [clean.dtypes[row] for row in found], names))
+
+    def _with(self, clean: Places) -> Index:
+        joined = Index(self.keys, self.scenes, {"gt": clean, "lq": self.places["lq"]})
+        joined.check_sizes()
+        return joined
+
+    def check_sizes(self) -> None:
+        """Raises ValueError for a sample whose clean image and degraded one differ in height or width."""
+        clean, degraded = self.places["gt"], self.places["lq"]
+        differ = (clean.numbers[:, 3:5] != degraded.numbers[:, 3:5]).any(axis=1) & clean.there & degraded.there
+        if differ.any():
+            raise ValueError(f"the two images of sample {self.keys[int(differ.argmax())]!r} differ in size")
 
 
 def write_index(path: Path, rows: Sequence[SampleRow]) -> None:
@@ -134,7 +148,8 @@ def write_index(path: Path, rows: Sequence[SampleRow]) -> None:
 
 
 def read_index(path: Path) -> Index:
-    """The index of a set. Raises DataError when it cannot be read, Damaged when it has other columns."""
+    """The index of a set. Raises DataError when it cannot be read, Damaged when it has other columns, or pairs whose
+    images differ in size."""
     try:
         table = pq.read_table(path)
     except OSError as error:
@@ -143,14 +158,24 @@ def read_index(path: Path) -> Index:
         raise damaged(str(path), f"the index cannot be read ({error})") from error
     if table.schema != INDEX_SCHEMA:
         raise damaged(str(path), f"the index has other columns than {', '.join(INDEX_SCHEMA.names)}")
-    places = {side: _places(table, side) for side in SIDES}
-    return Index(table["key"].to_pylist(), table["scene"].to_pylist(), places)
+    keys = table["key"].to_pylist()
+    index = Index(keys, table["scene"].to_pylist(), {side: _places(table, side, keys) for side in SIDES})
+    try:
+        index.check_sizes()
+    except ValueError as error:
+        raise damaged(str(path), str(error)) from error
+    return index
 
 
-def _places(table: pa.Table, side: Side) -> Places:
+def _places(table: pa.Table, side: Side, keys: list[str]) -> Places:
     *numbers, dtype = [table[f"{side}_{name}"] for name in Member._fields]
     filled = [column.fill_null(-1).to_numpy().astype(np.int64, copy=False) for column in numbers]
-    return Places(np.stack(filled, axis=1), dtype.fill_null("").to_pylist())
+    numbers_N6 = np.stack(filled, axis=1)
+    if side == "gt":  # the first of the samples that share a clean image has named it
+        places = (numbers_N6[:, 0] << 40) + numbers_N6[:, 1]
+        _, first, which = np.unique(places, return_index=True, return_inverse=True)
+        keys = [keys[row] for row in first[which].tolist()]
+    return Places(numbers_N6, dtype.fill_null("").to_pylist(), keys)
 
 
 def damaged(path: str, what: str) -> Damaged:

@@ -23,13 +23,14 @@ from typing import Any, TypeVar
 
 import fsspec
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from harness.api.reference import Frozen
 from harness.api.sets import ORIGIN
-from harness.core.damage import held
-from harness.core.errors import DataError, HarnessError
+from harness.core.damage import held, sweep, unreadable
+from harness.core.errors import Damaged, DataError, HarnessError
 from harness.core.identity import file_sha256
-from harness.core.paths import atomic_file, remove_away, write_json
+from harness.core.paths import atomic_file, remove_away, unread, write_json
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +38,17 @@ T = TypeVar("T")
 
 WAITS = (0.5, 1.0, 2.0, 4.0)
 """Seconds between the tries to reach a store."""
-_HERE = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE])
-"""What this machine refuses, not the store."""
+_HERE = frozenset(
+    [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EISDIR]
+)
+"""What this machine refuses, not the store: s3fs gives a store's refusals none of these."""
+_S3 = {
+    "retries": {"total_max_attempts": 1},
+    "connect_timeout": 10,
+    "read_timeout": 60,
+}
+"""Of botocore: nothing is tried again but by `tried`; seconds until a server that says nothing counts as lost."""
+AGAIN_THERE = "where the set is sound: bench data push SET --to URL --verify"
 AHEAD = 2
 """Shards that are fetched at once ahead of their reading."""
 
@@ -64,20 +74,24 @@ class Shard:
 def store_of(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """The file system of a URL and the path in it. Raises HarnessError for one that cannot be used here."""
     try:
-        found: tuple[fsspec.AbstractFileSystem, str] = url_to_fs(url, use_listings_cache=False)
+        on_s3 = {"config_kwargs": _S3} if url.startswith(("s3://", "s3a://")) else {}
+        found: tuple[fsspec.AbstractFileSystem, str] = url_to_fs(url, use_listings_cache=False, **on_s3)
     except ImportError as error:
         hint = "pip install 'priorbench[s3]'" if url.startswith("s3") else str(error)
         raise HarnessError("the library for this kind of store is not installed", where=url, hint=hint) from error
     except ValueError as error:
         hint = "a folder, or a URL such as s3://bucket/sets"
         raise HarnessError(f"this is no place that can be reached: {error}", where=url, hint=hint) from error
+    if on_s3:
+        found[0].retries = 1  # of s3fs itself
     return found
 
 
 def tried(action: Callable[[], T], url: str) -> T:
     """What an action on a store gives, tried again while the store cannot be reached.
 
-    Raises DataError for what is not there, HarnessError (kind `storage`) when it cannot be reached or refuses.
+    Raises DataError for what is not there, HarnessError (kind `storage`) when it cannot be reached or refuses, and
+    OSError for what this machine's disks refuse, as all that a store in a local folder does.
     """
     for wait in (*WAITS, None):
         try:
@@ -85,7 +99,7 @@ def tried(action: Callable[[], T], url: str) -> T:
         except FileNotFoundError as error:
             raise DataError("this is not there", where=url, hint="see the URL; was all of the set pushed?") from error
         except PermissionError as error:
-            if str(error.filename).endswith(".tmp"):  # what is written here, not what is read there
+            if _is_local(error, url):
                 raise
             hint = "see the account's rights and its keys, as AWS_ACCESS_KEY_ID"
             raise HarnessError(f"the store refuses: {error}", where=url, hint=hint, kind="storage") from error
@@ -93,10 +107,17 @@ def tried(action: Callable[[], T], url: str) -> T:
             raise
         except Exception as error:
             # Every store's library raises its own for a lost connection.
-            if isinstance(error, OSError) and error.errno in _HERE:
+            if _is_local(error, url):
                 raise
             _again(error, wait, url)
     raise AssertionError(url)
+
+
+def _is_local(error: Exception, url: str) -> bool:
+    """Whether an error is this machine's: it names a path here, or is of a kind that no connection has."""
+    if not isinstance(error, OSError):
+        return False
+    return error.filename is not None or error.errno in _HERE or isinstance(store_of(url)[0], LocalFileSystem)
 
 
 def _again(error: Exception, wait: float | None, url: str) -> None:
@@ -125,14 +146,15 @@ class Origin:
         return store_of(self.note.url)
 
     def local(self, name: str) -> Path | None:
-        """The shard on this machine, fetched if it is not there yet; None for one that is not to be kept here.
+        """The shard on this machine, fetched if it is not there yet; None for one that is not to be kept here, or cannot
+        be, as the folder cannot be written.
 
         Raises as `tried`; DataError, too, when the store has another shard than the manifest names.
         """
         shard, path = self._shards[name], self.folder / name
         if _is_there(path, shard):
             return path
-        if name not in self._kept:
+        if name not in self._kept or not os.access(self.folder, os.W_OK):
             return None
         with held(path):
             if not _is_there(path, shard):  # another process may have fetched it meanwhile
@@ -199,6 +221,7 @@ class Origin:
     def _fetch(self, shard: Shard, path: Path) -> None:
         store, root = self._store
         url = f"{self.note.url}/{shard.name}"
+        sweep(path)
         if path.is_dir():  # which no file can replace
             remove_away(path)
         with atomic_file(path) as temporary:
@@ -208,7 +231,7 @@ class Origin:
 
     def _other(self, name: str, how: str) -> DataError:
         what = f"this file is not the one that the manifest names: {how}"
-        return DataError(what, where=f"{self.note.url}/{name}", hint="push the set again, to an empty place")
+        return DataError(what, where=f"{self.note.url}/{name}", hint=AGAIN_THERE)
 
 
 @dataclass(frozen=True)
@@ -226,22 +249,25 @@ class Distant:
 def origin_of(folder: Path, shards: Sequence[Shard]) -> Origin | None:
     """Where the shards of a set's folder come from; None when they are all made here.
 
-    Raises DataError for a note that cannot be read.
+    Raises as `read_note`.
     """
     note = read_note(folder)
     return None if note is None else Origin(folder, note, shards)
 
 
 def read_note(folder: Path) -> OriginNote | None:
-    """The note of a set's folder; None without one. Raises DataError for one that cannot be read."""
+    """The note of a set's folder; None without one. Raises Damaged for one that is none, DataError for one that cannot
+    be read now."""
     path = folder / ORIGIN
+    what, again = "this note of where the shards lie cannot be read", f"bench data pull URL --data {folder.parents[2]}"
     try:
         return OriginNote.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
-        hint = "remove the folder, and pull the set again"
-        raise DataError("this note of where the shards lie cannot be read", where=str(path), hint=hint) from error
+    except OSError as error:
+        raise unreadable(path, error, f"{what}: {unread(error)}", again=again) from error
+    except ValueError as error:
+        raise Damaged(what, where=str(path), hint=f"pull the set again: {again}") from error
 
 
 def write_note(folder: Path, note: OriginNote) -> None:

@@ -154,7 +154,7 @@ def read_prints(path: Path, ref: PartRef, split: str) -> Prints | None:
         told = json.loads((table.schema.metadata or {}).get(b"prints", b"{}"))
         if table.schema.remove_metadata() != _SCHEMA or told != _seal(table, ref, split):
             return None
-    except (OSError, ValueError, pa.ArrowException):
+    except (OSError, ValueError, RecursionError, pa.ArrowException):
         return None
     bits = np.frombuffer(b"".join(table["bits"].to_pylist()), "<u8").reshape(-1, ORIENTATIONS)
     gray = np.frombuffer(b"".join(table["gray"].to_pylist()), np.uint8).reshape(-1, SIDE, SIDE)

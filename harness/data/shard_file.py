@@ -42,12 +42,12 @@ class ShardFile:
             os.close(self._descriptor)
 
 
-def check_header(block: bytes, member: Member, side: Side, key: str | None = None) -> None:
-    """Compares the tar header before a member with the index: its length, its side, and the sample's key where one is
-    given. Raises ValueError when they disagree."""
+def check_header(block: bytes, member: Member, side: Side, key: str) -> None:
+    """Compares the tar header before a member with the index: its length, its side, and the key that it is called
+    by (harness.data.index.Places). Raises ValueError when they disagree."""
     name = block[:100].rstrip(b"\0").decode("ascii", "replace")
     size = block[124:136].rstrip(b"\0 ")
     if not size.isdigit() or int(size, 8) != member.length or not (len(name) == 100 or name.endswith(f".{side}.tif")):
         raise ValueError("the index names a place where the shard has no such member")
-    if key is not None and name != f"{member_name(key)}.{side}.tif"[:100]:
+    if name != f"{member_name(key)}.{side}.tif"[:100]:
         raise ValueError(f"the index names a place where the shard has {name!r}")

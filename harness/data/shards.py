@@ -66,7 +66,7 @@ class ShardSet:
         """`source`: the set that holds the clean images, for one that holds degraded ones alone."""
         self.folder, self.manifest, self.manifest_sha256, self.source = folder, manifest, manifest_sha256, source
         self._open: OrderedDict[int, Readable] = OrderedDict()
-        self._tables: dict[tuple[int, int], tiff.Tiles] = {}
+        self._tables: dict[tuple[int, int, str], tiff.Tiles] = {}
         self._kept = 0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -86,6 +86,8 @@ class ShardSet:
             return own.with_clean(self.source.index)
         except KeyError as error:
             raise damaged(str(self.folder / INDEX), f"sample {error.args[0]!r} has no clean image") from None
+        except ValueError as error:
+            raise damaged(str(self.folder / INDEX), str(error)) from error
 
     @cached_property
     def origin(self) -> Origin | None:
@@ -134,12 +136,12 @@ class ShardSet:
         if window is not None and not tiff.lies_in(window, member.height, member.width):
             raise ValueError(f"{window} does not lie in {key!r}, {member.height}×{member.width} pixels")
         owner = self if side == "lq" or self.source is None else self.source
-        return owner._cut(member, side, key, window)
+        return owner._cut(member, side, index.places[side].keys[row], window)
 
     def _cut(self, member: Member, side: Side, key: str, window: tiff.Window | None) -> np.ndarray:
         with damage_noted(self.folder), true_hint(self.folder):
             try:
-                return self._mended(member, side, window)
+                return self._mended(member, side, key, window)
             except FileNotFoundError as error:
                 raise damaged(str(self._path(member.shard)), "this shard is missing") from error
             except OSError as error:
@@ -149,21 +151,21 @@ class ShardSet:
                 what = f"the {side} image of sample {key!r} is damaged, or the shard is truncated ({error})"
                 raise damaged(str(self._path(member.shard)), what) from error
 
-    def _mended(self, member: Member, side: Side, window: tiff.Window | None) -> np.ndarray:
+    def _mended(self, member: Member, side: Side, key: str, window: tiff.Window | None) -> np.ndarray:
         """The pixels. Where they are damaged, the shard is fetched anew, if it can be, and they are read once more."""
         try:
-            return self._pixels(member, side, window)
+            return self._pixels(member, side, key, window)
         except (OSError, ValueError) as error:
             if self.origin is None or (isinstance(error, OSError) and not is_damage(error)):
                 raise
         self.origin.mend(file_of(self.manifest.shards[member.shard]))
         self._open.pop(member.shard, None)
-        self._tables.pop((member.shard, member.offset), None)
-        return self._pixels(member, side, window)
+        self._tables.pop((member.shard, member.offset, key), None)
+        return self._pixels(member, side, key, window)
 
-    def _pixels(self, member: Member, side: Side, window: tiff.Window | None) -> np.ndarray:
+    def _pixels(self, member: Member, side: Side, key: str, window: tiff.Window | None) -> np.ndarray:
         shard = self.shard(member.shard)
-        tiles = self._tiles(shard, member, side)
+        tiles = self._tiles(shard, member, side, key)
         return tiff.cut(lambda offset, length: shard.read(member.offset + offset, length), tiles, window)
 
     def _path(self, number: int) -> Path:
@@ -195,14 +197,14 @@ class ShardSet:
         here = self.origin.local(name)
         return Distant(self.origin, name) if here is None else ShardFile(here)
 
-    def _tiles(self, shard: Readable, member: Member, side: Side) -> tiff.Tiles:
+    def _tiles(self, shard: Readable, member: Member, side: Side, key: str) -> tiff.Tiles:
         """Where the tiles of a member lie, after a look at its name and length in the tar file and its own header."""
-        place = member.shard, member.offset
+        place = member.shard, member.offset, key
         tiles = self._tables.get(place)
         if tiles is None:
             geometry = tiff.Geometry(*member[3:])
             head = shard.read(member.offset - BLOCK, BLOCK + tiff.header_bytes(geometry))
-            check_header(head[:BLOCK], member, side)
+            check_header(head[:BLOCK], member, side, key)
             tiles = tiff.table(geometry, head[BLOCK:], member.length)
             if self._kept > KEPT_TILES:
                 self._tables, self._kept = {}, 0

@@ -28,7 +28,7 @@ class Verified:
         self.path = folder / MEMO
         self._known: dict[str, list[object]] = {}
         self._new = False
-        with suppress(OSError, ValueError, AttributeError):
+        with suppress(OSError, ValueError, AttributeError, RecursionError):
             known = json.loads(self.path.read_bytes())
             self._known = {name: entry for name, entry in known.items() if isinstance(entry, list) and entry}
 
