@@ -15,10 +15,11 @@ from harness.cli.common import OutOption
 from harness.cli.subject import Subject, SubjectArgument, find_subject
 from harness.cli.tables import print_table
 from harness.core.errors import HarnessError
+from harness.core.paths import abandoned
 from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend
-from harness.planning.unneeded import Unneeded, unneeded
+from harness.planning.unneeded import TEMPORARY, Unneeded, unneeded
 from harness.results.suites import read_suites, suite_files
 
 YesOption = Annotated[bool, typer.Option("--yes", help="Remove what is listed.")]
@@ -48,17 +49,27 @@ def clean(
             print_table(("kind", "what", "size"), rows)
         for each in left if yes else ():
             each.remove()
-    typer.echo(_summary(left, removed=yes))
+    busy = _busy(found.layout.data) if data else 0
+    typer.echo(_summary(left, removed=yes, busy=busy))
     if not data:
         typer.echo(f"not looked at: {found.layout.data}, which other results may share (--shared-data)")
     return exits.DONE
 
 
-def _summary(left: Sequence[Unneeded], *, removed: bool) -> str:
-    if not left:
-        return "nothing to remove: all that is here is needed"
+def _summary(left: Sequence[Unneeded], *, removed: bool, busy: int) -> str:
     total = size(sum(each.bytes for each in left))
-    return f"{len(left)} removed, {total}" if removed else f"{len(left)} not needed, {total}; --yes removes them"
+    said = f"{len(left)} removed, {total}" if removed else f"{len(left)} not needed, {total}; --yes removes them"
+    if not left:
+        said = "nothing to remove: all that is here is needed" if not busy else "nothing to remove yet"
+    if not busy:
+        return said
+    return f"{said}\nleft for a day, as a run may be at work on them: temporary folders of data ({busy})"
+
+
+def _busy(data: Path) -> int:
+    """How many temporary folders of prepared sets and features changed within a day, and are not looked at."""
+    found = [path for depth in ("", "*/", "*/*/", "*/*/*/") for path in data.glob(f"{depth}.*")]
+    return sum(TEMPORARY.fullmatch(path.name) is not None and path.is_dir() and not abandoned(path) for path in found)
 
 
 def _suites(found: Subject) -> list[tuple[ResolvedSuite, Registry]]:

@@ -190,12 +190,12 @@ def pull(
 ) -> None:
     """Make the sets on another store known here. Their shards come when they are read first."""
     from harness.data import exchange
+    from harness.data.manifest import read_manifest
 
     for split in exchange.pull(url.rstrip("/"), _data_folder(folder), limit=None if limit is None else _bytes(limit)):
         fetched = ""
         if whole:
-            here, of = exchange.fetch_all(split)
-            fetched = f", {here} of {of} shards are here"
+            fetched = f", {exchange.fetch_all(split)} of {len(read_manifest(split)[0].shards)} shards are here"
         typer.echo(f"{split.parent.name}/{split.name}: known in {split}{fetched}")
 
 

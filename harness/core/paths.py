@@ -18,9 +18,8 @@ from harness.core.errors import HarnessError
 from harness.core.identity import json_text
 from harness.core.text import shown_name
 
-
 PLACE_OPTION = ContextVar("PLACE_OPTION", default="--out")
-"""The option by which a user chooses where the running command writes; commands with another one than `--out` set it."""
+"""The option by which a user chooses where the running command writes."""
 
 
 def storage_error(error: OSError, path: Path) -> HarnessError:

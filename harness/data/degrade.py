@@ -1,8 +1,9 @@
 """The one degraded picture that an image has wherever it is fixed: as it is stored, and as tests see drawn noise.
 
-Its random numbers depend on `seed("degrade", degradation, data set, split, key)` alone: not on options, so that two
-noise levels share their pattern; not on the task; and not on the process or the order of work. With the draw `seed0`
-(harness.api.degradation) they are the same for every image.
+Its random numbers depend on `seed("degrade", degradation, degradation, data set, split, key)` alone: not on options, so
+that two noise levels share their pattern; not on the task, in whose place the degradation's name stands again, so that
+the images of the task `low_light` are those of earlier releases; and not on the process or the order of work. With the
+draw `seed0` (harness.api.degradation) they are the same for every image.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def degrade(
     clean = to_float(image)
     with called(degradation):
         if draw == "named":
-            random = np.random.default_rng(seed("degrade", ref.name, of.dataset.name, of.split, key))
+            names = (ref.name, ref.name, of.dataset.name, of.split)
+            random = np.random.default_rng(seed("degrade", *names, key))
             degraded = degradation(clean, random)
         else:
             degraded = cast(DrawnLikeTheField, degradation).with_legacy(clean, np.random.RandomState(0))

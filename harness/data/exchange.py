@@ -254,14 +254,14 @@ def _check_same(folder: Path, content: bytes) -> None:
         raise DataError("this set is here already, with another content", where=str(folder), hint=_MAKE_ROOM)
 
 
-def fetch_all(folder: Path) -> tuple[int, int]:
-    """Fetches all the shards of a pulled split that are to be kept here. Gives how many lie here then, and of how many."""
+def fetch_all(folder: Path) -> int:
+    """Fetches all the shards of a pulled split that are to be kept here. Gives how many lie here then."""
     manifest, _ = _manifest_here(folder)
     origin = origin_of(folder, files_of(manifest))
     if origin is None:
-        return len(manifest.shards), len(manifest.shards)
+        return len(manifest.shards)
     with _placed_by("--data"):
-        return sum(origin.local(shard.name) is not None for shard in manifest.shards), len(manifest.shards)
+        return sum(origin.local(shard.name) is not None for shard in manifest.shards)
 
 
 def is_pulled(folder: Path) -> bool:

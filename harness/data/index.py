@@ -111,20 +111,15 @@ class Index(Sequence[SampleRow]):
         return found
 
     def with_clean(self, source: Index) -> Index:
-        """The same samples with the clean images of another set. Raises KeyError for a key that it does not have, and
-        ValueError as `check_sizes`."""
+        """The same samples with the clean images of another set. Raises KeyError for a key that it does not have."""
         clean = source.places["gt"]
         if self.keys == source.keys:
-            return self._with(clean)
+            return Index(self.keys, self.scenes, {"gt": clean, "lq": self.places["lq"]})
         rows = {key: row for row, key in enumerate(source.keys)}
         found = [rows[key] for key in self.keys]
-        names = [clean.keys[row] for row in found]
-        return self._with(Places(clean.numbers[found], [clean.dtypes[row] for row in found], names))
-
-    def _with(self, clean: Places) -> Index:
-        joined = Index(self.keys, self.scenes, {"gt": clean, "lq": self.places["lq"]})
-        joined.check_sizes()
-        return joined
+        dtypes, names = [clean.dtypes[row] for row in found], [clean.keys[row] for row in found]
+        taken = Places(clean.numbers[found], dtypes, names)
+        return Index(self.keys, self.scenes, {"gt": taken, "lq": self.places["lq"]})
 
     def check_sizes(self) -> None:
         """Raises ValueError for a sample whose clean image and degraded one differ in height or width."""
@@ -148,8 +143,7 @@ def write_index(path: Path, rows: Sequence[SampleRow]) -> None:
 
 
 def read_index(path: Path) -> Index:
-    """The index of a set. Raises DataError when it cannot be read, Damaged when it has other columns, or pairs whose
-    images differ in size."""
+    """The index of a set. Raises DataError when it cannot be read, Damaged when it has other columns."""
     try:
         table = pq.read_table(path)
     except OSError as error:
@@ -159,12 +153,7 @@ def read_index(path: Path) -> Index:
     if table.schema != INDEX_SCHEMA:
         raise damaged(str(path), f"the index has other columns than {', '.join(INDEX_SCHEMA.names)}")
     keys = table["key"].to_pylist()
-    index = Index(keys, table["scene"].to_pylist(), {side: _places(table, side, keys) for side in SIDES})
-    try:
-        index.check_sizes()
-    except ValueError as error:
-        raise damaged(str(path), str(error)) from error
-    return index
+    return Index(keys, table["scene"].to_pylist(), {side: _places(table, side, keys) for side in SIDES})
 
 
 def _places(table: pa.Table, side: Side, keys: list[str]) -> Places:

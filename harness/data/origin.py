@@ -96,7 +96,7 @@ def tried(action: Callable[[], T], url: str) -> T:
     for wait in (*WAITS, None):
         try:
             return action()
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise DataError("this is not there", where=url, hint="see the URL; was all of the set pushed?") from error
         except PermissionError as error:
             if _is_local(error, url):
@@ -146,8 +146,8 @@ class Origin:
         return store_of(self.note.url)
 
     def local(self, name: str) -> Path | None:
-        """The shard on this machine, fetched if it is not there yet; None for one that is not to be kept here, or cannot
-        be, as the folder cannot be written.
+        """The shard on this machine, fetched if it is not there yet; None for one that is not to be kept here, or
+        cannot be, as the folder cannot be written.
 
         Raises as `tried`; DataError, too, when the store has another shard than the manifest names.
         """

@@ -79,11 +79,12 @@ class ShardSet:
     @cached_property
     def index(self) -> Index:
         """Every sample, in shard order. The clean images of a set with a `source` lie in the shards of that one."""
-        own = read_index(self.folder / INDEX)
-        if self.source is None:
-            return own
+        found = read_index(self.folder / INDEX)
         try:
-            return own.with_clean(self.source.index)
+            if self.source is not None:
+                found = found.with_clean(self.source.index)
+            found.check_sizes()
+            return found
         except KeyError as error:
             raise damaged(str(self.folder / INDEX), f"sample {error.args[0]!r} has no clean image") from None
         except ValueError as error:

@@ -216,22 +216,27 @@ def test_an_index_that_disagrees_is_refused_though_its_digest_agrees(opened: Sha
         assert row.gt is not None
         return row._replace(gt=row.gt._replace(**changes))
 
+    def resized(row: SampleRow, **sides: Any) -> SampleRow:
+        lq = None if row.lq is None else row.lq._replace(**sides)
+        return moved(row, **sides)._replace(lq=lq)
+
     gt: list[Member] = [row.gt for row in rows if row.gt is not None]
     others = {
         "count other samples": rows[:-1],
         "not in order": [*rows[1:4], rows[0], *rows[4:]],
         "beyond the end of a shard": [*rows[:-1], moved(rows[-1], length=2**31)],
-        "beyond the end of": [*rows[:2], moved(rows[2], height=0), *rows[3:]],
+        "beyond the end of": [*rows[:2], resized(rows[2], height=0), *rows[3:]],
+        "the two images of sample 'k2' differ in size": [*rows[:2], moved(rows[2], height=9), *rows[3:]],
         "sample 'k0', gt: .* no such member": [moved(rows[0], offset=gt[0].offset + 512), *rows[1:]],
         "sample 'k3', gt: .* no such member": [*rows[:3], moved(rows[3], length=gt[3].length + 1), *rows[4:]],
-        r"sample 'k0', gt: .* has 'k1\.gt\.tif'": [rows[0]._replace(gt=gt[1]), *rows[1:]],
-        r"sample 'k5', lq: .* has 'k4\.lq\.tif'": [*rows[:5], rows[5]._replace(lq=rows[4].lq), rows[6]],
+        r"sample 'k0', gt: .* has 'k1\.gt\.tif'": [rows[0]._replace(gt=gt[1], lq=None), *rows[1:]],
+        r"sample 'k5', lq: .* has 'k4\.lq\.tif'": [*rows[:5], rows[5]._replace(gt=None, lq=rows[4].lq), rows[6]],
     }
     for what, wrong in others.items():
         describe_index(opened, wrong)
         with pytest.raises(Damaged, match=what):
             reopen(opened)
-    describe_index(opened, [rows[0], moved(rows[1], width=151), *rows[2:]])
+    describe_index(opened, [rows[0], resized(rows[1], width=151), *rows[2:]])
     with pytest.raises(Damaged, match=r"000000\.tar: the gt image of sample 'k1' .* header is that of another image"):
         read_all(reopen(opened))
     describe_index(opened, rows)

@@ -123,7 +123,7 @@ def test_what_the_store_has_damaged_as_well_is_said_truly(pulled: ShardSet, tmp_
     flip(pulled.folder / "000001.tar")
     with pytest.raises(DataError, match="not the one that the manifest names") as caught:
         pickle.loads(pickle.dumps(pulled)).image(4, "gt")
-    assert caught.value.hint == "push the set again, to an empty place"
+    assert caught.value.hint == "where the set is sound: bench data push SET --to URL --verify"
     pull(str(tmp_path / "store"), tmp_path / "data", limit=0)  # now read in place
     with pytest.raises(Damaged, match=r"000001\.tar: the gt image of sample 'k5' is damaged"):
         open_set(BASE, tmp_path / "data").image(5, "gt")

@@ -60,7 +60,7 @@ def restored_at(network: DRUNet, sigma: float, told: float) -> float:
     values = []
     for image in Photos().images("test"):
         assert image.pixels is not None
-        random = np.random.default_rng(seed("degrade", "gaussian_noise", "photos", "test", image.key))
+        random = np.random.default_rng(seed("degrade", "gaussian_noise", "gaussian_noise", "photos", "test", image.key))
         noise = random.standard_normal(image.pixels.shape, dtype=np.float32) * np.float32(sigma / 255)
         lq_BCHW = torch.from_numpy(image.pixels / np.float32(255) + noise).permute(2, 0, 1)[None]
         below, right = -image.pixels.shape[0] % 8, -image.pixels.shape[1] % 8

@@ -151,3 +151,14 @@ def test_prints_stay_and_the_audits_of_earlier_releases_go(results: Results) -> 
     assert bench("clean", results.out, "--yes").exit_code == exits.DONE
     assert {path.name for path in results.layout.data.iterdir()} >= {"prints"}
     assert not (results.layout.data / "audits").exists()
+
+
+def test_temporary_folders_younger_than_a_day_are_told(results: Results) -> None:
+    write_text(results.layout.data / "sets" / ".x.0a1b2c3d.tmp" / "000000.tar", "y")
+    done = bench("clean", results.out)
+    assert done.output.splitlines() == [
+        "nothing to remove yet",
+        "left for a day, as a run may be at work on them: temporary folders of data (1)",
+    ]
+    old(results.layout.data / "sets" / ".x.0a1b2c3d.tmp")
+    assert "left for a day" not in bench("clean", results.out).output

@@ -180,3 +180,8 @@ def test_prepared_sets_are_listed_pushed_and_pulled(tmp_path: Path) -> None:
     assert row["sha256"][:12] in done.stdout
     for words in (["push", "folder", "--to", "x"], ["pull", "x", "--data", "y", "--limit", "all"]):
         assert bench("data", *words).exit_code == exits.WRONG
+    for limit in ("-5GB", "-1", "nan", "inf"):
+        refused = bench("data", "pull", "x", "--data", "y", f"--limit={limit}")
+        assert (refused.exit_code, "is no size" in refused.output) == (exits.WRONG, True), refused.output
+    none = bench("data", "pull", tmp_path / "store", "--data", tmp_path / "none", "--all", "--limit", "10")
+    assert ", 0 of 1 shards are here" in none.output

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +16,8 @@ import pytest
 from harness.api.dataset import DatasetTraits, SourceImage
 from harness.api.reference import PartRef
 from harness.api.sets import PreparedSet
-from harness.core.errors import DataError
+from harness.core.damage import noted_damage
+from harness.core.errors import Damaged, DataError, HarnessError
 from harness.core.identity import sealed
 from harness.core.registry import Entry, Registry
 from harness.data import origin as origins
@@ -23,6 +28,7 @@ from harness.parts.catalogue import BUILT_IN
 from harness.planning.disk import read_manifest
 from tests.s3_server import S3Server, s3_server
 from tests.small_set import blobs
+from tests.stored_set import BASE, BLURRED, picture, store
 
 
 class Many:
@@ -215,3 +221,126 @@ def test_a_name_that_no_set_has_is_refused(tmp_path: Path) -> None:
         splits_here(tmp_path, "photos.123")
     with pytest.raises(DataError, match="no prepared set lies there"):
         pull(str(tmp_path), tmp_path / "there")
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [flip, Path.unlink])
+@pytest.mark.parametrize("name", ["000001.tar", "index.parquet"])
+def test_a_damaged_file_here_is_not_pushed(name: str, damage: Any, tmp_path: Path, here: ShardSet) -> None:
+    damage(here.folder / name)
+    with pytest.raises(Damaged) as caught:
+        push(here.folder, str(tmp_path / "store"))
+    assert caught.value.where == str(here.folder / name)
+    assert not (tmp_path / "store").exists()
+    assert noted_damage(here.folder).startswith(name)
+
+
+@pytest.mark.parametrize("name", ["000001.tar", "index.parquet", "manifest.json"])
+def test_a_damaged_store_is_repaired_by_pushing_with_verify(name: str, tmp_path: Path, here: ShardSet) -> None:
+    push(here.folder, str(tmp_path / "store"))
+    place = tmp_path / "store" / here.folder.parent.name / here.folder.name
+    (place / name).write_bytes(b"x" * (here.folder / name).stat().st_size)
+    copied = push(here.folder, str(tmp_path / "store"), verify=True)
+    assert copied == (0 if name == "manifest.json" else (here.folder / name).stat().st_size)
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == {
+        path.name: path.read_bytes() for path in here.folder.iterdir() if path.name in os.listdir(place)
+    }
+    assert len(list(place.iterdir())) == 5
+    assert push(here.folder, str(tmp_path / "store"), verify=True) == 0
+
+
+def test_a_damaged_object_is_replaced_with_verify(here: ShardSet, server: S3Server) -> None:
+    push(here.folder, server.url)
+    store_, root = origins.store_of(server.url)
+    path = f"{root}/{here.folder.parent.name}/{here.folder.name}/000001.tar"
+    store_.pipe_file(path, b"x" * here.manifest.shards[1].bytes)
+    assert push(here.folder, server.url) == 0
+    assert push(here.folder, server.url, verify=True) == here.manifest.shards[1].bytes
+    assert store_.cat_file(path) == (here.folder / "000001.tar").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [(errno.ENOSPC, "the disk is full"), (errno.EDQUOT, "the disk is full"), (errno.EFBIG, "File too large")],
+)
+def test_a_full_disk_of_a_local_store_is_told_at_once_and_leaves_nothing(
+    code: int, what: str, tmp_path: Path, here: ShardSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        Path(target).write_bytes(b"half")
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(HarnessError, match=what) as caught:
+        push(here.folder, str(tmp_path / "store"))
+    place = tmp_path / "store" / here.folder.parent.name / here.folder.name
+    assert (caught.value.kind, caught.value.where) == ("storage", str(place / "000000.tar"))
+    assert os.listdir(place) == [".push.json"]
+
+
+def test_the_option_that_chooses_the_place_is_named(
+    tmp_path: Path, here: ShardSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PRIORBENCH_DATA", raising=False)
+    push(here.folder, str(tmp_path / "store"))
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "no", "there")
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(HarnessError, match="cannot write here") as pulled:
+        pull(str(tmp_path / "store"), tmp_path / "there")
+    with pytest.raises(HarnessError, match="cannot write here") as pushed:
+        push(here.folder, str(tmp_path / "other"))
+    assert [each.value.hint for each in (pulled, pushed)] == [
+        "choose a writable folder with --data",
+        "choose a writable folder with --to",
+    ]
+
+
+@pytest.mark.parametrize("gone", ["the set", "a shard", "the sets' folder"])
+def test_a_clean_set_that_is_gone_here_is_named_and_nothing_is_pushed(gone: str, tmp_path: Path) -> None:
+    base = store(BASE, [{"key": "a", "scene": "", "gt": picture(0, 20, 30)}], tmp_path / "here")
+    soft = store(BLURRED, [{"key": "a", "scene": "", "lq": picture(1, 20, 30)}], tmp_path / "here", source=base)
+    lost = {"the set": base.folder, "a shard": base.folder / "000000.tar", "the sets' folder": base.folder.parent}[gone]
+    shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
+    with pytest.raises(Damaged) as caught:
+        push(soft.folder, str(tmp_path / "store"))
+    assert caught.value.where == str(lost if gone == "a shard" else base.folder)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_damaged_note_of_the_place_is_mended_by_pulling_again(tmp_path: Path, here: ShardSet) -> None:
+    push(here.folder, str(tmp_path / "store"))
+    (folder,) = pull(str(tmp_path / "store"), tmp_path / "there")
+    (folder / "origin.json").write_text("[" * 100_000)
+    with pytest.raises(Damaged, match="note of where the shards lie") as caught:
+        open_set(here.manifest.set, tmp_path / "there").image(0, "gt")
+    assert caught.value.hint == f"pull the set again: bench data pull URL --data {tmp_path / 'there'}"
+    pull(str(tmp_path / "store"), tmp_path / "there")
+    assert not noted_damage(folder)
+    assert np.array_equal(open_set(here.manifest.set, tmp_path / "there").image(0, "gt"), here.image(0, "gt"))
+
+
+def test_where_nothing_can_be_written_a_pulled_set_is_read_in_place(
+    tmp_path: Path, here: ShardSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(here.folder, str(tmp_path / "store"))
+    (folder,) = pull(str(tmp_path / "store"), tmp_path / "there")
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
+    there = open_set(here.manifest.set, tmp_path / "there")
+    assert all(np.array_equal(*both) for both in zip(pixels(there), pixels(here), strict=True))
+    assert not list(folder.glob("*.tar"))
+
+
+def test_other_files_beside_the_sets_of_a_store_are_passed_over(tmp_path: Path, here: ShardSet) -> None:
+    push(here.folder, str(tmp_path / "store"))
+    (tmp_path / "store" / "a.txt").write_text("ours")
+    (tmp_path / "store" / here.folder.parent.name / "b.txt").write_text("ours")
+    assert len(pull(str(tmp_path / "store"), tmp_path / "there")) == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -210,3 +212,42 @@ def test_a_note_says_where_from_and_one_that_is_damaged_is_named(tmp_path: Path)
 def test_a_url_that_means_nothing_is_named(url: str) -> None:
     with pytest.raises(HarnessError, match="no place that can be reached"):
         store_of(url)
+
+
+@pytest.mark.parametrize("url", ["s3://sets/photos", "a folder"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_what_this_machines_disk_refuses_is_no_lost_connection(url: str, code: int, tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def full() -> None:
+        calls.append(1)
+        raise OSError(code, os.strerror(code))
+
+    with pytest.raises(OSError, match=os.strerror(code)):
+        origins.tried(full, str(tmp_path) if url == "a folder" else url)
+    assert len(calls) == 1
+
+
+def test_a_pull_onto_a_full_disk_names_the_shard_here_and_leaves_nothing(
+    tmp_path: Path, server: S3Server, shards: list[Shard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = opened(tmp_path / "set", server, shards)
+
+    def full(_: str, target: str) -> None:
+        Path(target).write_bytes(b"half")
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    monkeypatch.setattr(origin._store[0], "get_file", full)
+    with pytest.raises(HarnessError, match="File too large") as caught:
+        origin.local("000000.tar")
+    assert (caught.value.kind, caught.value.where) == ("storage", str(tmp_path / "set" / "000000.tar"))
+    assert os.listdir(tmp_path / "set") == []
+
+
+def test_only_the_waits_here_count_of_a_server_that_is_gone(server: S3Server) -> None:
+    store, _ = store_of(server.url)
+    assert store.retries == 1
+    store.connect()
+    config = store.s3.meta.config
+    assert config.retries["total_max_attempts"] == 1
+    assert (config.connect_timeout, config.read_timeout) == (10, 60)

@@ -78,7 +78,7 @@ def test_degraded_images_lie_beside_the_clean_ones_which_are_stored_once(split: 
     first = 0 if split == "train" else 100
     for row, key in enumerate(opened.index.keys):
         pixels = blobs(first + row)
-        random = np.random.default_rng(seed("degrade", "low_light", "small", split, key))
+        random = np.random.default_rng(seed("degrade", "low_light", "low_light", "small", split, key))
         expected = LowLight()(pixels.astype(np.float32) / np.float32(255), random)
         np.testing.assert_array_equal(opened.image(row, "lq"), np.rint(expected.clip(0, 1) * 255).astype(np.uint8))
         np.testing.assert_array_equal(opened.image(row, "gt"), pixels)

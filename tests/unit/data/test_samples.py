@@ -67,7 +67,7 @@ def test_noise_of_a_test_image_follows_from_its_names(dtype: str, channels: int,
     for row in range(3):
         pair = opened.pair(row)
         stored = picture(row, 20 + row, 30, channels, dtype)
-        random = np.random.default_rng(seed("degrade", "gaussian_noise", "arrays", "test", f"k{row}"))
+        random = np.random.default_rng(seed("degrade", "gaussian_noise", "gaussian_noise", "arrays", "test", f"k{row}"))
         noise = random.standard_normal(stored.shape, dtype=np.float32) * np.float32(25 / 255)
         assert (pair.key, pair.scene) == (f"k{row}", f"s{row}")
         np.testing.assert_array_equal(pair.gt, stored)
@@ -99,7 +99,7 @@ def test_quantised_noise_is_stored_as_a_camera_does_and_trained_on_as_floats(tmp
     store(BASE, images(), tmp_path)
     noise = PartRef(name="coarse", options={"most": [0.1, 0.9]}, drawn=True)
     opened = open_samples(Samples(stored=BASE, noise=noise), REGISTRY, tmp_path)
-    random = np.random.default_rng(seed("degrade", "coarse", "arrays", "train", "k0"))
+    random = np.random.default_rng(seed("degrade", "coarse", "coarse", "arrays", "train", "k0"))
     clean = picture(0, 20, 30).astype(np.float32) / np.float32(255)
     most = random.uniform(0.1, 0.9)
     expected = (clean + random.uniform(-most, most, clean.shape)).astype(np.float32).clip(0, 1)

@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 
 from harness.core.errors import Damaged, DataError
-from harness.core.identity import file_sha256
+from harness.core.identity import file_sha256, sealed
+from harness.core.paths import write_json
 from harness.data import shards, verified
+from harness.data.index import SampleRow, write_index
 from harness.data.shards import ShardSet, open_set, to_float
-from tests.stored_set import BASE, BLURRED, picture, store
+from tests.stored_set import BASE, BLURRED, entry, picture, store
 
 SIZES = [(1, 1), (127, 300), (128, 128), (129, 257), (300, 200), (40, 50), (256, 384)]
 CLEAN = {f"k{number}": picture(number, *size) for number, size in enumerate(SIZES)}
@@ -263,3 +265,62 @@ def test_a_set_that_was_verified_is_not_read_again_by_the_next_process(
     with pytest.raises(Damaged, match=r"000001\.tar: changed"):
         open_set(BASE, data)
     assert hashed == ["000001.tar"]
+
+
+def write_other_index(opened: ShardSet, rows: list[SampleRow]) -> None:
+    """An index that the manifest names, and that is not that of the shards."""
+    write_index(opened.folder / "index.parquet", rows)
+    index = opened.manifest.index.model_copy(update=entry(opened.folder / "index.parquet"))
+    manifest = opened.manifest.model_copy(update={"index": index})
+    write_json(opened.folder / "manifest.json", sealed(manifest.model_dump(mode="json")))
+
+
+@pytest.mark.parametrize("side", ["gt", "lq"])
+def test_an_index_whose_samples_are_swapped_never_gives_another_image(side: str, tmp_path: Path) -> None:
+    samples = [
+        {"key": f"k{number}", "scene": "", "gt": picture(number, 20, 30), "lq": picture(9 + number, 20, 30)}
+        for number in range(4)
+    ]
+    made = store(BASE, samples, tmp_path, per_shard=4)
+    rows = list(made.index)
+    first, second = getattr(rows[1], side), getattr(rows[2], side)
+    rows[1], rows[2] = rows[1]._replace(**{side: second}), rows[2]._replace(**{side: first})
+    write_other_index(made, rows)
+    opened = open_set(BASE, tmp_path)
+    for row in (1, 2):
+        with pytest.raises(Damaged, match=rf"the index names a place where the shard has 'k{3 - row}\.{side}\.tif'"):
+            opened.image(row, side)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(opened.image(3, side), samples[3][side])  # type: ignore[arg-type]
+
+
+def test_two_samples_at_one_place_are_not_both_believed(tmp_path: Path) -> None:
+    samples = [{"key": f"k{number}", "scene": "", "lq": picture(number, 20, 30)} for number in range(4)]
+    made = store(BASE, samples, tmp_path, per_shard=4)
+    rows = list(made.index)
+    rows[2] = rows[2]._replace(lq=rows[1].lq)
+    write_other_index(made, rows)
+    opened = open_set(BASE, tmp_path)
+    np.testing.assert_array_equal(opened.image(1, "lq"), samples[1]["lq"])
+    with pytest.raises(Damaged, match=r"the shard has 'k1\.lq\.tif'"):
+        opened.image(2, "lq")
+
+
+def test_a_clean_image_of_several_samples_is_read_by_all(tmp_path: Path) -> None:
+    clean = picture(0, 20, 30)
+    samples = [
+        {"key": key, "scene": "", "gt": clean, "lq": picture(number, 20, 30), "truth": "t"}
+        for number, key in enumerate("zyx")
+    ]
+    base = store(BASE, samples, tmp_path)
+    for opened in (base, open_set(BASE, tmp_path)):
+        for row in range(3):
+            np.testing.assert_array_equal(opened.image(row, "gt"), clean)
+    soft = store(BLURRED, [{"key": "x", "scene": "", "lq": clean}], tmp_path, source=base)
+    np.testing.assert_array_equal(soft.image(0, "gt"), clean)
+
+
+def test_pairs_whose_images_differ_in_size_are_damage(tmp_path: Path, base: ShardSet) -> None:
+    sizes = [CLEAN["k0"], CLEAN["k2"], *list(CLEAN.values())[2:]]
+    degraded = [{"key": f"k{number}", "scene": "", "lq": image} for number, image in enumerate(sizes)]
+    with pytest.raises(Damaged, match="the two images of sample 'k1' differ in size"):
+        _ = store(BLURRED, degraded, tmp_path, source=base).index

@@ -106,3 +106,11 @@ def test_a_folder_that_cannot_be_written_is_no_trouble(
     monkeypatch.setattr(Path, "write_text", refused)
     assert digest(tmp_path, path) == file_sha256(path)
     assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_memo_that_is_nested_too_deeply_is_none(tmp_path: Path, hashed: list[str]) -> None:
+    path = made(tmp_path)
+    (tmp_path / MEMO).write_text("[" * 100_000)
+    with Verified(tmp_path) as known:
+        assert known.sha256(path) == file_sha256(path)
+    assert hashed == ["000000.tar"]
