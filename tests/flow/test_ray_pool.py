@@ -121,7 +121,7 @@ def test_a_warm_worker_takes_one_job_after_the_other(pool, bench):
     pool.submit(bench.file(3), LARGE)
     results(pool, 1)
     assert time.monotonic() - began < 2.0  # nothing is imported again
-    assert open_set(bench.job(3).work.samples, bench.layout.data).manifest_sha256
+    assert open_set(bench.job(3).work.stored, bench.layout.data).manifest_sha256
 
 
 def test_as_many_at_once_as_fit_and_the_first_in_line_first(pool, bench):
@@ -189,7 +189,7 @@ def test_a_run_survives_the_loss_of_a_worker(pool, shared, bench):
     summary = drive(plan(bench.job(0, held=True), bench.job(1)), pool, tracker, layout, progress)
     assert (summary.done, summary.failures) == (2, [])
     assert [line for line in progress.lines if line.startswith("retry")] == [f"retry 1 {bench.job(0, held=True).id}"]
-    assert open_set(bench.job(0, held=True).work.samples, layout.data).manifest_sha256
+    assert open_set(bench.job(0, held=True).work.stored, layout.data).manifest_sha256
 
 
 def test_a_failed_job_leaves_its_worker_warm(pool, bench):
