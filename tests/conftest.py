@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:  # the server's libraries are imported by the tests that use it
+    from tests.s3_server import S3Server
 
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):  # new random cases belong to a developer's run, where somebody looks at what they find
@@ -36,3 +41,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for network, config, parameters, error, tolerance in sorted(rows):
         numbers = f"{parameters:>12,} {error:>10.2e} {tolerance:>10.2e}"
         terminalreporter.line(f"{network:<14} {config:<28} {numbers}{'' if error <= tolerance else '  OVER'}")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """An S3 server of the test's own, which may be killed; a lost one is tried again at once."""
+    from harness.data import origin
+    from tests.s3_server import s3_server
+
+    monkeypatch.setattr(origin, "WAITS", (0.05, 0.1))
+    with s3_server(monkeypatch) as running:
+        yield running

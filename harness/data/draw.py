@@ -21,9 +21,7 @@ from harness.core.errors import DataError, HarnessError
 from harness.data.index import Index
 from harness.data.orientation import turns
 from harness.data.shards import ShardSet
-
-Window = tuple[int, int, int, int]
-"""Top, left, height and width, pixels."""
+from harness.data.tiff import Window
 
 _NAMED = 4
 """How many images a message names."""

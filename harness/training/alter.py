@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from harness.api.batch import Batch
-from harness.cells.patches import Patch, Sides
+from harness.cells.patches import Patch, Sides, sides_of
 from harness.cells.recipe import Darken, Grain, Mixup, Recipe, Scale
 from harness.core.errors import HarnessError
 from harness.core.identity import seed as named_seed
@@ -68,7 +68,7 @@ class Alteration:
         if (recipe.grain, recipe.grey, recipe.scale) == (None, None, None):
             return lq_BCHW, gt_BCHW
         changed = [
-            _changed(list(images), recipe, _sides(self.patch), random)
+            _changed(list(images), recipe, sides_of(self.patch), random)
             for *images, random in zip(
                 *([lq_BCHW] if gt_BCHW is None else [lq_BCHW, gt_BCHW]),
                 self._randoms(purpose, step, len(lq_BCHW)),
@@ -162,13 +162,6 @@ def grey(image_CHW: Tensor) -> Tensor:
     linear = (views_VCHW * image_CHW.new_tensor(GREY)[:, None, None]).sum(1, keepdim=True)
     encoded = torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp(min=1e-9) ** (1 / 2.4) - 0.055)
     return encoded.expand_as(views_VCHW).flatten(0, 1)
-
-
-def _sides(patch: Patch) -> Sides | None:
-    """Height and width of a patch; None for whole images."""
-    if isinstance(patch, str):
-        return None
-    return (patch, patch) if isinstance(patch, int) else patch
 
 
 def _cut(image_CHW: Tensor, scale: Scale, patch: Sides, drawn: list[float]) -> Tensor:

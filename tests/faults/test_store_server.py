@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +22,11 @@ from harness.data.shards import ShardSet, open_set
 from harness.jobs.run import run_job_file
 from harness.planning.disk import read_manifest
 from harness.records import store as records
-from tests.s3_server import S3Server, s3_server
+from tests.s3_server import S3Server
 from tests.small_world import RECIPE, SmallWorld, small_cell
 from tests.stored_set import BASE, picture, store
 
 CLEAN = {f"k{number}": picture(number, 140, 150) for number in range(6)}
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    monkeypatch.setattr(origins, "WAITS", (0.05, 0.1))
-    with s3_server(monkeypatch) as running:
-        yield running
 
 
 @pytest.fixture

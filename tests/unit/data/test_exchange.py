@@ -26,7 +26,7 @@ from harness.data.prepare import prepare_set
 from harness.data.shards import ShardSet, open_set
 from harness.parts.catalogue import BUILT_IN
 from harness.planning.disk import read_manifest
-from tests.s3_server import S3Server, s3_server
+from tests.s3_server import S3Server
 from tests.small_set import blobs
 from tests.stored_set import BASE, BLURRED, picture, store
 
@@ -48,13 +48,6 @@ class Many:
     def images(self, split: str) -> Iterator[SourceImage]:
         for number, (key, scene) in enumerate(self.keys(split)):
             yield SourceImage(key, scene, blobs(number, 20, 24))
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    monkeypatch.setattr(origins, "WAITS", (0.05, 0.1))
-    with s3_server(monkeypatch) as running:
-        yield running
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,14 +16,7 @@ import pytest
 from harness.core.errors import DataError, HarnessError
 from harness.data import origin as origins
 from harness.data.origin import AHEAD, Origin, OriginNote, Shard, read_note, store_of, write_note
-from tests.s3_server import S3Server, s3_server
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    monkeypatch.setattr(origins, "WAITS", (0.05, 0.1))
-    with s3_server(monkeypatch) as running:
-        yield running
+from tests.s3_server import S3Server
 
 
 @pytest.fixture
