@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from harness.api.source import Source
 from harness.api.traits import Condition, FromOption, Traits
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ class DatasetTraits(Traits):
     """Whether it gives chosen images alone (RandomAccess), so that several jobs may prepare a part of a split each."""
     skips: bool = False
     """Whether it says which files it leaves out, and why (Skipping)."""
+    source: Source | None = None
+    """Of a data set of the field: where it comes from and how its files lie. It is prepared once, by `bench data
+    prepare`, for all suites (harness.api.library)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,6 +64,8 @@ class SourceImage:
     """The degraded image, of data sets with `pairs`; None where a clean one has none."""
     truth: str | None = None
     """A name for the clean image where several degraded ones share it, which is then stored once; None: the key."""
+    group: str = ""
+    """A group of the split that also has an average of its own, as `indoor`; empty: none."""
 
 
 class Dataset(Protocol):

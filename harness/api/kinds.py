@@ -13,6 +13,7 @@ from harness.api.loss import LossTraits
 from harness.api.metric import MetricTraits
 from harness.api.prior import PriorTraits
 from harness.api.refiner import RefinerTraits
+from harness.api.source import Count, Files, Group, Layout, Shared, Source
 from harness.api.task import EvaluationProtocol, TaskTraits
 from harness.api.traits import (
     Above,
@@ -42,7 +43,10 @@ KINDS: Mapping[str, type[Traits]] = {
 }
 """The traits class of each kind."""
 
-VALUES = (When, Unless, Above, FromOption, Conflict, Rule, Published, OwnFile, LossUse, StageUse, EvaluationProtocol)
+VALUES = (
+    When, Unless, Above, FromOption, Conflict, Rule, Published, OwnFile, LossUse, StageUse, EvaluationProtocol,
+    Source, Layout, Files, Group, Count, Shared,
+)  # fmt: skip
 """The classes whose calls may stand in traits, besides plain literals."""
 
 ONLY_IN_TRAITS = frozenset({"VERSION", "name"}) | {item.name for traits in KINDS.values() for item in fields(traits)}

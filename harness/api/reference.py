@@ -50,6 +50,11 @@ UNREAD = "unread-"
 """How the digest of a data set begins that cannot be opened on this machine: a stand-in, under which nothing runs."""
 
 
+EXAMPLE = "example-"
+"""How the digest of a data set begins that is made of bundled photographs in the layout of a real one, to try suites
+before the download: all tables name it."""
+
+
 class PartRef(Hashed):
     """A part by name, with every option filled.
 
@@ -82,6 +87,11 @@ class PartRef(Hashed):
     def is_unread(self) -> bool:
         """Whether it is a data set whose images this machine could not look at."""
         return self.digest is not None and self.digest.startswith(UNREAD)
+
+    @property
+    def is_example(self) -> bool:
+        """Whether it is a data set of examples in place of the real images."""
+        return self.digest is not None and self.digest.startswith(EXAMPLE)
 
     @property
     def arguments(self) -> dict[str, Any]:
