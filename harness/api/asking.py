@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from harness.api.dataset import Dataset, RandomAccess, SourceImage
+from harness.api.dataset import Dataset, DatasetTraits, RandomAccess, SourceImage
+from harness.api.library import InLibrary, library
 from harness.api.loading import load_part
 from harness.core.errors import HarnessError
 from harness.core.guests import contained, fault
@@ -19,13 +20,16 @@ _HINT = "mend the plug-in; --debug shows the traceback"
 
 
 def opened(registry: Registry, name: str, options: Mapping[str, Any]) -> Dataset:
-    """A data set, imported and constructed.
+    """A data set, imported and constructed; one of the field that names no folder of its own as the library has it.
 
     Raises DataError as data sets do; HarnessError of the kind `suite` when the constructor refuses the options with
     ValueError or TypeError, and of the kind `plugin` for whatever else a plug-in raises.
     """
     with contained(_HINT, quiet=True):
         found = load_part(registry, "dataset", name)
+    traits: DatasetTraits = found.traits
+    if traits.source is not None and options.get("root") is None:
+        return InLibrary(name, traits, library())
     try:
         with contained(_HINT, quiet=True, owner=found):
             dataset: Dataset = found(**options)

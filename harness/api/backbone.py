@@ -31,6 +31,8 @@ class BackboneTraits(Traits):
     """When it sees the clean images in test, and so in training too: never a fair result, so tables mark its rows."""
     half: tuple[Literal["bfloat16", "float16"], ...] = ()
     """Number formats under which autocast gives nearly what float32 gives."""
+    guided: bool = False
+    """Whether it is guided by a map that it makes of its whole input, and takes that map as well (`Guided`)."""
     compiles: bool = False
     """Whether `torch.compile` takes the network as one graph."""
     exports: bool = False
@@ -118,6 +120,20 @@ class ToldSettings(Protocol):
         of a network that reads it. None where images are made with nothing, as when costs are measured. `outputs` takes
         them likewise.
         """
+
+
+class Guided(Protocol):
+    """A backbone that is guided by a map that it makes of its whole input (`BackboneTraits.guided`).
+
+    `network(lq, …)` is `network.guided(lq, network.guide(lq), …)`. Where a protocol has images resized for the network,
+    the map is made of them before, and resized like them.
+    """
+
+    def guide(self, lq_BCHW: Tensor) -> Tensor:
+        """The map of images, B×K×H×W."""
+
+    def guided(self, lq_BCHW: Tensor, guide_BCHW: Tensor, *given: Tensor | None) -> Tensor:
+        """As `__call__`, under a map that is given. What else `__call__` takes follows."""
 
 
 class WithOutputs(Protocol):

@@ -27,7 +27,7 @@ from harness.api.metric import MetricTraits
 from harness.api.prior import PriorTraits
 from harness.api.reading import Reader
 from harness.api.refiner import RefinerTraits
-from harness.api.task import PROTOCOLS, TaskTraits
+from harness.api.task import PROTOCOLS, TaskTraits, unknown_protocol
 from harness.api.traits import Condition, Traits
 from harness.core.errors import Problem, SpecErrors, did_you_mean
 from harness.core.helpers import content_digest
@@ -110,7 +110,7 @@ def _check_protocol(task: Declaration[TaskTraits]) -> None:
     protocol = task.traits.protocol
     if isinstance(protocol, str):
         if protocol not in PROTOCOLS:
-            raise _at_traits(task, f"no protocol is called {protocol!r}", did_you_mean(protocol, PROTOCOLS))
+            raise _at_traits(task, f"no protocol is called {protocol!r}", unknown_protocol(protocol, PROTOCOLS))
     elif PROTOCOLS.get(protocol.name, protocol) != protocol:
         what = f"{protocol.name} is the name of a built-in protocol, which scores in another way"
         raise _at_traits(task, what, "give your own protocol a name of its own")

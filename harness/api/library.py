@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from harness.api.dataset import DatasetTraits, SourceImage
 from harness.api.reference import Frozen, PartRef
@@ -66,6 +68,18 @@ def read_note(name: str, folder: Path) -> Note | None:
         raise DataError("this note of the library is damaged", where=str(path), hint=hint) from error
 
 
+@dataclass(frozen=True)
+class StoredSample:
+    """What the index of a prepared set says of a sample: the sides of its images in pixels, and the channels of the
+    degraded and the clean one; None for one that it does not have."""
+
+    key: str
+    height: int
+    width: int
+    degraded: int | None
+    clean: int | None
+
+
 class InLibrary:
     """A data set of the field as the library has it. It answers what planning asks; its images are read from the
     prepared sets (harness.data.library)."""
@@ -94,15 +108,35 @@ class InLibrary:
 
     def keys(self, split: str) -> Sequence[tuple[str, str]]:
         """(key, scene) of every sample of a split, from its index."""
+        table = self._index(split, ["key", "scene"])
+        return list(zip(table["key"].to_pylist(), table["scene"].to_pylist(), strict=True))
+
+    def ends(self, split: str) -> list[StoredSample]:
+        """The first and the last sample of a split, from its index; one where it has one."""
+        sides = [f"{side}_{what}" for side in ("lq", "gt") for what in ("height", "width", "channels")]
+        table = self._index(split, ["key", *sides])
+        found = [table.slice(row, 1).to_pylist()[0] for row in dict.fromkeys((0, table.num_rows - 1))]
+        return [
+            StoredSample(
+                row["key"],
+                row["lq_height"] if row["gt_height"] is None else row["gt_height"],
+                row["lq_width"] if row["gt_width"] is None else row["gt_width"],
+                row["lq_channels"],
+                row["gt_channels"],
+            )
+            for row in found
+        ]
+
+    def _index(self, split: str, columns: list[str]) -> Any:
+        """Columns of the index of a split, as a pyarrow.Table."""
         import pyarrow.parquet as pq
 
         path = self.stored(split).folder(self.folder) / "index.parquet"
         try:
-            table = pq.read_table(path, columns=["key", "scene"])
+            return pq.read_table(path, columns=columns, partitioning=None)
         except (OSError, ValueError) as error:
             hint = f"bench data verify {self.name}"
             raise DataError("the index cannot be read", where=str(path), hint=hint) from error
-        return list(zip(table["key"].to_pylist(), table["scene"].to_pylist(), strict=True))
 
     def stored(self, split: str) -> PreparedSet:
         """The prepared set of a split. Raises DataError for an unknown split."""

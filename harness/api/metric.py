@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from harness.api.traits import Traits
 
@@ -19,6 +19,11 @@ class MetricTraits(Traits):
     unit: str = ""
     decimals: int = 4
     """Digits after the point in tables, from 0 to 12."""
+    reference: Literal["full", "none"] = "full"
+    """`full`: it compares with the clean image; `none`: it is called with the restored image alone."""
+    masked: bool = False
+    """Whether it takes a mask, H×W float64 of 0 and 1, as third argument, under protocols that align images: what is 0
+    counts nowhere, and is black in both. Others get the two images alone."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -53,6 +53,8 @@ UNREAD = "unread-"
 EXAMPLE = "example-"
 """How the digest of a data set begins that is made of bundled photographs in the layout of a real one, to try suites
 before the download: all tables name it."""
+EXAMPLE_MARK = " (example)"
+"""What stands behind the name of such a data set."""
 
 
 class PartRef(Hashed):
@@ -92,6 +94,11 @@ class PartRef(Hashed):
     def is_example(self) -> bool:
         """Whether it is a data set of examples in place of the real images."""
         return self.digest is not None and self.digest.startswith(EXAMPLE)
+
+    @property
+    def called(self) -> str:
+        """What tables, titles and records call a data set: its name, and that it is made of examples."""
+        return f"{self.name}{EXAMPLE_MARK}" if self.is_example else self.name
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -17,6 +17,24 @@ Reader = Literal["picture", "npy_bgr", "mat_blocks"]
 channels are blue, green, red; `mat_blocks`, one MATLAB file with the images of a split, N×M×H×W×3."""
 
 
+def _check_patterns(*patterns: str) -> None:
+    """Raises ValueError for patterns that lead out of the folder from which they start."""
+    for pattern in patterns:
+        if pattern.startswith("/") or ".." in pattern.split("/"):
+            raise ValueError(f"{pattern!r} leads out of the folder from which it starts")
+
+
+def _check_expressions(*expressions: str, grouped: bool = False) -> None:
+    """Raises ValueError for texts that are no expressions, and, of those whose groups count, that have none."""
+    for text in filter(None, expressions):
+        try:
+            groups = re.compile(text).groups
+        except re.error as error:
+            raise ValueError(f"{text!r} is no regular expression: {error}") from error
+        if grouped and not groups:
+            raise ValueError(f"{text!r} has no group; put what counts in parentheses, as low(\\d+)")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Group:
     """Images of a split that also have an average of their own, as the indoor ones of DPDD."""
@@ -29,6 +47,14 @@ class Group:
     """The number of the first image in that file."""
     names: str = ""
     """Instead of a file: an expression that is found in the names of its images."""
+    needed: bool = True
+    """Whether a copy without that file is refused; else it has no such groups, which is remarked."""
+
+    def __post_init__(self) -> None:
+        if bool(self.file) == bool(self.names):
+            raise ValueError(f"the group {self.name} has a file or names")
+        _check_patterns(self.file)
+        _check_expressions(self.names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +62,13 @@ class Files:
     """Which files of a layout are one split, and what belongs together.
 
     A file's *name* is what the wildcards of its pattern matched, joined by `/`; where a side has several patterns, its
-    path from the user's folder. A sample's key is the name, without its ending, of the degraded image where several may
-    share a clean one, and else of the clean one.
+    path from the folder that they start from. A sample's key is the name, without its ending, of the degraded image
+    (the left view) or, where tasks make those and where the order of names pairs, of the clean one. Files that end in
+    no way that pictures do are left out, and listed as such. A side is there when any of its patterns finds a file;
+    `views` need both.
+
+    Expressions are looked for in names (re.search). `only`, `without`, `scenes` and `not_scenes` hold for both sides.
+    Where `scene` is empty, its scene is a sample's own clean image.
     """
 
     gt: tuple[str, ...] = ()
@@ -46,9 +77,14 @@ class Files:
     """Patterns of the degraded images; none: tasks make them of the clean ones."""
     views: bool = False
     """`lq` are two patterns, of the left and of the right view, which become one image of six channels."""
-    pair: Literal["stem", "name"] | tuple[str, str] = "stem"
+    pair: Literal["stem", "name", "order"] | tuple[str, str] = "stem"
     """What makes a pair: the name without its ending, or with it; or an expression for `lq` and one for `gt`, whose
-    groups are equal."""
+    groups are equal, where several `lq` may have one `gt`. `order` is for sets whose authors give the two sides names
+    that have nothing in common: the first by name belongs to the first, taken only where both sides have as many files
+    and one ending."""
+    apart: int | None = None
+    """With `order`: by how much the last numbers in the names of a pair differ at most, so that files which are missing
+    on both sides are seen."""
     scene: str = ""
     """An expression whose groups, found in a name, are the scene; empty: every clean image is one."""
     only: str = ""
@@ -60,22 +96,28 @@ class Files:
     not_scenes: tuple[str, ...] = ()
     """All scenes but these are of this split."""
     first_gt: bool = False
-    """Where a scene has several clean files, the first by name is the one."""
+    """Where several clean files belong together by `pair`, the first by name is the one."""
+    spare_gt: bool = False
+    """The clean images of several splits lie together: those to which no degraded one belongs are of another split."""
     frames: int | None = None
-    """The first so many degraded files of every folder, by name; None: all."""
+    """The first so many degraded files of every folder, by name, and their clean ones; None: all."""
     groups: tuple[Group, ...] = ()
     reader: Reader = "picture"
     bits: Literal[8] | None = None
     """8: images of 16 bits are read with their upper 8 bits, as cv2.imread does without flags; None: as they are."""
+    gray: bool = False
+    """Colour images are read as cv2.imread does with IMREAD_GRAYSCALE."""
 
     def __post_init__(self) -> None:
         if not self.gt and not self.lq:
             raise ValueError("a split has gt, lq or both")
         if self.views and len(self.lq) != 2:
             raise ValueError("views: lq are two patterns, of the left and of the right view")
-        pair = self.pair if isinstance(self.pair, tuple) else ()
-        for text in (*pair, self.scene, self.only, self.without, *(group.names for group in self.groups)):
-            re.compile(text)
+        if self.apart is not None and self.pair != "order":
+            raise ValueError("apart: is for pairs by order")
+        _check_patterns(*self.gt, *self.lq)
+        _check_expressions(*(self.pair if isinstance(self.pair, tuple) else ()), self.scene, grouped=True)
+        _check_expressions(self.only, self.without)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +135,9 @@ class Layout:
     examples: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     """Of every split some samples with real names, each the paths of its files: the degraded ones (left, right) and
     the clean one. `bench data example` makes such trees, and the tests read them."""
+
+    def __post_init__(self) -> None:
+        _check_patterns(*self.inside)
 
 
 @dataclass(frozen=True)
@@ -148,6 +193,9 @@ class Source:
             raise ValueError("a source has at least one layout")
         if not self.tasks:
             raise ValueError("a source names at least one task")
+        names = [layout.name for layout in self.layouts]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two layouts have one name: {', '.join(names)}")
 
     def splits(self) -> tuple[str, ...]:
         """The splits that any layout has, in their order."""

@@ -11,6 +11,7 @@ from harness.api.reference import Frozen, PartRef
 from harness.api.sets import TestSet
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell
+from harness.cells.published import PublishedNumber
 
 DATASET_DIGITS = 8
 """Digits of the digest of a data set's identity in columns of tables."""
@@ -58,6 +59,8 @@ class SuiteMetric(Frozen):
     """What records call it: its name, with the options that are not its defaults, as `psnr(border=4)`."""
     label: str
     """What tables call it."""
+    reference: Literal["full", "none"] = Field("full", exclude_if=lambda reference: reference == "full")
+    """Whether it compares with clean images (harness.api.metric.MetricTraits)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -71,6 +74,11 @@ class SuiteMetric(Frozen):
     def title(self) -> str:
         """What a table writes above its column."""
         return metric_title(self.label, self.key, self.part.name)
+
+    def is_measured(self, protocol: EvaluationProtocol) -> bool:
+        """Whether it is asked under a protocol: one without reference is not where the clean image changes what is
+        scored."""
+        return protocol.measures(self.reference)
 
     def is_version(self, on_record: str | None) -> bool:
         """Whether values on record are of this metric, by the version that they were computed with; None: no values."""
@@ -116,6 +124,10 @@ class ResolvedSuite(Frozen):
     """How restored images are scored, in the order of the tables; every task's own protocol when empty."""
     dataset_labels: Mapping[str, str] = Field({}, exclude_if=lambda labels: not labels)
     """What tables call data sets, by the first digits of the digests of their identities."""
+    allow_overlap: bool = Field(False, exclude_if=lambda allowed: not allowed)
+    """Whether cells may be tested on pictures that they were trained on. Part of no identity."""
+    published: tuple[PublishedNumber, ...] = Field((), exclude_if=lambda numbers: not numbers)
+    """What papers and repositories print of its cells. Part of no identity."""
     run: Run = Run()
     plugins: tuple[str, ...] = ()
     """Absolute paths of plug-in files."""

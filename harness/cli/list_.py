@@ -11,17 +11,19 @@ from typing import Annotated, Any
 import typer
 
 from harness.api.backbone import BackboneTraits
+from harness.api.dataset import DatasetTraits
 from harness.api.declaration import declaration
 from harness.api.degradation import DegradationTraits
 from harness.api.kinds import KINDS
-from harness.api.protocols import known_protocols
+from harness.api.library import library, read_note
+from harness.api.protocols import known_protocols, steps_of
 from harness.api.task import TaskTraits
 from harness.cells.patches import shown_patch
 from harness.cli import exits
 from harness.cli.common import plugin_path
 from harness.cli.ranges import allowed
 from harness.cli.tables import page_width, show
-from harness.core.errors import HarnessError, UnknownName, did_you_mean
+from harness.core.errors import DataError, HarnessError, UnknownName, did_you_mean
 from harness.core.registry import Entry, Registry
 from harness.core.source import REQUIRED, Option
 from harness.core.text import on_one_line, printable
@@ -111,6 +113,9 @@ def show_part(registry: Registry, kind: str, name: str) -> None:
     if kind not in KINDS:
         return
     found = declaration(registry, kind, name)
+    if isinstance(found.traits, DatasetTraits) and found.traits.source is not None:
+        print(f"{found.traits.source.size}; {_prepared(name)}. bench data show {name} says all that is known of it")
+        return
     options = found.options
     rows = [
         (option.name, _default(option.default) or "(must be given)", allowed(option)) for option in options.values()
@@ -150,7 +155,18 @@ def _said_of(registry: Registry, entry: Entry) -> list[str]:
     if entry.kind not in KINDS:
         return []
     found = declaration(registry, entry.kind, entry.name)
+    if isinstance(found.traits, DatasetTraits) and found.traits.source is not None:
+        return [f"{found.traits.source.size} ({_prepared(entry.name)})"]
     return [*map(_option, found.options.values()), *_marks_of(registry, entry)]
+
+
+def _prepared(name: str) -> str:
+    """Whether the library has a data set of the field."""
+    try:
+        note = read_note(name, library())
+    except DataError:
+        return "its note in the library is damaged"
+    return "not prepared" if note is None else "prepared, example" if note.dataset.is_example else "prepared"
 
 
 def _marks_of(registry: Registry, entry: Entry) -> list[str]:
@@ -182,11 +198,11 @@ def _default(value: Any) -> str:
 
 def protocols_table(registry: Registry) -> None:
     """The protocols that a suite can name, with those that plug-in tasks bring along."""
-    columns = ("name", "version", "colour", "rounding", "border", "SSIM", "test noise", "mean over")
+    columns = ("name", "version", "what it does", "who uses it")
     rows = []
-    for protocol in known_protocols(registry):
-        how = (protocol.colour, protocol.rounding, str(protocol.border), protocol.ssim, protocol.draw, protocol.mean)
-        rows.append((protocol.name, str(protocol.version), *how))
+    for protocol, tasks in known_protocols(registry).items():
+        by = protocol.used_by or ", ".join(f"the task {task}" for task in tasks)
+        rows.append((protocol.name, str(protocol.version), steps_of(protocol), by))
     show("protocols", columns, rows)
 
 

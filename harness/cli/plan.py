@@ -13,6 +13,7 @@ from harness.cli.subject import read_suite
 from harness.cli.tables import print_table
 from harness.planning.plan import make_plan
 from harness.planning.table import cell_row, job_row, reports, summary
+from harness.planning.unprepared import unprepared
 from harness.spec.notes import notes
 
 CellsOption = Annotated[bool, typer.Option("--cells", help="One line per cell instead of one per job.")]
@@ -39,6 +40,8 @@ def plan(
         reasons = (status.reason for status in planned.cells if status.state == "blocked" or status.gaps)
         for reason in dict.fromkeys(reasons):
             typer.echo(f"blocked: {reason}")
+    for missing in unprepared(resolved.cells, registry):
+        typer.echo(f"not prepared: {missing}")
     for note in notes(resolved, registry):
         typer.echo(f"note: {note}", err=True)
     typer.echo(summary(planned, max(1, (os.cpu_count() or 1) // resolved.run.cpus)))

@@ -141,12 +141,12 @@ def _round(plan: Plan, layout: Layout, executor: str, address: str | None, track
     from harness.cli.progress import make_display
     from harness.scheduling.drive import drive
 
-    pool = _executor(executor, address)
+    pool = start_executor(executor, address)
     mirror = REGISTRY.load("tracker", tracker)(None, layout, plan.suite)
     return drive(plan, pool, mirror, layout, make_display(layout))
 
 
-def _executor(name: str, address: str | None) -> Executor:
+def start_executor(name: str, address: str | None) -> Executor:
     """Starts what runs jobs. Ray takes some seconds, and is told as a step."""
     told, began = name == "ray", monotonic()
     if told:

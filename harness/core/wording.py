@@ -15,6 +15,13 @@ from harness.core.scalars import resolve_scalar
 from harness.core.yaml import Path
 
 
+def marked(name: str, marks: Sequence[str]) -> str:
+    """`name (mark, mark)`, without the marks that the name itself ends with; how every table says what it must."""
+    said = name.rpartition("(")[2].removesuffix(")").split(", ") if name.endswith(")") else []
+    new = [mark for mark in marks if mark not in said]
+    return f"{name} ({', '.join(new)})" if new else name
+
+
 @dataclass(frozen=True)
 class Mistake:
     """A mistake whose place in the file is not yet known. `path` leads to it from the mapping that was checked."""

@@ -1,7 +1,7 @@
 """The audit: no test image may be among the training images, exactly or nearly, as it is, mirrored or turned.
 
 Leaks are common in this field (LOL-v1's training images contain LOL-v2-real test images, BSD500's contain CBSD68) and
-invisible in a table. Two images count as the same when their pixels agree, or when their difference hashes (64 bits)
+invisible in a table. Two images count as the same when their pixels agree, or when their perceptual hashes (64 bits)
 are near *and* their small gray versions correlate: the hash alone would confuse unrelated pictures of plain skies. All
 eight orientations of a test image are compared. A crop of a training image is not found: its hash is of other fields.
 
@@ -22,8 +22,10 @@ from harness.api.reference import Frozen, PartRef
 from harness.core.errors import DataError
 from harness.data.prints import Prints, prints_once
 
-HAMMING = 10
-"""Bits of 64 that may differ; unrelated photographs differ in 32 ± 6."""
+HAMMING = 14
+"""Bits of 64 that may differ; unrelated photographs differ in 32 ± 5."""
+IDENTICAL = "identical pixels"
+"""How two images are the same that do not differ."""
 CORRELATION = 0.8
 """Least correlation of two 32×32 gray versions that count as the same picture."""
 
@@ -43,7 +45,7 @@ class Same(NamedTuple):
 
 
 class Nearest(Frozen):
-    """The most similar pair of two splits by difference hash."""
+    """The most similar pair of two splits by perceptual hash."""
 
     train: str
     test: str
@@ -83,7 +85,7 @@ def twins(prints: Prints) -> Iterator[Same]:
 def _first_same(ones: Prints, others: Prints, other: int, exact: np.ndarray, places: np.ndarray) -> Same | None:
     """The first of `exact` (places with the same pixels), else the first of `places` that is nearly the same."""
     if exact.size:
-        return Same(int(exact[0]), other, "identical pixels")
+        return Same(int(exact[0]), other, IDENTICAL)
     hamming_nK = _hamming(ones.bits_NK[places, 0], others.bits_NK[other])
     for row, orientation in np.argwhere(hamming_nK <= HAMMING):
         one = int(places[row])

@@ -4,36 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from harness.api.sets import ORIGIN, SETS
-from harness.core.damage import damage_noted, forget_damage, held, sweep
+from harness.api.sets import ORIGIN, SETS, PreparedSet
+from harness.core.damage import damage_noted, forget_damage, held
 from harness.core.errors import DataError
 from harness.core.paths import (
-    PLACE_OPTION,
-    atomic_file,
     atomic_folder,
     below,
-    storage_error,
     unfit_name,
     unread,
-    write_bytes,
 )
 from harness.data.checked import verify_file
 from harness.data.index import INDEX
 from harness.data.manifest import MANIFEST, FileEntry, Manifest, files_of, manifest_of, read_manifest, true_hint
-from harness.data.origin import AGAIN_THERE, OriginNote, origin_of, read_note, store_of, tried, write_note
+from harness.data.origin import AGAIN_THERE, OriginNote, origin_of, read_note, store_of, write_note
+from harness.data.store_place import Place, done, placed_by, size_at
 from harness.data.verified import Verified
-
-T = TypeVar("T")
 
 PUSHED = ".push.json"
 """Lies beside the files of a push that is not finished: the digest of the manifest that they belong to."""
@@ -62,12 +54,12 @@ def push(folder: Path, url: str, *, verify: bool = False) -> int:
     source = manifest.set.source
     copied = 0 if source is None else push(folder.parents[1] / source.name / source.split, url, verify=verify)
     store, root = store_of(url)
-    place = _Place(store, f"{root}/{folder.parent.name}/{folder.name}", f"{url}/{folder.parent.name}/{folder.name}")
-    with _placed_by("--to"):
+    place = Place(store, f"{root}/{folder.parent.name}/{folder.name}", f"{url}/{folder.parent.name}/{folder.name}")
+    with placed_by("--to"):
         return copied + _push(folder, manifest, sha256, place, verify)
 
 
-def _push(folder: Path, manifest: Manifest, sha256: str, place: _Place, verify: bool) -> int:
+def _push(folder: Path, manifest: Manifest, sha256: str, place: Place, verify: bool) -> int:
     """Copies the files of one split. Gives the bytes copied."""
     known = place.content(MANIFEST)
     if known is not None and verify and not _is_manifest(known):
@@ -110,77 +102,6 @@ def _check_here(folder: Path, manifest: Manifest, entries: Sequence[FileEntry]) 
             verify_file(folder / entry.name, entry, verified)
 
 
-@contextmanager
-def _placed_by(option: str) -> Iterator[None]:
-    """Errors of what is written name the option that says where."""
-    token = PLACE_OPTION.set(option)
-    try:
-        yield
-    finally:
-        PLACE_OPTION.reset(token)
-
-
-def _done(action: Callable[[], T], url: str) -> T:
-    """As harness.data.origin.tried, and HarnessError (kind `storage`) for what this machine's disks refuse."""
-    try:
-        return tried(action, url)
-    except OSError as error:
-        raise storage_error(error, Path(os.fsdecode(error.filename or url))) from error
-
-
-@dataclass(frozen=True)
-class _Place:
-    """The folder of a split on a store, where it may not be yet. All raise as `_done`."""
-
-    store: fsspec.AbstractFileSystem
-    path: str
-    url: str
-
-    def size(self, name: str) -> int | None:
-        """Bytes of a file; None when it is not there."""
-        return _size(self.store, f"{self.path}/{name}", f"{self.url}/{name}")
-
-    def content(self, name: str) -> bytes | None:
-        """Of a file; None when it is not there."""
-        if self.size(name) is None:
-            return None
-        return _done(lambda: bytes(self.store.cat_file(f"{self.path}/{name}")), f"{self.url}/{name}")
-
-    def has(self, entry: FileEntry, *, verify: bool) -> bool:
-        """Whether a file lies there: of its size, and with `verify` of its content."""
-        if self.size(entry.name) != entry.bytes:
-            return False
-        return not verify or _done(lambda: self._sha256(entry.name), f"{self.url}/{entry.name}") == entry.sha256
-
-    def _sha256(self, name: str) -> str:
-        with self.store.open(f"{self.path}/{name}", "rb") as handle:
-            found = hashlib.sha256()
-            while part := handle.read(2**24):
-                found.update(part)
-        return found.hexdigest()
-
-    def put(self, file: Path) -> None:
-        """A file of a local folder appears whole or not at all, as one of an object store does."""
-        if isinstance(self.store, LocalFileSystem):
-            target = Path(self.path) / file.name
-            sweep(target)
-            with atomic_file(target) as temporary:
-                shutil.copyfile(file, temporary)
-            return
-        _done(lambda: self.store.put_file(str(file), f"{self.path}/{file.name}"), f"{self.url}/{file.name}")
-
-    def write(self, name: str, content: bytes) -> None:
-        if isinstance(self.store, LocalFileSystem):
-            write_bytes(Path(self.path) / name, content)
-            return
-        _done(lambda: self.store.pipe_file(f"{self.path}/{name}", content), f"{self.url}/{name}")
-
-    def remove(self, name: str) -> None:
-        """Nothing happens to what is not there."""
-        if self.size(name) is not None:
-            _done(lambda: self.store.rm_file(f"{self.path}/{name}"), f"{self.url}/{name}")
-
-
 def pull(url: str, data: Path, *, limit: int | None = None) -> list[Path]:
     """Makes the sets below a URL (of one set, or of one of its splits) known here. Gives their folders.
 
@@ -189,27 +110,39 @@ def pull(url: str, data: Path, *, limit: int | None = None) -> list[Path]:
     Raises DataError when nothing is there, or a set of another content is here.
     """
     store, root = store_of(url)
-    found, places = [], [root]
-    for _ in range(3):  # a split, a set, a folder of sets
-        found = [path for path in places if _size(store, f"{path}/{MANIFEST}", url) is not None]
-        if found:
-            break
-        places = [path for place in places for path in _folders(store, place, url)]
-    if not found:
-        raise DataError("no prepared set lies there", where=url, hint="bench data push SET --to URL puts one there")
+    found = _found_at(store, root, url)
     root = root.rstrip("/")
     url = root if isinstance(store, LocalFileSystem) else url.rstrip("/")  # the note holds wherever it is read
     pulled: dict[Path, None] = {}
     for path in found:
-        with _placed_by("--data"):
+        with placed_by("--data"):
             for folder in _pulled(store, path, f"{url}{path.removeprefix(root)}", data, limit):
                 pulled[folder] = None
     return list(pulled)
 
 
+def sets_at(url: str) -> list[PreparedSet]:
+    """The prepared sets below a URL, of one set, or of one of its splits. Raises DataError when nothing is there."""
+    store, root = store_of(url)
+    paths = _found_at(store, root, url)
+    contents = [done(partial(store.cat_file, f"{path}/{MANIFEST}"), url) for path in paths]
+    return [manifest_of(bytes(content), f"{url}/{MANIFEST}")[0].set for content in contents]
+
+
+def _found_at(store: fsspec.AbstractFileSystem, root: str, url: str) -> list[str]:
+    """The folders with a manifest: the place itself (a split), those in it (a set), or those in these."""
+    places = [root]
+    for _ in range(3):
+        found = [path for path in places if size_at(store, f"{path}/{MANIFEST}", url) is not None]
+        if found:
+            return found
+        places = [path for place in places for path in _folders(store, place, url)]
+    raise DataError("no prepared set lies there", where=url, hint="bench data push SET --to URL puts one there")
+
+
 def _pulled(store: fsspec.AbstractFileSystem, path: str, url: str, data: Path, limit: int | None) -> list[Path]:
     """The folders of a split and of the one that has its clean images."""
-    content = _done(lambda: bytes(store.cat_file(f"{path}/{MANIFEST}")), f"{url}/{MANIFEST}")
+    content = done(lambda: bytes(store.cat_file(f"{path}/{MANIFEST}")), f"{url}/{MANIFEST}")
     try:
         manifest, _ = manifest_of(content, f"{url}/{MANIFEST}")
     except DataError as error:
@@ -232,7 +165,7 @@ def _pulled(store: fsspec.AbstractFileSystem, path: str, url: str, data: Path, l
                 write_note(folder, note)
                 forget_damage(folder)  # which is found again, and mended, when it is not of the note alone
             return [*before, folder]
-        index = _done(lambda: bytes(store.cat_file(f"{path}/{INDEX}")), f"{url}/{INDEX}")
+        index = done(lambda: bytes(store.cat_file(f"{path}/{INDEX}")), f"{url}/{INDEX}")
         if hashlib.sha256(index).hexdigest() != manifest.index.sha256:
             what = "this index is not the one that the manifest names"
             raise DataError(what, where=f"{url}/{INDEX}", hint=AGAIN_THERE)
@@ -260,7 +193,7 @@ def fetch_all(folder: Path) -> int:
     origin = origin_of(folder, files_of(manifest))
     if origin is None:
         return len(manifest.shards)
-    with _placed_by("--data"):
+    with placed_by("--data"):
         return sum(origin.local(shard.name) is not None for shard in manifest.shards)
 
 
@@ -276,15 +209,7 @@ def _manifest_here(folder: Path) -> tuple[Manifest, str]:
 
 def _folders(store: fsspec.AbstractFileSystem, root: str, url: str) -> list[str]:
     try:
-        listed = _done(lambda: store.ls(root, detail=False), url)
+        listed = done(lambda: store.ls(root, detail=False), url)
     except DataError:
         return []
     return sorted(str(path).rstrip("/") for path in listed)
-
-
-def _size(store: fsspec.AbstractFileSystem, path: str, url: str) -> int | None:
-    """Bytes of a file on a store; None when it is not there."""
-    try:
-        return int(_done(lambda: store.size(path), url))
-    except DataError:
-        return None

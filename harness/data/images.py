@@ -1,6 +1,7 @@
 """Where the images of a data set enter: every one is checked here, before anything reads its pixels.
 
-Whoever prepares, compares or counts the images of a data set takes them from `images_of`.
+Whoever prepares, compares or counts the images of a data set takes them from `images_of`. Those of a data set of the
+field that lies in the library are its stored ones.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import numpy as np
 
 from harness.api.asking import fingerprint_of, opened
 from harness.api.dataset import Dataset, RandomAccess, SourceImage
+from harness.api.library import InLibrary
 from harness.api.reference import PartRef
 from harness.core.errors import DataError
 from harness.core.guests import contained
 from harness.core.pixels import off_scale
 from harness.core.registry import Registry
+from harness.data.library import prepared_images
 
 _FITTING = "H×W×3 or H×W×1 in uint8, uint16 or float32"
 _FITTING_DEGRADED = "H×W×3, H×W×1 or H×W×6 in uint8, uint16 or float32"
@@ -61,8 +64,10 @@ def images_of(dataset: Dataset, split: str, name: str, keys: Sequence[str] | Non
 
 def _given(dataset: Dataset, split: str, keys: Sequence[str] | None) -> Iterator[object]:
     with contained(owner=dataset):
-        if keys is not None and dataset.traits.random_access:
-            images: Iterator[object] = iter(cast(RandomAccess, dataset).images_at(split, keys))
+        if isinstance(dataset, InLibrary):
+            images: Iterator[object] = prepared_images(dataset, split, keys)
+        elif keys is not None and dataset.traits.random_access:
+            images = iter(cast(RandomAccess, dataset).images_at(split, keys))
         else:
             images = iter(dataset.images(split))
     end = object()

@@ -42,13 +42,18 @@ class SampleRow(NamedTuple):
     scene: str
     gt: Member | None
     lq: Member | None
+    group: str = ""
+    """The group of the split that also has an average of its own; empty: none."""
 
 
 _TYPES = dict(zip(Member._fields, (pa.int32(), *[pa.int64()] * 2, *[pa.int32()] * 3, pa.string()), strict=True))
 INDEX_SCHEMA = pa.schema(
     [("key", pa.string()), ("scene", pa.string())]
     + [(f"{side}_{name}", kind) for side in SIDES for name, kind in _TYPES.items()]
+    + [("group", pa.string())]
 )
+_UNGROUPED = pa.schema(list(INDEX_SCHEMA)[:-1])
+"""Of sets that were prepared when there were no groups."""
 
 
 class Places:
@@ -79,10 +84,14 @@ class Places:
 
 
 class Index(Sequence[SampleRow]):
-    """The rows of a prepared set. `heights` and `widths`: (N,) of the images, pixels."""
+    """The rows of a prepared set. `heights` and `widths`: (N,) of the images, pixels. `groups`: None where there are
+    none."""
 
-    def __init__(self, keys: list[str], scenes: list[str], places: dict[Side, Places]) -> None:
+    def __init__(
+        self, keys: list[str], scenes: list[str], places: dict[Side, Places], groups: list[str] | None = None
+    ) -> None:
         self.keys, self.scenes, self.places = keys, scenes, places
+        self.groups = [""] * len(keys) if groups is None else groups
         numbers = np.where(places["gt"].there[:, None], places["gt"].numbers, places["lq"].numbers)
         self.heights: np.ndarray = numbers[:, 3]
         self.widths: np.ndarray = numbers[:, 4]
@@ -91,7 +100,8 @@ class Index(Sequence[SampleRow]):
         return len(self.keys)
 
     def __getitem__(self, index: int) -> SampleRow:  # type: ignore[override]
-        return SampleRow(self.keys[index], self.scenes[index], self.places["gt"][index], self.places["lq"][index])
+        gt, lq = self.places["gt"][index], self.places["lq"][index]
+        return SampleRow(self.keys[index], self.scenes[index], gt, lq, self.groups[index])
 
     def __iter__(self) -> Iterator[SampleRow]:
         return map(self.__getitem__, range(len(self)))
@@ -114,12 +124,13 @@ class Index(Sequence[SampleRow]):
         """The same samples with the clean images of another set. Raises KeyError for a key that it does not have."""
         clean = source.places["gt"]
         if self.keys == source.keys:
-            return Index(self.keys, self.scenes, {"gt": clean, "lq": self.places["lq"]})
+            return Index(self.keys, self.scenes, {"gt": clean, "lq": self.places["lq"]}, source.groups)
         rows = {key: row for row, key in enumerate(source.keys)}
         found = [rows[key] for key in self.keys]
         dtypes, names = [clean.dtypes[row] for row in found], [clean.keys[row] for row in found]
         taken = Places(clean.numbers[found], dtypes, names)
-        return Index(self.keys, self.scenes, {"gt": taken, "lq": self.places["lq"]})
+        groups = [source.groups[row] for row in found]
+        return Index(self.keys, self.scenes, {"gt": taken, "lq": self.places["lq"]}, groups)
 
     def check_sizes(self) -> None:
         """Raises ValueError for a sample whose clean image and degraded one differ in height or width."""
@@ -139,6 +150,7 @@ def write_index(path: Path, rows: Sequence[SampleRow]) -> None:
     for members in ([row.gt for row in rows], [row.lq for row in rows]):
         for place in range(len(Member._fields)):
             columns.append([None if member is None else member[place] for member in members])
+    columns.append([row.group for row in rows])
     pq.write_table(pa.table(columns, schema=INDEX_SCHEMA), path, compression="zstd")
 
 
@@ -150,10 +162,11 @@ def read_index(path: Path) -> Index:
         raise unreadable(path, error, f"the index cannot be read ({error})", again=AGAIN) from error
     except pa.ArrowInvalid as error:
         raise damaged(str(path), f"the index cannot be read ({error})") from error
-    if table.schema != INDEX_SCHEMA:
+    if table.schema not in (INDEX_SCHEMA, _UNGROUPED):
         raise damaged(str(path), f"the index has other columns than {', '.join(INDEX_SCHEMA.names)}")
     keys = table["key"].to_pylist()
-    return Index(keys, table["scene"].to_pylist(), {side: _places(table, side, keys) for side in SIDES})
+    groups = table["group"].to_pylist() if "group" in table.schema.names else None
+    return Index(keys, table["scene"].to_pylist(), {side: _places(table, side, keys) for side in SIDES}, groups)
 
 
 def _places(table: pa.Table, side: Side, keys: list[str]) -> Places:

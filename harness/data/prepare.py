@@ -19,6 +19,7 @@ import numpy as np
 
 from harness.api.dataset import Dataset, Skipping, SourceImage
 from harness.api.degradation import Degradation
+from harness.api.library import InLibrary
 from harness.api.sets import PreparedSet
 from harness.api.shard_parts import shards_in, waiting_folder
 from harness.core.damage import forget_damage, held, set_aside, sweep
@@ -32,8 +33,9 @@ from harness.data.audit import audit
 from harness.data.degrade import degrade
 from harness.data.images import check_text, images_of, open_dataset
 from harness.data.index import INDEX, SampleRow, write_index
+from harness.data.library import link, make_link
 from harness.data.manifest import CONVERTER, MANIFEST, FileEntry, Manifest, ShardEntry, Skipped
-from harness.data.prints import joined_prints, keep_prints, known_prints
+from harness.data.prints import joined_prints, keep_prints, known_prints, prints_file
 from harness.data.shards import ShardSet, open_set
 from harness.data.waiting import FinishedShard, Waiting, grouped
 from harness.parts.guard import check_repeated, made
@@ -48,8 +50,10 @@ def prepare_set(stored: PreparedSet, registry: Registry, data: Path) -> ShardSet
     Shards that are finished (see `prepare_part`) are used. The folder appears whole or not at all; when two processes
     want the same set, one prepares it and the other waits. A folder that is damaged or of another set is set aside, and
     is back in its place when the set cannot be prepared. Splits other than `train` are compared with the training
-    images (harness.data.audit). Raises DataError when source images are missing, unfit, changed or in both splits, or
-    when the set that is there cannot be read, which says nothing about whether it is sound.
+    images (harness.data.audit), but of data sets of the field, whose splits are what they are. A set that the library
+    has is not written but linked (harness.data.library). Raises DataError when source images are missing, unfit,
+    changed or in both splits, or when the set that is there cannot be read, which says nothing about whether it is
+    sound.
     """
     source = None if stored.source is None else prepare_set(stored.source, registry, data)
     folder = stored.folder(data)
@@ -61,8 +65,7 @@ def prepare_set(stored: PreparedSet, registry: Registry, data: Path) -> ShardSet
         opened = _found(stored, data)  # another run may have prepared it since
         if opened is not None:
             return opened
-        with set_aside(folder):
-            _write(stored, registry, data, source)
+        _make(stored, registry, data, source)
         with suppress(HarnessError):  # the set is there, whatever stays beside it
             remove_away(waiting_folder(stored, data))
     return open_set(stored, data)
@@ -78,7 +81,10 @@ def prepare_part(stored: PreparedSet, part: int, parts: int, registry: Registry,
     source = None if stored.source is None else prepare_set(stored.source, registry, data)
     if _found(stored, data) is not None:
         return
-    _, waiting = _waiting(stored, registry, data, source)
+    dataset = None if source is not None else _dataset(stored, registry)
+    if isinstance(dataset, InLibrary):  # linked by who makes the set
+        return
+    waiting = _waiting(stored, registry, data, source, dataset)
     try:
         waiting.make(shards_in(part, parts, waiting.shards))
     except HarnessError:
@@ -105,21 +111,36 @@ def _found(stored: PreparedSet, data: Path) -> ShardSet | None:
     return opened
 
 
+def _make(stored: PreparedSet, registry: Registry, data: Path, source: ShardSet | None) -> None:
+    """A link to the library's set, where it is one of those; else the set, written."""
+    dataset = None if source is not None else _dataset(stored, registry)
+    if not isinstance(dataset, InLibrary):
+        with set_aside(stored.folder(data)):
+            _write(stored, data, dataset, _waiting(stored, registry, data, source, dataset), source)
+        return
+    link(dataset, stored, data)
+    prints = prints_file(stored.dataset, stored.split, dataset.folder)
+    own = prints_file(stored.dataset, stored.split, data)
+    if prints is not None and own is not None and prints.is_file():
+        with suppress(HarnessError):  # they only save time
+            make_link(prints, own)
+
+
 def _waiting(
-    stored: PreparedSet, registry: Registry, data: Path, source: ShardSet | None
-) -> tuple[Dataset | None, Waiting]:
-    """The data set, of a set that is made of it, and the finished shards."""
+    stored: PreparedSet, registry: Registry, data: Path, source: ShardSet | None, dataset: Dataset | None
+) -> Waiting:
+    """The finished shards of a set that is made of the data set, or of the clean images of `source`."""
     if source is not None:
-        return None, Waiting(stored, data, _Degraded(stored, registry, source))
-    dataset = _dataset(stored, registry)
+        return Waiting(stored, data, _Degraded(stored, registry, source))
+    assert dataset is not None, stored.name
     known = known_prints(stored.dataset, stored.split, data) is not None
-    return dataset, Waiting(stored, data, _Brought(stored, dataset, _keys(dataset, stored), prints=not known))
+    return Waiting(stored, data, _Brought(stored, dataset, _keys(dataset, stored), prints=not known))
 
 
-def _write(stored: PreparedSet, registry: Registry, data: Path, source: ShardSet | None) -> None:
+def _write(stored: PreparedSet, data: Path, dataset: Dataset | None, waiting: Waiting, source: ShardSet | None) -> None:
     """Makes the shards that are lacking, and the set of them all."""
-    dataset, waiting = _waiting(stored, registry, data, source)
-    to_audit = dataset if stored.split != "train" else None
+    audited = dataset is not None and stored.split != "train" and dataset.traits.source is None
+    to_audit = dataset if audited else None
     if to_audit is not None and not waiting.images.prints:  # its images have been looked at before
         audit(to_audit, stored.split, stored.dataset, data)
     finished = waiting.make(range(waiting.shards))

@@ -1,9 +1,10 @@
 """Fingerprints of pictures: what tells that two images show the same picture, and a store of them for whole splits.
 
-A print has a digest of the exact pixels, difference hashes (64 bits) of the picture in its eight orientations, and a
-32×32 gray version. They survive scaling, recompression, brightening, mirroring and quarter turns. They do not survive
-cropping: a part of a picture is not found. Of a pair the clean image is looked at; the degraded one where there is no
-clean one.
+A print has a digest of the exact pixels, perceptual hashes (64 bits, imagehash.phash: the signs of the lowest
+frequencies of a cosine transform against their median) of the picture in its eight orientations, and the 32×32 gray
+version that those are made of. They survive scaling, recompression, brightening, mirroring and quarter turns. They do
+not survive cropping: a part of a picture is not found. Of a pair the clean image is looked at; the degraded one where
+there is no clean one.
 
 Shape letters: N images, K orientations (8, as harness.data.orientation numbers them).
 """
@@ -12,17 +13,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import imagehash
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
 from harness.api.dataset import Dataset, SourceImage
+from harness.api.library import InLibrary, library
 from harness.api.reference import PartRef
 from harness.core.errors import HarnessError
 from harness.core.identity import digest
@@ -30,7 +36,7 @@ from harness.core.paths import atomic_file
 from harness.data.images import images_of
 from harness.data.orientation import orient
 
-VERSION = 1
+VERSION = 2
 """Raised when the same image would give another print."""
 SIDE = 32
 """Side of the gray version, in pixels."""
@@ -54,7 +60,7 @@ class Prints:
     exact: tuple[str, ...]
     """SHA-256 of shape and pixels."""
     bits_NK: np.ndarray
-    """uint64: the difference hash of each orientation; the picture as it is comes first."""
+    """uint64: the perceptual hash of each orientation; the picture as it is comes first."""
     gray_Nss: np.ndarray
     """uint8 [N, SIDE, SIDE]."""
 
@@ -88,12 +94,12 @@ class Collector:
         pixels = image.degraded if image.pixels is None else image.pixels
         assert pixels is not None, image.key
         pixels = np.ascontiguousarray(pixels)
-        gray = _gray(pixels)
+        gray = cv2.resize(_gray(pixels), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         of = repr(pixels.shape) + ("" if pixels.dtype == np.uint8 else pixels.dtype.name)
         exact = hashlib.sha256(of.encode() + pixels.tobytes()).hexdigest()
         self._rows.append((image.key, image.scene, exact))
         self._bits.append(_hashes(gray))
-        self._gray.append(cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
+        self._gray.append(gray)
 
     def prints(self) -> Prints:
         """Of all that was added."""
@@ -113,15 +119,13 @@ def _gray(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_RGB2GRAY))
 
 
-def _hashes(gray_HW: np.ndarray) -> np.ndarray:
-    """uint64 [K]: whether brightness rises from one field to the next along the rows of an 8×9 grid."""
-    lying = cv2.resize(gray_HW, (9, 8), interpolation=cv2.INTER_AREA)
-    standing = cv2.resize(gray_HW, (8, 9), interpolation=cv2.INTER_AREA)  # a quarter turn makes it lie
+def _hashes(gray_ss: np.ndarray) -> np.ndarray:
+    """uint64 [K]: the perceptual hash of a gray version in every orientation."""
     found = []
     for orientation in range(ORIENTATIONS):
-        grid = standing if orientation // 2 % 2 else lying
-        rises = np.diff(orient(grid[..., np.newaxis], orientation)[..., 0].astype(np.int16), axis=1) > 0
-        found.append(int.from_bytes(np.packbits(rises).tobytes(), "big"))
+        turned = np.ascontiguousarray(orient(gray_ss[..., np.newaxis], orientation)[..., 0])
+        bits = imagehash.phash(Image.fromarray(turned), hash_size=8).hash
+        found.append(int.from_bytes(np.packbits(bits).tobytes(), "big"))
     return np.array(found, np.uint64)
 
 
@@ -143,8 +147,14 @@ def joined_prints(several: Sequence[Prints]) -> Prints:
 
 def known_prints(ref: PartRef, split: str, data: Path) -> Prints | None:
     """The prints of a split that are kept in `<data>/prints/`; None when there are none, or they are damaged."""
-    path = _path(ref, split, data)
+    path = prints_file(ref, split, data)
     return None if path is None else read_prints(path, ref, split)
+
+
+def kept_prints(ref: PartRef, split: str, data: Path) -> Prints | None:
+    """The prints of a split that are kept in the data folder, else in the library; None as `known_prints`."""
+    known = known_prints(ref, split, data)
+    return known_prints(ref, split, library()) if known is None and data != library() else known
 
 
 def read_prints(path: Path, ref: PartRef, split: str) -> Prints | None:
@@ -168,7 +178,7 @@ def keep_prints(prints: Prints, ref: PartRef, split: str, data: Path) -> None:
     A full disk costs the time of reading the images again, not the audit. Nothing is kept of a data set without a
     fingerprint: nobody could say later whether its images are still the same.
     """
-    path = _path(ref, split, data)
+    path = prints_file(ref, split, data)
     if path is not None:
         with suppress(HarnessError), atomic_file(path) as temporary:
             write_prints(prints, ref, split, temporary)
@@ -186,22 +196,42 @@ def write_prints(prints: Prints, ref: PartRef, split: str, path: Path) -> None:
 
 def prints_once(dataset: Dataset, ref: PartRef, split: str, data: Path) -> Prints:
     """The kept prints of a split, else those that are taken now. Raises DataError as `take_prints`."""
-    known = known_prints(ref, split, data)
+    known = kept_prints(ref, split, data)
     return take_prints(dataset, ref, split, data) if known is None else known
 
 
-def take_prints(dataset: Dataset, ref: PartRef, split: str, data: Path) -> Prints:
-    """Reads the images of a split, and keeps their prints where that is possible.
+def take_prints(
+    dataset: Dataset, ref: PartRef, split: str, data: Path, seen: Callable[[], None] = lambda: None
+) -> Prints:
+    """Reads the images of a split, and keeps their prints where that is possible. `seen` is called after every image.
 
-    Raises DataError when the images cannot be read (see `images_of`).
+    Images that the library has are read on all processors at once. Raises DataError when they cannot be read (see
+    `images_of`).
     """
-    prints = prints_of(images_of(dataset, split, ref.name))
+
+    def part(keys: Sequence[str] | None) -> Prints:
+        collector = Collector()
+        for image in images_of(dataset, split, ref.name, keys):
+            collector.add(image)
+            seen()
+        return collector.prints()
+
+    if isinstance(dataset, InLibrary):
+        keys, workers = [key for key, _ in dataset.keys(split)], os.cpu_count() or 1
+        size = max(1, -(-len(keys) // workers))
+        with ThreadPoolExecutor(workers) as pool:
+            parts = [keys[first : first + size] for first in range(0, len(keys), size)]
+            prints = joined_prints(list(pool.map(part, parts)))
+    else:
+        prints = part(None)
     keep_prints(prints, ref, split, data)
     return prints
 
 
-def _path(ref: PartRef, split: str, data: Path) -> Path | None:
-    """The name is a digest: a data set's name and fingerprint may be longer than a file's name."""
+def prints_file(ref: PartRef, split: str, data: Path) -> Path | None:
+    """Where the prints of a split are kept; None for a data set without a fingerprint.
+
+    The name is a digest: a data set's name and fingerprint may be longer than a file's name."""
     return None if ref.digest is None else data / "prints" / f"{digest([ref.identity(), split], 24)}.parquet"
 
 

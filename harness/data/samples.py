@@ -32,7 +32,10 @@ class Pair:
     key: str
     scene: str
     lq: np.ndarray
-    gt: np.ndarray
+    gt: np.ndarray | None
+    """None where there is no clean image."""
+    group: str = ""
+    """The group of its split that also has an average of its own; empty for most."""
 
 
 @dataclass(frozen=True)
@@ -72,22 +75,21 @@ class OpenSamples:
         return np.asarray(self.index.has("gt"), dtype=bool)
 
     def pair(self, row: int) -> Pair:
-        """A pair of whole images, as tests see them.
+        """A pair of whole images, as tests see them; without a clean one where there is none.
 
-        Raises DataError where one of them is missing, or differs from the other in height or width; Damaged (noted)
-        when the set is damaged.
+        Raises DataError where the degraded image is missing, or differs from the other in height or width; Damaged
+        (noted) when the set is damaged.
         """
         found = self.index[row]
         if not self.has_gt[row]:
-            hint = "losses and metrics that read pairs need a data set with pairs"
-            raise DataError("it has no clean image", where=f"image {found.key!r} of {self.where}", hint=hint)
+            return Pair(found.key, found.scene, self._picture(row), None, found.group)
         gt = self.stored.image(row, "gt")
         lq = self._picture(row) if self.noise is None else self._noisy(gt, found.key)
         if lq.shape[:2] != gt.shape[:2]:
             sizes = f"{lq.shape[0]}×{lq.shape[1]} and {gt.shape[0]}×{gt.shape[1]}"
             what = f"the degraded and the clean image differ in size: {sizes}"
             raise DataError(what, where=f"image {found.key!r} of {self.where}")
-        return Pair(found.key, found.scene, lq, gt)
+        return Pair(found.key, found.scene, lq, gt, found.group)
 
     def picture(self, row: int) -> np.ndarray:
         """The degraded image alone, whole, as tests and cached prior features see it: H×W×C.

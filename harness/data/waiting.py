@@ -172,7 +172,7 @@ class Waiting:
         assert picture is not None, key
         size = f"height {picture.shape[0]}, width {picture.shape[1]}"
         with memory_told("this image was prepared", where=f"image {key!r} of {self.stored.dataset.name} ({size})"):
-            writer.add(key, image.scene, gt=image.pixels, lq=image.degraded, truth=image.truth)
+            writer.add(key, image.scene, gt=image.pixels, lq=image.degraded, truth=image.truth, group=image.group)
             if collector is not None:
                 collector.add(image)
 

@@ -51,8 +51,10 @@ class ShardWriter:
         lq: np.ndarray | None = None,
         truth: str | None = None,
         facts: Mapping[str, object] | None = None,
+        group: str = "",
     ) -> None:
-        """Appends a sample, images H×W×C of one height and width; `facts` go into its JSON member.
+        """Appends a sample, images H×W×C of one height and width; `facts` go into its JSON member, `group` into the
+        index alone.
 
         Samples of one `truth` share the clean image: it is stored with the first one, and the JSON of the others names
         that one under `gt`; they may leave it out. Raises DataError for a sample without an image, two sizes in one
@@ -74,7 +76,7 @@ class ShardWriter:
         clean = self._image(name, "gt", gt) if gt is not None and shared is None else shared
         degraded = None if lq is None else self._image(name, "lq", lq)
         self._member(f"{name}.json", text)
-        self._rows[key] = SampleRow(key, scene, clean, degraded)
+        self._rows[key] = SampleRow(key, scene, clean, degraded, group)
         if content is not None and first is None:
             self._truths[truth] = key, content
 

@@ -12,8 +12,10 @@ from itertools import product
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from harness.api.backbone import Capabilities
+from harness.api.task import Sides
 from harness.core.errors import HarnessError
 from harness.models.assemble import RestorationModel
 from harness.models.maps import part_of_map
@@ -31,6 +33,7 @@ def restore(
     device: torch.device,
     truth_HWC: np.ndarray | None = None,
     settings: Mapping[str, float] | None = None,
+    through: Sides | None = None,
 ) -> np.ndarray:
     """The restored image, H×W×C float32, not clipped, of a degraded one, H×W×C float32. `model` is in evaluation mode.
 
@@ -39,7 +42,9 @@ def restore(
     Images larger than the declared tile are restored in overlapping tiles; each gets the whole image's prior vector, or
     its part of the prior's map. `truth_HWC` is shown only to a network that reads the truth in
     test; HarnessError when it is missing there. `settings`: what the image was made with, such as its noise level, for
-    a network that is told.
+    a network that is told. `through`: height and width to which the image is resized for the network, and from which
+    the result is resized back, bilinearly; a network that is guided by a map of its input gets the map of the image
+    before it was resized, resized as well.
     """
     can = model.capabilities
     if lq_HWC.shape[2] != can.channels_in:
@@ -50,19 +55,26 @@ def restore(
         if truth_HWC is None:
             raise HarnessError("this network reads the truth in test, and there is none")
         truth_BCHW = _batch_of(truth_HWC, device)
-    lq_BCHW = _batch_of(lq_HWC, device)
+    whole_BCHW = _batch_of(lq_HWC, device)
+    lq_BCHW = _resized(whole_BCHW, through)
+    guide_BCHW = None
+    if through is not None:
+        truth_BCHW = None if truth_BCHW is None else _resized(truth_BCHW, through)
+        guide_BCHW = model.guide(whole_BCHW)
+        guide_BCHW = None if guide_BCHW is None else _resized(guide_BCHW, through)
     height, width = lq_BCHW.shape[-2:]
     prior_BD = None if prior_D is None else torch.from_numpy(np.array(prior_D)[None]).to(device)
     told = None
     if settings is not None:
         told = {name: torch.full((1,), value, dtype=torch.float32, device=device) for name, value in settings.items()}
-    given = _Given(model, prior_BD, truth_BCHW, told, (height, width))
+    given = _Given(model, prior_BD, truth_BCHW, told, (height, width), guide_BCHW)
     tile = _tile_side(can)
     if tile is None or max(height, width) <= tile:
         restored = _restore_padded(given, lq_BCHW, 0, 0)
     else:
         restored = _restore_tiled(given, lq_BCHW, tile)
-    return np.ascontiguousarray(restored[0].float().cpu().numpy().transpose(1, 2, 0))
+    restored = _resized(restored.float(), lq_HWC.shape[:2] if through else None)
+    return np.ascontiguousarray(restored[0].cpu().numpy().transpose(1, 2, 0))
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,14 @@ class _Given:
     settings: Mapping[str, Tensor] | None
     sides: tuple[int, int]
     """Height and width of the whole image."""
+    guide_BCHW: Tensor | None = None
+    """The map that guides the network, where it is not that of the pixels it gets."""
+
+
+def _resized(image_BCHW: Tensor, sides: Sides | None) -> Tensor:
+    if sides is None or tuple(image_BCHW.shape[-2:]) == tuple(sides):
+        return image_BCHW
+    return interpolate(image_BCHW, size=tuple(sides), mode="bilinear", align_corners=False)
 
 
 def _batch_of(image_HWC: np.ndarray, device: torch.device) -> Tensor:
@@ -94,7 +114,10 @@ def _restore_padded(given: _Given, lq_BCHW: Tensor, top: int, left: int) -> Tens
     truth_BCHW = given.truth_BCHW
     if truth_BCHW is not None:
         truth_BCHW = reflect_pad(truth_BCHW[..., top : top + height, left : left + width], *goal)
-    restored: Tensor = model(reflect_pad(lq_BCHW, *goal), prior_BD, truth_BCHW, given.settings).final
+    guide_BCHW = given.guide_BCHW
+    if guide_BCHW is not None:
+        guide_BCHW = reflect_pad(guide_BCHW[..., top : top + height, left : left + width], *goal)
+    restored: Tensor = model(reflect_pad(lq_BCHW, *goal), prior_BD, truth_BCHW, given.settings, guide_BCHW).final
     return restored[..., :height, :width]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,10 +15,8 @@ from harness.api.reference import PartRef
 from harness.api.task import EvaluationProtocol
 from harness.core.errors import DataError
 from harness.core.registry import Registry
+from harness.evaluation.prepared import Prepared, prepare
 from harness.parts.guard import called, check_value, made
-
-GRAY, RGB = 1, 3
-"""Channels of the images that metrics are of."""
 
 
 def build_metrics(
@@ -28,26 +27,6 @@ def build_metrics(
     Raises MissingWeights when the files of one are missing, UnknownName when a metric does not exist.
     """
     return {key: made(registry, "metric", metric.name, protocol, **metric.arguments) for key, metric in metrics.items()}
-
-
-def apply_protocol(image_HWC: np.ndarray, protocol: EvaluationProtocol) -> np.ndarray:
-    """A float image with white at 1 as the protocol sees it: H×W×3 float64 in [0, 255], cut, clipped and rounded.
-
-    A gray image, H×W×1, has its channel three times, as metrics read RGB: its PSNR and SSIM are those of one channel.
-
-    No other place cuts, clips or rounds. Rounding to 8 bits makes metrics of arrays equal metrics of saved PNGs.
-    Raises DataError when the image is no larger than its border, or has neither one channel nor three.
-    """
-    cut = protocol.border
-    height, width = image_HWC.shape[:2]
-    if min(height, width) <= 2 * cut:
-        raise DataError(f"protocol {protocol.name} cuts {cut} pixels per side, the image has {width}×{height}")
-    if image_HWC.shape[2] not in (GRAY, RGB):
-        raise DataError(f"it has {image_HWC.shape[2]} channels, and metrics read gray or RGB images")
-    inner = image_HWC[cut : height - cut, cut : width - cut].astype(np.float64)
-    values = np.clip(inner, 0.0, 1.0) * 255.0
-    values = np.rint(values) if protocol.rounding == "uint8" else values
-    return np.repeat(values, RGB, axis=2) if values.shape[2] == GRAY else values
 
 
 FAILURES = (Exception, SystemExit, GeneratorExit)
@@ -64,32 +43,105 @@ class Scores(NamedTuple):
     """What metrics raised that is no DataError."""
 
 
+class Shared:
+    """One restored image and its clean one, scored under several protocols: what they have in common is done once.
+
+    Protocols share the images that metrics read where these are the same, and the values of metrics where the protocols
+    differ in nothing but what they are called, how test images are drawn and what is averaged.
+    """
+
+    def __init__(self, restored_HWC: np.ndarray, truth_HWC: np.ndarray | None) -> None:
+        """Raises DataError when the sizes differ, or (kind `nan`) when the restored image has values that are not
+        finite: clipping would turn an infinite pixel into an ordinary white one."""
+        if truth_HWC is not None and restored_HWC.shape != truth_HWC.shape:
+            raise DataError(f"the restored image is {restored_HWC.shape}, the ground truth {truth_HWC.shape}")
+        if not np.isfinite(restored_HWC).all():
+            raise DataError("the restored image has values that are not finite", kind="nan")
+        self._images = restored_HWC, truth_HWC
+        self._last: tuple[Any, Prepared | DataError] | None = None
+        self._values: dict[Any, float | BaseException] = {}
+
+    def prepared(self, protocol: EvaluationProtocol) -> Prepared:
+        """The images as a protocol sees them. Only the last ones are kept: large images are large. Raises as
+        `prepare`."""
+        key = content_of(protocol)
+        if self._last is None or self._last[0] != key:
+            try:
+                self._last = key, prepare(*self._images, protocol)
+            except DataError as error:
+                self._last = key, error
+        found = self._last[1]
+        if isinstance(found, DataError):
+            raise found
+        return found
+
+    def value(self, key: str, metric: Metric, protocol: EvaluationProtocol) -> float:
+        """The value of a metric, which is called `key` in all protocols. Raises what the metric raises."""
+        name = key, type(metric), _reading(protocol)
+        if name not in self._values:
+            try:
+                self._values[name] = _value(metric, self.prepared(protocol))
+            except FAILURES as error:
+                self._values[name] = error
+        found = self._values[name]
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+
+def content_of(protocol: EvaluationProtocol) -> tuple[str, int, str, bool]:
+    """What decides which images metrics read: under protocols that agree in it they are the same."""
+    return protocol.rounding, protocol.border, protocol.align, protocol.gt_mean
+
+
+def _reading(protocol: EvaluationProtocol) -> EvaluationProtocol:
+    """What metrics can read of a protocol that changes their values."""
+    return replace(protocol, name="any", version=1, draw="named", mean="image", read=None, through=None)
+
+
+def _value(metric: Metric, images: Prepared) -> float:
+    """The value of a metric. It gets copies, and so cannot alter what the next one sees."""
+    given = [images.restored.copy()]
+    traits = metric.traits
+    if traits.reference == "full":
+        if images.truth is None:
+            raise DataError("it compares with clean images, and there is none")
+        given.append(images.truth.copy())
+    if traits.masked and images.mask_HW is not None:
+        given.append(images.mask_HW.copy())
+    with called(metric):
+        value = metric(*given)
+    return check_value(metric, value)
+
+
 def score(
-    restored_HWC: np.ndarray, truth_HWC: np.ndarray, metrics: Mapping[str, Metric], protocol: EvaluationProtocol
+    restored_HWC: np.ndarray,
+    truth_HWC: np.ndarray | None,
+    metrics: Mapping[str, Metric],
+    protocol: EvaluationProtocol,
 ) -> Scores:
+    """The value of each metric for one image under one protocol: `score_shared`. Raises DataError as `Shared`."""
+    return score_shared(Shared(restored_HWC, truth_HWC), metrics, protocol)
+
+
+def score_shared(shared: Shared, metrics: Mapping[str, Metric], protocol: EvaluationProtocol) -> Scores:
     """The value of each metric for one image. PSNR of identical images is inf.
 
     A metric has none when the image is no larger than the protocol's border, when it raises, or when it gives NaN or
-    no number. Every metric gets copies, and so cannot alter what the next one sees. Raises DataError when the sizes
-    differ, or (kind `nan`) when the restored image has values that are not finite: clipping would turn an infinite
-    pixel into an ordinary white one.
+    no number; one with reference has none where there is no clean image. Metrics without reference are not asked under
+    protocols that change the restored image by what the clean one is.
     """
-    if restored_HWC.shape != truth_HWC.shape:
-        raise DataError(f"the restored image is {restored_HWC.shape}, the ground truth {truth_HWC.shape}")
-    if not np.isfinite(restored_HWC).all():
-        raise DataError("the restored image has values that are not finite", kind="nan")
+    asked = {key: metric for key, metric in metrics.items() if protocol.measures(metric.traits.reference)}
     try:
-        restored, truth = apply_protocol(restored_HWC, protocol), apply_protocol(truth_HWC, protocol)
+        shared.prepared(protocol)
     except DataError as error:
-        return Scores({}, dict.fromkeys(metrics, error.what))
+        return Scores({}, dict.fromkeys(asked, error.what))
     values: dict[str, float] = {}
     left_out: dict[str, str] = {}
     broken: dict[str, BaseException] = {}
-    for key, metric in metrics.items():
+    for key, metric in asked.items():
         try:
-            with called(metric):
-                given = metric(restored.copy(), truth.copy())
-            value = check_value(metric, given)
+            value = shared.value(key, metric, protocol)
         except DataError as error:
             left_out[key] = f"{key}: {error.what}"
             continue

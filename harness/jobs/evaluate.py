@@ -12,12 +12,14 @@ import numpy as np
 import torch
 
 from harness.api.degradation import VaryingDegradation
+from harness.api.task import Sides
 from harness.cells.cell import Cell
 from harness.core.errors import DataError, FailureClass, HarnessError
 from harness.data.samples import OpenSamples
 from harness.evaluation.infer import restore
+from harness.evaluation.prepared import RGB
 from harness.evaluation.samples import shown, write_strip
-from harness.evaluation.score import FAILURES, RGB
+from harness.evaluation.score import FAILURES
 from harness.jobs.context import Context
 from harness.jobs.evaluated import Evaluated, Pass, lacking, passes
 from harness.jobs.inputs import Inputs, open_inputs, refuse_mix
@@ -92,7 +94,7 @@ class _Restorer:
             return _unchanged
         model = self._model = self._model or self._build(inputs)
         told, device = settings_of(inputs.opened), self._device
-        return lambda lq, prior, truth: restore(model, lq, prior, device, truth, told)
+        return lambda lq, prior, truth, through: restore(model, lq, prior, device, truth, told, through)
 
     @property
     def _device(self) -> torch.device:
@@ -110,9 +112,13 @@ class _Restorer:
         return model
 
 
-def _unchanged(lq: np.ndarray, prior: np.ndarray | None, truth: np.ndarray) -> np.ndarray:
-    """The degraded image itself, in the truth's colours: of two views, of six channels, the left one; gray as gray."""
-    return shown(lq) if truth.shape[2] == RGB else lq
+def _unchanged(lq: np.ndarray, prior: np.ndarray | None, truth: np.ndarray | None, through: Sides | None) -> np.ndarray:
+    """The degraded image itself, in the truth's colours: of two views, of six channels, the left one; gray as gray.
+
+    No network sees it, and so it is not resized for one.
+    """
+    channels = lq.shape[2] if truth is None else truth.shape[2]
+    return lq if channels == 1 else shown(lq)
 
 
 def _about_input(cell: Cell, opened: OpenSamples, title: str) -> tuple[str, ...]:
@@ -161,7 +167,7 @@ def _scored(
     audit = audit_test(cell, samples.dataset, samples.split, context)
     for warning in audit.warnings:
         log.warning("%s", warning)
-    if audit.leak is not None:
+    if audit.leak is not None and not restorer.job.allow_overlap:
         leak = trouble_of(audit.leak)
         return {each.id: Scored(left_out=dict.fromkeys(_all_of(each), leak)) for each in asked}, audit.warnings
     restore_image, folder = restorer.of(inputs), context.layout.samples(cell.id)
@@ -177,6 +183,8 @@ def _scored(
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         found = {evaluation.id: _without(evaluation, why) for evaluation in asked}
+    for scored in found.values():
+        scored.overlap = "" if audit.leak is None else audit.leak.what
     return found, audit.warnings
 
 

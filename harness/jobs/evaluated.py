@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.api.protocols import protocols_of
 from harness.api.reference import PartRef
 from harness.api.sets import Samples
+from harness.api.task import EvaluationProtocol
 from harness.cells.cell import evaluation_id
 from harness.cells.suite import DATASET_DIGITS
 from harness.core.errors import DataError
@@ -18,7 +19,7 @@ from harness.jobs.context import Context
 from harness.jobs.inputs import Inputs
 from harness.jobs.provenance import provenance
 from harness.jobs.scoring import Evaluation, Scored, Trouble, scorable
-from harness.planning.job import EvaluateWork, Job
+from harness.planning.job import EvaluateWork, Job, is_scored
 from harness.records import store
 from harness.records.labels import condition_text, samples_digest
 from harness.records.migrate import Untouchable
@@ -39,7 +40,7 @@ class Pass:
     @property
     def title(self) -> str:
         """What messages call it: the data set, and the condition where there is one."""
-        return f"{self.samples.dataset.name} {condition_text(self.condition)}".rstrip()
+        return f"{self.samples.dataset.called} {condition_text(self.condition)}".rstrip()
 
 
 def lacking(evaluation: Evaluation) -> dict[str, PartRef]:
@@ -55,12 +56,11 @@ def passes(job: Job, known: Mapping[str, EvaluationRecord], registry: Registry) 
     """
     work = job.work
     assert isinstance(work, EvaluateWork), work.kind
-    protocols = work.protocols or protocols_of(registry, work.cell.task, ())
-    metrics = {metric.key: metric.part for metric in work.metrics}
     preparing = dict(zip((test.model_dump_json() for test in work.tests), job.tests, strict=False))
     found: dict[str, Pass] = {}
-    for samples, protocol in work.evaluations(protocols):
+    for samples, protocol in _evaluations(work, registry):
         name = evaluation_id(work.cell, samples, protocol)
+        metrics = {metric.key: metric.part for metric in work.metrics if metric.is_measured(protocol)}
         evaluation = Evaluation(name, protocol, metrics, known.get(name))
         if asked := lacking(evaluation):
             evaluation = replace(evaluation, metrics=asked)
@@ -68,6 +68,17 @@ def passes(job: Job, known: Mapping[str, EvaluationRecord], registry: Registry) 
             each = found.get(written, Pass(samples, (), preparing.get(written, ()), work.condition(samples)))
             found[written] = replace(each, evaluations=(*each.evaluations, evaluation))
     return list(found.values())
+
+
+def _evaluations(work: EvaluateWork, registry: Registry) -> Iterator[tuple[Samples, EvaluationProtocol]]:
+    """The test sets and the protocols that score them; work that names no protocols has those of each test set."""
+    if work.protocols:
+        yield from work.evaluations(work.protocols)
+        return
+    for samples in work.tests:
+        for protocol in protocols_of(registry, work.cell.task, samples.dataset, ()):
+            if is_scored(samples, protocol):
+                yield samples, protocol
 
 
 @dataclass
@@ -129,7 +140,7 @@ class Evaluated:
         """
         for evaluation in each.evaluations:
             scored = found[evaluation.id]
-            gone = {*scored.metrics, *scored.left_out}
+            gone = {*scored.metrics, *scored.left_out, *scored.without}
             self.rows = [row for row in self.rows if row.evaluation != evaluation.id or row.metric not in gone]
             self.rows += scored.rows
             self.evaluations[evaluation.id] = self._described(each, evaluation, scored, inputs, seconds, warnings)
@@ -151,7 +162,7 @@ class Evaluated:
     ) -> EvaluationRecord:
         before = evaluation.before
         kept = before.metrics if before else {}
-        gone = {*scored.metrics, *scored.left_out}
+        gone = {*scored.metrics, *scored.left_out, *scored.without}
         still = {key: why for key, why in before.left_out.items() if key not in gone} if before else {}
         kinds = {key: kind for key, kind in before.left_out_kinds.items() if key in still} if before else {}
         refused = {key: value for key, value in before.refused.items() if key in still} if before else {}
@@ -161,19 +172,22 @@ class Evaluated:
         known = before.warnings if before else ()
         return EvaluationRecord(
             id=evaluation.id,
-            dataset=each.samples.dataset.name,
+            dataset=each.samples.dataset.called,
             split=each.samples.split,
             protocol=evaluation.protocol.label,
             dataset_digest=digest(each.samples.dataset.identity(), DATASET_DIGITS),
             samples=samples_digest(each.samples),
             condition=dict(each.condition),
-            metrics={key: version for key, version in kept.items() if key not in scored.left_out} | scored.metrics,
+            metrics={key: version for key, version in kept.items() if key not in scored.left_out}
+            | scored.metrics
+            | {key: evaluation.metrics[key].version for key in scored.without},
             images=_images(before, inputs),
             seconds=seconds,
             mean=evaluation.protocol.mean,
-            left_out=still | {key: trouble.why for key, trouble in scored.left_out.items()},
+            left_out=still | {key: trouble.why for key, trouble in scored.left_out.items()} | scored.without,
             left_out_kinds=kinds | {key: each.kind for key, each in scored.left_out.items() if each.kind != "data"},
             refused=refused,
+            overlap=scored.overlap or (before.overlap if before else ""),
             warnings=tuple(warnings) or known,
         )
 

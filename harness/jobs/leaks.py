@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
+from harness.cells.overlaps import trained_on
 from harness.core.errors import DataError, HarnessError
 from harness.data.images import open_dataset
 from harness.data.overlaps import Overlap, Split, overlap, repeated
-from harness.data.prints import Prints, known_prints, take_prints
+from harness.data.prints import Prints, kept_prints, take_prints
 from harness.jobs.context import Context
 
 log = logging.getLogger(__name__)
 
-_HINT = "leave the test set out, or these pictures: a network must not be tested on what it was trained on"
+_HINT = (
+    "leave the test set out, or these pictures: a network must not be tested on what it was trained on; or write "
+    "allow_overlap: true at the top of the suite, which every table then says"
+)
 
 
 @dataclass(frozen=True)
@@ -24,24 +28,9 @@ class TestSetAudit:
     """What the comparison of a test set with a cell's training images gave."""
 
     leak: DataError | None
-    """The first picture that is in both; None when none is."""
+    """A picture that is in both, of every training set that has one; None when none has."""
     warnings: tuple[str, ...] = ()
     """Pictures that the test set has twice, and data sets that could not be compared."""
-
-
-def trained_on(cell: Cell) -> tuple[PartRef, ...]:
-    """The data sets that a cell, its base and its prior's source were trained on, through all of them, each once.
-
-    What published weights were trained on is not known, and so not among them.
-    """
-    return tuple({ref.model_dump_json(): ref for ref in _trained_on(cell)}.values())
-
-
-def _trained_on(cell: Cell) -> Iterator[PartRef]:
-    if cell.backbone is not None and not cell.ready_made:
-        yield cell.train
-    for required in cell.requires:
-        yield from _trained_on(required)
 
 
 def audit_test(cell: Cell, test: PartRef, split: str, context: Context) -> TestSetAudit:
@@ -61,28 +50,36 @@ def audit_test(cell: Cell, test: PartRef, split: str, context: Context) -> TestS
             taken[name] = _prints(ref, part, context, warnings)
         return taken[name]
 
+    leaks: list[DataError] = []
     for train in trained_on(cell):
         compared = overlap((train, "train"), (test, split), prints, data)
         if compared is not None and compared.overlap is not None:
-            return TestSetAudit(_leak(train, test, split, compared.overlap), tuple(warnings))
+            leaks.append(_leak(train, test, split, compared.overlap))
     compared = repeated((test, split), prints, data)
     if compared is not None and compared.overlap is not None:
         warnings.append(_twice(test, split, compared.overlap))
-    return TestSetAudit(None, tuple(warnings))
+    return TestSetAudit(_joined(leaks) if leaks else None, tuple(warnings))
 
 
-def refuse_leaks(cell: Cell, tests: Sequence[PartRef], context: Context, split: str = "test") -> None:
-    """Raises DataError when a cell that is to be trained could be tested on none of its test sets.
+def refuse_leaks(cell: Cell, tests: Sequence[PartRef], context: Context, split: str = "test", *, allowed: bool) -> None:
+    """Raises DataError when a cell that is to be trained would be tested on pictures that it is trained on.
 
-    Both sets and both pictures are named. As long as another test set is sound, a leak is a warning in the log: the
-    evaluation leaves that set out.
+    All such test sets are named, each with a pair of pictures. Where the suite allows it, they are warnings in the log.
     """
     found = [audit_test(cell, test, split, context) for test in tests]
     leaks = [audit.leak for audit in found if audit.leak is not None]
-    if leaks and len(leaks) == len(tests):
-        raise leaks[0]
-    for leak in leaks:
-        log.warning("its evaluation will leave a test set out: %s", leak)
+    for leak in leaks if allowed else ():
+        log.warning("the suite allows it: %s", leak.what)
+    if leaks and not allowed:
+        raise _joined(leaks)
+
+
+def _joined(leaks: Sequence[DataError]) -> DataError:
+    """One error that says what all of them say."""
+    if len(leaks) == 1:
+        return leaks[0]
+    where = "; ".join(dict.fromkeys(leak.where for leak in leaks))
+    return DataError("; ".join(leak.what for leak in leaks), where=where, hint=_HINT)
 
 
 def _leak(train: PartRef, test: PartRef, split: str, found: Overlap) -> DataError:
@@ -107,7 +104,7 @@ def _twice(test: PartRef, split: str, found: Overlap) -> str:
 def _prints(ref: PartRef, split: str, context: Context, warnings: list[str]) -> Prints | None:
     """None, with a warning, when the images cannot be read: the shards may be here without them."""
     data = context.layout.data
-    known = known_prints(ref, split, data)
+    known = kept_prints(ref, split, data)
     if known is not None:
         return known
     try:

@@ -10,16 +10,16 @@ import numpy as np
 
 from harness.api.metric import Metric
 from harness.api.reference import PartRef
-from harness.api.task import EvaluationProtocol
+from harness.api.task import EvaluationProtocol, Sides
 from harness.cells.cell import Cell
 from harness.core.errors import DataError, FailureClass, HarnessError
 from harness.core.guests import contained
 from harness.core.memory import memory_told
 from harness.core.registry import Registry
-from harness.data.samples import OpenSamples, Pair
-from harness.data.shards import to_float
+from harness.data.samples import OpenSamples
 from harness.evaluation.samples import strip_name
-from harness.evaluation.score import FAILURES, build_metrics, score
+from harness.evaluation.score import FAILURES, Shared, build_metrics, content_of, score_shared
+from harness.evaluation.sight import seen
 from harness.jobs.classify import classify, message
 from harness.jobs.inputs import Inputs
 from harness.records import store
@@ -27,11 +27,12 @@ from harness.records.model import EvaluationRecord
 
 log = logging.getLogger(__name__)
 
-Restore = Callable[[np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
-"""Degraded image H×W×C, its prior vector, and the truth, for networks that read it in test, to the restored image."""
+Restore = Callable[[np.ndarray, np.ndarray | None, np.ndarray | None, Sides | None], np.ndarray]
+"""Degraded image H×W×C, its prior vector, the truth, for networks that read it in test, and the size at which the
+network sees the image where it is not its own, to the restored image."""
 
-WriteStrip = Callable[[str, tuple[np.ndarray, np.ndarray, np.ndarray]], None]
-"""A file's name, and the input, restored and true image."""
+WriteStrip = Callable[[str, tuple[np.ndarray, ...]], None]
+"""A file's name, and the input, restored and, where there is one, true image."""
 
 
 @dataclass(frozen=True)
@@ -64,27 +65,34 @@ class Scored:
     """Versions of the metrics that have a value of every image, by key."""
     rows: list[store.ImageRow] = field(default_factory=list)
     """Their values."""
+    overlap: str = ""
+    """Which pictures of the test set the cell was trained on, where the suite allows that."""
     left_out: dict[str, Trouble] = field(default_factory=dict)
     """Why the others have none, by key."""
+    without: dict[str, str] = field(default_factory=dict)
+    """Metrics that say nothing of this test set, and why: they are done, without values."""
 
 
 def scorable(opened: OpenSamples) -> np.ndarray:
-    """The rows of a test set that have both a degraded and a clean image, which metrics compare."""
-    found: np.ndarray = np.flatnonzero(opened.has_lq & opened.has_gt)
+    """The rows of a test set that have both a degraded and a clean image, which metrics compare; of a set without any
+    clean image those that have a degraded one, which metrics without reference score."""
+    wanted = opened.has_lq & opened.has_gt if opened.has_gt.any() else opened.has_lq
+    found: np.ndarray = np.flatnonzero(wanted)
     return found
 
 
 def not_pairs(opened: OpenSamples, title: str) -> tuple[str, ...]:
     """What readers of the values should know of a test set some of whose images have no counterpart; else nothing.
 
-    Raises DataError for one of which no image has both.
+    Raises DataError for one of which no image can be scored.
     """
-    both = opened.has_lq & opened.has_gt
     whys = ("no clean image", ~opened.has_gt), ("no degraded image", ~opened.has_lq)
     told = " and ".join(f"{missing.sum()} have {why}" for why, missing in whys if missing.any())
-    if not both.any():
+    if not len(scorable(opened)):
         what = f"no image can be scored: of {len(opened)} images {told or 'none is there'}"
         raise DataError(what, where=f"test set {title}", hint="metrics compare pairs: give a test set that has both")
+    if not opened.has_gt.any():
+        return (f"{title}: it has no clean images, and is scored by metrics without reference alone",)
     return (f"{title}: of {len(opened)} images {told}, and are not scored",) if told else ()
 
 
@@ -113,24 +121,35 @@ def score_set(
     """One row per image, protocol and metric, by the evaluation's id. Strips of the first `strips` images are written.
 
     `title`: what messages and strips call the test set. Images that have no counterpart are left out (`not_pairs`).
-    A metric that fails on an image is left out under that protocol, with the reason. Raises HarnessError and its kinds
-    when an image cannot be read or restored: a mean over the others would be of another test set.
+    Every image is restored once for all protocols under which the network gets the same of it. A metric that fails on
+    an image is left out under that protocol, with the reason. Raises HarnessError and its kinds when an image cannot be
+    read or restored: a mean over the others would be of another test set.
     """
     found = {evaluation.id: Scored() for evaluation in evaluations}
-    metrics = {evaluation.id: _metrics(evaluation, registry, found[evaluation.id]) for evaluation in evaluations}
+    metrics = {
+        evaluation.id: _metrics(evaluation, registry, found[evaluation.id], pairs=bool(inputs.opened.has_gt.any()))
+        for evaluation in evaluations
+    }
+    groups = by_sight(evaluations)
     for number, row in enumerate(scorable(inputs.opened).tolist()):
         pair = inputs.opened.pair(row)
         prior = inputs.features.row(row) if inputs.features else None
-        lq, truth = to_float(pair.lq), to_float(pair.gt)
-        said = _said(title, pair)
-        restored = _restored(cell, said, restore, (lq, prior, truth))
-        if number < strips:
-            _strip(title, inputs, pair.key, write, (lq, restored, truth))
-        for evaluation in evaluations:
-            values = _values((title, pair), evaluation, metrics[evaluation.id], (restored, truth), found)
-            named = (evaluation.id, inputs.samples.dataset.name, pair.key)
-            rows = [store.ImageRow(*named, key, value, pair.scene) for key, value in values.items()]
-            found[evaluation.id].rows += rows
+        for place, ((read, through), group) in enumerate(groups.items()):
+            lq, truth = seen(pair, read)
+            said = _said(title, pair.key, lq)
+            restored = _restored(cell, said, restore, (lq, prior, truth, through))
+            if number < strips and place == 0:
+                shown = (lq, restored) if truth is None else (lq, restored, truth)
+                _strip(title, inputs, pair.key, write, shown)
+            where = f"image {pair.key} of {title}"
+            shared = _shared(where, restored, truth)
+            for evaluation in group:
+                scored, own = found[evaluation.id], metrics[evaluation.id]
+                values = _values((where, said), evaluation.protocol, own, shared, scored)
+                named = (evaluation.id, inputs.samples.dataset.called, pair.key)
+                scored.rows += [
+                    store.ImageRow(*named, key, value, pair.scene, pair.group) for key, value in values.items()
+                ]
     for evaluation in evaluations:
         scored = found[evaluation.id]
         scored.rows = [row for row in scored.rows if row.metric not in scored.left_out]
@@ -138,20 +157,45 @@ def score_set(
     return found
 
 
-def _metrics(evaluation: Evaluation, registry: Registry, found: Scored) -> dict[str, Metric]:
-    """The metrics of an evaluation; those that cannot be made are left out."""
+def by_sight(evaluations: Sequence[Evaluation]) -> dict[tuple[Sides | None, Sides | None], list[Evaluation]]:
+    """The evaluations under whose protocols a network gets the same of an image, in an order in which those that score
+    the same images follow each other."""
+    found: dict[tuple[Sides | None, Sides | None], list[Evaluation]] = {}
+    for evaluation in evaluations:
+        found.setdefault(evaluation.protocol.sight, []).append(evaluation)
+    for group in found.values():
+        group.sort(key=lambda evaluation: content_of(evaluation.protocol))
+    return found
+
+
+def _metrics(evaluation: Evaluation, registry: Registry, found: Scored, *, pairs: bool) -> dict[str, Metric]:
+    """The metrics of an evaluation; those that cannot be made are left out, and those that say nothing of its images.
+
+    `pairs`: whether the test set has clean images.
+    """
     made: dict[str, Metric] = {}
     for key, part in evaluation.metrics.items():
         try:
-            made |= build_metrics({key: part}, evaluation.protocol, registry)
+            metric = build_metrics({key: part}, evaluation.protocol, registry)
         except FAILURES as error:
             log.exception("metric %s is left out", key)
             found.left_out[key] = trouble_of(error, f"metric {key}")
+            continue
+        reference = metric[key].traits.reference
+        if not evaluation.protocol.measures(reference):
+            found.without[key] = f"the protocol {evaluation.protocol.name} compares with clean images"
+        elif not pairs and (reference == "full" or evaluation.protocol.needs_truth):
+            found.without[key] = "the test set has no clean images"
+        else:
+            made |= metric
     return made
 
 
 def _restored(
-    cell: Cell, said: str, restore: Restore, given: tuple[np.ndarray, np.ndarray | None, np.ndarray]
+    cell: Cell,
+    said: str,
+    restore: Restore,
+    given: tuple[np.ndarray, np.ndarray | None, np.ndarray | None, Sides | None],
 ) -> np.ndarray:
     """The restored image. Raises HarnessError, with image (`said`), size and cell, for whatever the network raises."""
     where = f"{said} in cell {cell.id}"
@@ -165,43 +209,43 @@ def _restored(
         raise HarnessError(f"it could not be restored: {trouble.why}", where=where, kind=trouble.kind) from error
 
 
-def _said(title: str, pair: Pair) -> str:
+def _said(title: str, key: str, lq_HWC: np.ndarray) -> str:
     """An image, its set and its size, as messages name them."""
-    height, width = pair.gt.shape[:2]
-    return f"image {pair.key} of {title} (height {height}, width {width})"
+    height, width = lq_HWC.shape[:2]
+    return f"image {key} of {title} (height {height}, width {width})"
+
+
+def _shared(where: str, restored_HWC: np.ndarray, truth_HWC: np.ndarray | None) -> Shared:
+    try:
+        return Shared(restored_HWC, truth_HWC)
+    except DataError as error:
+        raise DataError(error.what, where=where, kind=error.kind) from error
 
 
 def _values(
-    named: tuple[str, Pair],
-    evaluation: Evaluation,
+    named: tuple[str, str],
+    protocol: EvaluationProtocol,
     metrics: dict[str, Metric],
-    images: tuple[np.ndarray, np.ndarray],
-    found: Mapping[str, Scored],
+    shared: Shared,
+    found: Scored,
 ) -> dict[str, float]:
     """The values of one image, by metric. A metric that fails is not tried on further images.
 
-    `named`: the test set's title and the image. `images`: the restored one and the truth.
+    `named`: what messages call the image, without and with its size.
     """
-    title, pair = named
-    protocol, where = evaluation.protocol, f"image {pair.key} of {title}"
-    try:
-        scores = score(*images, metrics, protocol)
-    except DataError as error:
-        raise DataError(error.what, where=where, kind=error.kind) from error
-    left_out = found[evaluation.id].left_out
+    where, said = named
+    scores = score_shared(shared, metrics, protocol)
     for key, why in scores.left_out.items():
-        left_out[key] = Trouble(f"{where} under {protocol.label}: {why}", lasting=True)
+        found.left_out[key] = Trouble(f"{where} under {protocol.label}: {why}", lasting=True)
     for key, broken in scores.broken.items():
         log.error("metric %s is left out", key, exc_info=broken)
-        left_out[key] = trouble_of(broken, f"{_said(title, pair)} under {protocol.label}: {key}")
+        found.left_out[key] = trouble_of(broken, f"{said} under {protocol.label}: {key}")
     for key in (*scores.left_out, *scores.broken):
         del metrics[key]
     return scores.values
 
 
-def _strip(
-    title: str, inputs: Inputs, key: str, write: WriteStrip, images: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> None:
+def _strip(title: str, inputs: Inputs, key: str, write: WriteStrip, images: tuple[np.ndarray, ...]) -> None:
     """A picture for people to look at: without it, all is scored the same."""
     try:
         write(strip_name(title, inputs.samples.dataset, inputs.samples.draw, key), images)

@@ -66,7 +66,7 @@ def run(job: Job, context: Context) -> None:
     if cell.ready_made:
         _take_over(job, cell, context)
         return
-    refuse_leaks(cell, job.work.tests, context)
+    refuse_leaks(cell, job.work.tests, context, allowed=job.allow_overlap)
     accelerator = start_accelerator(cell.recipe.precision, gpus=job.run.gpus)
     inputs = _inputs(cell, context)
     made_of = _made_of(cell, inputs, context)

@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from harness.api.backbone import Backbone, Capabilities, WithOutputs
+from harness.api.backbone import Backbone, Capabilities, Guided, WithOutputs
 from harness.api.batch import Restored
 from harness.api.declaration import Declaration, declaration
 from harness.api.prior import PriorDim
@@ -106,15 +106,17 @@ class RestorationModel(nn.Module):
         prior_BD: Tensor | None = None,
         truth_BCHW: Tensor | None = None,
         settings: Mapping[str, Tensor] | None = None,
+        guide_BCHW: Tensor | None = None,
     ) -> Restored:
         """Degraded images, sides multiples of `size_multiple`, and their prior vectors where the refiner needs them.
 
         `truth_BCHW`: for networks that read it. `settings`: one value an image of what the images were made with, for
-        networks that are told (`told`); None where they were made with nothing, as when costs are measured. What the
+        networks that are told (`told`); None where they were made with nothing, as when costs are measured.
+        `guide_BCHW`: the map that guides F in test, where it is not that of these images (`guide`). What the
         networks give beside restorations is in `outputs`: F's and R's own in training only. Raises HarnessError when
         the refiner lacks its prior vectors, or F a setting.
         """
-        refiner, given = self.refiner, (truth_BCHW, self._told(settings))
+        refiner, given = self.refiner, (truth_BCHW, self._told(settings), guide_BCHW)
         if refiner is not None and prior_BD is None and self._refiner_traits.needs_prior:
             raise HarnessError(f"{type(refiner).__name__} needs the images' prior vectors")
         if refiner is not None and self.taps:
@@ -136,10 +138,23 @@ class RestorationModel(nn.Module):
             raise HarnessError(what, hint=f"give the backbone one {lacking[0]}, or none: {lacking[0]}: null")
         return tuple(settings.get(name) for name in self.told)
 
+    def guide(self, lq_BCHW: Tensor) -> Tensor | None:
+        """The map of whole images that guides F; None where nothing does."""
+        guided = self._backbone_traits.guided
+        return guarded(self.backbone, cast(Guided, self.backbone).guide, lq_BCHW) if guided else None
+
     def _restored(
-        self, lq_BCHW: Tensor, truth_BCHW: Tensor | None, told_B: tuple[Tensor | None, ...]
+        self,
+        lq_BCHW: Tensor,
+        truth_BCHW: Tensor | None,
+        told_B: tuple[Tensor | None, ...],
+        guide_BCHW: Tensor | None,
     ) -> tuple[Tensor, dict[str, Any]]:
-        return self._run(self.backbone, self._backbone_traits.outputs, lq_BCHW, *self._shown(truth_BCHW), *told_B)
+        given = (*self._shown(truth_BCHW), *told_B)
+        if guide_BCHW is not None:
+            restored = guarded(self.backbone, cast(Guided, self.backbone).guided, lq_BCHW, guide_BCHW, *given)
+            return check_restored(self.backbone, restored, lq_BCHW, self.capabilities.channels_out), {}
+        return self._run(self.backbone, self._backbone_traits.outputs, lq_BCHW, *given)
 
     def _shown(self, truth_BCHW: Tensor | None) -> tuple[Tensor | None, ...]:
         """The truth, if F sees it now. A frozen F sees in training what it sees in test."""
@@ -164,6 +179,7 @@ class RestorationModel(nn.Module):
         prior_BD: Tensor | None,
         truth_BCHW: Tensor | None,
         told_B: tuple[Tensor | None, ...],
+        guide_BCHW: Tensor | None,
     ) -> Restored:
         """F's restoration with R's edits inside it, of the last pass. The passes before it are as in evaluation."""
         before_BCHW: Tensor | None = None
@@ -172,12 +188,12 @@ class RestorationModel(nn.Module):
             with torch.no_grad(), in_evaluation(self), own_draws(f"pass {number}"):
                 edits = self._edits(refiner, lq_BCHW, prior_BD, None, before_BCHW)
                 with edits.inside(self.backbone, training=False):
-                    before_BCHW, _outputs = self._restored(lq_BCHW, truth_BCHW, told_B)
+                    before_BCHW, _outputs = self._restored(lq_BCHW, truth_BCHW, told_B, guide_BCHW)
         with own_draws("edits") if self.training else nullcontext():
             edits = self._edits(refiner, lq_BCHW, prior_BD, read_BCHW, before_BCHW)
         with edits.inside(self.backbone, training=self.training):
             # A frozen F still carries gradients from its result to R inside it.
-            restored_BCHW, outputs = self._restored(lq_BCHW, truth_BCHW, told_B)
+            restored_BCHW, outputs = self._restored(lq_BCHW, truth_BCHW, told_B, guide_BCHW)
         return Restored(restored_BCHW, outputs=outputs | edits.known)
 
     def _edits(

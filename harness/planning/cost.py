@@ -47,7 +47,7 @@ class Costs:
             return None if step is None else step * work.cell.recipe.steps
         if isinstance(work, EvaluateWork) and self._tests:
             known = self._tests.get(_pace_of(work.cell), [])
-            tests = [[s for name, s in known if name == test.dataset.name] for test in work.tests]
+            tests = [[s for name, s in known if name == test.dataset.called] for test in work.tests]
             return sum(map(fmean, tests)) if all(tests) else None
         return None
 

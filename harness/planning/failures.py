@@ -37,7 +37,7 @@ def lost_sets(evaluate: str | None, assessment: Assessment, before: Mapping[str,
     for test in assessment.graph.nodes[evaluate].tests:
         failed = next((each for job in test.jobs if (each := _failure(job, assessment, before))), None)
         if failed is not None:
-            lost.setdefault(test.samples.dataset.name, failed_words(failed, assessment))
+            lost.setdefault(test.samples.dataset.called, failed_words(failed, assessment))
     return lost
 
 

@@ -63,7 +63,7 @@ def leave_out(graph: JobGraph, found: Mapping[str, Verdict], obstacles: Mapping[
     for cell_id, node in _evaluations(graph):
         lost = list(_lost(node, obstacles)) if found[node.id].runs else []
         if 0 < len(lost) < len(node.tests):
-            each = [Gap("dataset", test.samples.dataset.name, reason) for test, reason in lost]
+            each = [Gap("dataset", test.samples.dataset.called, reason) for test, reason in lost]
             gaps[cell_id] = list(dict.fromkeys(each))  # a set that protocols draw in two ways is named once
             smaller.append(without(node, [test for test, _ in lost]))
     return graph.with_nodes(smaller) if smaller else graph, gaps

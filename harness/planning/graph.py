@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from harness.api.asking import keys_of, opened
+from harness.api.library import InLibrary
 from harness.api.protocols import protocols_of
 from harness.api.reference import PartRef
-from harness.api.sets import FeatureSet, PreparedSet, Samples
+from harness.api.sets import FeatureSet, PreparedSet, Samples, TestSet
 from harness.api.shard_parts import parts_of, shards_in, shards_of
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell
@@ -25,6 +26,7 @@ from harness.planning.job import (
     cell_id_of,
     conditions_of,
     job_id,
+    protocols_by_test,
     title_of,
 )
 from harness.planning.titles import distinctions
@@ -125,6 +127,14 @@ def build_graph(
     return JobGraph(builder.nodes, jobs, builder.trains, {each.id: each.suite_cell.labels for each in jobs})
 
 
+def graph_of_sets(sets: Iterable[PreparedSet], registry: Registry) -> JobGraph:
+    """The jobs that make some prepared sets, which no cell needs yet."""
+    builder = _Builder((), (), registry)
+    for stored in sets:
+        builder.shards(stored)
+    return JobGraph(builder.nodes, (), {}, {})
+
+
 def without(node: JobNode, lost: Collection[HeldOut]) -> JobNode:
     """An evaluate job that leaves out some test sets, and the jobs that prepare only those."""
     kept = tuple(test for test in node.tests if test not in lost)
@@ -153,17 +163,30 @@ class _Builder:
         train = self._train(cell) if cell.backbone is not None else None
         evaluate = None
         if suite_cell.tests:
-            protocols = protocols_of(self.registry, cell.task, self.protocols)
-            draws = dict.fromkeys(protocol.draw for protocol in protocols)
-            seen = [(test.samples(draw), test.condition) for test in suite_cell.tests for draw in draws]
+            named = [(test, self._protocols(test)) for test in suite_cell.tests]
+            drawn = [
+                (test.samples(draw), test.condition, protocols)
+                for test, protocols in named
+                for draw in dict.fromkeys(protocol.draw for protocol in protocols)
+            ]
+            seen = [(samples, condition) for samples, condition, _ in drawn]
             sets = tuple({samples.model_dump_json(): samples for samples, _ in seen}.values())  # stored: for all draws
             tests = tuple(self._test(cell, samples) for samples in sets)
+            every, own = protocols_by_test((samples, protocols) for samples, _, protocols in drawn)
             work = EvaluateWork(
-                cell=cell, tests=sets, metrics=self.metrics, protocols=protocols, conditions=conditions_of(seen)
+                cell=cell,
+                tests=sets,
+                metrics=self.metrics,
+                protocols=every,
+                own=own,
+                conditions=conditions_of(seen),
             )
             depends = [job for test in tests for job in test.jobs] + ([train] if train else [])
             evaluate = self._add(work, depends, tests)
         return CellJobs(suite_cell, cell.id, train, evaluate)
+
+    def _protocols(self, test: TestSet) -> tuple[EvaluationProtocol, ...]:
+        return protocols_of(self.registry, test.task, test.dataset, self.protocols)
 
     def tell_tests(self, cells: Sequence[SuiteCell]) -> None:
         """Names in each train job the data sets on which its cell is tested, or one that starts from it or reads it."""
@@ -190,14 +213,14 @@ class _Builder:
 
     def _test(self, cell: Cell, samples: Samples) -> HeldOut:
         features = cell.test_features(samples)
-        shards = self._shards(samples.stored)
+        shards = self.shards(samples.stored)
         return HeldOut(samples, shards, None if features is None else self._features(features, cell.prior_source))
 
-    def _shards(self, stored: PreparedSet) -> str:
+    def shards(self, stored: PreparedSet) -> str:
         """The job that makes a set, after those that make its parts and the set of its clean images."""
         name = stored.model_dump_json()
         if name not in self._sets:
-            source = [] if stored.source is None else [self._shards(stored.source)]
+            source = [] if stored.source is None else [self.shards(stored.source)]
             images = self._images(stored)
             parts, shards = parts_of(images), shards_of(images)
             making = [
@@ -211,7 +234,8 @@ class _Builder:
         """How many images are divided into parts; 0 where one job makes the set.
 
         A data set knows its keys without reading an image. One that cannot say them has one job, which says why; and so
-        has one that gives its images from the first on alone: every part would read those before it again.
+        has one that gives its images from the first on alone: every part would read those before it again. A set that
+        the library has is linked, by one job.
         """
         images, random = self._asked(stored)
         return images if random or stored.source is not None else 0
@@ -222,7 +246,8 @@ class _Builder:
         if name not in self._splits:
             try:
                 dataset = opened(self.registry, stored.dataset.name, stored.dataset.arguments)
-                self._splits[name] = len(keys_of(dataset, stored.split)), dataset.traits.random_access
+                random = dataset.traits.random_access
+                self._splits[name] = len(keys_of(dataset, stored.split)), random and not isinstance(dataset, InLibrary)
             except (HarnessError, TypeError, ValueError):  # also of an older suite, for options that are no more
                 self._splits[name] = 0, False
         return self._splits[name]
@@ -231,7 +256,7 @@ class _Builder:
         """After what it reads: shards, the rows it is derived from, its network."""
         name = features.model_dump_json()
         if name not in self._sets:
-            depends = [self._shards(features.samples.stored)]
+            depends = [self.shards(features.samples.stored)]
             depends += [self._features(parent, source) for parent in features.parents]
             network = source if source is not None and features.prior.digest == source.id else None
             if network is not None:
@@ -243,7 +268,7 @@ class _Builder:
         """After its data, its features and the cells that it starts from."""
         if cell.id not in self.trains:
             stages = () if cell.ready_made else range(len(cell.recipe.crops))
-            depends = [self._shards(cell.train_samples.stored)] if stages else []
+            depends = [self.shards(cell.train_samples.stored)] if stages else []
             rows = [features for stage in stages if (features := cell.train_features(stage)) is not None]
             depends += [self._features(features, cell.prior_source) for features in rows]
             if not rows and cell.prior_source is not None:

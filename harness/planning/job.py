@@ -53,13 +53,18 @@ class EvaluateWork(Frozen):
     metrics: tuple[SuiteMetric, ...]
     """What to compute; the protocols say how."""
     protocols: tuple[EvaluationProtocol, ...] = ()
-    """Each scores the test sets that are drawn as it says. The task's own when empty."""
+    """All that score any of the test sets. That of each test set (harness.api.protocols) when empty."""
+    own: dict[str, tuple[int, ...]] = {}  # noqa: RUF012 - pydantic copies it
+    """The places in `protocols` of those that score a test set, by `<name>/<split>` of the samples; of test sets that
+    are not in it, all. Of these each scores the test sets that are drawn as it says."""
     conditions: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - pydantic copies it
     """What messages call test sets by that have one (harness.api.sets.TestSet), by `<name>/<split>` of the samples."""
 
     def evaluations(self, protocols: Sequence[EvaluationProtocol]) -> Iterator[tuple[Samples, EvaluationProtocol]]:
-        """The test sets and the protocols that score them, test set by test set."""
-        return ((test, protocol) for test in self.tests for protocol in protocols if is_scored(test, protocol))
+        """The test sets and the protocols that score them, test set by test set. `protocols`: the work's."""
+        for test in self.tests:
+            own = self.own.get(f"{test.name}/{test.split}", range(len(protocols)))
+            yield from ((test, protocols[place]) for place in own if is_scored(test, protocols[place]))
 
     def condition(self, samples: Samples) -> dict[str, Any]:
         """The first condition under which a test set stands in columns of its own; empty for most."""
@@ -75,6 +80,19 @@ def conditions_of(tests: Iterable[tuple[Samples, dict[str, Any]]]) -> dict[str, 
     for samples, condition in tests:
         found.setdefault(f"{samples.name}/{samples.split}", condition)
     return {name: condition for name, condition in found.items() if condition}
+
+
+def protocols_by_test(
+    tests: Iterable[tuple[Samples, Sequence[EvaluationProtocol]]],
+) -> tuple[tuple[EvaluationProtocol, ...], dict[str, tuple[int, ...]]]:
+    """All protocols that score any of some test sets, and which of them score each, as evaluate work holds them."""
+    found: dict[str, dict[EvaluationProtocol, None]] = {}
+    for samples, protocols in tests:
+        found.setdefault(f"{samples.name}/{samples.split}", {}).update(dict.fromkeys(protocols))
+    every = tuple(dict.fromkeys(protocol for protocols in found.values() for protocol in protocols))
+    if all(len(protocols) == len(every) for protocols in found.values()):
+        return every, {}
+    return every, {name: tuple(map(every.index, protocols)) for name, protocols in found.items()}
 
 
 def is_scored(test: Samples, protocol: EvaluationProtocol) -> bool:
@@ -97,6 +115,8 @@ class Job(Frozen):
     told_apart: str = ""
     """What tells its title from those of other jobs that would have the same."""
     suite: str = ""
+    allow_overlap: bool = False
+    """Whether it may train on, and be tested on, the same pictures."""
     run: Run = Run()
     out: str = ".."
     """This path, `data` and `plugins` are said from the folder of the job's file, or absolute."""
@@ -164,11 +184,11 @@ def _title_of(work: Work, labels: Labels | None) -> str:
         stored = work.stored
         by = "" if stored.degradation is None else f" degraded by {stored.degradation.name}"
         part = "" if work.part is None else f", part {work.part} of {work.parts}"
-        return f"shards {stored.dataset.name}/{stored.split}{by}{part}"
+        return f"shards {stored.dataset.called}/{stored.split}{by}{part}"
     if isinstance(work, FeaturesWork):
         prior, samples, turned = work.features.prior, work.features.samples, work.features.orientations
         every = f" in {turned} orientations" if turned > 1 else ""
-        of = f"{samples.dataset.name}/{samples.split}{_degraded(samples)}{every}"
+        of = f"{samples.dataset.called}/{samples.split}{_degraded(samples)}{every}"
         return f"features {prior.name} of {of}"
     seed = work.cell.seed
     return f"{work.kind} {labels.title(seed) if labels else f'{work.cell.id} seed {seed}'}"

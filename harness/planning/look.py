@@ -220,7 +220,7 @@ def _changed_tests(record: RunRecord, tests: Iterable[HeldOut], graph: JobGraph,
 
 def _names(tests: Iterable[HeldOut]) -> str:
     """The data sets of some test sets, each once, as one may be tested under several conditions."""
-    return ", ".join(dict.fromkeys(test.samples.dataset.name for test in tests))
+    return ", ".join(dict.fromkeys(test.samples.dataset.called for test in tests))
 
 
 def changed_tests(
@@ -244,8 +244,10 @@ def not_scored(record: RunRecord, node: JobNode, metrics: Sequence[SuiteMetric])
     found = []
     for samples, protocol in work.evaluations(work.protocols):
         on_record = known.get(evaluation_id(work.cell, samples, protocol))
-        said = f"{samples.dataset.name} under {protocol.label}" if len(work.protocols) > 1 else samples.dataset.name
-        found.append(_not_scored(said, on_record, metrics))
+        called = samples.dataset.called
+        said = f"{called} under {protocol.label}" if len(work.protocols) > 1 else called
+        asked = [metric for metric in metrics if metric.is_measured(protocol)]
+        found.append(_not_scored(said, on_record, asked) if asked else "")
     return list(dict.fromkeys(what for what in found if what))  # one set under several conditions is named once
 
 

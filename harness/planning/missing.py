@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.api.asking import fingerprint_of, opened, splits_of
 from harness.api.declaration import declaration
+from harness.api.library import InLibrary, read_note
 from harness.api.reference import PartRef
 from harness.api.weights import WeightFile
 from harness.cells.cell import Cell
@@ -19,6 +20,7 @@ from harness.core.guests import guest_place
 from harness.core.registry import Registry
 from harness.core.source import is_file
 from harness.planning.job import FeaturesWork, ShardsWork, TrainWork, Work
+from harness.planning.unprepared import check_whole, how_to_prepare
 from harness.planning.verdict import Reason, Why
 from harness.weights.catalogue import find
 from harness.weights.files import missing_files, needed_files, published_file, said_missing
@@ -122,6 +124,10 @@ def _missing(title: str, files: Sequence[WeightFile]) -> Reason | None:
 
 def _changed_images(part: PartRef, registry: Registry) -> Reason | None:
     dataset = opened(registry, part.name, part.arguments)
+    if isinstance(dataset, InLibrary):
+        if read_note(dataset.name, dataset.folder) is None:  # what and where it is, a plan says once (unprepared)
+            return Reason(Why.LACKING, f"dataset {part.name} is not prepared · try: {how_to_prepare(part.name)}")
+        check_whole(dataset)
     found = fingerprint_of(dataset)
     splits_of(dataset)
     if part.digest in (None, found):

@@ -26,7 +26,7 @@ def outdated_of(cell_id: str, assessment: Assessment) -> Outdated:
     node = graph.nodes[job]
     images, vectors = changed_tests(record, node.tests, graph, disk)
     changed = [test for test in node.tests if test in images or test in vectors]
-    named = {(test.samples.dataset.name, test.samples.split) for test in changed}
+    named = {(test.samples.dataset.called, test.samples.split) for test in changed}
     sound = _evaluations(node, [test for test in node.tests if test not in changed])
     ids = [each.id for each in record.evaluations if (each.dataset, each.split) in named and each.id not in sound]
     stored = [each for test in images for each in (test.samples.stored, test.samples.stored.source) if each is not None]

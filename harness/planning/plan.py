@@ -259,7 +259,8 @@ def _jobs(
     costs = Costs(record for jobs in graph.cells if (record := kept[jobs.id].record) is not None)
     seconds = {job: cost for job, node in graph.nodes.items() if (cost := costs.seconds(node.work)) is not None}
     cells = cells_served(graph)
-    shared = {"suite": suite.name, "run": suite.run, **places(layout, suite.plugins)}
+    allowed = suite.allow_overlap
+    shared = {"suite": suite.name, "run": suite.run, "allow_overlap": allowed, **places(layout, suite.plugins)}
     told_apart = graph.told_apart
 
     def planned(node: JobNode) -> PlannedJob:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.api.sets import SETS
+from harness.api.library import DATASETS, read_note
+from harness.api.sets import SETS, PreparedSet
 from harness.cells.suite import ResolvedSuite, SuiteCell
 from harness.core.errors import DataError, HarnessError
 from harness.core.paths import Layout, abandoned, remove_away, storage_error
@@ -115,7 +116,7 @@ def _jobs(graphs: Iterable[JobGraph], earlier: Collection[str], layout: Layout) 
 
 def _data(graphs: Iterable[JobGraph], data: Path) -> Iterator[Unneeded]:
     works = [node.work for graph in graphs for node in graph.nodes.values()]
-    sets = {work.stored.folder(data) for work in works if isinstance(work, ShardsWork)}
+    sets = {work.stored.folder(data) for work in works if isinstance(work, ShardsWork)} | _in_use(data)
     rows = {work.features.folder(data) for work in works if isinstance(work, FeaturesWork)}
     yield from _earlier(data)
     for path in _inside(data / SETS):
@@ -130,6 +131,16 @@ def _data(graphs: Iterable[JobGraph], data: Path) -> Iterator[Unneeded]:
     audits = data / "audits"  # of earlier releases
     if audits.is_dir() and all(path.suffix == ".json" or TEMPORARY.fullmatch(path.name) for path in _inside(audits)):
         yield _made("audits", audits.name, audits)
+
+
+def _in_use(data: Path) -> set[Path]:
+    """The prepared sets that the notes of a library name: they are for all suites.
+
+    Raises DataError for a note that cannot be read, as nobody knows then what it names.
+    """
+    names = [path.stem for path in _inside(data / DATASETS) if path.suffix == ".json" and path.name[0] != "."]
+    notes = [note for name in names if (note := read_note(name, data)) is not None]
+    return {PreparedSet(dataset=note.dataset, split=split).folder(data) for note in notes for split in note.splits}
 
 
 def _earlier(data: Path) -> Iterator[Unneeded]:

@@ -23,6 +23,8 @@ class ImageRow(NamedTuple):
     value: float
     scene: str | None = None
     """The scene that the image is of; None in rows of earlier releases."""
+    group: str = ""
+    """The group of its test set that also has an average of its own, as `indoor`; empty for most."""
 
 
 def _table(rows: Iterable[ImageRow]) -> pyarrow.Table:
@@ -36,7 +38,7 @@ def _table(rows: Iterable[ImageRow]) -> pyarrow.Table:
     for row, following in pairwise(ordered):
         if row[:4] == following[:4]:
             raise ValueError(f"{row.metric} of {row.dataset}/{row.key} is given twice")
-    types = [pyarrow.string()] * 4 + [pyarrow.float64(), pyarrow.string()]
+    types = [pyarrow.string()] * 4 + [pyarrow.float64(), pyarrow.string(), pyarrow.string()]
     columns = zip(*ordered, strict=True) if ordered else ((),) * len(IMAGE_COLUMNS)
     arrays = [pyarrow.array(column, type=kind) for column, kind in zip(columns, types, strict=True)]
     return pyarrow.table(arrays, names=list(IMAGE_COLUMNS))

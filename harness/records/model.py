@@ -12,9 +12,9 @@ from harness.core.errors import FailureClass
 
 SCHEMA_VERSION = 1
 
-IMAGE_COLUMNS = ("evaluation", "dataset", "key", "metric", "value", "scene")
+IMAGE_COLUMNS = ("evaluation", "dataset", "key", "metric", "value", "scene", "group")
 """Columns of images.parquet, one row per image and metric, sorted by the first four: strings but for the value, a
-float64. The scene is null in the files of earlier releases, or is not a column there."""
+float64. Files of earlier releases lack the last one or two: their scenes are null and their groups empty."""
 
 
 def weights_of(cell_id: str) -> str:
@@ -122,6 +122,8 @@ class EvaluationRecord(Frozen):
     refused: dict[str, str] = Field(default_factory=dict)
     """Of the metrics that are left out because they refused an image: the digest of images, weights and metric, by
     name. As long as it is the same, the metric is not tried again."""
+    overlap: str = ""
+    """Which pictures of the test set the cell was trained on, where the suite that scored it allowed that."""
     warnings: tuple[str, ...] = ()
     """What readers of the values should know, such as a picture that the test set has twice."""
 

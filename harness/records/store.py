@@ -208,8 +208,10 @@ def images_of(layout: Layout, record: RunRecord) -> pyarrow.Table:
     from pyarrow import parquet
 
     table = parquet.ParquetFile(pyarrow.BufferReader(read_images(layout, record))).read(use_threads=False)
-    if tuple(table.column_names) == IMAGE_COLUMNS[:-1]:  # an earlier release wrote it
-        table = table.append_column(IMAGE_COLUMNS[-1], pyarrow.nulls(table.num_rows, pyarrow.string()))
+    if tuple(table.column_names) == IMAGE_COLUMNS[:-2]:  # earlier releases wrote these
+        table = table.append_column("scene", pyarrow.nulls(table.num_rows, pyarrow.string()))
+    if tuple(table.column_names) == IMAGE_COLUMNS[:-1]:
+        table = table.append_column("group", pyarrow.repeat("", table.num_rows))
     if tuple(table.column_names) != IMAGE_COLUMNS:
         raise DataError(
             f"has the columns {', '.join(table.column_names)}, not {', '.join(IMAGE_COLUMNS)}",

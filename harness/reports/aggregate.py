@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from harness.reports.parts import with_averages
 from harness.reports.query import Measured
 from harness.results.columns import Column
 from harness.results.schema import COLUMN
@@ -62,6 +63,8 @@ class TableEntry:
     """Seeds that the suite asks for."""
     reason: str
     """Why seeds are missing; empty when none is."""
+    overlap: str = ""
+    """Which pictures of the test set the row was trained on; empty where none are known."""
 
 
 def spread(means: Sequence[float]) -> Spread | None:
@@ -133,7 +136,8 @@ def _means() -> pl.Expr:
 
 
 def entries(found: Measured) -> Mapping[tuple[RowKey, Column], TableEntry]:
-    """The entries by row and column, for every column that a cell of the row is asked for."""
+    """The entries by row and column, for every column that a cell of the row is asked for, and for the means over
+    several test sets (harness.reports.parts), which come after the others."""
     common = comparable(found)
     seeds = (
         found.coverage.drop("images")
@@ -141,19 +145,24 @@ def entries(found: Measured) -> Mapping[tuple[RowKey, Column], TableEntry]:
         .join(scores(found.images, common), on=_KEYS, how="left", maintain_order="left")
         .join(differences(common), on=_KEYS, how="left", maintain_order="left")
     )
-    grouped = seeds.group_by(*ROW, *COLUMN, maintain_order=True).agg(
-        means=pl.col("mean").drop_nulls(),
-        deltas=pl.col("delta").drop_nulls(),
-        images=pl.col("images").min(),
-        infinite=pl.col("infinite").sum(),
-        left_out=pl.coalesce(
-            pl.col("left_out").filter(pl.col("mean").is_not_null()).max(),
-            pl.col("left_out").filter(~_ALL_INFINITE).max(),
-        ),
-        all_infinite=_ALL_INFINITE.sum(),
-        seeds=pl.col("images").count(),
-        wanted=pl.len(),
-        reasons=pl.col("reason").filter(pl.col("images").is_null()).drop_nulls().unique(maintain_order=True),
+    grouped = (
+        with_averages(seeds)
+        .group_by(*ROW, *COLUMN, maintain_order=True)
+        .agg(
+            means=pl.col("mean").drop_nulls(),
+            deltas=pl.col("delta").drop_nulls(),
+            images=pl.col("images").min(),
+            infinite=pl.col("infinite").sum(),
+            left_out=pl.coalesce(
+                pl.col("left_out").filter(pl.col("mean").is_not_null()).max(),
+                pl.col("left_out").filter(~_ALL_INFINITE).max(),
+            ),
+            all_infinite=_ALL_INFINITE.sum(),
+            seeds=pl.col("images").count(),
+            wanted=pl.len(),
+            overlaps=pl.col("overlap").drop_nulls().unique(maintain_order=True),
+            reasons=pl.col("reason").filter(pl.col("images").is_null()).drop_nulls().unique(maintain_order=True),
+        )
     )
     return {
         (tuple(row[name] for name in ROW), Column(*(row[name] for name in COLUMN))): TableEntry(
@@ -166,6 +175,7 @@ def entries(found: Measured) -> Mapping[tuple[RowKey, Column], TableEntry]:
             all_infinite=row["all_infinite"],
             wanted=row["wanted"],
             reason="; ".join(row["reasons"]),
+            overlap="; ".join(row["overlaps"]),
         )
         for row in grouped.iter_rows(named=True)
     }

@@ -9,6 +9,9 @@ from typing import Any
 
 import polars as pl
 
+from harness.api.averages import AVERAGES
+from harness.api.reference import EXAMPLE_MARK
+from harness.cells.published import PublishedNumber
 from harness.cells.suite import ResolvedSuite, metric_title
 from harness.core.errors import UnknownName
 from harness.core.paths import Layout
@@ -16,7 +19,9 @@ from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
 from harness.records.labels import DIGITS
 from harness.reports.aggregate import ROW, RowKey, TableEntry, entries
+from harness.reports.parts import with_groups
 from harness.reports.query import Measured, query
+from harness.reports.rescored import Rescored, rescored
 from harness.results.columns import Column
 from harness.results.frames import Results
 from harness.results.schema import COLUMN
@@ -68,7 +73,7 @@ class Leaderboard:
     protocols: Mapping[tuple[str, str], str]
     """Label of a protocol by (label, digest), likewise."""
     warnings: tuple[str, ...] = ()
-    """Why its numbers may not be comparable; a sentence each."""
+    """What its means over several sets are, and why its numbers may not be comparable; a sentence each."""
 
     def dataset(self, column: Column) -> str:
         """What is called a test set in tables: the data set, and its condition where it has one, `photos sigma=15`."""
@@ -90,22 +95,28 @@ def board_of(suites: Sequence[ResolvedSuite], layout: Layout, registry: Registry
     """The table of some suites, from the records below `layout`."""
     labels = {digest: label for suite in reversed(suites) for digest, label in suite.dataset_labels.items()}
     results = Results(suites, layout, registry)
-    board = build(query(results), labels)
+    board = build(query(results), labels, [number for suite in suites for number in suite.published])
     return replace(board, warnings=(*board.warnings, *results.warnings()))
 
 
-def build(found: Measured, labels: Mapping[str, str] | None = None) -> Leaderboard:
+def build(
+    found: Measured, labels: Mapping[str, str] | None = None, printed: Sequence[PublishedNumber] = ()
+) -> Leaderboard:
     """The table of what a query found. Order: tasks, backbones, variants and columns as they first appear.
 
-    `labels`: what tables call data sets, by digest (`ResolvedSuite.dataset_labels`).
+    `labels`: what tables call data sets, by digest (`ResolvedSuite.dataset_labels`). `printed`: what is published of
+    its cells.
     """
+    found = with_groups(found)
     numbers = entries(found)
     cells = found.cells.partition_by("task", "task_digest", as_dict=True, maintain_order=True)
     asked = found.coverage.join(found.cells.select("cell", *ROW), on="cell", how="left", maintain_order="left")
-    columns = {
+    columns: dict[tuple[Any, ...], tuple[Column, ...]] = {
         task: tuple(Column(*values) for values in group.select(*COLUMN).unique(maintain_order=True).iter_rows())
         for task, group in asked.partition_by("task", "task_digest", as_dict=True, maintain_order=True).items()
     }
+    for row, column in numbers:  # those of means over several sets
+        columns[row[:2]] = tuple(dict.fromkeys((*columns[row[:2]], column)))
     sections = tuple(
         Section(name, columns.get(task, ()), _rows(group, columns.get(task, ()), numbers))
         for name, (task, group) in zip(_titles(cells), cells.items(), strict=True)
@@ -113,7 +124,15 @@ def build(found: Measured, labels: Mapping[str, str] | None = None) -> Leaderboa
     every = [column for each in columns.values() for column in each]
     sets = _called(((column.dataset, column.dataset_digest) for column in every), labels or {})
     protocols = _called((column.protocol, column.protocol_digest) for column in every)
-    return Leaderboard(sections, _styles(found.metrics), sets, protocols, tuple(_warnings(found.cells)))
+    told = (*_averages(every), *_warnings(found.cells))
+    return Leaderboard(sections, _styles(found.metrics), sets, protocols, told)
+
+
+def _averages(columns: Iterable[Column]) -> list[str]:
+    """What the means over several test sets are."""
+    named = dict.fromkeys(column.dataset for column in columns if not column.dataset_digest)
+    bare = {name: AVERAGES[name.removesuffix(EXAMPLE_MARK)] for name in named}
+    return [f"{name}: the mean of the means over {', '.join(sets)}, each set once." for name, sets in bare.items()]
 
 
 def _titles(cells: Mapping[tuple[Any, ...], pl.DataFrame]) -> list[str]:

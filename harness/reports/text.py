@@ -9,6 +9,7 @@ from harness.core.text import shortened
 from harness.records.labels import short_names
 from harness.reports.aggregate import Spread, TableEntry
 from harness.reports.leaderboard import Leaderboard, Row, Section
+from harness.reports.rescored import Rescored
 
 LEGEND = (
     "Mean over images, then over seeds, ± sample standard deviation over seeds. "
@@ -52,6 +53,8 @@ def _word(reason: str) -> str:
 def _notes(found: TableEntry) -> list[str]:
     """What must be said of an entry: seeds that are not on record, or not in the mean, and images that are not."""
     notes = []
+    if found.overlap and found.score is not None:
+        notes.append("overlap")
     if found.seeds < found.wanted and found.seeds:
         notes.append(f"{found.seeds} of {found.wanted} seeds")
     if found.all_infinite:
@@ -101,17 +104,41 @@ def title(board: Leaderboard, section: Section) -> str:
     return f"{section.task} · {', '.join(dict.fromkeys(map(board.protocol, section.columns)))}"
 
 
+def remarks(row: Row) -> list[str]:
+    """Of a row, which of its test sets share pictures with what it was trained on, and why entries are missing."""
+    overlaps = (found.overlap for found in row.entries.values())
+    reasons = (found.reason for found in row.entries.values())
+    return list(dict.fromkeys(filter(None, (*overlaps, *reasons))))
+
+
 def notes(board: Leaderboard) -> list[str]:
-    """What must be said of the whole table; then why entries are missing, a line per row. Lines that say the same of
-    several rows are one.
+    """What must be said of the whole table; then of its entries, a line per row. Lines that say the same of several
+    rows are one.
     """
     rows: dict[str, list[str]] = {}
     for section in board.sections:
         for row in section.rows:
-            for reason in dict.fromkeys(found.reason for found in row.entries.values() if found.reason):
-                rows.setdefault(reason, []).append(_name(section, row))
+            for remark in remarks(row):
+                rows.setdefault(remark, []).append(_name(section, row))
     return [*board.warnings, *(f"{', '.join(names)}: {reason}" for reason, names in rows.items())]
 
 
 def _name(section: Section, row: Row) -> str:
     return " ".join(dict.fromkeys((section.task, row.backbone, row.variant)))
+
+
+PUBLISHED = "published numbers re-scored"
+"""The title of their table."""
+
+
+def published(board: Leaderboard) -> list[list[str]]:
+    """The rows of the table of published numbers, in the order of harness.reports.rescored.TITLES."""
+    return [_published(board, each) for each in board.published]
+
+
+def _published(board: Leaderboard, each: Rescored) -> list[str]:
+    style = board.styles[each.metric]
+    numbers = [number(each.published, style.decimals)]
+    numbers.append("" if each.measured is None else number(each.measured, style.decimals))
+    numbers.append("" if each.difference is None else number(each.difference, style.decimals + 1, sign=True))
+    return [each.network, each.test, style.title, each.protocol, *numbers, each.verdict, each.source]

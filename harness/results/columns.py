@@ -48,7 +48,7 @@ Asked = Sequence[tuple[Value, Column]]
 def column_of(test: TestSet, protocol: str, protocol_digest: str, metric: str) -> Column:
     """The column of a metric of a test set. `protocol`: its label."""
     content = digest(test.dataset.identity(), DATASET_DIGITS)
-    return Column(test.dataset.name, content, condition_text(test.condition), protocol, protocol_digest, metric)
+    return Column(test.dataset.called, content, condition_text(test.condition), protocol, protocol_digest, metric)
 
 
 class Tables:

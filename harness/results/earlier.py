@@ -6,7 +6,7 @@ neither missing values nor changed images are looked for; a suite that is run ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from harness.api.sets import TestSet
@@ -29,13 +29,13 @@ def protocol_digest(protocol: EvaluationProtocol) -> str:
 
 
 def evaluations(
-    cell: Cell, tests: Sequence[TestSet], protocols: Sequence[EvaluationProtocol]
+    cell: Cell, scored: Iterable[tuple[TestSet, EvaluationProtocol]]
 ) -> Iterator[tuple[str, TestSet, EvaluationProtocol]]:
-    """The evaluations of a cell, each with the id that earlier releases gave it, test set by test set."""
-    for test in tests:
-        for protocol in protocols:
-            content = {"cell": cell.id, "samples": _images(test, protocol), "protocol": protocol.identity()}
-            yield digest(content, 12), test, protocol
+    """The evaluations of a cell, each with the id that earlier releases gave it. `scored`: its test sets, each with
+    every protocol that scores it."""
+    for test, protocol in scored:
+        content = {"cell": cell.id, "samples": _images(test, protocol), "protocol": protocol.identity()}
+        yield digest(content, 12), test, protocol
 
 
 def _images(test: TestSet, protocol: EvaluationProtocol) -> dict[str, Any]:

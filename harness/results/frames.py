@@ -18,7 +18,8 @@ import polars as pl
 
 from harness.api.declaration import declaration
 from harness.cells.cell import Cell
-from harness.cells.suite import ResolvedSuite, SuiteMetric
+from harness.cells.overlaps import declared_overlaps
+from harness.cells.suite import DATASET_DIGITS, ResolvedSuite, SuiteMetric
 from harness.core.errors import HarnessError, UnknownName, did_you_mean
 from harness.core.identity import digest
 from harness.core.paths import Layout
@@ -26,6 +27,7 @@ from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
 from harness.records import store
 from harness.records.model import RunRecord
+from harness.results.columns import Column
 from harness.results.comparison import Bases, configuration
 from harness.results.schema import CELLS, COLUMN, COVERAGE, CURVES, IMAGES, METRICS, NAMES, TREATMENT
 from harness.results.shelf import shelve
@@ -100,11 +102,17 @@ class Results:
     def coverage(self, suite: str | None = None) -> pl.DataFrame:
         """One row per listed cell, data set, protocol and metric that a suite asks for, schema COVERAGE.
 
-        The number of images that have a value and, where there is none, the reason.
+        The number of images that have a value and, where there is none, the reason; and which pictures of the test
+        set the cell was trained on, where that is known.
         """
         found, keys = self._survey(suite), {"cell": pl.String(), **COLUMN}
-        rows = [(each.id, *column, each.why_not(column)) for each in found.cells.values() for column in each.asked]
-        asked = pl.DataFrame(rows, {**keys, "reason": pl.String()}, orient="row")
+        rows = [
+            (each.id, *column, each.why_not(column), overlaps.get(column))
+            for each in found.cells.values()
+            for overlaps in [self._overlaps(each)]
+            for column in each.asked
+        ]
+        asked = pl.DataFrame(rows, {**keys, "reason": pl.String(), "overlap": pl.String()}, orient="row")
         counts = found.values.group_by(*keys).agg(images=pl.len().cast(pl.Int64))
         joined = asked.join(counts, on=list(keys), how="left", maintain_order="left")
         missing = pl.col("images").is_null()
@@ -142,6 +150,17 @@ class Results:
         records = [each.record for each in cells if each.listed and each.record is not None]
         found = [warning for record in records for each in record.evaluations for warning in each.warnings]
         return tuple(dict.fromkeys(found))
+
+    def _overlaps(self, found: SurveyedCell) -> dict[Column, str]:
+        """By column, why its test set shares pictures with what a cell was trained on: declared, or found by prints."""
+        tests = [(test.dataset, test.split) for test in found.suite_cell.tests]
+        declared: dict[tuple[str, str], list[str]] = {}
+        for each in declared_overlaps(found.cell, tests, self._registry):
+            content = digest(each.test.identity(), DATASET_DIGITS)
+            declared.setdefault((each.test.called, content), []).append(str(each))
+        told = {column: declared.get((column.dataset, column.dataset_digest), []) for column in found.asked}
+        whys = {column: (*texts, *filter(None, [found.overlaps.get(column)])) for column, texts in told.items()}
+        return {column: "; ".join(texts) for column, texts in whys.items() if texts}
 
     def _dataset_label(self, suite: str | None) -> pl.Expr:
         """What the first suite that has a label for a data set calls it; else its name."""

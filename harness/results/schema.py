@@ -25,8 +25,15 @@ COLUMN = {
 }
 """What tables have a column for."""
 
-IMAGE = {"image": pl.String(), "scene": pl.String(), "mean": pl.String(), "value": pl.Float64()}
-"""An image, the scene that it is of, what its protocol averages (`image` or `scene`), and its value."""
+IMAGE = {
+    "image": pl.String(),
+    "scene": pl.String(),
+    "group": pl.String(),
+    "mean": pl.String(),
+    "value": pl.Float64(),
+}
+"""An image, the scene that it is of, the group of its test set that also has an average of its own (empty for most),
+what its protocol averages (`image` or `scene`), and its value."""
 
 LABEL = {"dataset_label": pl.String()}
 """What the suite calls the data set."""
@@ -63,7 +70,16 @@ CELLS = pl.Schema(
 IMAGES = pl.Schema({**NAMES, **TREATMENT, **LABEL, **COLUMN, **IMAGE})
 """One row per cell, data set, protocol, metric and image."""
 
-COVERAGE = pl.Schema({"cell": pl.String(), **LABEL, **COLUMN, "images": pl.Int64(), "reason": pl.String()})
+COVERAGE = pl.Schema(
+    {
+        "cell": pl.String(),
+        **LABEL,
+        **COLUMN,
+        "images": pl.Int64(),
+        "reason": pl.String(),
+        "overlap": pl.String(),
+    }
+)
 """One row per cell, data set, protocol and metric that a suite asks for."""
 
 CURVES = pl.Schema(

@@ -181,4 +181,4 @@ def is_of(evaluation: EvaluationRecord, test: TestSet) -> bool:
     if evaluation.samples:
         return evaluation.samples == samples_digest(test.samples())
     names = evaluation.dataset, evaluation.split, dict(evaluation.condition)
-    return names == (test.dataset.name, test.split, dict(test.condition))
+    return names == (test.dataset.called, test.split, dict(test.condition))

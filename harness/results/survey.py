@@ -9,12 +9,14 @@ from functools import partial
 import polars as pl
 
 from harness.api.protocols import protocols_of
+from harness.api.sets import TestSet
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell, evaluation_id
-from harness.cells.suite import ResolvedSuite, SuiteCell
+from harness.cells.suite import ResolvedSuite, SuiteCell, SuiteMetric
 from harness.core.errors import DataError
 from harness.core.identity import digest
 from harness.core.paths import Layout
+from harness.core.registry import Registry
 from harness.planning.assess import assess
 from harness.planning.disk import Kept, read_kept
 from harness.planning.graph import build_graph
@@ -29,6 +31,9 @@ from harness.results import earlier
 from harness.results.columns import VALUES, Asked, Column, Tables, column_of
 from harness.results.schema import COLUMN
 from harness.results.shelf import Shelf, by_record, is_of, without_parts
+
+ScoredTest = tuple[TestSet, EvaluationProtocol]
+"""A test set, and a protocol that scores it."""
 
 _NOT_EVALUATED = "not evaluated yet"
 
@@ -51,6 +56,8 @@ class SurveyedCell:
     """Why all columns of one ("metric", key) or ("dataset", name) are missing."""
     left_out: Mapping[Column, str] = field(default_factory=dict)
     """Why columns are missing that could not be computed of some image."""
+    overlaps: Mapping[Column, str] = field(default_factory=dict)
+    """Which pictures of the test set the cell was found to be trained on."""
 
     @property
     def cell(self) -> Cell:
@@ -88,12 +95,11 @@ def survey(suite: ResolvedSuite, layout: Layout, shelf: Shelf) -> Survey:
     assessment = assess(judged, suite.metrics, suite.protocols, layout, registry, ())
     # the assessment's graph leaves out what cannot be measured here
     graph = build_graph(judged, suite.metrics, suite.protocols, registry)
-    metrics = [metric.key for metric in suite.metrics]
     states = [without_parts(status, shelf.lost(status.suite_cell)) for status in statuses(assessment)]
     cells: list[SurveyedCell] = []
     for jobs, status in zip(graph.cells, states, strict=True):
-        protocols = protocols_of(registry, jobs.suite_cell.cell.task, suite.protocols)
-        asked = _asked(jobs.suite_cell, metrics, protocols) if jobs.suite_cell.listed else ()
+        scored = _scored_by(jobs.suite_cell, suite, registry)
+        asked = _asked(jobs.suite_cell, suite.metrics, scored) if jobs.suite_cell.listed else ()
         found = SurveyedCell(jobs.suite_cell, (suite.name,), status.state, status.reason, asked=_columns(asked))
         found = _with_record(found, assessment.disk.kept[found.id], outdated(jobs, graph, assessment.disk))
         cells.append(_with_values(found, tables, asked))
@@ -135,10 +141,10 @@ def _scored_once(
     cell = suite_cell.cell
     if not shelf.knows_task(suite_cell):
         return _asked_on_record(suite_cell, suite, record, labels)
-    protocols = protocols_of(shelf.planned, cell.task, suite.protocols)
+    scored = _scored_by(suite_cell, suite, shelf.planned)
     return [
         ((name, metric.key), column_of(test, protocol.label, earlier.protocol_digest(protocol), metric.key))
-        for name, test, protocol in earlier.evaluations(cell, suite_cell.tests, protocols)
+        for name, test, protocol in earlier.evaluations(cell, scored)
         for metric in suite.metrics
     ]
 
@@ -152,7 +158,7 @@ def _asked_on_record(
         known = record.evaluations if record else ()
         scored = {each.protocol: each.id for each in known if is_of(each, test)}
         missing = {
-            label: f"{test.dataset.name} {condition_text(test.condition)} {label}"
+            label: f"{test.dataset.called} {condition_text(test.condition)} {label}"
             for label in dict.fromkeys(labels or ["unknown/v0"])
         }
         for label, evaluation in (scored or missing).items():
@@ -191,19 +197,29 @@ def _joined(known: SurveyedCell, other: SurveyedCell) -> SurveyedCell:
         reason=known.reason or other.reason,
         gaps={**known.gaps, **other.gaps},
         left_out={**known.left_out, **other.left_out},
+        overlaps={**known.overlaps, **other.overlaps},
     )
 
 
-def _asked(suite_cell: SuiteCell, metrics: Sequence[str], protocols: Sequence[EvaluationProtocol]) -> Asked:
+def _scored_by(suite_cell: SuiteCell, suite: ResolvedSuite, registry: Registry) -> list[ScoredTest]:
+    """The test sets of a cell, each under every protocol that scores it."""
+    return [
+        (test, protocol)
+        for test in suite_cell.tests
+        for protocol in protocols_of(registry, test.task, test.dataset, suite.protocols)
+    ]
+
+
+def _asked(suite_cell: SuiteCell, metrics: Sequence[SuiteMetric], scored: Sequence[ScoredTest]) -> Asked:
     """The columns that a suite asks for in a cell, each with the value that fills it. Conditions under which the same
     inputs are made share their evaluation: it fills a column of each.
     """
     return [
-        ((evaluation, metric), column_of(test, protocol.label, digest(protocol.identity(), 8), metric))
-        for test in suite_cell.tests
-        for protocol in protocols
+        ((evaluation, metric.key), column_of(test, protocol.label, digest(protocol.identity(), 8), metric.key))
+        for test, protocol in scored
         for evaluation in [evaluation_id(suite_cell.cell, test.samples(protocol.draw), protocol)]
         for metric in metrics
+        if metric.is_measured(protocol)
     ]
 
 
@@ -235,9 +251,14 @@ def _with_values(found: SurveyedCell, tables: Tables, asked: Asked) -> SurveyedC
     whys = {(each.id, metric): why for each in evaluations for metric, why in each.left_out.items()}
     kinds = {(each.id, metric): kind for each in evaluations for metric, kind in each.left_out_kinds.items()}
     told = {
-        column: str(Reason(Why.FAILED, kinds.get(name, "data"), whys[name])) for name, column in asked if name in whys
+        # a metric that is on record without values was not to have any
+        column: whys[name] if name in vouched else str(Reason(Why.FAILED, kinds.get(name, "data"), whys[name]))
+        for name, column in asked
+        if name in whys
     }
-    found = replace(found, left_out=told)
+    shared = {evaluation.id: evaluation.overlap for evaluation in evaluations if evaluation.overlap}
+    seen = {column: shared[name[0]] for name, column in asked if name[0] in shared}
+    found = replace(found, left_out=told, overlaps=seen)
     try:
         tables.add(record, [(name, column) for name, column in asked if name in vouched])
     except DataError as error:

@@ -98,4 +98,5 @@ def _asked(work: EvaluateWork) -> Iterator[Value]:
     """The values that an evaluation is to try."""
     for samples, protocol in work.evaluations(work.protocols):
         for metric in work.metrics:
-            yield evaluation_id(work.cell, samples, protocol), metric.key
+            if metric.is_measured(protocol):
+                yield evaluation_id(work.cell, samples, protocol), metric.key

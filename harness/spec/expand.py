@@ -31,8 +31,10 @@ from harness.spec.labels import label_cells
 from harness.spec.layers import Recipes
 from harness.spec.metrics import named_metrics
 from harness.spec.origins import Origin, misplaced, origins
+from harness.spec.overlaps import overlap_mistakes
 from harness.spec.policies import policy_mistakes
 from harness.spec.protocols import named_protocols, refuse_impossible
+from harness.spec.published import published_numbers
 from harness.spec.resolve import Resolver
 from harness.spec.schema import SuiteFile, VariantMapping
 from harness.spec.sizes import repeated, too_many
@@ -67,9 +69,13 @@ def expand_placed(
     for mistake in run_mistakes(suite.run):
         expansion.resolver.report(("run", *mistake.path), mistake.what, mistake.hint)
     metrics, protocols = named_metrics(expansion.resolver), named_protocols(expansion.resolver)
-    drafts = list(chain.from_iterable(expansion.block(index) for index in range(len(suite.blocks))))
+    blocks = [list(expansion.block(index)) for index in range(len(suite.blocks))]
+    drafts = list(chain.from_iterable(blocks))
+    published = published_numbers(expansion.resolver, blocks, metrics)
     refuse_impossible(expansion.resolver, protocols, [test.task for draft in drafts for test in draft.tests])
     expansion.problems += misplaced([draft.cell for draft in drafts], expansion.origins, suite.run, registry)
+    if not suite.allow_overlap:
+        expansion.problems += overlap_mistakes(drafts, expansion.origins, registry)
     if not drafts and not expansion.problems:
         expansion.resolver.report(("blocks",), "the suite has no cells")
     if not expansion.problems:  # a variant that is wrong might have trained them
@@ -89,6 +95,8 @@ def expand_placed(
         metrics=metrics,
         protocols=protocols,
         dataset_labels=expansion.resolver.dataset_labels(),
+        allow_overlap=suite.allow_overlap,
+        published=published,
         run=suite.run,
         plugins=suite.plugins,
     )

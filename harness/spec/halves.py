@@ -8,6 +8,7 @@ from typing import cast
 from harness.api.asking import keys_of, opened
 from harness.api.dataset import RandomAccess, SourceImage
 from harness.api.declaration import declaration
+from harness.api.library import InLibrary
 from harness.api.reference import PartRef
 from harness.cells.suite import ResolvedSuite, SuiteCell
 from harness.core.errors import HarnessError, Problem
@@ -63,6 +64,8 @@ def _halves(dataset: PartRef, split: str, registry: Registry) -> bool:
         return False
     try:
         part = opened(registry, dataset.name, dataset.arguments)
+        if isinstance(part, InLibrary):
+            return all(None in (sample.degraded, sample.clean) for sample in part.ends(split))
         if not part.traits.random_access:
             return False
         keys = keys_of(part, split)

@@ -15,10 +15,11 @@ from harness.core.errors import HarnessError
 from harness.core.identity import canonical_json
 from harness.core.registry import Registry
 from harness.core.source import REQUIRED, Option
-from harness.core.wording import short
+from harness.core.wording import marked, short
 from harness.recipes.mapping import BackboneMapping, PartMapping, RecipeMapping
 from harness.spec.distinct import distinct
 from harness.spec.drafts import CellDraft, PriorDraft
+from harness.spec.example_marks import EXAMPLE_MARK, in_use_as_example, of_examples, prior_learned_from_examples
 from harness.spec.policies import usual_policy
 from harness.spec.schema import CONTINUED, VariantMapping
 from harness.spec.tasks import pairs_declared
@@ -59,17 +60,19 @@ class Names:
             told = len(self._seen[kind, ref.name]) > 1 or (kind == "refiner" and self._is_control(ref))
             options = self._unusual(kind, ref) if told else []
             marks = backbone_marks(self._registry, ref.name, ref.options, ref.weights) if kind == "backbone" else []
-            self._labels[id(ref)] = _marked(self._given.get(id(ref)) or call(ref.name, options), marks)
+            self._labels[id(ref)] = marked(self._given.get(id(ref)) or call(ref.name, options), marks)
         return self._labels[id(ref)]
 
     def _is_control(self, refiner: PartRef) -> bool:
         found = declaration(self._registry, "refiner", refiner.name)
         return found.holds(found.traits.control, refiner.options)
 
-    def task(self, ref: PartRef) -> str:
-        """`gaussian_denoise`, or `low_light (synthetic)` where the inputs imitate real photographs."""
+    def task(self, ref: PartRef, example: bool = False) -> str:
+        """`gaussian_denoise`, or `low_light (synthetic)` where the inputs imitate real photographs. `example`: whether
+        the cell's images are examples of a data set of the field (harness.spec.example_marks)."""
         made = ref.derived_from.name if ref.derived_from else None
-        return _marked(self.part("task", ref), task_marks(self._registry, made))
+        marks = task_marks(self._registry, made) + [EXAMPLE_MARK] * example
+        return marked(self.part("task", ref), marks)
 
     def variant(self, told: CellDraft) -> str:
         """`base`, `ptg_rm+shuffled(nss)`, `ptg_rm+nss from_base`, …"""
@@ -118,10 +121,11 @@ def printed(
         if isinstance(value, VariantMapping):
             return (value.label,) if value.label else _variant_names(value, registry)
         if axis == "task" and isinstance(value, PartMapping):
-            return (_marked(value.label or value.name, task_marks(registry, _made_by(value, dataset, registry))),)
+            name = marked(value.label or value.name, task_marks(registry, _made_by(value, dataset, registry)))
+            return (name, marked(name, [EXAMPLE_MARK])) if in_use_as_example(dataset, registry) else (name,)
         if isinstance(value, BackboneMapping):
             marks = backbone_marks(registry, value.name, value.options, value.weights)
-            return (_marked(value.label or value.name, marks),)
+            return (marked(value.label or value.name, marks),)
     except UNREADABLE:
         return ()
     return ()
@@ -184,13 +188,6 @@ def backbone_marks(registry: Registry, name: str, options: Mapping[str, Any], we
     return marks + ([weights] if weights else [])
 
 
-def _marked(name: str, marks: list[str]) -> str:
-    """`name (mark, mark)`, without the marks that the name itself ends with."""
-    said = name.rpartition("(")[2].removesuffix(")").split(", ") if name.endswith(")") else []
-    new = [mark for mark in marks if mark not in said]
-    return f"{name} ({', '.join(new)})" if new else name
-
-
 def unusual_options(options: Mapping[str, Option], ref: PartRef) -> list[str]:
     """A part's options that are not its defaults, as `width=8`."""
     defaults = {name: option.default for name, option in options.items()}
@@ -223,14 +220,16 @@ def label_cells(drafts: list[CellDraft], registry: Registry, given: Mapping[int,
         if place == len(firsts):
             firsts.append(draft)
     labels = []
-    for draft in firsts:
+    examples = of_examples(drafts, places)
+    for place, draft in enumerate(firsts):
         cell = draft.cell
-        task = names.task(cell.task)
+        task = names.task(cell.task, examples[place])
         if cell.backbone is None:
             labels.append(Labels(task=task, backbone="input", variant="input"))
         else:
             backbone = names.part("backbone", cell.backbone)
-            labels.append(Labels(task=task, backbone=backbone, variant=names.variant(draft)))
+            marks = [EXAMPLE_MARK] if prior_learned_from_examples(cell) and not examples[place] else []
+            labels.append(Labels(task=task, backbone=backbone, variant=marked(names.variant(draft), marks)))
     found = distinct(firsts, labels, given)
     return [found[place] for place in places]
 

@@ -17,9 +17,9 @@ def named_metrics(resolver: Resolver) -> tuple[SuiteMetric, ...]:
         part = resolver.part("metric", spec, ("metrics", index))
         if part is None:
             continue
-        options = declaration(resolver.registry, "metric", part.name).options
-        key = call(part.name, unusual_options(options, part))
-        metric = SuiteMetric(part=part, key=key, label=spec.label or key)
+        declared = declaration(resolver.registry, "metric", part.name)
+        key = call(part.name, unusual_options(declared.options, part))
+        metric = SuiteMetric(part=part, key=key, label=spec.label or key, reference=declared.traits.reference)
         if key in found:
             written = call(spec.name, [f"{name}={short(value)}" for name, value in spec.options.items()])
             hint = "remove one" if written == key else f"remove one: it is the same as {key!r}"

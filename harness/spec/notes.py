@@ -6,6 +6,7 @@ from harness.api.reference import PartRef
 from harness.cells.suite import DATASET_DIGITS, ResolvedSuite
 from harness.core.identity import digest
 from harness.core.registry import Registry
+from harness.spec.overlaps import selection_notes
 from harness.spec.tasks import brings_pairs
 
 
@@ -19,9 +20,9 @@ def notes(suite: ResolvedSuite, registry: Registry) -> list[str]:
             if entry.cell.backbone is not None and source and source.drawn and brings_pairs(dataset, registry):
                 what = f"the degraded images of {called(dataset, suite)} are not used: {task.name} makes its own"
                 found[f"{what} from the clean ones; for those of the data set: task: real_denoise"] = None
-    return list(found)
+    return [*found, *selection_notes(suite, registry)]
 
 
 def called(dataset: PartRef, suite: ResolvedSuite) -> str:
     """How a suite calls a data set: by its label, else by its name."""
-    return suite.dataset_labels.get(digest(dataset.identity(), DATASET_DIGITS), dataset.name)
+    return suite.dataset_labels.get(digest(dataset.identity(), DATASET_DIGITS), dataset.called)

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from harness.api.declaration import declaration
 from harness.api.protocols import known_protocols
 from harness.api.reference import PartRef
-from harness.api.task import EvaluationProtocol
-from harness.core.errors import did_you_mean
+from harness.api.task import EvaluationProtocol, unknown_protocol
 from harness.spec.resolve import Resolver
 
 Known = Mapping[EvaluationProtocol, Sequence[str]]
@@ -25,7 +24,8 @@ def named_protocols(resolver: Resolver) -> tuple[EvaluationProtocol, ...]:
     for index, name in enumerate(resolver.suite.protocols or ()):
         meant = [protocol for protocol in known if _is_called(protocol, name)]
         if not meant:
-            hint = did_you_mean(name, {protocol.name for protocol in known}) or "`bench list protocols` shows all"
+            hint = unknown_protocol(name.split("/v")[0], {protocol.name for protocol in known})
+            hint = hint or "`bench list protocols` shows all"
             resolver.report(("protocols", index), f"no protocol is called {name!r}", hint)
         elif len(meant) > 1:
             resolver.report(("protocols", index), *_ambiguous(name, {protocol: known[protocol] for protocol in meant}))

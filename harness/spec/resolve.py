@@ -20,7 +20,7 @@ from harness.core.errors import DataError, HarnessError, Problem, SpecErrors, Un
 from harness.core.identity import canonical_json, digest
 from harness.core.registry import Registry
 from harness.core.source import place_of
-from harness.core.wording import said
+from harness.core.wording import marked, said
 from harness.core.yaml import Path
 from harness.recipes.mapping import BackboneMapping, PartMapping
 from harness.spec.drafts import Layer, PriorDraft, SourceDraft, TaskDraft
@@ -191,8 +191,10 @@ class Resolver:
                 self.report((*path, "label"), what, "give one of them another label")
 
     def dataset_labels(self) -> dict[str, str]:
-        """The labels of data sets, by digests as `ResolvedSuite.dataset_labels` has them."""
-        return {digest(ref.identity(), DATASET_DIGITS): label for label, ref in sorted(self._labelled_sets.items())}
+        """The labels of data sets, by digests as `ResolvedSuite.dataset_labels` has them. A label hides no example."""
+        labels = sorted(self._labelled_sets.items())
+        marks = {label: ["example"] if ref.is_example else [] for label, ref in labels}
+        return {digest(ref.identity(), DATASET_DIGITS): marked(label, marks[label]) for label, ref in labels}
 
     def _source(self, spec: CellMapping, path: Path) -> SourceDraft | None:
         solved = self.part("task", spec.task, (*path, "task"))
@@ -246,6 +248,10 @@ class Resolver:
             needed = needed_files(declared.traits, given, f"{kind} {spec.name}")
             if kind == "task":
                 return self._task(ref, declared.traits, path)
+            if kind == "dataset" and declared.traits.source is not None and given.get("root") is not None:
+                what = f"a suite names {spec.name} alone: it is prepared once for all suites, and read from the library"
+                self.report((*path, "root"), what, f"bench data prepare {spec.name} --from {given['root']}")
+                return None
             if kind == "dataset":
                 return self._dataset(ref, given, spec, path)
             if kind == "degradation":

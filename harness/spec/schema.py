@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, PrivateAttr
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from harness.api.reference import FeaturePolicy, Placement, Regime
@@ -139,6 +139,37 @@ class Exclude(Strict):
     seed: Seed | tuple[Seed, ...] | None = None
 
 
+class Published(Strict):
+    """A number that a paper or a repository prints of a block's one network. It stands beside the measured one in a
+    table of its own, and changes no result."""
+
+    test: str | None = None
+    """The data set, by name; none where `average` is given."""
+    average: str | None = None
+    """Instead of a data set: a mean over several, as `derain5`."""
+    metric: str
+    """As records call it: `psnr`, `lpips(net=vgg)`."""
+    protocol: str
+    """The name of the protocol by which it was taken."""
+    value: float
+    source: str = Field(min_length=1)
+    """Where it is printed: a page, a table, a file."""
+    group: str = ""
+    """The group of the images that it is a mean over, as `indoor`; all of them when left out."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """The options of the task with which the inputs were made, as {sigma: 25}."""
+
+    @model_validator(mode="after")
+    def _of_one_thing(self) -> Published:
+        if (self.test is None) == (self.average is None):
+            raise PydanticCustomError(
+                "published_test",
+                "expected `test` or `average`",
+                {"hint": "name the data set, or the mean over several"},
+            )
+        return self
+
+
 class Block(Defaults):
     """Cells that are declared together: the product of the matrix, the zipped axes and the seeds."""
 
@@ -147,6 +178,8 @@ class Block(Defaults):
     zip: Axes | None = None
     """Axes of one length that go in lockstep, multiplied with the matrix."""
     exclude: tuple[Exclude, ...] = ()
+    published: tuple[Published, ...] = ()
+    """What papers and repositories print of the block's network, to be compared with what is measured here."""
 
 
 class SuiteFile(Strict):
@@ -164,6 +197,9 @@ class SuiteFile(Strict):
     protocols: tuple[str, ...] | None = Field(None, min_length=1)
     """How restored images are scored, by `name` or `name/vN`, each protocol in columns of its own. When left out: every
     task's own protocol."""
+    allow_overlap: bool = False
+    """Whether networks may be tested on pictures that they were trained on: such a test set is else refused. Every
+    table then names it."""
     run: Run = Run()
     """How jobs run. Nothing here changes results but `cpus`, the number of threads: sums of floats depend on it."""
     defaults: Defaults = Defaults()

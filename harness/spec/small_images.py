@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.api.asking import first_image, opened
+from harness.api.library import InLibrary
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
 from harness.cells.recipe import Recipe
@@ -86,7 +87,11 @@ def _first(train: PartRef, registry: Registry) -> First | None:
     if train.digest is None or train.is_unread:
         return None
     try:
-        image = first_image(opened(registry, train.name, train.arguments), "train")
+        dataset = opened(registry, train.name, train.arguments)
+        if isinstance(dataset, InLibrary):
+            found = dataset.ends("train")[0]
+            return First(found.key, found.height, found.width, found.degraded, found.clean)
+        image = first_image(dataset, "train")
     except HarnessError:
         return None
     if image is None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from harness.api.declaration import declaration
@@ -71,6 +72,10 @@ def _case(base: Any, **methods: Any) -> type:
 
 
 def _dataset(subject: PartUnderTest) -> type:
+    held = None
+    if subject.cls.traits.source is not None and subject.options.get("root") is None:
+        held, subject = _on_an_example(subject)
+
     def moved(case: Any, folder: Path) -> Any:
         given = {name: Path(subject.options[name]) for name in subject.files if subject.options.get(name) is not None}
         if not given or sum(map(_size, given.values())) > COPIED:
@@ -78,7 +83,17 @@ def _dataset(subject: PartUnderTest) -> type:
         copies = {name: _copied(path, folder / name) for name, path in given.items()}
         return subject.cls(**{**subject.options, **copies})
 
-    return _case(_base("dataset", "DatasetContract"), make=lambda case: subject.cls(**subject.options), moved=moved)
+    base = _base("dataset", "DatasetContract")
+    return _case(base, make=lambda case: subject.cls(**subject.options), moved=moved, held=held)
+
+
+def _on_an_example(subject: PartUnderTest) -> tuple[TemporaryDirectory[str], PartUnderTest]:
+    """A data set of the field on an example of its first layout, as its own images are not here; and what holds it."""
+    from harness.data.example import write_example
+
+    held = TemporaryDirectory()
+    root = write_example(subject.registry, subject.entry.name, Path(held.name) / "data")
+    return held, replace(subject, options={**subject.options, "root": str(root)}, files=("root",))
 
 
 def _degradation(subject: PartUnderTest) -> type:

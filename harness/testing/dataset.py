@@ -23,6 +23,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from harness.api.dataset import SourceImage
+from harness.api.source import Layout
+from harness.api.task import PROTOCOLS
 from harness.core.errors import DataError
 from harness.data.images import checked_image
 from harness.testing.part import PartContract
@@ -170,6 +172,23 @@ class DatasetContract(PartContract):
                 assert all(isinstance(text, str) and text for text in pair), f"{split}: {pair!r} is not a pair of texts"
                 assert not Path(pair[0]).is_absolute(), f"{split}: {pair[0]} names the place; leave the folder out"
 
+    def test_examples_lie_in_their_layouts(self) -> None:
+        """Finds each of its layouts by the names of its examples, and in it these samples and no others (`source`)."""
+        source = self.part.traits.source
+        if source is None:
+            return
+        assert source.protocol in PROTOCOLS, f"no protocol is called {source.protocol!r}"
+        unknown = set(source.counts) - set(source.splits())
+        assert not unknown, f"counts of splits that no layout has: {', '.join(sorted(unknown))}"
+        for layout in source.layouts:
+            assert set(layout.examples) == set(layout.splits), f"{layout.name}: every split has examples"
+            with TemporaryDirectory() as folder:
+                _write_names(Path(folder), layout)
+                found = self.part(root=folder)
+                for split, samples in layout.examples.items():
+                    number = len(found.keys(split))
+                    assert number == len(samples), f"{layout.name}, {split}: {len(samples)} examples, {number} found"
+
     @property
     def _may_pair(self) -> bool:
         return self.part.traits.pairs is not False
@@ -211,6 +230,23 @@ class DatasetContract(PartContract):
             assert answer["fingerprint"] == dataset.fingerprint(), "another process finds another fingerprint"
             keys = [[list(pair) for pair in dataset.keys(split)] for split in dataset.splits()]
             assert answer["keys"] == keys, "another process finds other keys, or another order"
+
+
+def _write_names(folder: Path, layout: Layout) -> None:
+    """Files with the names of the examples, of which only MATLAB files have any content, and empty lists of groups."""
+    from scipy.io import savemat
+
+    names = [name for samples in layout.examples.values() for sample in samples for name in sample]
+    lists = [group.file for files in layout.splits.values() for group in files.groups if group.file]
+    for name in (*names, *lists):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".mat":
+            savemat(path, {"blocks": np.zeros((1, 1, 8, 8, 3), np.uint8)})
+        elif name in lists:
+            np.save(path, np.zeros(0, np.int64)) if path.suffix == ".npy" else path.write_text("")
+        else:
+            path.write_bytes(b"?")
 
 
 def _pickled(dataset: Any) -> bytes:

@@ -9,6 +9,7 @@ from datetime import datetime
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from harness.api.averages import averages_of
 from harness.api.sets import TestSet
 from harness.cells.cell import Cell
 from harness.core.identity import canonical_json, digest
@@ -98,8 +99,9 @@ def means(
     condition, where a test set has one, as `psnr.photos sigma:15`: MLflow takes no equals sign. A test set that the
     suite has under several conditions has a mean of each name. The protocol's name follows where a test set was scored
     under several, with its version and the beginning of the evaluation's id where two share it. The mean is over images
-    or scenes, as the protocol says. A mean that is not finite (PSNR of an identical image) is left out, as MLflow would
-    show a made-up number.
+    or scenes, as the protocol says. A group of a test set has a mean of its own, `psnr.dpdd indoor`, and so have the
+    means over several test sets (harness.api.averages). A mean that is not finite (PSNR of an identical image) is left
+    out, as MLflow would show a made-up number.
 
     `tests`: the test sets of the cell in the suite; what is on record of others is called as the record does.
     `labels`: what the suite calls data sets, by digest.
@@ -107,15 +109,34 @@ def means(
     evaluations = {evaluation.id: evaluation for evaluation in record.evaluations}
     scored = [each for each in record.evaluations if each.metrics]
     under = _told_apart(_test_sets(scored, tests, labels or {}))
-    values: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    values: dict[tuple[str, str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in images.to_pylist():
         by_scene = evaluations[row["evaluation"]].mean == "scene" and row["scene"] is not None
-        values[row["evaluation"], row["metric"]][row["scene"] if by_scene else row["key"]].append(row["value"])
+        for group in dict.fromkeys(("", row["group"])):
+            of = values[row["evaluation"], row["metric"], group]
+            of[row["scene"] if by_scene else row["key"]].append(row["value"])
     found: dict[str, float] = {}
-    for (evaluation_id, metric), parts in values.items():
-        mean = fmean(map(fmean, parts.values()))
-        found |= {f"{metric}.{name}": mean for name in under[evaluation_id]}
+    sets: dict[tuple[str, str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for (evaluation_id, metric, group), parts in values.items():
+        mean, evaluation = fmean(map(fmean, parts.values())), evaluations[evaluation_id]
+        for name, protocol in under[evaluation_id]:
+            found[f"{metric}.{name}{f' {group}' if group else ''}{protocol}"] = mean
+        if not group:
+            under_one = (metric, condition_text(evaluation.condition, ":"), evaluation.protocol)
+            sets[under_one][evaluation.dataset].append(mean)
+    found |= _averages(sets)
     return {name: value for name, value in sorted(found.items()) if math.isfinite(value)}
+
+
+def _averages(sets: Mapping[tuple[str, str, str], Mapping[str, list[float]]]) -> dict[str, float]:
+    """The means over several test sets, from those of each set by (metric, condition, protocol). The protocol's name
+    follows where the same sets were scored under several."""
+    found: dict[tuple[str, str], float] = {}
+    for (metric, condition, protocol), means_of in sets.items():
+        for name, mean in averages_of(means_of):
+            found[f"{metric}.{name} {condition}".rstrip(), protocol] = mean
+    count = Counter(name for name, _ in found)
+    return {name if count[name] == 1 else f"{name}.{protocol}": mean for (name, protocol), mean in found.items()}
 
 
 def _test_sets(
@@ -136,11 +157,11 @@ def _test_sets(
     return found
 
 
-def _told_apart(called: Sequence[tuple[EvaluationRecord, str]]) -> dict[str, list[str]]:
-    """The names of test sets, with the protocol where it must be told, by the evaluation's id."""
-    found: dict[str, list[str]] = defaultdict(list)
+def _told_apart(called: Sequence[tuple[EvaluationRecord, str]]) -> dict[str, list[tuple[str, str]]]:
+    """The names of test sets, each with what tells of its protocol where that is needed, by the evaluation's id."""
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for test_set in dict.fromkeys(name for _, name in called):
         names = short_names((each.protocol, each.id) for each, name in called if name == test_set)
         for (_, evaluation), protocol in names.items():
-            found[evaluation].append(f"{test_set}.{protocol}" if len(names) > 1 else test_set)
+            found[evaluation].append((test_set, f".{protocol}" if len(names) > 1 else ""))
     return found

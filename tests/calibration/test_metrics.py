@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch.nn.functional import conv3d, pad
 
-from harness.api.protocols import DPDD, RGB_UINT8, RGB_UINT8_SSIM3D, SIDD, Y_UINT8
+from harness.api.protocols import DPDD, RGB_UINT8, RGB_UINT8_SSIM3D, SIDD, Y_MATLAB
 from harness.evaluation.score import score
 from harness.parts.catalogue import REGISTRY
 from harness.parts.metrics.colour import luma
@@ -63,8 +63,8 @@ def test_psnr_y(pair) -> None:
     Of nearly clean images less lower: rounding luma to 8 bits, as MATLAB does, is then part of the error.
     """
     restored, truth, sigma = pair
-    ours = PSNR(Y_UINT8)(restored, truth)
-    planes = luma(restored, Y_UINT8), luma(truth, Y_UINT8)
+    ours = PSNR(Y_MATLAB)(restored, truth)
+    planes = luma(restored, Y_MATLAB), luma(truth, Y_MATLAB)
     assert ours == pytest.approx(peak_signal_noise_ratio(planes[1], planes[0], data_range=255), abs=1e-9)
     full_range = pyiqa.create_metric("psnry")(tensor(restored), tensor(truth)).item()
     if sigma == 2:
@@ -85,8 +85,8 @@ def test_ssim_rgb(pair) -> None:
 
 def test_ssim_y(pair) -> None:
     restored, truth, sigma = pair
-    ours = SSIM(Y_UINT8)(restored, truth)
-    planes = luma(restored, Y_UINT8), luma(truth, Y_UINT8)
+    ours = SSIM(Y_MATLAB)(restored, truth)
+    planes = luma(restored, Y_MATLAB), luma(truth, Y_MATLAB)
     assert ours == pytest.approx(skimage_ssim(*planes), abs=1e-9)
     clipped = pyiqa.create_metric("ssim")(*(tensor(plane) for plane in planes)).item()
     assert -1e-5 <= clipped - ours <= (1e-5 if sigma == 2 else 6e-3)

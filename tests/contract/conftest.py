@@ -50,7 +50,7 @@ def random_lpips_network(tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
 def random_lpips(random_lpips_network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in ("losses", "metrics"):
         monkeypatch.setattr(f"harness.parts.{kind}.lpips.ready_files", lambda *part: (Path(), Path()))
-        monkeypatch.setattr(f"harness.parts.{kind}.lpips.build_network", lambda linear: random_lpips_network)
+        monkeypatch.setattr(f"harness.parts.{kind}.lpips.build_network", lambda *given: random_lpips_network)
 
 
 @pytest.fixture

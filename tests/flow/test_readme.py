@@ -85,7 +85,7 @@ def serve(words: list[str], bench: Bench) -> None:
 
 def test_every_command_runs(bench: Bench):
     """In the README's order, in a folder that holds the files that the README shows."""
-    assert write_files(bench.cwd) == ["my_suite.yaml", "my_prior.py"]
+    assert write_files(bench.cwd) == ["my_suite.yaml", "field.yaml", "my_prior.py"]
     ran = []
     for line in commands():
         words = shlex.split(line)

@@ -39,6 +39,7 @@ class SNRNet(nn.Module):
         taps=True,
         decoder=True,
         half=("bfloat16", "float16"),
+        guided=True,
         compiles=True,
         exports=True,
         licence="Apache-2.0",
@@ -107,6 +108,14 @@ class SNRNet(nn.Module):
     def forward(self, lq_BCHW: Tensor) -> Tensor:
         """Low-light images in [0, 1] to the initial restoration; the SNR map is computed here."""
         return self.restore(lq_BCHW, snr_map(lq_BCHW))
+
+    def guide(self, lq_BCHW: Tensor) -> Tensor:
+        """The SNR map of whole images, B×1×H×W in [0, 1]."""
+        return snr_map(lq_BCHW)
+
+    def guided(self, lq_BCHW: Tensor, guide_BCHW: Tensor) -> Tensor:
+        """As `forward`, with the SNR map given: that of the images before they were resized."""
+        return self.restore(lq_BCHW, guide_BCHW)
 
     def restore(self, image_BCHW: Tensor, snr_B1HW: Tensor, merge: Merge | None = None) -> Tensor:
         """The network proper, with the SNR map in [0, 1] given.

@@ -1,11 +1,13 @@
-"""Structural similarity, as a separable filter: a third of scikit-image's time, a seventieth of pyiqa's.
+"""Structural similarity, as a separable filter: a fourth of scikit-image's time, a hundredth of pyiqa's.
 
 Three families exist on RGB and read differently: the mean of three 2-D maps, one volumetric filter over rows, columns
-and channels, and scikit-image's defaults. The protocol chooses.
+and channels, and scikit-image's defaults. The protocol chooses. `similarity_map` is the definition; images go through
+it in strips of rows that fit into the processor's cache, which takes two thirds of the time.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import cv2
@@ -22,8 +24,14 @@ UNIFORM = 7
 """Side of the uniform window."""
 C1 = (0.01 * 255) ** 2
 C2 = (0.03 * 255) ** 2
+ROWS = 64
+"""Rows of a strip."""
 
 _KERNEL = cv2.getGaussianKernel(WINDOW, SIGMA)
+_UNBIASED = UNIFORM**2 / (UNIFORM**2 - 1)
+
+Blur = Callable[[np.ndarray], np.ndarray]
+"""H×W×C to its local means of the same size, with the borders repeated."""
 
 
 class SSIM:
@@ -32,58 +40,93 @@ class SSIM:
     `rgb2d` and `y`: only windows that lie inside the image. `rgb3d`: the borders repeated, every pixel counted, as
     NAFNet's evaluation and MATLAB's ssim on H×W×3 do. `uniform7`: a uniform window 7×7, only inside the image, with
     the unbiased (co)variance of its 49 pixels, as scikit-image's structural_similarity does by default. Contrast and
-    structure are not clipped at zero (pyiqa clips: up to 4e-3 higher on very noisy images).
+    structure are not clipped at zero (pyiqa clips: up to 4e-3 higher on very noisy images). With a mask, the mean over
+    its pixels, as swz30/MPRNet, Deblurring/evaluate_RealBlur.py (compute_ssim).
     """
 
-    traits = MetricTraits(higher_is_better=True)
+    traits = MetricTraits(higher_is_better=True, masked=True)
 
     def __init__(self, protocol: EvaluationProtocol) -> None:
         self.protocol = protocol
 
-    def __call__(self, restored: np.ndarray, truth: np.ndarray) -> float:
-        """H×W×3 float64 in [0, 255] to [-1, 1]. Raises DataError for images smaller than the window."""
+    def __call__(self, restored: np.ndarray, truth: np.ndarray, mask_HW: np.ndarray | None = None) -> float:
+        """H×W×3 float64 in [0, 255] to [-1, 1]. Raises DataError for images smaller than the window, and for a mask
+        of which nothing counts."""
         family = self.protocol.ssim
         side = UNIFORM if family == "uniform7" else WINDOW
         if min(restored.shape[:2]) < side:
             height, width = restored.shape[:2]
             raise DataError(f"SSIM needs at least {side}×{side} pixels, the image has {width}×{height}")
+        if self.protocol.ssim_rounding == "uint8" and self.protocol.rounding == "none":
+            restored, truth = np.rint(restored), np.rint(truth)
         if family == "y":
             restored, truth = luma(restored, self.protocol), luma(truth, self.protocol)
-        if family == "uniform7":
-            return float(_similarity(restored, truth, _mean_inside, UNIFORM**2 / (UNIFORM**2 - 1)).mean())
-        return float(_similarity(restored, truth, _blur_volume if family == "rgb3d" else _blur_inside).mean())
+        blur = {"uniform7": _uniform, "rgb3d": _volume}.get(family, _gaussian)
+        cut = 0 if family == "rgb3d" else side // 2
+        unbiased = _UNBIASED if family == "uniform7" else 1.0
+        return _mean(restored, truth, mask_HW, blur, reach=side // 2, cut=cut, unbiased=unbiased)
 
 
-def _similarity(
-    x: np.ndarray, y: np.ndarray, blur: Callable[[np.ndarray], np.ndarray], unbiased: float = 1.0
-) -> np.ndarray:
-    """The map. `unbiased`: the factor that makes a (co)variance over a window an unbiased estimate."""
+def similarity_map(x: np.ndarray, y: np.ndarray, blur: Blur, unbiased: float = 1.0) -> np.ndarray:
+    """H×W×C similarity of H×W×C images. `unbiased`: the factor that makes a (co)variance over a window an unbiased
+    estimate."""
     mean_x, mean_y = blur(x), blur(y)
-    product, squares = mean_x * mean_y, mean_x**2 + mean_y**2
-    covariance = unbiased * (blur(x * y) - product)
-    variances = unbiased * (blur(x**2 + y**2) - squares)
-    return ((2 * product + C1) * (2 * covariance + C2)) / ((squares + C1) * (variances + C2))
+    product = mean_x * mean_y
+    mean_x *= mean_x
+    mean_y *= mean_y
+    squares = np.add(mean_x, mean_y, out=mean_x)
+    covariance = blur(x * y)
+    variances = blur(x * x + y * y)
+    covariance -= product
+    covariance *= 2 * unbiased
+    covariance += C2
+    variances -= squares
+    variances *= unbiased
+    variances += C2
+    product *= 2
+    product += C1
+    squares += C1
+    covariance *= product
+    variances *= squares
+    return np.divide(covariance, variances, out=covariance)
 
 
-def _filter(image: np.ndarray) -> np.ndarray:
-    image = np.ascontiguousarray(image)
+def _mean(
+    x: np.ndarray, y: np.ndarray, mask_HW: np.ndarray | None, blur: Blur, *, reach: int, cut: int, unbiased: float
+) -> float:
+    """The mean of the map without its outer `cut` pixels, strip by strip. `reach`: rows that a window sees beside its
+    own."""
+    height, width = x.shape[:2]
+    sums, counted = [], 0.0
+    for top in range(cut, height - cut, ROWS):
+        bottom = min(top + ROWS, height - cut)
+        seen = slice(max(top - reach, 0), min(bottom + reach, height))
+        similarity = similarity_map(x[seen], y[seen], blur, unbiased)
+        inner = similarity[top - seen.start : bottom - seen.start, cut : width - cut]
+        if mask_HW is None:
+            counted += inner.size
+        else:
+            mask = mask_HW[top:bottom, cut : width - cut]
+            inner = inner * mask[..., np.newaxis]
+            counted += float(mask.sum()) * x.shape[2]
+        sums.append(float(inner.sum()))
+    if not counted:
+        raise DataError("no pixel of the image counts")
+    return math.fsum(sums) / counted
+
+
+def _gaussian(image: np.ndarray) -> np.ndarray:
     filtered = cv2.sepFilter2D(image, cv2.CV_64F, _KERNEL, _KERNEL, borderType=cv2.BORDER_REPLICATE)
     return filtered.reshape(image.shape)  # OpenCV drops a last axis of one
 
 
-def _blur_inside(image: np.ndarray) -> np.ndarray:
-    cut = WINDOW // 2
-    return _filter(image)[cut:-cut, cut:-cut]
+def _uniform(image: np.ndarray) -> np.ndarray:
+    means = cv2.blur(image, (UNIFORM, UNIFORM), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(means.reshape(image.shape))
 
 
-def _mean_inside(image: np.ndarray) -> np.ndarray:
-    cut = UNIFORM // 2
-    means = cv2.blur(np.ascontiguousarray(image), (UNIFORM, UNIFORM)).reshape(image.shape)
-    return np.asarray(means[cut:-cut, cut:-cut])
-
-
-def _blur_volume(image: np.ndarray) -> np.ndarray:
-    return _filter(image) @ _channel_weights(image.shape[2])
+def _volume(image: np.ndarray) -> np.ndarray:
+    return _gaussian(image) @ _channel_weights(image.shape[2])
 
 
 def _channel_weights(channels: int) -> np.ndarray:

@@ -11,4 +11,4 @@ class Derain:
     `density`: drops per pixel. `length`: longest streak in pixels.
     """
 
-    traits = TaskTraits(degradation="rain", options=("density", "length"), protocol="y_uint8")
+    traits = TaskTraits(degradation="rain", options=("density", "length"), protocol="y_matlab")

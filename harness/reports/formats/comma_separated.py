@@ -7,7 +7,7 @@ import io
 
 from harness.reports.aggregate import Spread
 from harness.reports.leaderboard import Leaderboard, Row
-from harness.reports.text import number
+from harness.reports.text import number, remarks
 from harness.results.columns import Column
 
 CSV_DECIMALS = 6
@@ -34,8 +34,7 @@ def write(board: Leaderboard) -> str:
         for row in section.rows:
             fields = [field for column in columns for field in _fields(row, column)]
             added = "" if row.added_parameters is None else str(row.added_parameters)
-            reasons = dict.fromkeys(found.reason for found in row.entries.values() if found.reason)
-            writer.writerow([section.task, row.backbone, row.variant, added, *fields, "; ".join(reasons)])
+            writer.writerow([section.task, row.backbone, row.variant, added, *fields, "; ".join(remarks(row))])
     return stream.getvalue()
 
 

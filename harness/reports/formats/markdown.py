@@ -6,7 +6,8 @@ import re
 
 from harness.core.text import on_one_line
 from harness.reports.leaderboard import Leaderboard
-from harness.reports.text import LEGEND, cells, header, notes, title
+from harness.reports.rescored import RULE, TITLES
+from harness.reports.text import LEGEND, PUBLISHED, cells, header, notes, published, title
 
 
 def write(board: Leaderboard) -> str:
@@ -22,9 +23,19 @@ def write(board: Leaderboard) -> str:
         ]
         lines += [_line([escaped(each) for each in cells(board, section, row)]) for row in section.rows] + [""]
     lines += [LEGEND, ""]
+    lines += _published(board)
     missing = notes(board)
     lines += [f"- {escaped(note)}" for note in missing] + [""] * bool(missing)
     return "\n".join(lines)
+
+
+def _published(board: Leaderboard) -> list[str]:
+    """The table of published numbers with its rule; nothing without any."""
+    rows = published(board)
+    if not rows:
+        return []
+    head = [f"### {PUBLISHED}", "", _line([*TITLES]), _line(["---"] * len(TITLES))]
+    return [*head, *(_line([escaped(text) for text in row]) for row in rows), "", escaped(RULE), ""]
 
 
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~$]|(?<![^\W_])_|_(?![^\W_])|#(?=\d)|@(?=\w)|(?<=:)//|(?<=www)\.", re.IGNORECASE)

@@ -16,7 +16,8 @@ from rich.text import Text
 from harness.core.encoding import encodable
 from harness.core.text import ENDLESS, least_width, on_one_line, printable
 from harness.reports.leaderboard import Leaderboard
-from harness.reports.text import LEGEND, cells, header, notes, title
+from harness.reports.rescored import RULE, TITLES
+from harness.reports.text import LEGEND, PUBLISHED, cells, header, notes, published, title
 
 NAMES = 2
 """Columns that say which row it is; every part of a table that is too wide begins with them."""
@@ -39,6 +40,9 @@ def write(board: Leaderboard, width: int | None = None) -> str:
     for table in tables(board, width):
         console.print(table)
     console.print(LEGEND)
+    if board.published:
+        console.print(published_table(board))
+        console.print(RULE)
     for note in notes(board):
         console.print(f"  {printable(note)}")
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
@@ -59,6 +63,18 @@ def tables(board: Leaderboard, width: int = ENDLESS) -> Iterator[Table]:
             for row in rows:
                 table.add_row(*(Text(row[index]) for index in columns))
             yield table
+
+
+def published_table(board: Leaderboard) -> Table:
+    """The published numbers beside the measured ones, for a console to print."""
+    table = Table(title=Text(PUBLISHED), title_justify="left", box=SIMPLE_HEAD)
+    for name in TITLES:
+        number = name in ("published", "measured", "difference")
+        justify: Literal["left", "right"] = "right" if number else "left"
+        table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=number)
+    for row in published(board):
+        table.add_row(*(Text(encodable(on_one_line(text))) for text in row))
+    return table
 
 
 def _least(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:

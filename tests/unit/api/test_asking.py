@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.api.asking import fingerprint_of, opened, splits_of
+from harness.api.library import InLibrary
 from harness.core.errors import DataError, HarnessError
 from harness.core.registry import Entry, Registry
 
@@ -76,3 +77,34 @@ def test_whatever_a_data_set_raises_is_its_own(tmp_path: Path, act: str, capsys:
         fingerprint_of(dataset)
     assert (caught.value.kind, caught.value.where) == ("plugin", f"{tmp_path / 'odd.py'}:16")
     assert capsys.readouterr().out == ""
+
+
+OF_THE_FIELD = """
+from harness.api.dataset import DatasetTraits
+from harness.api.reference import LocalFile
+from harness.api.source import Files, Layout, Source
+
+class Field:
+    "Data set of the field."
+    traits = DatasetTraits(source=Source(
+        title="Field", page="p", citation="c", size="s", counts={}, tasks=("derain",), protocol="rgb_uint8",
+        layouts=(Layout(name="official", of="theirs", splits={"test": Files(gt=("*",))}),),
+    ))
+    def __init__(self, *, root: LocalFile | None = None) -> None:
+        self.root = root
+"""
+
+
+def test_a_data_set_of_the_field_without_a_folder_is_the_library_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "field.py").write_text(OF_THE_FIELD)
+    known = Registry([Entry("dataset", "field", f"{tmp_path / 'field.py'}:Field")])
+    monkeypatch.setenv("PRIORBENCH_DATA", str(tmp_path / "library"))
+    for options in ({}, {"root": None}):
+        found = opened(known, "field", options)
+        assert isinstance(found, InLibrary)
+        assert (found.name, found.folder, found.traits.source) == ("field", tmp_path / "library", found.traits.source)
+    own = opened(known, "field", {"root": "/somewhere"})
+    assert not isinstance(own, InLibrary)
+    assert own.root == "/somewhere"  # type: ignore[attr-defined]

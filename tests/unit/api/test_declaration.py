@@ -213,7 +213,7 @@ def test_a_tasks_protocol_is_known_or_has_a_name_of_its_own(source, protocol: st
 def test_conflicts_of_a_task_speak_of_the_options_that_it_offers(source) -> None:
     file = source("""
         class P:
-            traits = TaskTraits(degradation="rain", protocol="y_uint8", options=("length",),
+            traits = TaskTraits(degradation="rain", protocol="y_matlab", options=("length",),
                                 conflicts=(Conflict((When("length", 3),), "no {length}"),))
         """)
     assert read_declaration("task", f"{file}:P").traits.conflicts[0].options == ("length",)

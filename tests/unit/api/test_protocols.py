@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from harness.api.declaration import declaration
 from harness.api.degradation import Draw
 from harness.api.protocols import (
-    GAUSSIAN_FIELD,
+    NOISE_SEED0,
     PROTOCOLS,
+    RGB_FLOAT,
     RGB_UINT8,
+    RGB_UINT8_SSIM3D,
     SIDD,
-    Y_UINT8,
+    Y_MATLAB,
     known_protocols,
     protocol_of,
     protocols_of,
@@ -52,12 +57,12 @@ class Misspelt:
 class Drawn:
     """Wants noise of a degradation that cannot be drawn so."""
 
-    traits = TaskTraits(degradation="rain", protocol="gaussian_field")
+    traits = TaskTraits(degradation="rain", protocol="noise_seed0")
 
 class Undrawn:
     """Wants noise, and makes no inputs."""
 
-    traits = TaskTraits(degradation=None, protocol="gaussian_field")
+    traits = TaskTraits(degradation=None, protocol="noise_seed0")
 '''
 
 
@@ -73,7 +78,7 @@ def registry(tmp_path: Path) -> Registry:
 
 def test_a_task_names_one(registry: Registry) -> None:
     assert protocol_of(registry, PartRef(name="low_light")) is RGB_UINT8
-    assert protocol_of(registry, PartRef(name="derain", options={"length": 30})) is Y_UINT8
+    assert protocol_of(registry, PartRef(name="derain", options={"length": 30})) is Y_MATLAB
 
 
 def test_a_task_brings_its_own(registry: Registry) -> None:
@@ -81,8 +86,48 @@ def test_a_task_brings_its_own(registry: Registry) -> None:
 
 
 def test_a_suites_protocols_stand_in_place_of_the_tasks_own(registry: Registry) -> None:
-    assert protocols_of(registry, PartRef(name="derain"), ()) == (Y_UINT8,)
-    assert protocols_of(registry, PartRef(name="derain"), (SIDD, RGB_UINT8)) == (SIDD, RGB_UINT8)
+    photos = PartRef(name="photos")
+    assert protocols_of(registry, PartRef(name="derain"), photos, ()) == (Y_MATLAB,)
+    assert protocols_of(registry, PartRef(name="derain"), photos, (SIDD, RGB_UINT8)) == (SIDD, RGB_UINT8)
+
+
+FIELD = '''
+from harness.api.dataset import DatasetTraits
+from harness.api.source import Count, Files, Layout, Source
+from harness.parts.shared.declared import Declared
+
+class Fog:
+    """Scored in a way of its own."""
+
+    traits = DatasetTraits(
+        licence="none", pairs=True,
+        source=Source(
+            title="Fog", page="-", citation="-", size="-", counts={}, tasks=("derain", "low_light"), protocol="PROTOCOL",
+            layouts=(Layout(name="official", of="nobody", splits={"test": Files(lq=("a/*",), gt=("b/*",))}),),
+        ),
+    )
+'''
+
+
+def with_fog(tmp_path: Path, protocol: str) -> Registry:
+    file = tmp_path / f"{protocol}.py"
+    file.write_text(FIELD.replace("PROTOCOL", protocol))
+    return REGISTRY.extended([Entry("dataset", "fog", f"{file}:Fog")])
+
+
+def test_a_data_sets_own_stands_before_the_tasks_where_it_is_for_the_task(tmp_path: Path) -> None:
+    registry, fog = with_fog(tmp_path, "rgb_float"), PartRef(name="fog")
+    assert protocols_of(registry, PartRef(name="low_light"), fog, ()) == (RGB_FLOAT,)
+    assert protocols_of(registry, PartRef(name="derain"), fog, (SIDD,)) == (SIDD,), "the suite's stand before both"
+    assert protocols_of(registry, PartRef(name="motion_blur"), fog, ()) == (RGB_UINT8_SSIM3D,)
+    assert protocols_of(registry, PartRef(name="low_light"), PartRef(name="of_a_lost_plug_in"), ()) == (RGB_UINT8,)
+
+
+def test_a_data_set_that_names_no_protocol_is_told_the_nearest(tmp_path: Path) -> None:
+    registry = with_fog(tmp_path, "y_uint8")
+    with pytest.raises(UnknownName, match="no protocol is called 'y_uint8'") as caught:
+        protocols_of(registry, PartRef(name="derain"), PartRef(name="fog"), ())
+    assert (caught.value.where, caught.value.hint) == ("data set fog", "it is now called y_matlab")
 
 
 def test_a_suite_may_name_the_protocols_that_plug_ins_bring(registry: Registry) -> None:
@@ -93,7 +138,7 @@ def test_a_suite_may_name_the_protocols_that_plug_ins_bring(registry: Registry) 
 
 
 def test_a_task_whose_degradation_cannot_be_drawn_so_is_refused(registry: Registry) -> None:
-    with pytest.raises(SpecErrors, match="rain cannot draw its random numbers as gaussian_field says") as caught:
+    with pytest.raises(SpecErrors, match="rain cannot draw its random numbers as noise_seed0 says") as caught:
         declaration(registry, "task", "drawn")
     (problem,) = caught.value.problems
     assert (problem.path, problem.hint) == ("Drawn.traits", "draw is one of named")
@@ -105,6 +150,45 @@ def test_fields_that_came_later_are_hashed_where_they_are_set_alone() -> None:
     assert EvaluationProtocol("p", 1, colour="y", rounding="none", border=2, ssim="y").identity() == first
     later = EvaluationProtocol("p", 1, colour="y", rounding="none", border=2, ssim="y", draw="seed0", mean="scene")
     assert later.identity() == first | {"draw": "seed0", "mean": "scene"}
+    resized = EvaluationProtocol(
+        "p", 1, colour="y", rounding="none", border=2, ssim="y", luma="float", ssim_rounding="uint8", read=(4, 6),
+        through=(8, 9), align="ecc", gt_mean=True, used_by="nobody",
+    )  # fmt: skip
+    more = {"luma": "float", "ssim_rounding": "uint8", "read": (4, 6), "through": (8, 9), "align": "ecc"}
+    assert resized.identity() == first | more | {"gt_mean": True}
+
+
+def test_who_uses_a_protocol_is_no_part_of_it() -> None:
+    one, other = EvaluationProtocol("p", 1, used_by="somebody"), EvaluationProtocol("p", 1)
+    assert (one, hash(one), one.identity()) == (other, hash(other), other.identity())
+    assert all(protocol.used_by for protocol in PROTOCOLS.values())
+
+
+def test_no_two_protocols_score_alike_under_two_names() -> None:
+    contents = [replace(protocol, name="any", version=1) for protocol in PROTOCOLS.values()]
+    assert len(set(contents)) == len(PROTOCOLS)
+
+
+@pytest.mark.parametrize("sides", [(0, 4), (4,), (4, 6.0), (True, 4)])
+def test_sizes_are_whole_numbers_of_pixels(sides: Any) -> None:
+    with pytest.raises(ValueError, match=r"read is \(height, width\) in pixels"):
+        EvaluationProtocol("p", 1, read=sides)
+    with pytest.raises(ValueError, match=r"through is \(height, width\) in pixels"):
+        EvaluationProtocol("p", 1, through=sides)
+
+
+def test_a_protocol_that_went_through_a_file_is_the_same() -> None:
+    for protocol in PROTOCOLS.values():
+        stored = TypeAdapter(EvaluationProtocol).dump_json(protocol)
+        read = TypeAdapter(EvaluationProtocol).validate_json(stored)
+        assert (read, hash(read), read.identity()) == (protocol, hash(protocol), protocol.identity())
+
+
+def test_protocols_of_earlier_files_lack_what_came_later() -> None:
+    stored = {"name": "y_uint8", "version": 1, "colour": "y", "rounding": "uint8", "border": 0, "ssim": "y"}
+    read = TypeAdapter(EvaluationProtocol).validate_python(stored)
+    assert read.identity() == stored
+    assert read.label == "y_uint8/v1"
 
 
 def test_another_draw_is_another_set_and_another_mean_another_evaluation() -> None:
@@ -112,7 +196,7 @@ def test_another_draw_is_another_set_and_another_mean_another_evaluation() -> No
     task = PartRef(name="gaussian_denoise", derived_from=noise)
     cell = Cell(task=task, train=PartRef(name="photos"), backbone=None)
     test = cell.test_set(cell.train)
-    named, drawn = test.samples(), test.samples(GAUSSIAN_FIELD.draw)
+    named, drawn = test.samples(), test.samples(NOISE_SEED0.draw)
     assert (named.draw, drawn.draw) == ("named", "seed0")
     assert drawn.name != named.name
     assert drawn.stored == named.stored  # nothing is stored of either noise
@@ -127,7 +211,7 @@ def test_images_of_a_data_set_have_one_draw(registry: Registry, draw: Draw) -> N
     """Of a task without a degradation nothing is drawn, and so a protocol cannot say how."""
     cell = Cell(task=PartRef(name="real_denoise"), train=PartRef(name="folder"), backbone=None)
     assert cell.test_set(cell.train).samples(draw).draw == "named"
-    with pytest.raises(SpecErrors, match="gaussian_field says how test images are drawn"):
+    with pytest.raises(SpecErrors, match="noise_seed0 says how test images are drawn"):
         declaration(registry, "task", "undrawn")
 
 

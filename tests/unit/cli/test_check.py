@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from harness.api.protocols import PROTOCOLS
 from harness.cli.main import app
 from harness.core.paths import Layout, write_text
 from harness.parts.catalogue import REGISTRY
@@ -191,10 +192,14 @@ def test_list_of_protocols_has_those_of_plug_ins(tmp_path: Path) -> None:
     )
     result = bench("list", "protocols", "--plugin", str(plugin))
     assert result.exit_code == 0
-    words = [line.replace("│", " ").split() for line in result.output.splitlines()]
-    assert ["gaussian_field", "1", "rgb", "uint8", "0", "rgb2d", "seed0", "image"] in words
-    assert ["cut", "2", "rgb", "uint8", "4", "rgb2d", "named", "image"] in words
-    assert ["cut", "1", "rgb", "uint8", "8", "rgb2d", "named", "image"] in words
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.output.splitlines()]
+    found = {(row[0], row[1]): (row[2], row[3]) for row in rows if len(row) == 4}
+    assert {name for name, _ in found} == {*PROTOCOLS, "cut"}
+    assert "noise seeded with 0 before every image" in found["noise_seed0", "1"][0]
+    assert "read at 960×512" in found["sid_resized", "1"][0]
+    assert found["y_matlab", "1"][1] == "deraining: swz30/Restormer, Deraining/evaluate_PSNR_SSIM.m"
+    assert found["cut", "2"] == ("RGB, 8 bits, 4 pixels cut from every side, SSIM of three maps", "the task mine")
+    assert found["cut", "1"] == ("RGB, 8 bits, 8 pixels cut from every side, SSIM of three maps", "the task other")
 
 
 def test_list_of_nothing_known() -> None:

@@ -45,6 +45,24 @@ def test_columns_say_what_rows_say(index: Index) -> None:
     assert index.shards.tolist() == [0, 0, 1, 1]
 
 
+def test_groups_come_back(tmp_path: Path) -> None:
+    rows = [ROWS[0]._replace(group="indoor"), ROWS[1], ROWS[2]._replace(group="outdoor")]
+    index = _written(rows)
+    assert (list(index), index.groups) == (rows, ["indoor", "", "outdoor"])
+    degraded = [SampleRow(key, "s", None, Member(5, 512, 9, 40, 50, 3, "float32")) for key in ("b", "a")]
+    assert _written(degraded).with_clean(_written(rows[:2])).groups == ["", "indoor"]
+    same = [row._replace(gt=None, lq=CLEAN, group="") for row in rows]
+    assert _written(same).with_clean(_written(rows)).groups == ["indoor", "", "outdoor"]
+
+
+def test_sets_of_before_have_no_groups(tmp_path: Path) -> None:
+    path = tmp_path / "index.parquet"
+    write_index(path, ROWS)
+    pq.write_table(pq.read_table(path).drop_columns(["group"]), path)
+    index = read_index(path)
+    assert (list(index), index.groups) == (ROWS, [""] * len(ROWS))
+
+
 def test_the_clean_images_of_another_set_are_found_by_key(index: Index) -> None:
     degraded = [SampleRow(key, "s", None, Member(5, 512, 9, 40, 50, 3, "float32")) for key in ("d", "a")]
     joined = _written(degraded).with_clean(index)

@@ -134,8 +134,9 @@ def test_images_without_a_partner_are_named(tmp_path: Path) -> None:
     assert (opened.has_gt.tolist(), opened.has_lq.tolist()) == ([True, False], [False, True])
     with pytest.raises(DataError, match=r"image 'k0' of samples arrays.*no degraded image"):
         opened.picture(0)
-    with pytest.raises(DataError, match=r"image 'dark' of samples arrays.*no clean image"):
-        opened.pair(1)
+    dark = opened.pair(1)
+    assert dark.gt is None
+    np.testing.assert_array_equal(dark.lq, picture(5, 20, 30))
     np.testing.assert_array_equal(opened.picture(1), picture(5, 20, 30))
     noisy = open_samples(Samples(stored=BASE, noise=NOISE), REGISTRY, tmp_path)
     assert noisy.has_lq.tolist() == [True, False], "noise needs a clean image"

@@ -129,6 +129,18 @@ def test_the_same_samples_give_the_same_bytes(tmp_path: Path) -> None:
         }
 
 
+def test_a_group_is_of_the_row_and_not_of_the_shard(tmp_path: Path) -> None:
+    pixels = np.zeros((4, 5, 3), np.uint8)
+    shards = []
+    for group in ("", "indoor"):
+        path = tmp_path / f"group{group}.tar"
+        with ShardWriter(path) as writer:
+            writer.add("a", "s", gt=pixels, group=group)
+            assert [row.group for row in writer.finish()] == [group]
+        shards.append(path.read_bytes())
+    assert shards[0] == shards[1]
+
+
 def test_rows_take_the_number_that_the_shard_is_called_by(tmp_path: Path) -> None:
     for name, number in (("000012.tar", 12), ("part.tar", 0)):
         rows = written(tmp_path / name, {"key": "a", "scene": "", "gt": picture(0, 4, 4), "lq": picture(1, 4, 4)})

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from harness.api.backbone import BackboneTraits, Capabilities
 from harness.api.refiner import RefinerTraits
 from harness.core.errors import HarnessError
 from harness.evaluation.infer import restore, tile_starts
 from harness.models.assemble import RestorationModel
-from harness.parts.shared.blocks import reflect_pad
+from harness.parts.backbones.snr_net import SNRNet
+from harness.parts.shared.blocks import reflect_pad, snr_map
 
 CPU = torch.device("cpu")
 
@@ -253,3 +255,40 @@ def test_a_network_is_told_what_the_test_images_were_made_with(capabilities: dic
     np.testing.assert_allclose(restored, lq + 25, rtol=1e-6)
     with pytest.raises(HarnessError, match="is told sigma of every image"):
         restore(model, lq, None, CPU, settings={})
+
+
+@pytest.mark.parametrize("through", [(64, 96), (72, 90)])
+def test_snr_nets_map_is_of_the_image_before_it_is_resized(through: tuple[int, int]) -> None:
+    """As dvlab-research/SNR-Aware-Low-Light-Enhance, models/Video_base_model4_m.py, test4: the map of the image as it
+    is, then both resized bilinearly, then the result resized back. A map of the resized image is another one."""
+    torch.manual_seed(0)
+    network = SNRNet(nf=4, short_rbs=1, layers=1, heads=2, head_dim=4, inner=8)
+    model, lq = RestorationModel(network).eval(), image(50, 70)
+    found = restore(model, lq, None, CPU, through=through)
+    whole = torch.from_numpy(lq.transpose(2, 0, 1)[None])
+    goal = tuple(-(-side // 16) * 16 for side in through)
+    with torch.no_grad():
+        small = interpolate(whole, size=through, mode="bilinear")
+        before = interpolate(snr_map(whole), size=through, mode="bilinear")
+        for mapped, same in ((before, True), (snr_map(small), False)):
+            inside = network.restore(reflect_pad(small, *goal), reflect_pad(mapped, *goal))
+            back = interpolate(inside[..., : through[0], : through[1]], size=lq.shape[:2], mode="bilinear")
+            expected = back[0].numpy().transpose(1, 2, 0)
+            assert np.allclose(found, expected, atol=1e-6) is same
+    assert found.shape == lq.shape
+
+
+def test_a_network_without_a_map_gets_the_resized_image_alone() -> None:
+    network = Recorder(size_multiple=8)
+    lq = np.full((20, 30, 3), 0.25, np.float32)
+    restored = restore(RestorationModel(network).eval(), lq, None, CPU, through=(40, 64))
+    assert network.sizes == [(40, 64)]
+    np.testing.assert_allclose(restored, lq * 2)
+
+
+def test_a_size_that_images_have_already_changes_nothing() -> None:
+    torch.manual_seed(0)
+    model = RestorationModel(SNRNet(nf=4, short_rbs=1, layers=1, heads=2, head_dim=4, inner=8)).eval()
+    lq = image(32, 48)
+    same = restore(model, lq, None, CPU, through=(32, 48))
+    np.testing.assert_array_equal(same, restore(model, lq, None, CPU))

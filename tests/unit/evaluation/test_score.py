@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from harness.api.metric import Metric
+from harness.api.metric import Metric, MetricTraits
 from harness.api.protocols import RGB_FLOAT, RGB_UINT8, RGB_UINT8_SSIM3D
 from harness.api.reference import PartRef
 from harness.core.errors import DataError, MissingWeights, UnknownName
-from harness.evaluation.score import Scores, apply_protocol, build_metrics, score
+from harness.evaluation.prepared import apply_protocol
+from harness.evaluation.score import Scores, build_metrics, score
 from harness.parts.catalogue import REGISTRY
 
 
@@ -25,6 +26,16 @@ def built(*names: str) -> dict[str, Metric]:
 
 def image(seed: int = 0, height: int = 20, width: int = 24) -> np.ndarray:
     return np.random.default_rng(seed).normal(0.5, 0.4, (height, width, 3)).astype(np.float32)
+
+
+class Told:
+    """A metric that is a function."""
+
+    def __init__(self, value: Any, **traits: Any) -> None:
+        self.value, self.traits = value, MetricTraits(higher_is_better=True, **traits)
+
+    def __call__(self, *given: np.ndarray) -> Any:
+        return self.value(*given)
 
 
 def test_uint8_clips_and_rounds() -> None:
@@ -91,7 +102,7 @@ def test_a_metric_that_cannot_be_computed_costs_no_other_one() -> None:
 
 
 def test_nan_is_no_value() -> None:
-    metrics: dict[str, Any] = {"odd": lambda restored, truth: math.nan, **built("psnr")}
+    metrics: dict[str, Any] = {"odd": Told(lambda restored, truth: math.nan), **built("psnr")}
     assert score(image(), image(), metrics, RGB_UINT8) == Scores(
         {"psnr": math.inf}, {"odd": "odd: its value is not a number"}
     )

@@ -14,7 +14,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from harness.api.protocols import GAUSSIAN_FIELD, RGB_UINT8, RGB_UINT8_SCENES, RGB_UINT8_SSIM3D, SIDD
+from harness.api.protocols import NOISE_SEED0, RGB_UINT8, RGB_UINT8_SCENES, RGB_UINT8_SSIM3D, SIDD
 from harness.api.reference import PartRef
 from harness.api.sets import Samples
 from harness.api.task import EvaluationProtocol
@@ -26,7 +26,7 @@ from harness.core.registry import Entry
 from harness.data.samples import Pair, open_samples
 from harness.data.shards import to_float
 from harness.evaluation.infer import restore
-from harness.evaluation.score import Scores, score
+from harness.evaluation.score import Scores, score_shared
 from harness.jobs import evaluate, scoring, train
 from harness.jobs.context import Context
 from harness.models.assemble import build_model
@@ -188,7 +188,7 @@ def test_every_restoration_comes_with_the_truth_that_it_is_scored_against(
     """For networks that read it in test; `restore` shows it to no other one."""
     calls = watched(monkeypatch, "restore", lambda model, lq, prior, device, truth, told: lq)
     run(world, trained)
-    for (*_, truth, _told), sample in zip(calls, pairs(world, held_out(trained)), strict=True):
+    for (*_, truth, _told, _through), sample in zip(calls, pairs(world, held_out(trained)), strict=True):
         np.testing.assert_array_equal(truth, to_float(sample.gt))
 
 
@@ -197,7 +197,7 @@ def test_a_further_protocol_leaves_what_is_on_record(
 ) -> None:
     run(world, trained)
     before = world.rows(trained)
-    scored = watched(monkeypatch, "score", score, scoring)
+    scored = watched(monkeypatch, "score_shared", score_shared, scoring)
     run(world, trained, protocols=(RGB_UINT8, SIDD))
     assert [given[-1].name for given in scored] == ["sidd"] * len(KEYS)
     (own, more) = world.record(trained).evaluations
@@ -210,9 +210,9 @@ def test_a_further_protocol_leaves_what_is_on_record(
 def test_a_protocol_scores_the_test_set_that_is_drawn_as_it_says(world: SmallWorld) -> None:
     cell = input_cell()
     drawn = cell.test_set(cell.train).samples("seed0")
-    run(world, cell, tests=(held_out(cell), drawn), protocols=(RGB_UINT8, GAUSSIAN_FIELD), metrics=("psnr",))
+    run(world, cell, tests=(held_out(cell), drawn), protocols=(RGB_UINT8, NOISE_SEED0), metrics=("psnr",))
     own, field = world.record(cell).evaluations
-    assert (own.protocol, field.protocol) == ("rgb_uint8/v1", "gaussian_field/v1")
+    assert (own.protocol, field.protocol) == ("rgb_uint8/v1", "noise_seed0/v1")
     values = {(row["evaluation"], row["key"]): row["value"] for row in world.rows(cell)}
     assert len(values) == 2 * len(KEYS)
     truth = pairs(world, drawn)[0].gt
@@ -318,10 +318,10 @@ def test_what_can_be_computed_after_all_is_no_longer_left_out(
     world: SmallWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = input_cell()
-    monkeypatch.setattr(scoring, "score", lambda *given: Scores({}, dict.fromkeys(given[2], "not today")))
+    monkeypatch.setattr(scoring, "score_shared", lambda *given: Scores({}, dict.fromkeys(given[1], "not today")))
     with pytest.raises(DataError, match="not scored: image chelsea of photos under rgb_uint8/v1: not today"):
         run(world, cell)
-    monkeypatch.setattr(scoring, "score", score)
+    monkeypatch.setattr(scoring, "score_shared", score_shared)
     newer = [plain_metric(name) for name in ("psnr", "ssim")]
     newer = [metric.model_copy(update={"part": metric.part.model_copy(update={"version": "2"})}) for metric in newer]
     run(world, cell, metrics=tuple(newer))
@@ -378,11 +378,11 @@ def test_a_metric_that_fails_when_another_is_added_keeps_its_value(world: SmallW
     asked: list[set[str]] = []
 
     def fails(*given: Any) -> Scores:
-        asked.append(set(given[2]))
-        found = score(*given)
+        asked.append(set(given[1]))
+        found = score_shared(*given)
         return Scores({"ssim": found.values["ssim"]}, dict.fromkeys(asked[-1] - {"ssim"}, "no luck today"))
 
-    monkeypatch.setattr(scoring, "score", fails)
+    monkeypatch.setattr(scoring, "score_shared", fails)
     run(world, cell, metrics=("psnr", "ssim"))
     (evaluation,) = world.record(cell).evaluations
     assert (evaluation.metrics, evaluation.left_out) == ({"psnr": "1", "ssim": "1"}, {})

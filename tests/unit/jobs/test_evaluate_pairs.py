@@ -90,7 +90,7 @@ def test_a_network_gets_six_channels_and_the_strip_shows_the_left_view(
 ) -> None:
     cell, seen = trained(world), []
 
-    def restored(model: Any, lq: np.ndarray, prior: Any, device: Any, truth: np.ndarray, told: Any) -> np.ndarray:
+    def restored(model: Any, lq: np.ndarray, prior: Any, device: Any, truth: Any, told: Any, size: Any) -> np.ndarray:
         seen.append((lq.shape[2], lq.dtype, told))
         return truth
 
@@ -110,7 +110,7 @@ def test_a_network_that_is_told_gets_the_level_of_every_test_set(
     """Two conditions in one job: values, the settings that the network is told, records and strips of their own."""
     cell, told = trained(world), []
 
-    def restored(model: Any, lq: np.ndarray, prior: Any, device: Any, truth: np.ndarray, settings: Any) -> np.ndarray:
+    def restored(model: Any, lq: np.ndarray, prior: Any, device: Any, truth: Any, settings: Any, size: Any) -> Any:
         told.append(settings)
         return lq
 

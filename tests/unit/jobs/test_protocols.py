@@ -54,13 +54,13 @@ def ran(folder: Path, protocols: str) -> tuple[Layout, Plan]:
 
 
 def test_two_protocols_are_two_columns_and_a_third_one_is_only_scored(tmp_path: Path) -> None:
-    layout, _ = ran(tmp_path, "protocols: [rgb_uint8, gaussian_field]")
+    layout, _ = ran(tmp_path, "protocols: [rgb_uint8, noise_seed0]")
     (section,) = leaderboard(layout).sections
     assert header(leaderboard(layout), section)[3:] == [
         "photos PSNR (dB) ↑ [rgb_uint8]",
         "photos SSIM ↑ [rgb_uint8]",
-        "photos PSNR (dB) ↑ [gaussian_field]",
-        "photos SSIM ↑ [gaussian_field]",
+        "photos PSNR (dB) ↑ [noise_seed0]",
+        "photos SSIM ↑ [noise_seed0]",
     ]
     assert [row.variant for row in section.rows] == ["input", "base"]
     for row in section.rows:
@@ -70,7 +70,7 @@ def test_two_protocols_are_two_columns_and_a_third_one_is_only_scored(tmp_path: 
         assert abs(own.score.mean - field.score.mean) < 0.5  # other noise of the same strength
     before = open_results(layout.out, layout.data).images()
 
-    _, plan = ran(tmp_path, "protocols: [rgb_uint8, gaussian_field, rgb_uint8_ssim3d]")
+    _, plan = ran(tmp_path, "protocols: [rgb_uint8, noise_seed0, rgb_uint8_ssim3d]")
     assert [job.job.kind for job in plan.to_run] == ["evaluate", "evaluate"]
     after = open_results(layout.out, layout.data).images()
     assert after["protocol"].n_unique() == 3

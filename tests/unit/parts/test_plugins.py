@@ -152,7 +152,7 @@ class Rainy:
 
     traits = TaskTraits(
         degradation="rain",
-        protocol="y_uint8",
+        protocol="y_matlab",
         options=("length",),
         conflicts=(Conflict((When("length", 3),), "{length} is too short", "more"),),
     )

@@ -188,13 +188,13 @@ def test_of_conditions_that_make_the_same_inputs_messages_say_the_first():
 
 
 def test_stored_images_are_one_test_set_for_every_draw(layout, registry):
-    from harness.api.protocols import GAUSSIAN_FIELD, RGB_UINT8
+    from harness.api.protocols import NOISE_SEED0, RGB_UINT8
 
-    plan = planned(layout, registry, cell(task=LOW_LIGHT), protocols=[RGB_UINT8, GAUSSIAN_FIELD])
+    plan = planned(layout, registry, cell(task=LOW_LIGHT), protocols=[RGB_UINT8, NOISE_SEED0])
     work = plan.jobs[-1].job.work
     assert len(work.tests) == 1
     scored = [(samples.draw, protocol.name) for samples, protocol in work.evaluations(work.protocols)]
-    assert scored == [("named", "rgb_uint8"), ("named", "gaussian_field")]
+    assert scored == [("named", "rgb_uint8"), ("named", "noise_seed0")]
 
 
 def test_a_lost_checkpoint_brings_all_that_the_test_set_of_its_cell_is_made_of(layout, registry):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.api.protocols import GAUSSIAN_FIELD, RGB_UINT8, RGB_UINT8_SSIM3D
+from harness.api.protocols import NOISE_SEED0, RGB_UINT8, RGB_UINT8_SSIM3D
 from harness.api.reference import PartRef
 from harness.cells.cell import evaluation_id
 from harness.cells.recipe import LossTerm, Recipe
@@ -246,13 +246,13 @@ def test_a_new_protocol_evaluates_and_does_not_retrain(layout):
 def test_a_protocol_that_draws_in_another_way_brings_a_test_set_of_its_own(layout):
     noise = PartRef(name="gaussian_noise", drawn=True)
     content = cell(task=PartRef(name="gaussian_denoise", derived_from=noise))
-    protocols = [RGB_UINT8, RGB_UINT8_SSIM3D, GAUSSIAN_FIELD]
+    protocols = [RGB_UINT8, RGB_UINT8_SSIM3D, NOISE_SEED0]
     planned = make_plan(suite(listed(content), protocols=protocols), layout, REGISTRY)
     work = planned.jobs[-1].job.work
     assert isinstance(work, EvaluateWork)
     assert [samples.draw for samples in work.tests] == ["named", "seed0"]
     scored = [(samples.draw, protocol.name) for samples, protocol in work.evaluations(work.protocols)]
-    assert scored == [("named", "rgb_uint8"), ("named", "rgb_uint8_ssim3d"), ("seed0", "gaussian_field")]
+    assert scored == [("named", "rgb_uint8"), ("named", "rgb_uint8_ssim3d"), ("seed0", "noise_seed0")]
     assert sorted(titles(planned, "shards")) == [
         "shards photos/test",
         "shards photos/train",

@@ -91,8 +91,8 @@ def test_tasks_are_sections_and_protocols_never_share_a_column(layout):
     board = board_of([suite(listed(cell()), listed(cell(task=derain)), metrics=["psnr"])], layout)
     assert [section.task for section in board.sections] == ["low_light", "derain"]
     one, other = lines(board)
-    assert (one[f"{PSNR}.mean"], one["photos.psnr@y_uint8/v1.mean"]) == ("20.000000", "")
-    assert (other[f"{PSNR}.mean"], other["photos.psnr@y_uint8/v1.mean"]) == ("", "30.000000")
+    assert (one[f"{PSNR}.mean"], one["photos.psnr@y_matlab/v1.mean"]) == ("20.000000", "")
+    assert (other[f"{PSNR}.mean"], other["photos.psnr@y_matlab/v1.mean"]) == ("", "30.000000")
 
 
 def test_gaps_say_why(layout):

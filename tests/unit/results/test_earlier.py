@@ -76,7 +76,8 @@ def test_cells_and_evaluations_have_the_ids_that_the_release_gave_them(layout: L
     assert [each.cell.id for each in made.cells] == [INPUT, BASE, REFINED]
     for each in made.cells:
         known = {(one["protocol"], one["id"]) for one in KEPT["records"][each.cell.id]["evaluations"]}
-        found = {(by.label, name) for name, _, by in earlier.evaluations(each.cell, each.tests, made.protocols)}
+        scored = [(test, protocol) for test in each.tests for protocol in made.protocols]
+        found = {(by.label, name) for name, _, by in earlier.evaluations(each.cell, scored)}
         assert found == known
 
 

@@ -103,16 +103,15 @@ def test_a_version_tells_protocols_of_one_name_apart(crowded: World) -> None:
 
 
 def test_a_protocol_named_with_its_version_is_refused_at_its_place(world: World) -> None:
-    (problem,) = world.problems(BASE + "protocols: [sidd/v1, gaussian_field/v1]\n" + BLOCK)
+    (problem,) = world.problems(BASE + "protocols: [sidd/v1, noise_seed0/v1]\n" + BLOCK)
     assert problem.path == "protocols.1"
 
 
 def test_noise_that_a_degradation_cannot_draw_so_is_refused(world: World) -> None:
-    (problem,) = world.problems(BASE + "protocols: [sidd, gaussian_field]\n" + BLOCK)
+    (problem,) = world.problems(BASE + "protocols: [sidd, noise_seed0]\n" + BLOCK)
     assert problem.path == "protocols.1"
     assert problem.what == (
-        "the task denoise cannot be scored under gaussian_field: "
-        "the degradation noise cannot draw its random numbers so"
+        "the task denoise cannot be scored under noise_seed0: the degradation noise cannot draw its random numbers so"
     )
 
 
@@ -137,9 +136,9 @@ TWO_LEVELS = "task: [gaussian_denoise, {name: gaussian_denoise, sigma: 50}]"
 
 def test_gaussian_noise_can_be_drawn_as_the_field_does(tmp_path: Path) -> None:
     suite = real(
-        tmp_path, "protocols: [gaussian_field]\nblocks: [{task: gaussian_denoise, backbone: {name: nafnet, width: 4}}]"
+        tmp_path, "protocols: [noise_seed0]\nblocks: [{task: gaussian_denoise, backbone: {name: nafnet, width: 4}}]"
     )
-    assert [protocol.name for protocol in suite.protocols] == ["gaussian_field"]
+    assert [protocol.name for protocol in suite.protocols] == ["noise_seed0"]
 
 
 def test_drunet_is_told_the_tasks_noise_level(tmp_path: Path) -> None:
@@ -176,3 +175,12 @@ def test_the_network_behind_a_prior_is_told_its_own_tasks_level(tmp_path: Path) 
     (source,) = [entry.cell for entry in suite.cells if not entry.listed]
     assert source.backbone is not None
     assert source.backbone.options["sigma"] == 15.0
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("y_uint8", "y_matlab"), ("gaussian_field", "noise_seed0"), ("y_uint8/v1", "y_matlab")]
+)
+def test_a_protocol_that_was_renamed_is_told_its_new_name(world: World, old: str, new: str) -> None:
+    (problem,) = world.problems(BASE + f"protocols: [{old}]\n" + BLOCK)
+    assert problem.what == f"no protocol is called {old!r}"
+    assert problem.hint == f"it is now called {new}"

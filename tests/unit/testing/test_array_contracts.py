@@ -224,7 +224,7 @@ class Redefines:
 class Drawn:
     """Is scored on rain that is drawn as noise is."""
 
-    traits = TaskTraits(degradation="rain", protocol="gaussian_field")
+    traits = TaskTraits(degradation="rain", protocol="noise_seed0")
 
 
 class Constructed:

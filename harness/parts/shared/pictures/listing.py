@@ -41,11 +41,13 @@ class File(NamedTuple):
     """What shows that it has changed (harness.core.identity.stamp_of)."""
     error: str = ""
     """Why the file cannot be looked at."""
+    label: str = ""
+    """What messages call it, where that is not its side and name."""
 
     @property
     def shown(self) -> str:
         """What messages, manifests and `skip` call it, wherever it lies."""
-        return f"{self.side}/{self.name}"
+        return self.label or f"{self.side}/{self.name}"
 
 
 def listed(pattern: str, side: str) -> list[File]:
@@ -60,12 +62,27 @@ def listed(pattern: str, side: str) -> list[File]:
     if not os.path.isdir(root):
         there = "this is a file, not a folder" if os.path.exists(root) else "there is no such folder"
         raise DataError(f"{side}: {there}", where=shown_name(root, 200), hint=f"set {side} to a folder or a pattern")
-    own = len(parts) == 1 and not _WILD.search(parts[0])
-    found = {entry.path: (entry, matched) for entry, matched in _walk(root, parts, (), own)}
-    files = [_file(entry, side, matched, parts[-1]) for entry, matched in found.values()]
+    files = _files(root, parts, side)
     if not files:
         what = f"{side}: no file is found"
         raise DataError(what, where=shown_name(pattern, 200), hint="see the path; `**` reaches into folders in it")
+    return files
+
+
+def listed_in(folder: str, pattern: str, side: str) -> list[File]:
+    """The files of a pattern that starts from a folder, whose own name has no wildcards; none where there are none.
+
+    Raises DataError for a folder that cannot be read.
+    """
+    head, parts = _split(pattern, side)
+    root = folder if head == "." else os.path.join(folder, head)
+    return _files(root, parts, side) if os.path.isdir(root) else []
+
+
+def _files(root: str, parts: list[str], side: str) -> list[File]:
+    own = len(parts) == 1 and not _WILD.search(parts[0])
+    found = {entry.path: (entry, matched) for entry, matched in _walk(root, parts, (), own)}
+    files = [_file(entry, side, matched, parts[-1]) for entry, matched in found.values()]
     return sorted(files, key=lambda file: (file.name, file.path))
 
 

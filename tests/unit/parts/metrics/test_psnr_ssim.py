@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from harness.api.protocols import RGB_FLOAT, RGB_UINT8, RGB_UINT8_SSIM3D, Y_UINT8
+from harness.api.protocols import RGB_FLOAT, RGB_UINT8, RGB_UINT8_SSIM3D, Y_MATLAB
 from harness.api.task import EvaluationProtocol
 from harness.core.errors import DataError
 from harness.parts.metrics.colour import luma, planes
@@ -47,14 +47,14 @@ def test_psnr_weighs_all_channels_alike() -> None:
 )
 def test_luma_is_matlabs(rgb: tuple[int, int, int], expected: int) -> None:
     image = np.array(rgb, float)[None, None]
-    assert luma(image, Y_UINT8).item() == expected
+    assert luma(image, Y_MATLAB).item() == expected
     unrounded = EvaluationProtocol("y_float", 1, colour="y", rounding="none", ssim="y")
     assert abs(luma(image, unrounded).item() - expected) < 0.5
 
 
 def test_limited_range_reads_higher_than_full_range() -> None:
     one, other = noise(1), np.clip(noise(1) + np.random.default_rng(2).normal(0, 40, (24, 20, 3)), 0, 255)
-    assert PSNR(Y_UINT8)(one, other) - PSNR(GRAY)(one, other) == pytest.approx(20 * math.log10(255 / 219), abs=0.02)
+    assert PSNR(Y_MATLAB)(one, other) - PSNR(GRAY)(one, other) == pytest.approx(20 * math.log10(255 / 219), abs=0.02)
 
 
 def test_gray_images_keep_their_values_under_the_colour_gray() -> None:
@@ -67,7 +67,7 @@ def test_rgb_images_go_through_unchanged() -> None:
     assert planes(image, RGB_UINT8) is image
 
 
-@pytest.mark.parametrize("protocol", [RGB_UINT8, RGB_UINT8_SSIM3D, Y_UINT8, RGB_FLOAT])
+@pytest.mark.parametrize("protocol", [RGB_UINT8, RGB_UINT8_SSIM3D, Y_MATLAB, RGB_FLOAT])
 def test_ssim_of_identical_images_is_one(protocol: EvaluationProtocol) -> None:
     assert SSIM(protocol)(noise(), noise()) == pytest.approx(1.0, abs=1e-12)
 

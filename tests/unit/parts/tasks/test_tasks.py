@@ -79,10 +79,10 @@ def test_protocol_names_are_unique_and_say_what_they_are() -> None:
         "rgb_uint8": ("rgb", "uint8", "rgb2d", "named", "image"),
         "rgb_uint8_ssim3d": ("rgb", "uint8", "rgb3d", "named", "image"),
         "rgb_float": ("rgb", "none", "rgb2d", "named", "image"),
-        "y_uint8": ("y", "uint8", "y", "named", "image"),
+        "y_matlab": ("y", "uint8", "y", "named", "image"),
         "sidd": ("rgb", "none", "rgb3d", "named", "image"),
         "dpdd": ("rgb", "none", "uniform7", "named", "image"),
-        "gaussian_field": ("rgb", "uint8", "rgb2d", "seed0", "image"),
+        "noise_seed0": ("rgb", "uint8", "rgb2d", "seed0", "image"),
         "rgb_uint8_scenes": ("rgb", "uint8", "rgb2d", "named", "scene"),
     }
     assert all(protocol.version == 1 and protocol.border == 0 for protocol in protocols.PROTOCOLS.values())

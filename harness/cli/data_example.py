@@ -1,0 +1,41 @@
+"""`bench data example`: a small tree in the layout of a data set of the field, to try suites before the download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.data_common import NameArgument, field_set
+from harness.cli.exits import WrongArgument
+from harness.core.paths import PLACE_OPTION
+from harness.parts.catalogue import REGISTRY
+
+
+def example(
+    name: NameArgument,
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Where to write it: a new or an empty folder.")],
+    layout: Annotated[
+        str | None, typer.Option(metavar="LAYOUT", help="One of those that `bench data show NAME` lists.")
+    ] = None,
+) -> None:
+    """Write a small example of a data set of the field, of photographs that ship with the packages.
+
+    Names and formats are the real ones, and so prepare, plan and run take it as they would the download. Tables call
+    whatever is trained or tested on it (example).
+    """
+    field_set(name, REGISTRY)
+    if not str(to).strip():
+        raise WrongArgument("no folder is named", where="--to", hint="--to DIR")
+    from harness.data.example import write_example  # imports OpenCV
+
+    place = to.expanduser().absolute()
+    token = PLACE_OPTION.set("--to")
+    try:
+        write_example(REGISTRY, name, place, layout)
+    finally:
+        PLACE_OPTION.reset(token)
+    count = sum(file.is_file() for file in place.rglob("*")) - 1
+    typer.echo(f"{to}: {count} files in the layout of {name}, of photographs that ship with the packages")
+    typer.echo(f"  next:  bench data prepare {name} --from {to}")
