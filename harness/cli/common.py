@@ -17,7 +17,7 @@ from harness.scheduling.address import ADDRESSES, is_address
 SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a built-in suite.")]
 
 
-def _folder(text: str) -> Path:
+def folder_named(text: str) -> Path:
     """A folder from the command line. Text of nothing would mean the working directory."""
     if not text.strip():
         raise typer.BadParameter("it is empty, and should name a folder")
@@ -26,7 +26,7 @@ def _folder(text: str) -> Path:
 
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", parser=_folder, help="Where results go. Default: results/<suite>."),
+    typer.Option("--out", metavar="DIR", parser=folder_named, help="Where results go. Default: results/<suite>."),
 ]
 SetOption = Annotated[
     list[str] | None,

@@ -26,6 +26,7 @@ from harness.cli.tables import show
 from harness.core.errors import DataError, HarnessError
 from harness.core.registry import Registry
 from harness.planning.unprepared import Unprepared, unprepared
+from harness.spec.notes import called
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -123,13 +124,13 @@ class _Audit:
             dataset: Dataset = opened(self.registry, ref.name, ref.arguments)
             splits = splits_of(dataset)
         except HarnessError as error:
-            self.unread.append({"dataset": ref.called, "split": "", "why": error.what})
+            self.unread.append({"dataset": called(ref, self.suite), "split": "", "why": error.what})
             return
         for split in (each for each in splits if each != without):
             try:
                 self.splits.append(self._printed(dataset, ref, split, progress))
             except HarnessError as error:
-                self.unread.append({"dataset": ref.called, "split": split, "why": error.what})
+                self.unread.append({"dataset": called(ref, self.suite), "split": split, "why": error.what})
 
     def _printed(self, dataset: Dataset, ref: PartRef, split: str, progress: _Progress) -> Printed:
         from harness.data.prints import kept_prints, take_prints
@@ -137,9 +138,9 @@ class _Audit:
 
         prints = kept_prints(ref, split, self.data)
         if prints is None:
-            seen = progress.task(f"reading {ref.called}/{split}", len(keys_of(dataset, split)))
+            seen = progress.task(f"reading {called(ref, self.suite)}/{split}", len(keys_of(dataset, split)))
             prints = take_prints(dataset, ref, split, self.data, seen)
-        return Printed(ref, split, prints)
+        return Printed(ref, split, prints, called(ref, self.suite))
 
     def _is_leak(self, one: PartRef, split: str, other: PartRef, other_split: str) -> bool:
         """Whether a network is tested on one of two splits that was trained on the other."""

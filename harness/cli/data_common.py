@@ -12,7 +12,7 @@ import typer
 from harness.api.dataset import DatasetTraits
 from harness.api.declaration import declaration
 from harness.api.source import Source
-from harness.cli.common import plugin_path
+from harness.cli.common import folder_named, plugin_path
 from harness.cli.exits import WrongArgument
 from harness.core.errors import UnknownName, did_you_mean
 from harness.core.registry import Registry
@@ -21,12 +21,20 @@ from harness.parts.plugins import extend
 
 FolderOption = Annotated[
     Path | None,
-    typer.Option("--data", metavar="DIR", help="The data folder. Default: $PRIORBENCH_DATA, else those in results/."),
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        parser=folder_named,
+        help="The data folder. Default: $PRIORBENCH_DATA, else those in results/.",
+    ),
 ]
 LibraryOption = Annotated[
     Path | None,
     typer.Option(
-        "--data", metavar="DIR", help="The library. Default: $PRIORBENCH_DATA, else ~/.cache/priorbench/data."
+        "--data",
+        metavar="DIR",
+        parser=folder_named,
+        help="The library. Default: $PRIORBENCH_DATA, else ~/.cache/priorbench/data.",
     ),
 ]
 PluginOption = Annotated[
@@ -65,8 +73,6 @@ def library_folder(given: Path | None) -> Path:
     """The library that a command works on."""
     from harness.api.library import library
 
-    if given is not None and not str(given).strip():
-        raise WrongArgument("it is empty, and should name a folder", where="--data", hint="--data DIR")
     return library() if given is None else given.expanduser().absolute()
 
 

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.data_common import NameArgument, field_set
+from harness.cli.data_common import NameArgument, PluginOption, field_set, registry_with
 from harness.cli.exits import WrongArgument
 from harness.core.paths import PLACE_OPTION
-from harness.parts.catalogue import REGISTRY
 
 
 def example(
@@ -19,13 +18,15 @@ def example(
     layout: Annotated[
         str | None, typer.Option(metavar="LAYOUT", help="One of those that `bench data show NAME` lists.")
     ] = None,
+    plugin: PluginOption = None,
 ) -> None:
     """Write a small example of a data set of the field, of photographs that ship with the packages.
 
     Names and formats are the real ones, and so prepare, plan and run take it as they would the download. Tables call
     whatever is trained or tested on it (example).
     """
-    field_set(name, REGISTRY)
+    registry = registry_with(plugin)
+    field_set(name, registry)
     if not str(to).strip():
         raise WrongArgument("no folder is named", where="--to", hint="--to DIR")
     from harness.data.example import write_example  # imports OpenCV
@@ -33,9 +34,10 @@ def example(
     place = to.expanduser().absolute()
     token = PLACE_OPTION.set("--to")
     try:
-        write_example(REGISTRY, name, place, layout)
+        write_example(registry, name, place, layout)
     finally:
         PLACE_OPTION.reset(token)
     count = sum(file.is_file() for file in place.rglob("*")) - 1
     typer.echo(f"{to}: {count} files in the layout of {name}, of photographs that ship with the packages")
-    typer.echo(f"  next:  bench data prepare {name} --from {to}")
+    given = "".join(f" --plugin {file}" for file in plugin or [])
+    typer.echo(f"  next:  bench data prepare {name}{given} --from {to}")

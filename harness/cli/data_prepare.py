@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,7 @@ from harness.api.reference import PartRef
 from harness.api.sets import PreparedSet
 from harness.cli import exits
 from harness.cli.clean import size
-from harness.cli.common import check_address
+from harness.cli.common import check_address, folder_named
 from harness.cli.data_common import (
     LibraryOption,
     NameArgument,
@@ -29,8 +29,10 @@ from harness.cli.exits import WrongArgument
 from harness.cli.preparing import PreparingDisplay
 from harness.cli.run import AddressOption, start_executor
 from harness.core.errors import DataError, HarnessError
+from harness.core.guests import fault
 from harness.core.paths import PLACE_OPTION, Layout, below, remove_away
 from harness.core.registry import Registry
+from harness.core.text import shown_name
 from harness.parts.shared.declared import Declared
 from harness.planning.plan import Plan
 from harness.planning.preparing import plan_of_sets
@@ -43,7 +45,7 @@ FEW = 512
 
 FromOption = Annotated[
     Path,
-    typer.Option("--from", metavar="DIR", help="The unpacked archive, or the folder around it."),
+    typer.Option("--from", metavar="DIR", parser=folder_named, help="The unpacked archive, or the folder around it."),
 ]
 ToOption = Annotated[
     str | None, typer.Option("--to", metavar="URL", help="Then copy it to a store such as s3://bucket/sets.")
@@ -79,7 +81,9 @@ def prepare(
     check_address(address)
     if not from_.expanduser().is_dir():
         what = "this is no folder" if from_.expanduser().exists() else "there is no such folder"
-        raise WrongArgument(what, where=f"--from {from_}", hint="the folder that holds the unpacked archives")
+        raise WrongArgument(
+            what, where=f"--from {shown_name(str(from_), 200)}", hint="the folder that holds the unpacked archives"
+        )
     place = library_folder(folder)
     token = PLACE_OPTION.set("--data")
     try:
@@ -99,7 +103,10 @@ class _Preparing:
         self.name, self.place, self.registry = name, place, registry
         self.plugins = [str(file.absolute()) for file in plugins]
         part = opened(registry, name, {"root": str(root)})
-        self.dataset = cast(Declared, part)
+        if not isinstance(part, Declared):
+            hint = "class Mine(Declared): harness.parts.shared.declared"
+            raise fault(part, "declares where its files come from, and is no data set that reads them by it", hint)
+        self.dataset = part
         self.warnings = self._checked()
         version = declaration(registry, "dataset", name).version
         self.ref = PartRef(name=name, version=version, digest=fingerprint_of(part))

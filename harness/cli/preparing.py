@@ -65,7 +65,7 @@ class PreparingDisplay:
     def __init__(self, sets: Sets, data: Path) -> None:
         self._sets, self._data, self._total = sets, data, sum(total for _, total in sets)
         self._before = images_done(sets, data)
-        self._began = monotonic()
+        self._began: float | None = None
         self._ended = Event()
         self._bar = _bar() if sys.stdout.isatty() else None
         self._thread = Thread(target=self._beat, name="progress", daemon=True)
@@ -79,10 +79,10 @@ class PreparingDisplay:
     def line(self) -> str:
         """What is done now."""
         done = images_done(self._sets, self._data)
-        return told(done, self._total, done - self._before, monotonic() - self._began)
+        seconds = 0.0 if self._began is None else monotonic() - self._began
+        return told(done, self._total, done - self._before, seconds)
 
     def begin(self, plan: Plan) -> None:
-        self._began = monotonic()
         if self._before:
             self.say(f"goes on: {self._before:,} of {self._total:,} images are there")
         if self._bar is not None:
@@ -90,7 +90,9 @@ class PreparingDisplay:
             self._task = self._bar.add_task(plan.suite, total=self._total, said="")
         self._thread.start()
 
-    def started(self, job: Job) -> None: ...
+    def started(self, job: Job) -> None:
+        if self._began is None:  # workers take a while to come up, which says nothing of the pace
+            self._began = monotonic()
 
     def finished(self, job: Job, outcome: JobOutcome) -> None: ...
 

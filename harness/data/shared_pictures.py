@@ -21,10 +21,12 @@ class Printed:
     dataset: PartRef
     split: str
     prints: Prints
+    label: str = ""
+    """What the suite calls the data set; empty where it gives it no name."""
 
     @property
     def called(self) -> str:
-        return f"{self.dataset.called}/{self.split}"
+        return f"{self.label or self.dataset.called}/{self.split}"
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,8 @@ class Row:
     variant: str
     added_parameters: int | None
     entries: Mapping[Column, TableEntry]
+    key: RowKey = ()
+    """What its cells share; what is published of them is found by it."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class Leaderboard:
     """Label of a protocol by (label, digest), likewise."""
     warnings: tuple[str, ...] = ()
     """What its means over several sets are, and why its numbers may not be comparable; a sentence each."""
+    published: tuple[Rescored, ...] = ()
+    """Published numbers, each beside what was measured in its place: a table of its own."""
 
     def dataset(self, column: Column) -> str:
         """What is called a test set in tables: the data set, and its condition where it has one, `photos sigma=15`."""
@@ -125,7 +129,9 @@ def build(
     sets = _called(((column.dataset, column.dataset_digest) for column in every), labels or {})
     protocols = _called((column.protocol, column.protocol_digest) for column in every)
     told = (*_averages(every), *_warnings(found.cells))
-    return Leaderboard(sections, _styles(found.metrics), sets, protocols, told)
+    units = {row["metric"]: row["unit"] or "" for row in _dicts(found.metrics)}
+    published = rescored(printed, found.cells, numbers, units)
+    return Leaderboard(sections, _styles(found.metrics), sets, protocols, told, published)
 
 
 def _averages(columns: Iterable[Column]) -> list[str]:
@@ -204,6 +210,7 @@ def _rows(
             variant.partition("\n")[2],
             row["added_parameters"],
             {column: found for column in columns if (found := numbers.get((_key(row), column))) is not None},
+            _key(row),
         )
         for row, variant in zip(rows, variants, strict=True)
     )

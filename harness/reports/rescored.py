@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from harness.api.reference import EXAMPLE_MARK
 from harness.cells.published import PublishedNumber
 from harness.records.labels import condition_text
 from harness.reports.aggregate import ROW, RowKey, TableEntry
-from harness.reports.parts import EXAMPLE
 from harness.results.columns import Column
 
 TOLERANCE = {"dB": 0.02}
@@ -74,14 +74,14 @@ def _compared(
     condition = " ".join(filter(None, (each.group, condition_text(each.condition))))
     found = list(_found(each, condition, by_row.get(row, [])))
     column, entry = found[0] if found else (None, None)
-    example = column is not None and column.dataset.endswith(EXAMPLE)
+    example = column is not None and column.dataset.endswith(EXAMPLE_MARK)
     measured = entry.score.mean if entry is not None and entry.score is not None else None
     named = dict(zip(ROW, row, strict=True))
     return Rescored(
         row=row,
         column=column,
         network=" ".join(dict.fromkeys((named["backbone"], named["variant"]))).removesuffix(" base"),
-        test=f"{each.test}{EXAMPLE if example else ''} {condition}".rstrip(),
+        test=f"{each.test}{EXAMPLE_MARK if example else ''} {condition}".rstrip(),
         metric=each.metric,
         protocol=each.protocol,
         published=each.value,
@@ -95,7 +95,7 @@ def _found(
     each: PublishedNumber, condition: str, columns: Sequence[tuple[Column, TableEntry]]
 ) -> Iterator[tuple[Column, TableEntry]]:
     for column, entry in columns:
-        name, protocol = column.dataset.removesuffix(EXAMPLE), column.protocol.partition("/")[0]
+        name, protocol = column.dataset.removesuffix(EXAMPLE_MARK), column.protocol.partition("/")[0]
         wanted = (each.test, each.protocol, each.metric, condition)
         if (name, protocol, column.metric, column.condition) == wanted:
             yield column, entry

@@ -8,12 +8,14 @@ from typing import Any
 
 from harness.api.declaration import declaration
 from harness.api.library import library, read_note
+from harness.api.reference import EXAMPLE_MARK
 from harness.cells.cell import Cell
 from harness.core.registry import Registry
 from harness.recipes.mapping import PartMapping
 from harness.spec.drafts import CellDraft
 
-EXAMPLE_MARK = "example"
+WORD = EXAMPLE_MARK.strip(" ()")
+"""The mark where it may stand beside others: `low_light (synthetic, example)`."""
 
 
 def prior_learned_from_examples(cell: Cell) -> bool:

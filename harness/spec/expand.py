@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import cast
 
 from harness.api.declaration import declaration
 from harness.api.reference import PartRef
-from harness.api.sets import TestSet
-from harness.cells.cell import RULES, Cell
 from harness.cells.recipe import Recipe
 from harness.cells.suite import ResolvedSuite, SuiteCell
 from harness.core.errors import SpecErrors
@@ -29,6 +27,7 @@ from harness.spec.checks import (
 from harness.spec.drafts import CellDraft, Layer, TaskDraft, VariantDraft
 from harness.spec.labels import label_cells
 from harness.spec.layers import Recipes
+from harness.spec.merging import merged_drafts, with_inputs
 from harness.spec.metrics import named_metrics
 from harness.spec.origins import Origin, misplaced, origins
 from harness.spec.overlaps import overlap_mistakes
@@ -83,7 +82,7 @@ def expand_placed(
             expansion.resolver.report((*path, *mistake.path), mistake.what, mistake.hint)
     if expansion.problems:
         raise SpecErrors(expansion.problems)
-    merged = _merged(_with_inputs(drafts))
+    merged = merged_drafts(with_inputs(drafts))
     labels = label_cells(merged, registry, expansion.resolver.labels)
     resolved = ResolvedSuite(
         name=suite.suite,
@@ -101,38 +100,6 @@ def expand_placed(
         plugins=suite.plugins,
     )
     return resolved, expansion.origins
-
-
-def _with_inputs(drafts: Sequence[CellDraft]) -> Iterator[CellDraft]:
-    """Adds the degraded input before the first listed cell of every task; it is tested on all test sets of the task."""
-    inputs: dict[int, CellDraft] = {}
-    for draft in drafts:
-        task = draft.cell.task
-        if draft.listed:
-            alone = Cell(task=task, train=draft.cell.train, backbone=None, rules=RULES)
-            known = inputs.get(id(task)) or CellDraft(alone, BASE, ())
-            inputs[id(task)] = CellDraft(known.cell, BASE, _union(known.tests, draft.tests))
-    for draft in drafts:
-        if draft.listed and (first := inputs.pop(id(draft.cell.task), None)):
-            yield first
-        yield draft
-
-
-def _merged(drafts: Iterable[CellDraft]) -> list[CellDraft]:
-    """Each cell once, where it first occurs, with the tests of all its occurrences."""
-    merged: dict[str, CellDraft] = {}
-    for draft in drafts:
-        known = merged.get(draft.cell.id)
-        if known is not None:
-            # A listed cell's variant holds the label that the file may give.
-            variant = known.variant if known.listed and known.variant.label else draft.variant
-            draft = CellDraft(known.cell, variant, _union(known.tests, draft.tests), known.listed or draft.listed)
-        merged[draft.cell.id] = draft
-    return list(merged.values())
-
-
-def _union(left: Sequence[TestSet], right: Sequence[TestSet]) -> tuple[TestSet, ...]:
-    return tuple({id(test): test for test in (*left, *right)}.values())
 
 
 class _Expansion:

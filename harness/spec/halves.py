@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import cast
+from typing import NamedTuple, cast
 
 from harness.api.asking import keys_of, opened
-from harness.api.dataset import RandomAccess, SourceImage
+from harness.api.dataset import Dataset, RandomAccess, SourceImage
 from harness.api.declaration import declaration
 from harness.api.library import InLibrary
 from harness.api.reference import PartRef
@@ -26,12 +26,13 @@ def unpaired(
 
     The first and the last image of each split are looked at, of data sets with random access. `only`: ids of cells.
     """
-    known: dict[tuple[str, str], bool] = {}
+    known: dict[tuple[str, str], _Ends] = {}
+    alone = any(metric.reference == "none" for metric in suite.metrics)
 
-    def halves(dataset: PartRef, split: str) -> bool:
+    def ends(dataset: PartRef, split: str) -> _Ends:
         key = dataset.model_dump_json(), split
         if key not in known:
-            known[key] = _halves(dataset, split, registry)
+            known[key] = _ends(dataset, split, registry)
         return known[key]
 
     found: dict[Problem, None] = {}
@@ -40,14 +41,21 @@ def unpaired(
         if cell.id not in places or (only is not None and cell.id not in only):
             continue
         own = cell.task.derived_from is None and not cell.ready_made
-        for loss in _of_pairs(entry, registry) if own and halves(cell.train, "train") else ():
+        for loss in _of_pairs(entry, registry) if own and ends(cell.train, "train").unpaired else ():
             what = f"the loss {loss} reads pairs, and the images of {called(cell.train, suite)} are unpaired"
             hint = "a data set of pairs, or losses that read unpaired images"
             found[places[cell.id].of_recipe("losses", what=what, hint=hint)] = None
         for test in entry.tests:
-            if test.task.derived_from is None and halves(test.dataset, test.split):
-                what = f"the test images of {called(test.dataset, suite)} are unpaired, so that none can be scored"
+            if test.task.derived_from is not None:
+                continue
+            told, name = ends(test.dataset, test.split), called(test.dataset, suite)
+            if told.unpaired and not told.only_degraded:
+                what = f"the test images of {name} are unpaired, so that none can be scored"
                 found[places[cell.id].of_tests(what=what, hint="test: a data set of pairs")] = None
+            elif told.only_degraded and not alone:
+                what = f"the test images of {name} have no clean ones, and all metrics of this suite compare with them"
+                hint = "metrics: [niqe], or another one without reference"
+                found[places[cell.id].of_tests(what=what, hint=hint)] = None
     return list(found)
 
 
@@ -58,21 +66,37 @@ def _of_pairs(entry: SuiteCell, registry: Registry) -> Iterator[str]:
             yield name
 
 
-def _halves(dataset: PartRef, split: str, registry: Registry) -> bool:
-    """Whether the first and the last image of a split have no partners."""
+class _Ends(NamedTuple):
+    """What the first and the last image of a split tell of it."""
+
+    unpaired: bool = False
+    """They have no partners."""
+    only_degraded: bool = False
+    """They have no clean ones, as in sets that only metrics without reference score."""
+
+
+def _ends(dataset: PartRef, split: str, registry: Registry) -> _Ends:
     if dataset.is_unread or not brings_pairs(dataset, registry):
-        return False
+        return _Ends()
     try:
-        part = opened(registry, dataset.name, dataset.arguments)
-        if isinstance(part, InLibrary):
-            return all(None in (sample.degraded, sample.clean) for sample in part.ends(split))
-        if not part.traits.random_access:
-            return False
-        keys = keys_of(part, split)
-        ends = [_image(cast(RandomAccess, part), split, key) for key in dict.fromkeys([*keys[:1], *keys[-1:]])]
+        there = list(_there(opened(registry, dataset.name, dataset.arguments), split))
     except HarnessError:  # it is left to those who prepare the images
-        return False
-    return bool(ends) and all(image is not None and (image.pixels is None or image.degraded is None) for image in ends)
+        return _Ends()
+    lone = bool(there) and not any(clean and degraded for clean, degraded in there)
+    return _Ends(unpaired=lone, only_degraded=lone and not any(clean for clean, _ in there))
+
+
+def _there(part: Dataset | InLibrary, split: str) -> Iterator[tuple[bool, bool]]:
+    """Whether there is a clean one, and a degraded one, of the first and of the last image of a split; nothing of a
+    data set without random access."""
+    if isinstance(part, InLibrary):
+        for sample in part.ends(split):
+            yield sample.clean is not None, sample.degraded is not None
+    elif part.traits.random_access:
+        keys = keys_of(part, split)
+        for key in dict.fromkeys([*keys[:1], *keys[-1:]]):
+            image = _image(cast(RandomAccess, part), split, key)
+            yield image is None or image.pixels is not None, image is None or image.degraded is not None
 
 
 def _image(part: RandomAccess, split: str, key: str) -> SourceImage | None:

@@ -19,7 +19,7 @@ from harness.core.wording import marked, short
 from harness.recipes.mapping import BackboneMapping, PartMapping, RecipeMapping
 from harness.spec.distinct import distinct
 from harness.spec.drafts import CellDraft, PriorDraft
-from harness.spec.example_marks import EXAMPLE_MARK, in_use_as_example, of_examples, prior_learned_from_examples
+from harness.spec.example_marks import WORD, in_use_as_example, of_examples, prior_learned_from_examples
 from harness.spec.policies import usual_policy
 from harness.spec.schema import CONTINUED, VariantMapping
 from harness.spec.tasks import pairs_declared
@@ -71,7 +71,7 @@ class Names:
         """`gaussian_denoise`, or `low_light (synthetic)` where the inputs imitate real photographs. `example`: whether
         the cell's images are examples of a data set of the field (harness.spec.example_marks)."""
         made = ref.derived_from.name if ref.derived_from else None
-        marks = task_marks(self._registry, made) + [EXAMPLE_MARK] * example
+        marks = task_marks(self._registry, made) + [WORD] * example
         return marked(self.part("task", ref), marks)
 
     def variant(self, told: CellDraft) -> str:
@@ -122,7 +122,7 @@ def printed(
             return (value.label,) if value.label else _variant_names(value, registry)
         if axis == "task" and isinstance(value, PartMapping):
             name = marked(value.label or value.name, task_marks(registry, _made_by(value, dataset, registry)))
-            return (name, marked(name, [EXAMPLE_MARK])) if in_use_as_example(dataset, registry) else (name,)
+            return (name, marked(name, [WORD])) if in_use_as_example(dataset, registry) else (name,)
         if isinstance(value, BackboneMapping):
             marks = backbone_marks(registry, value.name, value.options, value.weights)
             return (marked(value.label or value.name, marks),)
@@ -228,7 +228,7 @@ def label_cells(drafts: list[CellDraft], registry: Registry, given: Mapping[int,
             labels.append(Labels(task=task, backbone="input", variant="input"))
         else:
             backbone = names.part("backbone", cell.backbone)
-            marks = [EXAMPLE_MARK] if prior_learned_from_examples(cell) and not examples[place] else []
+            marks = [WORD] if prior_learned_from_examples(cell) and not examples[place] else []
             labels.append(Labels(task=task, backbone=backbone, variant=marked(names.variant(draft), marks)))
     found = distinct(firsts, labels, given)
     return [found[place] for place in places]

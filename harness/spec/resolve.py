@@ -24,6 +24,7 @@ from harness.core.wording import marked, said
 from harness.core.yaml import Path
 from harness.recipes.mapping import BackboneMapping, PartMapping
 from harness.spec.drafts import Layer, PriorDraft, SourceDraft, TaskDraft
+from harness.spec.example_marks import WORD
 from harness.spec.options import Filled, fill
 from harness.spec.schema import CellMapping, Prior, SuiteFile
 from harness.spec.unread import Unread
@@ -193,7 +194,7 @@ class Resolver:
     def dataset_labels(self) -> dict[str, str]:
         """The labels of data sets, by digests as `ResolvedSuite.dataset_labels` has them. A label hides no example."""
         labels = sorted(self._labelled_sets.items())
-        marks = {label: ["example"] if ref.is_example else [] for label, ref in labels}
+        marks = {label: [WORD] if ref.is_example else [] for label, ref in labels}
         return {digest(ref.identity(), DATASET_DIGITS): marked(label, marks[label]) for label, ref in labels}
 
     def _source(self, spec: CellMapping, path: Path) -> SourceDraft | None:

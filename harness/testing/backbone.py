@@ -132,6 +132,19 @@ class BackboneContract(PartContract):
         assert not torch.equal(low, high), f"{', '.join(told)} = 1 and = 2 give the same result"
         checks.assert_close(both, torch.stack([low[0], high[1]]), "each at its own and all at one", tolerance=1e-5)
 
+    def test_is_guided_by_the_map_that_it_makes(self) -> None:
+        """Where it is guided by a map of its input, gives the same under that map, and something else under another."""
+        if not self.part.traits.guided:
+            return
+        network = self.stirred()
+        lq = self.images(network.capabilities)
+        with checks.evaluated(network):
+            guide = network.guide(lq)
+            plain, same, other = network(lq), network.guided(lq, guide), network.guided(lq, 1 - guide)
+        assert len(guide) == len(lq), f"guide gives {checks.told(guide)} for {checks.told(lq)}"
+        checks.assert_close(plain, same, "guided by its own map, and not told of any", tolerance=1e-5)
+        assert not torch.equal(same, other), "another map changes nothing"
+
     def test_image_does_not_depend_on_its_batch(self) -> None:
         network = self.stirred()
         lq = self.images(network.capabilities)

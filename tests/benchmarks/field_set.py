@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import shutil
 import statistics
 import tempfile
 import time
@@ -86,8 +87,8 @@ def shared(workers: Sequence[Connection], action: Callable[..., None], shares: S
     return sum(each.recv() for each in workers)
 
 
-def prepared(workers: Sequence[Connection], root: Path, data: Path) -> tuple[float, PreparedSet]:
-    """Prepares the whole data set, as `bench data prepare` does. Gives CPU seconds and the set."""
+def prepared(workers: Sequence[Connection], root: Path, data: Path) -> float:
+    """Prepares the whole data set, as `bench data prepare` does. Gives CPU seconds."""
     began = time.process_time()
     dataset = opened(REGISTRY, "rain13k", {"root": str(root)})
     part = PartRef(name="rain13k", files={"root": str(root)}, digest=fingerprint_of(dataset))
@@ -98,7 +99,7 @@ def prepared(workers: Sequence[Connection], root: Path, data: Path) -> tuple[flo
     cpu += shared(workers, parts, [(stored, data, every[place::2], count) for place in range(2)])
     began = time.process_time()
     prepare_set(stored, REGISTRY, data)
-    return cpu + time.process_time() - began, stored
+    return cpu + time.process_time() - began
 
 
 def main() -> None:
@@ -109,7 +110,8 @@ def main() -> None:
     spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        files = [str(file) for file in rain(root / "rain", options.pairs)]
+        os.environ["XDG_CACHE_HOME"] = str(root / "cache")  # of the workers, too
+        files = [file.relative_to(root / "rain") for file in rain(root / "rain", options.pairs)]
         pipes = [spawn.Pipe() for _ in range(2)]
         processes = [spawn.Process(target=worker, args=(theirs,)) for _, theirs in pipes]
         for process in processes:
@@ -119,12 +121,14 @@ def main() -> None:
             each.recv()
         found: dict[str, list[tuple[float, float]]] = {"bound": [], "prepared": []}
         for turn in range(options.turns + 1):  # the first one warms up
-            os.environ["XDG_CACHE_HOME"] = str(root / f"cache{turn}")  # no digest is known from before
+            folder = root / f"rain{turn}"
+            (root / "rain" if turn == 0 else root / f"rain{turn - 1}").rename(folder)  # so that no digest is known
             began = time.perf_counter()
-            cpu = shared(workers, bound, [(files[place::2],) for place in range(2)])
+            cpu = shared(workers, bound, [([str(folder / file) for file in files[place::2]],) for place in range(2)])
             found["bound"] += [(time.perf_counter() - began, cpu)] if turn else []
             began = time.perf_counter()
-            cpu, _ = prepared(workers, root / "rain", root / f"data{turn}")
+            cpu = prepared(workers, folder, root / f"data{turn}")
+            shutil.rmtree(root / f"data{turn}")
             found["prepared"] += [(time.perf_counter() - began, cpu)] if turn else []
         for each in workers:
             each.send(None)

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy.ndimage import correlate1d
-from skimage.util import img_as_ubyte
 from skimage.metrics import structural_similarity
+from skimage.util import img_as_ubyte
 
 from harness.api.protocols import (
     LOL_GTMEAN,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,8 +15,12 @@ from harness.api.declaration import declaration
 from harness.api.source import Layout, Source
 from harness.api.task import PROTOCOLS
 from harness.cli import exits
+from harness.core.paths import Layout as Places
 from harness.parts.catalogue import REGISTRY
 from harness.parts.datasets.photos import Photos
+from harness.records.store import load, load_images
+from harness.results.frames import open_results
+from harness.tracking.entries import means
 from tests.unit.cli.results import bench
 
 NETWORK = "{name: nafnet, width: 8, enc_blk_nums: [1], middle_blk_num: 1, dec_blk_nums: [1]}"
@@ -30,10 +35,29 @@ DUAL = (
     "num_refinement_blocks: 1, heads: [1, 1, 1, 1]}"
 )
 """A network of both views."""
+CONTRAST = """
+from harness.api.metric import MetricTraits
+
+
+class Contrast:
+    \"\"\"Standard deviation of a picture.\"\"\"
+
+    traits = MetricTraits(higher_is_better=True, reference="none")
+
+    def __init__(self, protocol):
+        pass
+
+    def __call__(self, restored):
+        return float(restored.std())
+
+
+CATALOGUE = (("metric", "contrast", "Contrast"),)
+"""
+"""A metric that needs neither a clean picture nor weights."""
 RUN = ("--executor", "local", "--tracker", "none")
 
 
-def source_of(name: str) -> Source | None:
+def source_of(name: str) -> Any:
     return declaration(REGISTRY, "dataset", name).traits.source
 
 
@@ -121,9 +145,11 @@ def suite(name: str, layout: Layout, source: Source, library: Library) -> str:
     elif declaration(REGISTRY, "task", source.tasks[0]).traits.degradation is None and not (train and test):
         stand_in = "lol_v1"
         library.prepare(stand_in, "official")
+    (library.place / "contrast.py").write_text(CONTRAST)
     return f"""
 suite: own
-metrics: {"[psnr, ssim]" if has_clean else "[niqe]"}
+plugins: [contrast.py]
+metrics: {"[psnr, ssim]" if has_clean else "[contrast]"}
 defaults: {{recipe: {{steps: 2, batch: 2, patch: 32, lr: 1e-3}}}}
 blocks:
   - task: {source.tasks[0]}
@@ -140,3 +166,59 @@ def write_gray(folder: Path) -> None:
         assert image.pixels is not None
         window = image.pixels[40:140, 60:160]
         cv2.imwrite(str(folder / f"{image.key}.png"), cv2.cvtColor(window, cv2.COLOR_RGB2GRAY))
+
+
+def test_every_form_of_results_says_which_numbers_are_of_examples(library: Library) -> None:
+    for name in ("dpdd", "cbsd68"):
+        library.prepare(name, source_of(name).layouts[0].name)
+    (library.place / "own.yaml").write_text(f"""
+suite: own
+metrics: [psnr]
+defaults: {{backbone: {NETWORK}, recipe: {{steps: 2, batch: 2, patch: 32, lr: 1e-3}}}}
+blocks:
+  - {{task: {{name: defocus, label: Sharpen}}, dataset: {{name: dpdd, label: Ours}}}}
+  - {{task: gaussian_denoise, dataset: photos, test: [photos, cbsd68]}}
+""")
+    shown = {"run": library.ok("run", "own.yaml", *RUN), "status": library.ok("status", "own.yaml")}
+    shown |= {form: library.ok("leaderboard", "own.yaml", "--format", form) for form in ("table", "md", "csv")}
+    for form, text in shown.items():
+        flat = " ".join(text.split())
+        assert "Sharpen (example)" in flat, form
+        assert "Sharpen" not in flat.replace("Sharpen (example)", ""), form
+        if form != "status":
+            assert "Ours (example)" in flat, form
+            assert "cbsd68 (example)" in flat, form
+            assert "photos (example)" not in flat, form
+            assert "Ours" not in flat.replace("Ours (example)", ""), form
+    results = open_results(library.place / "results/own", library.place / "library")
+    labels = set(results.images()["dataset_label"])
+    assert labels == {"Ours (example)", "cbsd68 (example)", "photos"}
+    layout = Places(library.place / "results/own", library.place / "library")
+    mirrored: set[str] = set()
+    for cell in (library.place / "results/own/cells").iterdir():
+        record, images = load(layout, cell.name), load_images(layout, cell.name)
+        assert record is not None
+        assert set(images["dataset"].to_pylist()) <= {"dpdd (example)", "cbsd68 (example)", "photos"}
+        mirrored |= {*means(record, images), record.labels["task"]}
+        strips = [path.name for path in (cell / "samples").glob("*.png")]
+        assert strips or record.labels["backbone"] == "input"
+        assert all("example" in name or name.startswith("photos") for name in strips), strips
+    assert mirrored == {
+        "Sharpen (example)", "gaussian_denoise", "psnr.photos", "psnr.cbsd68 (example)",
+        "psnr.dpdd (example)", "psnr.dpdd (example) indoor", "psnr.dpdd (example) outdoor",
+    }  # fmt: skip
+
+
+def test_pictures_without_clean_ones_need_a_metric_without_reference(library: Library) -> None:
+    for name in ("ebdb", "lol_v1"):
+        library.prepare(name, source_of(name).layouts[0].name)
+    block = f"{{task: defocus, dataset: lol_v1, test: [ebdb], backbone: {NETWORK}}}"
+    for metrics, code in (("[psnr]", exits.WRONG), ("[psnr, contrast]", exits.DONE)):
+        (library.place / "contrast.py").write_text(CONTRAST)
+        (library.place / "own.yaml").write_text(
+            f"suite: own\nplugins: [contrast.py]\nmetrics: {metrics}\n"
+            f"defaults: {{recipe: {{steps: 2, batch: 2, patch: 32}}}}\nblocks:\n  - {block}\n"
+        )
+        checked = bench("check", "own.yaml")
+        assert checked.exit_code == code, checked.output
+        assert ("ebdb (example) have no clean ones" in checked.output) == (code == exits.WRONG)

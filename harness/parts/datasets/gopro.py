@@ -126,7 +126,7 @@ class GoPro(Declared):
             ),
             counts={"train": Count(2103), "test": Count(1111)},
             tasks=("motion_blur",),
-            protocol="rgb_uint8",
+            protocol="rgb_uint8_ssim3d",
             traps=(
                 "The official archive has blur and blur_gamma: the field uses blur.",
                 "SSIM is taken as a mean of three channels by some and in three dimensions by others; the same images "

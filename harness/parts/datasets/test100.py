@@ -20,7 +20,7 @@ class Test100(Declared):
             title="Test100",
             page="https://github.com/hezhangsprinter/ID-CGAN",
             citation="Zhang, Sindagi, Patel: Image De-raining Using a Conditional Generative Adversarial Network. "
-            "IEEE Transactions on Circuits and Systems for Video Technology, 2019",
+            "arXiv 1701.05957",
             size="100 pairs",
             layouts=(
                 Layout(

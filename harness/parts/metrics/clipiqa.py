@@ -35,7 +35,8 @@ class CLIPIQA:
             raise HarnessError(
                 f"pyiqa's CLIP-IQA cannot be imported: {error}", where="metric clipiqa", hint=hint
             ) from None
-        self._network = Network().eval()
+        with torch.random.fork_rng(devices=[]):  # it draws weights before it reads them
+            self._network = Network().eval()
 
     @torch.inference_mode()
     def __call__(self, restored: np.ndarray) -> float:

@@ -29,7 +29,7 @@ class DISTS:
         _, weights = ready_files(self.traits, {}, "metric dists")
         from pyiqa.archs.dists_arch import DISTS as Network  # noqa: N811 - here, as this import takes seconds
 
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it loads
+        with contextlib.redirect_stdout(io.StringIO()), torch.random.fork_rng(devices=[]):  # it prints, and draws first
             self._network = Network(pretrained_model_path=str(weights)).eval()
 
     @torch.inference_mode()

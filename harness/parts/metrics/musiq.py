@@ -32,7 +32,7 @@ class MUSIQ:
         (weights,) = ready_files(self.traits, {}, "metric musiq")
         from pyiqa.archs.musiq_arch import MUSIQ as Network  # noqa: N811 - here, as this import takes seconds
 
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it loads
+        with contextlib.redirect_stdout(io.StringIO()), torch.random.fork_rng(devices=[]):  # it prints, and draws first
             self._network = Network(pretrained_model_path=str(weights)).eval()
 
     @torch.inference_mode()

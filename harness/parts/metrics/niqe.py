@@ -16,6 +16,8 @@ from harness.weights.files import ready_files
 
 BLOCK = 96
 """Pixels per side of the blocks whose statistics are taken."""
+FLAT = 0.01
+"""Range of values, of 255, below which an image counts as flat."""
 
 
 class NIQE:
@@ -43,10 +45,13 @@ class NIQE:
         height, width = restored.shape[:2]
         if height // BLOCK * (width // BLOCK) < 2:
             raise DataError(f"NIQE needs two blocks of {BLOCK}×{BLOCK} pixels, the image has {width}×{height}")
-        batch = as_batch(restored)
+        batch, flat = as_batch(restored), float(np.ptp(restored)) < FLAT
         try:
-            value = float(calculate_niqe(batch, mu_pris_param=self._mean, cov_pris_param=self._covariance))
-        except torch.linalg.LinAlgError:
+            found = (
+                math.nan if flat else calculate_niqe(batch, mu_pris_param=self._mean, cov_pris_param=self._covariance)
+            )
+            value = float(found)
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             value = math.nan
         if not math.isfinite(value):
             raise DataError("NIQE has no value for an image that is flat almost everywhere")

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.api.library import Note, write_note
+from harness.api.reference import PartRef
+from harness.api.sets import PreparedSet
 from harness.cli import exits
 from harness.core.paths import Layout, write_text
 from harness.parts.catalogue import REGISTRY
@@ -162,3 +165,27 @@ def test_temporary_folders_younger_than_a_day_are_told(results: Results) -> None
     ]
     old(results.layout.data / "sets" / ".x.0a1b2c3d.tmp")
     assert "left for a day" not in bench("clean", results.out).output
+
+
+def test_a_link_is_removed_and_never_what_the_library_has(results: Results, tmp_path: Path, monkeypatch) -> None:
+    library = tmp_path / "library"
+    ref = PartRef(name="lol_v1", digest="0123456789abcdef")
+    write_note(Note(dataset=ref, splits={"train": 1, "test": 1}), library)
+    for split in ("train", "test"):
+        stored = PreparedSet(dataset=ref, split=split)
+        write_text(stored.folder(library) / "000000.tar", "pictures")
+        link = stored.folder(results.layout.data)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(stored.folder(library))
+    done = bench("clean", results.file, "--out", results.out, "--yes")
+    assert done.exit_code == exits.DONE, done.output
+    assert not os.path.lexists(PreparedSet(dataset=ref, split="train").folder(results.layout.data))
+    kept = PreparedSet(dataset=ref, split="test").folder(library)
+    assert (kept / "000000.tar").read_text() == "pictures"
+    other = PreparedSet(dataset=ref.model_copy(update={"digest": "fedcba9876543210"}), split="train").folder(library)
+    write_text(other / "000000.tar", "an earlier copy")
+    monkeypatch.setenv("PRIORBENCH_DATA", str(library))
+    done = bench("clean", results.file, "--out", results.out, "--yes", "--shared-data")
+    assert done.exit_code == exits.DONE, done.output
+    assert (kept / "000000.tar").is_file(), "it is for all suites"
+    assert not other.exists()

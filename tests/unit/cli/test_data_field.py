@@ -64,9 +64,9 @@ def test_a_data_set_is_prepared_whole_and_its_note_names_it_without_its_folder(t
     assert note.dataset.is_example
     opened = open_set(PreparedSet(dataset=note.dataset, split="test"), library)
     assert opened.index.keys == ["1", "2"]
-    for side, name in (("lq", "low"), ("gt", "high")):
-        file = cv2.imread(str(tmp_path / "lol/eval15" / name / "2.png"))
-        assert np.array_equal(opened.image(1, side), file[:, :, ::-1])
+    low, high = (cv2.imread(str(tmp_path / "lol/eval15" / side / "2.png")) for side in ("low", "high"))
+    assert np.array_equal(opened.image(1, "lq"), low[:, :, ::-1])
+    assert np.array_equal(opened.image(1, "gt"), high[:, :, ::-1])
     assert opened.manifest.licence.startswith("LOL-v1")
 
 
@@ -169,6 +169,8 @@ def test_the_declaration_is_shown_with_whether_it_is_prepared(tmp_path: Path) ->
         (["prepare", "lol_v9", "--from", "."], "did you mean", exits.WRONG),
         (["prepare", "folder", "--from", "."], "bench data add", exits.WRONG),
         (["prepare", "photos", "--from", "."], "is no data set of the field", exits.WRONG),
+        (["prepare", "lol_v1", "--from", ""], "should name a folder", exits.WRONG),
+        (["prepare", "lol_v1", "--from", ".", "--data", " "], "should name a folder", exits.WRONG),
         (["prepare", "lol_v1", "--from", "nowhere"], "there is no such folder", exits.WRONG),
         (["prepare", "lol_v1", "--from", ".", "--executor", "rya"], "did you mean", exits.WRONG),
         (["prepare", "lol_v1", "--from", ".", "--address", "?"], "is not the address", exits.WRONG),
@@ -189,13 +191,18 @@ def test_a_plan_lists_each_missing_set_once_and_blocks_what_needs_it(tmp_path: P
     lines = [line for line in done.output.splitlines() if line.startswith("not prepared: ")]
     assert [line.split(": ")[1] for line in lines] == ["lol_v1", "gopro"]
     assert "500 pairs of 600×400, https://daooshee.github.io/BMVC2018website/" in lines[0]
-    assert all(f"bench data prepare {name} --from DIR" in line for name, line in zip(("lol_v1", "gopro"), lines))
+    assert all(
+        f"bench data prepare {name} --from DIR" in line for name, line in zip(("lol_v1", "gopro"), lines, strict=True)
+    )
     assert done.output.count("https://seungjunnah") == 1
     prepared(tmp_path)
     done = bench("plan", "suite.yaml")
     lines = [line for line in done.output.splitlines() if line.startswith("not prepared: ")]
     assert [line.split(": ")[1] for line in lines] == ["gopro"]
-    assert "blocked: without gopro: dataset gopro is not prepared · try: bench data prepare gopro --from DIR" in done.output
+    assert (
+        "blocked: without gopro: dataset gopro is not prepared · try: bench data prepare gopro --from DIR"
+        in done.output
+    )
     checked = bench("check", "--quick", "suite.yaml")
     assert checked.exit_code == exits.DONE, checked.output
     assert "GoPro is not prepared" in checked.output

@@ -15,6 +15,7 @@ from harness.data.audit import audit, same_pictures, twins
 from harness.data.orientation import orient
 from harness.data.prepare import prepare_set
 from harness.data.prints import keep_prints, known_prints, prints_of
+from harness.data.shared_pictures import Printed, shared_pictures
 from harness.parts.datasets.photos import Photos
 from tests.small_set import Small, blobs, prepared, registry
 
@@ -74,6 +75,57 @@ def test_images_are_read_once_for_a_fingerprint(tmp_path: Path) -> None:
     assert len(seen) == 2
     audit(Once(), "test", PartRef(name="small", digest="other"), tmp_path)
     assert len(seen) == 4
+
+
+@pytest.mark.parametrize("image", list(Photos().images("test")), ids=lambda image: image.key)
+def test_hard_copies_are_the_same_picture_too(image: SourceImage) -> None:
+    """What the field does to copies: strong compression, clipping, gamma, noise, careless scaling, a cut margin."""
+    pixels, random = image.pixels, np.random.default_rng(0)
+    height, width = pixels.shape[:2]
+    noisy = pixels + random.normal(0, 25, pixels.shape)
+    copies = {
+        "half as bright again": np.clip(pixels * 1.5, 0, 255),
+        "gamma": 255 * (pixels / 255) ** 0.45,
+        "noise": np.clip(noisy, 0, 255),
+        "nearest third": cv2.resize(pixels, (width // 3, height // 3), interpolation=cv2.INTER_NEAREST),
+        "margin": pixels[4:-4, 4:-4],
+        "very dark": pixels * 0.2,
+        "mirrored, very dark": pixels[:, ::-1] * 0.2,
+    }
+    for name, copy in copies.items():
+        assert how(image, SourceImage("copy", "copy", np.ascontiguousarray(copy.astype(np.uint8)))), name
+
+
+def test_windows_of_different_photographs_are_not_accused() -> None:
+    """None of 3,600 pairs in eight orientations, of pictures that have skies, walls and lawns."""
+    random = np.random.default_rng(0)
+    windows = []
+    for photo in (*Photos().images("train"), *Photos().images("test")):
+        height, width = photo.pixels.shape[0] // 3, photo.pixels.shape[1] // 3
+        for number in range(12):
+            top, left = random.integers(2 * height), random.integers(2 * width)
+            window = np.ascontiguousarray(photo.pixels[top : top + height, left : left + width])
+            windows.append(SourceImage(f"{photo.key} {number}", photo.key, window))
+    assert list(twins(prints_of(windows))) == []
+
+
+def test_shared_pictures_are_counted_and_shown_by_pairs_of_splits() -> None:
+    train = [picture(number, blobs(number)) for number in range(6)]
+    test = [picture(10, blobs(1)), picture(11, (blobs(2)[:, ::-1] * 0.8).astype(np.uint8)), picture(12, blobs(12))]
+    other = [picture(20, blobs(12)), picture(21, blobs(20)), picture(22, blobs(20).copy())]
+    splits = [
+        Printed(PartRef(name=name), split, prints_of(images))
+        for name, split, images in (("one", "train", train), ("one", "test", test), ("two", "test", other))
+    ]
+    steps: list[None] = []
+    found = list(shared_pictures(splits, lambda: steps.append(None)))
+    assert [(each.one.called, each.other.called, each.exact, each.near) for each in found] == [
+        ("one/train", "one/test", 1, 1), ("one/test", "two/test", 1, 0), ("two/test", "two/test", 1, 0)
+    ]  # fmt: skip
+    assert found[0].examples[0] == ("p1", "p10", "identical pixels")
+    assert found[0].examples[1][:2] == ("p2", "p11")
+    assert "mirrored" in found[0].examples[1][2]
+    assert len(steps) == 3 + 2
 
 
 def picture(number: int, pixels: np.ndarray, scene: str = "") -> SourceImage:

@@ -100,13 +100,13 @@ def test_a_push_that_was_cut_off_goes_on_and_the_manifest_comes_last(
             raise KeyboardInterrupt
         return tried(action, url)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("harness.data.exchange.tried", cut_off)
+    monkeypatch.setattr("harness.data.store_place.tried", cut_off)
     with pytest.raises(KeyboardInterrupt):
         push(here.folder, server.url)
     assert [name.rpartition("/")[2] for name in server.objects()] == [".push.json", "000000.tar"]
     with pytest.raises(DataError, match="no prepared set lies there"):
         pull(f"{server.url}/{here.folder.parent.name}", tmp_path / "there")
-    monkeypatch.setattr("harness.data.exchange.tried", tried)
+    monkeypatch.setattr("harness.data.store_place.tried", tried)
     rest = here.manifest.bytes + here.manifest.index.bytes - here.manifest.shards[0].bytes
     assert push(here.folder, server.url) == rest
     names = [name.rpartition("/")[2] for name in server.objects()]

@@ -118,9 +118,9 @@ def test_images_come_back_sorted_with_their_types(layout):
     store.save(layout, record.model_copy(update={"images_sha256": sha256}))
     table = store.load_images(layout, content.id)
     assert tuple(table.column_names) == IMAGE_COLUMNS
-    assert [str(field.type) for field in table.schema] == ["string"] * 4 + ["double", "string"]
+    assert [str(field.type) for field in table.schema] == ["string"] * 4 + ["double", "string", "string"]
     rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    assert rows == [(*row[:5], None) for row in sorted(ROWS)]
+    assert rows == [(*row[:5], None, "") for row in sorted(ROWS)]
 
 
 def test_a_table_of_an_earlier_release_has_no_scenes(layout):
@@ -129,11 +129,27 @@ def test_a_table_of_an_earlier_release_has_no_scenes(layout):
     table = store.load_images(layout, content.id)
     assert table["scene"].to_pylist() == ["s", "s"]
     path = layout.images(content.id)
-    parquet.write_table(table.drop_columns(["scene"]), path)
+    parquet.write_table(table.drop_columns(["scene", "group"]), path)
     store.save(layout, record.model_copy(update={"images_sha256": file_sha256(path)}))
     older = store.load_images(layout, content.id)
     assert older["scene"].to_pylist() == [None, None]
     assert older.drop_columns(["scene"]).equals(table.drop_columns(["scene"]))
+    assert older.schema == table.schema
+
+
+def test_a_table_of_an_earlier_release_has_no_groups(layout):
+    content = made.cell()
+    record = made.finish(layout, content)
+    name = "0123456789ab"
+    rows = [ImageRow(name, "dpdd", "a", "psnr", 20.0, "a", "indoor"), ImageRow(name, "dpdd", "b", "psnr", 30.0, "b")]
+    store.save(layout, record.model_copy(update={"images_sha256": store.save_images(layout, content.id, rows)}))
+    table = store.load_images(layout, content.id)
+    assert table["group"].to_pylist() == ["indoor", ""]
+    path = layout.images(content.id)
+    parquet.write_table(table.drop_columns(["group"]), path)
+    store.save(layout, record.model_copy(update={"images_sha256": file_sha256(path)}))
+    older = store.load_images(layout, content.id)
+    assert older["group"].to_pylist() == ["", ""]
     assert older.schema == table.schema
 
 

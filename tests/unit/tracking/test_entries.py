@@ -76,10 +76,30 @@ def test_a_mean_that_is_not_finite_is_left_out(layout):
 
 
 def table_of(evaluation, rows):
-    """A table of (metric, value) or (metric, value, scene), an image each."""
-    filled = [(evaluation, str(n), row[0], row[1], (*row[2:], None)[0]) for n, row in enumerate(rows)]
-    columns = dict(zip(("evaluation", "key", "metric", "value", "scene"), zip(*filled, strict=True), strict=True))
-    return pyarrow.table(columns)
+    """A table of (metric, value), (metric, value, scene) or (metric, value, scene, group), an image each."""
+    filled = [
+        (evaluation, str(n), row[0], row[1], *(*row[2:], *(None, "")[len(row) - 2 :])) for n, row in enumerate(rows)
+    ]
+    names = ("evaluation", "key", "metric", "value", "scene", "group")
+    return pyarrow.table(dict(zip(names, zip(*filled, strict=True), strict=True)))
+
+
+def test_groups_and_means_over_several_sets_have_values_of_their_own(layout):
+    record = load(layout, leave(layout))
+    one = record.evaluations[0]
+    grouped = one.model_copy(update={"id": "f" * 12, "dataset": "dpdd"})
+    names = ("rain100h", "rain100l", "test100", "test1200", "test2800")
+    found = [one.model_copy(update={"id": str(n) * 12, "dataset": name}) for n, name in enumerate(names)]
+    several = record.model_copy(update={"evaluations": (grouped, *found)})
+    rows = [("psnr", 20.0, "a", "indoor"), ("psnr", 22.0, "b", "indoor"), ("psnr", 30.0, "c", "outdoor")]
+    tables = [table_of(each.id, [("psnr", 30.0 + n, "s")] * (n + 1)) for n, each in enumerate(found)]
+    values = entries.means(several, pyarrow.concat_tables([table_of(grouped.id, rows), *tables]))
+    assert {name: value for name, value in values.items() if "dpdd" in name or "derain" in name} == {
+        "psnr.dpdd": 24.0, "psnr.dpdd indoor": 21.0, "psnr.dpdd outdoor": 30.0, "psnr.derain5": 32.0
+    }  # fmt: skip
+    assert all(true_name(mlflow_name(name)) == name for name in values)
+    few = record.model_copy(update={"evaluations": tuple(found[1:])})
+    assert "psnr.derain5" not in entries.means(few, pyarrow.concat_tables(tables[1:]))
 
 
 def test_two_protocols_are_told_apart_and_scenes_are_averaged_as_theirs_says(layout):

@@ -20,7 +20,7 @@ ALEXNET, LINEAR = "alexnet/imagenet", "lpips/alex-v0.1"
 
 
 def test_the_files_that_planning_asks_for(no_lpips_files) -> None:
-    parts = needed_files(lpips.LPIPS.traits, {}, "metric lpips")
+    parts = needed_files(lpips.LPIPS.traits, {"net": "alex"}, "metric lpips")
     assert [part.path for part in parts] == [
         str(no_lpips_files / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"),
         str(no_lpips_files / "hub" / "pyiqa" / "LPIPS_v0.1_alex-df73285e.pth"),

@@ -7,12 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from harness.api.protocols import RGB_FLOAT, RGB_UINT8, RGB_UINT8_SSIM3D, Y_MATLAB
+from harness.api.protocols import RGB_FLOAT, RGB_UINT8, RGB_UINT8_SSIM3D, Y_FLOAT, Y_MATLAB
 from harness.api.task import EvaluationProtocol
 from harness.core.errors import DataError
+from harness.parts.metrics import ssim
 from harness.parts.metrics.colour import luma, planes
+from harness.parts.metrics.mae import MAE
 from harness.parts.metrics.psnr import PSNR
-from harness.parts.metrics.ssim import C1, C2, SSIM
+from harness.parts.metrics.ssim import C1, C2, ROWS, SSIM
 
 GRAY = EvaluationProtocol("gray_uint8", 1, colour="gray", ssim="y")
 
@@ -100,3 +102,39 @@ def test_ssim_may_be_negative() -> None:
 def test_ssim_refuses_images_below_its_window() -> None:
     with pytest.raises(DataError, match="11×11 pixels, the image has 30×10"):
         SSIM(RGB_UINT8)(noise(0, 10, 30), noise(1, 10, 30))
+
+
+@pytest.mark.parametrize("height", [11, 12, ROWS + 4, ROWS + 15, 2 * ROWS + 21])
+@pytest.mark.parametrize("family", ["rgb2d", "rgb3d", "y", "uniform7"])
+def test_strips_are_the_whole_map(family: str, height: int) -> None:
+    """Cutting an image in strips of rows changes nothing of SSIM: the map of the whole image at once is the truth."""
+    protocol = EvaluationProtocol("any", 1, rounding="none", ssim=family)  # type: ignore[arg-type]
+    one, other = noise(6, height, 27), noise(7, height, 27)
+    seen = [luma(image, protocol) if family == "y" else image for image in (one, other)]
+    blur, cut, unbiased = {
+        "rgb2d": (ssim._gaussian, 5, 1.0),
+        "y": (ssim._gaussian, 5, 1.0),
+        "rgb3d": (ssim._volume, 0, 1.0),
+        "uniform7": (ssim._uniform, 3, 49 / 48),
+    }[family]
+    whole = ssim.similarity_map(*seen, blur, unbiased)[cut : height - cut, cut : 27 - cut]
+    assert SSIM(protocol)(one, other) == pytest.approx(whole.mean(), abs=1e-12)
+
+
+def test_what_a_mask_leaves_out_counts_nowhere() -> None:
+    """SSIM's windows still see it, and so both images are equal there."""
+    one, other, mask = noise(8, 40, 30), noise(9, 40, 30), np.ones((40, 30))
+    mask[:20] = 0
+    masked = one * mask[..., None], other * mask[..., None], mask
+    assert PSNR(RGB_UINT8)(*masked) == pytest.approx(PSNR(RGB_UINT8)(one[20:], other[20:]), abs=1e-9)
+    everything = np.ones((40, 30))
+    for metric in (PSNR(RGB_UINT8), SSIM(RGB_UINT8), SSIM(RGB_UINT8_SSIM3D), MAE(RGB_UINT8)):
+        assert metric(one, other, everything) == pytest.approx(metric(one, other), abs=1e-12)
+        with pytest.raises(DataError, match="no pixel of the image counts"):
+            metric(one, other, np.zeros((40, 30)))
+
+
+def test_luma_stays_unrounded_where_the_protocol_says_so() -> None:
+    image = np.array([[[10.0, 200.0, 30.0]]])
+    assert luma(image, Y_FLOAT).item() == pytest.approx(16 + (10 * 65.481 + 200 * 128.553 + 30 * 24.966) / 255)
+    assert luma(image, Y_FLOAT).item() != luma(image, Y_MATLAB).item()

@@ -71,18 +71,28 @@ def test_deraining_is_scored_on_luma_and_the_rest_on_rgb() -> None:
 
 
 def test_protocol_names_are_unique_and_say_what_they_are() -> None:
+    plain = {"version": 1, "colour": "rgb", "rounding": "uint8", "border": 0, "ssim": "rgb2d"}
     content = {
-        name: (protocol.colour, protocol.rounding, protocol.ssim, protocol.draw, protocol.mean)
+        name: {key: value for key, value in protocol.identity().items() if value != plain.get(key)}
         for name, protocol in protocols.PROTOCOLS.items()
     }
     assert content == {
-        "rgb_uint8": ("rgb", "uint8", "rgb2d", "named", "image"),
-        "rgb_uint8_ssim3d": ("rgb", "uint8", "rgb3d", "named", "image"),
-        "rgb_float": ("rgb", "none", "rgb2d", "named", "image"),
-        "y_matlab": ("y", "uint8", "y", "named", "image"),
-        "sidd": ("rgb", "none", "rgb3d", "named", "image"),
-        "dpdd": ("rgb", "none", "uniform7", "named", "image"),
-        "noise_seed0": ("rgb", "uint8", "rgb2d", "seed0", "image"),
-        "rgb_uint8_scenes": ("rgb", "uint8", "rgb2d", "named", "scene"),
+        "rgb_uint8": {"name": "rgb_uint8"},
+        "rgb_uint8_ssim3d": {"name": "rgb_uint8_ssim3d", "ssim": "rgb3d"},
+        "rgb_float": {"name": "rgb_float", "rounding": "none"},
+        "y_matlab": {"name": "y_matlab", "colour": "y", "ssim": "y"},
+        "y_float": {"name": "y_float", "colour": "y", "ssim": "y", "luma": "float"},
+        "gray_uint8": {"name": "gray_uint8", "colour": "gray", "ssim": "y"},
+        "sidd": {"name": "sidd", "rounding": "none", "ssim": "rgb3d"},
+        "dpdd": {"name": "dpdd", "rounding": "none", "ssim": "uniform7"},
+        "noise_seed0": {"name": "noise_seed0", "draw": "seed0"},
+        "noise_seed0_gray": {"name": "noise_seed0_gray", "colour": "gray", "ssim": "y", "draw": "seed0"},
+        "rgb_uint8_scenes": {"name": "rgb_uint8_scenes", "mean": "scene"},
+        "realblur_aligned": {"name": "realblur_aligned", "align": "ecc"},
+        "sid_resized": {"name": "sid_resized", "read": (512, 960)},
+        "sid_resized_scenes": {"name": "sid_resized_scenes", "read": (512, 960), "mean": "scene"},
+        "snr_lol": {"name": "snr_lol", "through": (400, 608)},
+        "retinexformer_lol": {"name": "retinexformer_lol", "rounding": "none", "ssim_rounding": "uint8"},
+        "lol_gtmean": {"name": "lol_gtmean", "gt_mean": True},
     }
     assert all(protocol.version == 1 and protocol.border == 0 for protocol in protocols.PROTOCOLS.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -266,6 +267,16 @@ def test_a_plug_in_without_its_images_is_tested_on_its_examples(tmp_path: Path) 
     case = contract_for(PartUnderTest(entry, registry, {}))()
     assert case.make().fingerprint().startswith("example-")
     assert broken(case) == set()
+
+
+def test_the_data_set_of_the_guide_is_sound(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[5] / "docs" / "dataset.md").read_text(encoding="utf-8")
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "(Declared)" in block)
+    (tmp_path / "night.py").write_text(code)
+    entry = Entry("dataset", "night", f"{tmp_path / 'night.py'}:Night")
+    case = contract_for(PartUnderTest(entry, Registry([*BUILT_IN, entry]), {}))()
+    assert broken(case) == set()
+    assert case.make().keys("train") == [("street1/0", "street1")]
 
 
 def with_examples(folder: Path, train: str, *more: Entry) -> Registry:

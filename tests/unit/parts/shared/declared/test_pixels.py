@@ -105,7 +105,7 @@ def test_a_file_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
         (
             drawn(2, 3, 4, 5, 3),
             drawn(2, 2, 4, 5, 3),
-            "Noisy.mat: it has 2×3 images of 4×5, and Gt.mat 2×2 images of 4×5",
+            "Noisy.mat: it has 2×3 images of 4×5, and Gt.mat 2×2",
         ),
         (drawn(3, 4, 5, 3), drawn(2, 2, 4, 5, 3), "Noisy.mat: it has NoisyBlocks 3×4×5×3 uint8, not one array N×M×H"),
         (drawn(2, 2, 4, 5, 4), drawn(2, 2, 4, 5, 3), "NoisyBlocks 2×2×4×5×4 uint8, not one array"),
@@ -113,7 +113,7 @@ def test_a_file_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
         (
             drawn(2, 2, 4, 5, 3),
             drawn(2, 2, 5, 5, 3),
-            "Noisy.mat: it has 2×2 images of 4×5, and Gt.mat 2×2 images of 5×5",
+            "2×2 images of 4×5, and Gt.mat 2×2 images of 5×5",
         ),
     ],
 )
