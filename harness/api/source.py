@@ -1,9 +1,9 @@
 """Where a data set of the field comes from, and how its files lie: facts that one converter reads.
 
 A part declares them as a literal, `DatasetTraits(source=Source(…))`, and its class derives from
-`harness.parts.shared.declared.Declared`, which finds, pairs, checks and reads the files. A *layout* is one way in which
-the data set lies on disks: as its authors' archives unpack, or as a repository prepares it. All patterns are relative
-to the folder that a user points at, with the wildcards of harness.parts.shared.pictures.listing.
+`harness.parts.shared.declared.base.Declared`, which finds, pairs, checks and reads the files. A *layout* is one way in
+which the data set lies on disks: as its authors' archives unpack, or as a repository prepares it. All patterns are
+relative to the folder that a user points at, with the wildcards of harness.parts.shared.pictures.listing.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from harness.core.guests import fault
 from harness.core.paths import PLACE_OPTION, Layout, below, remove_away
 from harness.core.registry import Registry
 from harness.core.text import shown_name
-from harness.parts.shared.declared import Declared
+from harness.parts.shared.declared.base import Declared
 from harness.planning.plan import Plan
 from harness.planning.preparing import plan_of_sets
 

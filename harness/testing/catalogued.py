@@ -73,7 +73,8 @@ def _case(base: Any, **methods: Any) -> type:
 
 def _dataset(subject: PartUnderTest) -> type:
     held = None
-    if subject.cls.traits.source is not None and subject.options.get("root") is None:
+    traits = declaration(subject.registry, "dataset", subject.entry.name).traits
+    if traits.source is not None and subject.options.get("root") is None:
         held, subject = _on_an_example(subject)
 
     def moved(case: Any, folder: Path) -> Any:

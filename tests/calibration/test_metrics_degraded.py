@@ -153,7 +153,7 @@ def test_lpips_on_vgg_is_the_papers_definition(photos, tmp_path: Path, monkeypat
         for image in (restored, truth):
             x = ((torch.tensor(image / 127.5 - 1).float() - shift) / scale).permute(2, 0, 1)[None]
             found = []
-            for index, layer in enumerate(random_vgg16().features):
+            for index, layer in enumerate(random_vgg16().features.children()):
                 x = layer(x)
                 if index in (3, 8, 15, 22, 29):
                     found.append(x / (x.norm(dim=1, keepdim=True) + 1e-10))

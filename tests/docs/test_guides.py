@@ -70,7 +70,7 @@ def bench(*words: str) -> str:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_command_of_a_guide_runs(kind: str, tmp_path: Path) -> None:
     text = text_of(kind)
-    plugin, suite = write_files(text, tmp_path)
+    plugin, suite, *_ = write_files(text, tmp_path)
     if kind == "dataset":
         write_photographs(tmp_path)
     ran = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.api.dataset import DatasetTraits
 from harness.api.reference import LocalFile
 from harness.api.source import Count, Files, Layout, Shared, Source
-from harness.parts.shared.declared import Declared
+from harness.parts.shared.declared.base import Declared
 
 _CBSD68 = (
     r"(?:^|/)(?:"

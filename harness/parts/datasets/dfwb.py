@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.api.dataset import DatasetTraits
 from harness.api.reference import LocalFile
 from harness.api.source import Count, Files, Layout, Shared, Source
-from harness.parts.shared.declared import Declared
+from harness.parts.shared.declared.base import Declared
 
 _OTHERS = (
     r"^DIV2K(?:_train_HR)?/0(?:80[1-9]|8[1-9]\d|900)\.png$"

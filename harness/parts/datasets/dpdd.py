@@ -8,7 +8,7 @@ from __future__ import annotations
 from harness.api.dataset import DatasetTraits
 from harness.api.reference import LocalFile
 from harness.api.source import Count, Files, Group, Layout, Source
-from harness.parts.shared.declared import Declared
+from harness.parts.shared.declared.base import Declared
 
 
 class DPDD(Declared):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.api.dataset import DatasetTraits
 from harness.api.reference import LocalFile
 from harness.api.source import Files, Layout, Source
-from harness.parts.shared.declared import Declared
+from harness.parts.shared.declared.base import Declared
 
 _SCENE = r"^(pair\d+)(?:_2)?/"
 # dvlab-research/SNR-Aware-Low-Light-Enhance, options/test/SDSD_indoor.yml, testing_dir

@@ -155,7 +155,7 @@ INIT = "    def __init__(self, *, x: int = 1, mode: str = 'a', path: LocalFile |
               ("'mine', 1, border=-1", "border is a number of pixels from 0 on, not -1"),
               ("'mine', '1'", "version: expected a whole number"),
           )],
-        ("task", "class P:\n    traits = TaskTraits(degradation='rain', protocol='y_matlab', weights=(Published('a'),))",
+        ("task", "class P:\n    traits = TaskTraits(degradation='rain', protocol='sidd', weights=(Published('a'),))",
          12, "a task needs no weights"),
         ("task", "class P:\n    traits = TaskTraits(degradation='rain', protocol='y_matlab', options=('x',),\n"
          "        conflicts=(Conflict((When('y', 1),), 'no'),))", 11, "the traits speak of the option 'y'"),

@@ -94,7 +94,7 @@ def test_a_suites_protocols_stand_in_place_of_the_tasks_own(registry: Registry) 
 FIELD = '''
 from harness.api.dataset import DatasetTraits
 from harness.api.source import Count, Files, Layout, Source
-from harness.parts.shared.declared import Declared
+from harness.parts.shared.declared.base import Declared
 
 class Fog:
     """Scored in a way of its own."""
@@ -102,7 +102,8 @@ class Fog:
     traits = DatasetTraits(
         licence="none", pairs=True,
         source=Source(
-            title="Fog", page="-", citation="-", size="-", counts={}, tasks=("derain", "low_light"), protocol="PROTOCOL",
+            title="Fog", page="-", citation="-", size="-", counts={}, protocol="PROTOCOL",
+            tasks=("derain", "low_light"),
             layouts=(Layout(name="official", of="nobody", splits={"test": Files(lq=("a/*",), gt=("b/*",))}),),
         ),
     )

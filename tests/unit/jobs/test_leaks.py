@@ -128,9 +128,7 @@ def test_a_leaking_set_of_a_cell_that_was_trained_before_is_left_out_and_scored_
     sets = held_out(cell, "elsewhere", "plain")
     prepare(world, *sets)
     job = world.evaluate_job(cell, tests=sets)
-    with pytest.raises(
-        HarnessError, match=r"not scored: .*test image 'same' of elsewhere"
-    ):
+    with pytest.raises(HarnessError, match=r"not scored: .*test image 'same' of elsewhere"):
         evaluate.run(job, context(world))
     found = {each.dataset: each for each in world.record(cell).evaluations}
     assert not found["elsewhere"].metrics

@@ -23,7 +23,7 @@ from tests.unit.records.made import cell, listed, photos, suite
 FOG = '''
 from harness.api.dataset import DatasetTraits
 from harness.api.source import Files, Layout, Source
-from harness.parts.shared.declared import Declared
+from harness.parts.shared.declared.base import Declared
 
 class Fog:
     """Scored in a way of its own."""

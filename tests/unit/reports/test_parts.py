@@ -82,9 +82,11 @@ def sets(*means: float) -> dict[str, Sequence[Value]]:
 
 def test_groups_stand_beside_the_whole_set() -> None:
     world = World()
-    values = [("a", 20.0, "indoor"), ("b", 22.0, "indoor"), ("c", 27.0, "outdoor"), ("d", 30.0)]
-    world.add("base", {"dpdd": values, "photos": [("a", 11.0)]})
-    world.add("refined", {"dpdd": [(key, value + 2, *more) for key, value, *more in values]}, base="base")
+    rooms = {"a": "indoor", "b": "indoor", "c": "outdoor", "d": ""}
+    levels = {"a": 20.0, "b": 22.0, "c": 27.0, "d": 30.0}
+    base_values = [(key, level, rooms[key]) for key, level in levels.items()]
+    world.add("base", {"dpdd": base_values, "photos": [("a", 11.0)]})
+    world.add("refined", {"dpdd": [(key, level + 2, rooms[key]) for key, level in levels.items()]}, base="base")
     board = world.board()
     assert [board.dataset(column) for column in board.sections[0].columns] == [
         "dpdd", "dpdd indoor", "dpdd outdoor", "photos"
@@ -183,7 +185,9 @@ def test_the_difference_of_a_mean_is_paired_within_each_set() -> None:
     """An image that the base lacks has no part in its set's difference, as in the column of the set."""
     world = World()
     world.add("base", sets(31.0, 39.0, 32.0, 33.0, 34.0))
-    better = {name: [(key, value + 1.0) for key, value in values] for name, values in world_values(world).items()}
+    better: dict[str, Sequence[Value] | None] = {
+        name: [(key, value + 1.0) for key, value in values] for name, values in world_values(world).items()
+    }
     better["test2800"] = [*better["test2800"], ("new", 1000.0)]
     world.add("refined", better, base="base")
     found = entries(world.board(), "refined")

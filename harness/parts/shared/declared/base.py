@@ -35,7 +35,7 @@ class Declared:
         self.root = None if root is None else os.path.abspath(root)
 
     @property
-    def source(self) -> Source:
+    def facts(self) -> Source:
         """What is known of the data set."""
         assert self.traits.source is not None, type(self)
         return self.traits.source
@@ -89,7 +89,7 @@ class Declared:
         for key in keys:
             if key not in samples:
                 hint = did_you_mean(key, samples)
-                raise DataError(f"{split} has no image {key!r}", where=self.source.title, hint=hint)
+                raise DataError(f"{split} has no image {key!r}", where=self.facts.title, hint=hint)
         return (self._image(samples[key], part) for key in keys)
 
     def skipped(self, split: str) -> Sequence[tuple[str, str]]:
@@ -102,10 +102,10 @@ class Declared:
         Raises DataError with all that does not fit, as one report.
         """
         parts, problems = self._named
-        counts, warnings = ([], []) if self.is_example else counted(self.source, parts)
+        counts, warnings = ([], []) if self.is_example else counted(self.facts, parts)
         warnings = [*warnings, *(remark for part in parts.values() for remark in part.remarks)]
         if found := [*problems, *counts]:
-            raise report(found, self.source.title, self._folder)
+            raise report(found, self.facts.title, self._folder)
         return warnings
 
     def check_all(self) -> list[str]:
@@ -114,24 +114,24 @@ class Declared:
         Raises DataError with all that does not fit, as one report.
         """
         parts, problems = self._named
-        counts, warnings = ([], []) if self.is_example else counted(self.source, parts)
+        counts, warnings = ([], []) if self.is_example else counted(self.facts, parts)
         warnings = [*warnings, *(remark for part in parts.values() for remark in part.remarks)]
         known = {problem.file for problem in problems}
         seen = [problem for problem in decoded(parts, self._folder) if problem.file not in known]
         if found := [*problems, *counts, *seen]:
-            raise report(found, self.source.title, self._folder)
+            raise report(found, self.facts.title, self._folder)
         return warnings
 
     @property
     def _folder(self) -> str:
         if self.root is None:
-            what = f"{self.source.title} is read from its prepared images, and this asks for its files"
+            what = f"{self.facts.title} is read from its prepared images, and this asks for its files"
             raise DataError(what, hint="bench data prepare NAME --from DIR")
         return self.root
 
     @cached_property
     def _found(self) -> Found:
-        return find(self._folder, self.source)
+        return find(self._folder, self.facts)
 
     @cached_property
     def _named(self) -> tuple[dict[str, Part], list[Problem]]:
@@ -147,13 +147,13 @@ class Declared:
     def _parts(self) -> dict[str, Part]:
         parts, problems = self._named
         if problems:
-            raise report(problems, self.source.title, self._folder)
+            raise report(problems, self.facts.title, self._folder)
         return parts
 
     def _part(self, split: str) -> Part:
         if split not in self.splits():
             hint = f"it has {', '.join(self.splits())}"
-            raise DataError(f"there is no split {split!r}", where=self.source.title, hint=hint)
+            raise DataError(f"there is no split {split!r}", where=self.facts.title, hint=hint)
         return self._parts[split]
 
     def _image(self, sample: Sample, part: Part) -> SourceImage:
@@ -165,7 +165,7 @@ class Declared:
             lq = read_views(left, None if right is None else read(right, sample.key, part.files))
         if gt is not None and lq is not None and gt.shape[:2] != lq.shape[:2]:
             what = f"the images of {sample.key!r} differ in size: {lq.shape[:2]} and {gt.shape[:2]}"
-            raise DataError(what, where=self.source.title, hint="get both again")
+            raise DataError(what, where=self.facts.title, hint="get both again")
         return SourceImage(sample.key, sample.scene, gt, lq, sample.truth, part.groups.get(sample.key, ""))
 
 

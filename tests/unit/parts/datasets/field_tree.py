@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.api.source import Layout, Source
 from harness.parts.catalogue import BUILT_IN
-from harness.parts.shared.declared import Declared
+from harness.parts.shared.declared.base import Declared
 
 SIZE = (10, 8)
 
@@ -30,7 +30,7 @@ def data_set(name: str, root: Path) -> Declared:
 
 
 def source_of(name: str) -> Source:
-    return data_set(name, Path()).source
+    return data_set(name, Path()).facts
 
 
 def layout_of(name: str, layout: str) -> Layout:

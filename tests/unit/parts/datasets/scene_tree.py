@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from harness.api.source import Layout
-from harness.parts.shared.declared import Declared
+from harness.parts.shared.declared.base import Declared
 from tests.unit.parts.datasets.field_tree import data_set, source_of
 
 Pairs = dict[str, tuple[str, str, str | None]]

@@ -10,7 +10,7 @@ import pytest
 from scipy.io import savemat
 
 from harness.core.errors import DataError
-from harness.parts.shared.declared import Declared
+from harness.parts.shared.declared.base import Declared
 from harness.parts.shared.pictures import looks
 from tests.unit.parts.datasets.field_tree import blocks, data_set, grow, levels, picture, source_of
 

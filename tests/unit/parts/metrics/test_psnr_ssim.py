@@ -117,7 +117,7 @@ def test_strips_are_the_whole_map(family: str, height: int) -> None:
         "rgb3d": (ssim._volume, 0, 1.0),
         "uniform7": (ssim._uniform, 3, 49 / 48),
     }[family]
-    whole = ssim.similarity_map(*seen, blur, unbiased)[cut : height - cut, cut : 27 - cut]
+    whole = ssim.similarity_map(seen[0], seen[1], blur, unbiased)[cut : height - cut, cut : 27 - cut]
     assert SSIM(protocol)(one, other) == pytest.approx(whole.mean(), abs=1e-12)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from harness.api.dataset import DatasetTraits
 from harness.api.source import Count, Files, Layout, Source
-from harness.parts.shared.declared import Declared
+from harness.parts.shared.declared.base import Declared
 from harness.parts.shared.pictures import looks
 
 

@@ -24,7 +24,7 @@ from harness.data.example import write_example
 from harness.parts.catalogue import BUILT_IN
 from harness.parts.datasets.gopro import GoPro
 from harness.parts.datasets.lol_v1 import LOLv1
-from harness.parts.shared.declared import Declared
+from harness.parts.shared.declared.base import Declared
 from harness.parts.shared.pictures import looks
 from harness.testing.catalogued import PartUnderTest, contract_for
 from harness.testing.dataset import DatasetContract
@@ -162,7 +162,7 @@ from harness.data.example import write_example
 from harness.parts.catalogue import BUILT_IN
 from harness.parts.datasets.gopro import GoPro
 from harness.parts.datasets.lol_v1 import LOLv1
-from harness.parts.shared.declared import Declared
+from harness.parts.shared.declared.base import Declared
 
 
 class Night(Declared):

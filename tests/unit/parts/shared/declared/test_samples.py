@@ -10,7 +10,7 @@ import pytest
 
 from harness.api.source import Files, Group
 from harness.core.errors import DataError
-from harness.parts.shared.declared import Declared
+from harness.parts.shared.declared.base import Declared
 from tests.unit.parts.shared.declared.conftest import Write, layout, opened
 
 
