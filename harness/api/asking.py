@@ -66,6 +66,11 @@ def splits_of(dataset: Dataset) -> tuple[str, ...]:
     return found
 
 
+def declared_splits(dataset: Dataset) -> tuple[str, ...]:
+    """The splits of a data set, as `splits_of`; of one of the field all that it declares, whichever the library has."""
+    return tuple(dataset.declared) if isinstance(dataset, InLibrary) else splits_of(dataset)
+
+
 def keys_of(dataset: Dataset, split: str) -> list[str]:
     """The keys of a split, without reading an image. Raises DataError as data sets do, HarnessError (kind `plugin`) for
     whatever else a plug-in raises."""

@@ -27,7 +27,7 @@ from harness.api.metric import MetricTraits
 from harness.api.prior import PriorTraits
 from harness.api.reading import Reader
 from harness.api.refiner import RefinerTraits
-from harness.api.task import PROTOCOLS, TaskTraits, unknown_protocol
+from harness.api.task import PROTOCOLS, TaskTraits, protocol_named, unknown_protocol
 from harness.api.traits import Condition, Traits
 from harness.core.errors import Problem, SpecErrors, did_you_mean
 from harness.core.helpers import content_digest
@@ -109,7 +109,7 @@ def _check_protocol(task: Declaration[TaskTraits]) -> None:
     """Raises SpecErrors for the name of a protocol that does not exist, or that means another one."""
     protocol = task.traits.protocol
     if isinstance(protocol, str):
-        if protocol not in PROTOCOLS:
+        if protocol_named(protocol) is None:
             raise _at_traits(task, f"no protocol is called {protocol!r}", unknown_protocol(protocol, PROTOCOLS))
     elif PROTOCOLS.get(protocol.name, protocol) != protocol:
         what = f"{protocol.name} is the name of a built-in protocol, which scores in another way"
@@ -119,7 +119,8 @@ def _check_protocol(task: Declaration[TaskTraits]) -> None:
 def _check_draw(task: Declaration[TaskTraits], degradation: DegradationTraits | None) -> None:
     """Raises SpecErrors for a protocol whose test images the degradation cannot make. None: nothing is drawn."""
     named = task.traits.protocol
-    protocol = PROTOCOLS[named] if isinstance(named, str) else named
+    protocol = protocol_named(named) if isinstance(named, str) else named
+    assert protocol is not None, named
     if degradation is None and protocol.draw != "named":
         what = f"{protocol.name} says how test images are drawn, and this task's are those of its data set"
         raise _at_traits(task, what, "another protocol")

@@ -29,6 +29,11 @@ def library() -> Path:
     return Path(os.environ.get("PRIORBENCH_DATA") or "~/.cache/priorbench/data").expanduser().absolute()
 
 
+def how_to_prepare(name: str) -> str:
+    """The command that prepares a data set of the field."""
+    return f"bench data prepare {name} --from DIR"
+
+
 class Note(Frozen):
     """What the library says of a data set: written when all of its splits are there."""
 
@@ -64,7 +69,7 @@ def read_note(name: str, folder: Path) -> Note | None:
     try:
         return Note.model_validate(unsealed(content).content)
     except (ValueError, HarnessError) as error:
-        hint = f"bench data prepare {name} --from DIR writes it again"
+        hint = f"{how_to_prepare(name)} writes it again"
         raise DataError("this note of the library is damaged", where=str(path), hint=hint) from error
 
 
@@ -90,17 +95,28 @@ class InLibrary:
 
     @cached_property
     def note(self) -> Note:
-        """Raises DataError, with the command that prepares it, when the library does not have it."""
+        """Raises DataError, with the command that prepares it, when the library does not have it, or has it as another
+        version of the part read it."""
         found = read_note(self.name, self.folder)
         if found is None:
             source = self.traits.source
             assert source is not None
             what = f"{source.title} is not prepared ({source.size}; {source.page})"
-            raise DataError(what, where=f"data set {self.name}", hint=f"bench data prepare {self.name} --from DIR")
+            raise DataError(what, where=f"data set {self.name}", hint=how_to_prepare(self.name))
+        prepared, now = found.dataset.version.partition("+")[0], str(self.traits.version)
+        if prepared != now:
+            what = f"it is prepared for version {prepared} of this data set, and this is version {now}"
+            raise DataError(what, where=f"data set {self.name}", hint=how_to_prepare(self.name))
         return found
 
     def splits(self) -> Sequence[str]:
         return tuple(self.note.splits)
+
+    @property
+    def declared(self) -> Sequence[str]:
+        """The splits that the data set has where it is whole; the library's copy may lack some."""
+        assert self.traits.source is not None
+        return self.traits.source.splits()
 
     def fingerprint(self) -> str:
         assert self.note.dataset.digest is not None

@@ -33,6 +33,7 @@ from harness.api.task import (
     Y_FLOAT,
     Y_MATLAB,
     EvaluationProtocol,
+    protocol_named,
     unknown_protocol,
 )
 from harness.core.errors import SpecErrors, UnknownName
@@ -86,9 +87,10 @@ def _source(registry: Registry, dataset: PartRef) -> Source | None:
 
 
 def _named(name: str, where: str) -> EvaluationProtocol:
-    if name not in PROTOCOLS:
+    found = protocol_named(name)
+    if found is None:
         raise UnknownName(f"no protocol is called {name!r}", where=where, hint=unknown_protocol(name, PROTOCOLS))
-    return PROTOCOLS[name]
+    return found
 
 
 def protocols_of(

@@ -142,13 +142,19 @@ class Layout:
 
 @dataclass(frozen=True)
 class Count:
-    """How many samples a split has."""
+    """How many samples, or scenes, a split has: what is None is not known."""
 
-    images: int
+    images: int | None = None
     sure: bool = True
     """Whether a repository or the authors' page says so; else another number is a warning only."""
     also: tuple[int, ...] = ()
-    """Numbers of other known copies."""
+    """Numbers of samples of other known copies."""
+    scenes: int | None = None
+    """How many scenes they show, by the layouts' `scene`."""
+
+    def __post_init__(self) -> None:
+        if self.images is None and (self.scenes is None or self.also):
+            raise ValueError("a count is of images or of scenes; also: is for images")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +193,11 @@ class Source:
     """The unweighted mean over several data sets to which papers add it (harness.api.averages)."""
     resize: tuple[int, int] | None = None
     """Height and width to which the field's recipes resize its images for training."""
+    folders: tuple[str, ...] = ()
+    """Names of folders that only its own files have above them, where other sets lie in folders of the same names."""
+    siblings: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of other data sets, by name, the `folders`: what lies in one of them is the other set, though its files look like
+    this one's."""
 
     def __post_init__(self) -> None:
         if not self.layouts:

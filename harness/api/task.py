@@ -103,10 +103,10 @@ class EvaluationProtocol:
         return self.read, self.through
 
     def identity(self) -> dict[str, Any]:
-        """The content that the id of an evaluation hashes."""
+        """The content that the id of an evaluation hashes: under the first name of what has another one now."""
         content = {name: value for name, value in asdict(self).items() if value != _LATER.get(name, ...)}
         del content["used_by"]
-        return content
+        return content | {"name": _FIRST.get(self.name, self.name)}
 
 
 RGB_UINT8 = EvaluationProtocol(
@@ -230,7 +230,25 @@ PROTOCOLS = {
 """The protocols that a task, a data set or a suite may name."""
 
 RENAMED = {"y_uint8": "y_matlab", "gaussian_field": "noise_seed0"}
-"""Protocols that have another name now."""
+"""Protocols that have another name now, by the one that ids have."""
+_FIRST = {now: first for first, now in RENAMED.items()}
+_LABELS = {f"{first}/v{PROTOCOLS[now].version}": PROTOCOLS[now].label for first, now in RENAMED.items()}
+
+
+def present(protocol: EvaluationProtocol) -> EvaluationProtocol:
+    """The same protocol by its present name: another one only where an earlier release stored it."""
+    now = PROTOCOLS.get(RENAMED.get(protocol.name, ""))
+    return now if now is not None and now.identity() == protocol.identity() else protocol
+
+
+def protocol_named(name: str) -> EvaluationProtocol | None:
+    """The protocol that a declaration names, by its earlier name, too; None for an unknown one."""
+    return PROTOCOLS.get(RENAMED.get(name, name))
+
+
+def present_label(label: str) -> str:
+    """What a protocol is called now that a suite, or a record, calls by its name or by `<name>/v<version>`."""
+    return RENAMED.get(label) or _LABELS.get(label, label)
 
 
 def unknown_protocol(name: str, known: Iterable[str]) -> str:

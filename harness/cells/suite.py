@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from harness.api.reference import Frozen, PartRef
 from harness.api.sets import TestSet
-from harness.api.task import EvaluationProtocol
+from harness.api.task import EvaluationProtocol, present
 from harness.cells.cell import Cell
 from harness.cells.published import PublishedNumber
 
@@ -120,7 +120,7 @@ class ResolvedSuite(Frozen):
     description: str = ""
     cells: tuple[SuiteCell, ...]
     metrics: tuple[SuiteMetric, ...]
-    protocols: tuple[EvaluationProtocol, ...] = ()
+    protocols: tuple[Annotated[EvaluationProtocol, AfterValidator(present)], ...] = ()
     """How restored images are scored, in the order of the tables; every task's own protocol when empty."""
     dataset_labels: Mapping[str, str] = Field({}, exclude_if=lambda labels: not labels)
     """What tables call data sets, by the first digits of the digests of their identities."""

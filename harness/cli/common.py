@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Annotated
@@ -18,9 +19,21 @@ SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="A suite fil
 
 
 def folder_named(text: str) -> Path:
-    """A folder from the command line. Text of nothing would mean the working directory."""
+    """A folder from the command line. Text of nothing would mean the working directory; no file system has names that
+    are too long."""
     if not text.strip():
         raise typer.BadParameter("it is empty, and should name a folder")
+    if os.path.expanduser(text).startswith("~"):
+        raise typer.BadParameter(
+            f"there is no user {shown_name(text.partition('/')[0][1:], 40)}; ./~… is a folder here"
+        )
+    try:
+        os.lstat(os.path.abspath(os.path.expanduser(text)))
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise typer.BadParameter("it is too long for the name of a folder") from error
+    except ValueError as error:
+        raise typer.BadParameter("it holds a character that no name has") from error
     return Path(text)
 
 

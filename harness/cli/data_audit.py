@@ -191,7 +191,7 @@ class _Audit:
             mark = "leak" if each["leak"] else "known"
             typer.echo(f"{mark}: {each['one']} and {each['other']} share pictures: {each['why']}")
         for missing in self.missing:
-            typer.echo(f"not prepared: {missing}")
+            typer.echo(f"{missing.state}: {missing}")
         for unread in self.unread:
             name = "/".join(filter(None, (unread["dataset"], unread["split"])))
             typer.echo(f"not compared: {name}: {unread['why']}")

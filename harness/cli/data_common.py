@@ -14,7 +14,7 @@ from harness.api.declaration import declaration
 from harness.api.source import Source
 from harness.cli.common import folder_named, plugin_path
 from harness.cli.exits import WrongArgument
-from harness.core.errors import UnknownName, did_you_mean
+from harness.core.errors import HarnessError, UnknownName, did_you_mean
 from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend
@@ -109,13 +109,28 @@ def field_set(name: str, registry: Registry) -> tuple[DatasetTraits, Source]:
 
 
 def set_called(place: Path, name: str) -> str:
-    """The prepared set of a name, without its digest or with it, or the only one whose name begins so."""
+    """The prepared set of a name, without its digest or with it, or the only one whose name begins so. Of several, the
+    one that suites find under the name of a data set of the field."""
     from harness.api.sets import SETS
 
     here = sorted(path.name for path in (place / SETS).glob("[!.]*") if path.is_dir())
     fitting = [each for each in here if each == name] or [each for each in here if each.rpartition(".")[0] == name]
     fitting = fitting or [each for each in here if each.startswith(name)]
+    if len(fitting) > 1 and (used := _in_use(place, name)) in fitting:
+        return used
     if len(fitting) != 1:
         what = f"{len(fitting)} prepared sets are called {name}…" if fitting else f"no prepared set is called {name}"
         raise WrongArgument(what, where=str(place), hint=f"one of {', '.join(fitting or here)}" if here else "")
     return fitting[0]
+
+
+def _in_use(place: Path, name: str) -> str:
+    """The prepared set that the note of a data set of the field names; empty without a note that can be read."""
+    from harness.api.library import read_note
+    from harness.api.sets import PreparedSet
+
+    try:
+        note = read_note(name, place)
+    except HarnessError:
+        return ""
+    return "" if note is None else PreparedSet(dataset=note.dataset, split="train").name

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.common import folder_named
 from harness.cli.data_common import NameArgument, PluginOption, field_set, registry_with
-from harness.cli.exits import WrongArgument
 from harness.core.paths import PLACE_OPTION
 
 
 def example(
     name: NameArgument,
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Where to write it: a new or an empty folder.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", parser=folder_named, help="A new or an empty folder.")],
     layout: Annotated[
         str | None, typer.Option(metavar="LAYOUT", help="One of those that `bench data show NAME` lists.")
     ] = None,
@@ -27,8 +27,6 @@ def example(
     """
     registry = registry_with(plugin)
     field_set(name, registry)
-    if not str(to).strip():
-        raise WrongArgument("no folder is named", where="--to", hint="--to DIR")
     from harness.data.example import write_example  # imports OpenCV
 
     place = to.expanduser().absolute()

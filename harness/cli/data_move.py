@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from harness.api.declaration import declaration
-from harness.api.library import Note, library, read_note, write_note
+from harness.api.library import Note, library, write_note
 from harness.api.reference import PartRef
 from harness.api.sets import PreparedSet
 from harness.cli.clean import size
 from harness.cli.data_common import FolderOption, data_folder, set_called, source_of, told_where
+from harness.cli.data_use import ReplaceOption, check_replaces, in_use, named, told_replaced
 from harness.cli.exits import WrongArgument
 from harness.core.errors import DataError
 from harness.parts.catalogue import REGISTRY
@@ -47,6 +47,7 @@ def pull(
         str | None, typer.Option(metavar="SIZE", help="Keep so much of a split here at most, as 50GB. Default: all.")
     ] = None,
     whole: Annotated[bool, typer.Option("--all", help="Fetch the shards now, not when they are read.")] = False,
+    replace: ReplaceOption = False,
 ) -> None:
     """Make the sets on another store known here. Their shards come when they are read first.
 
@@ -68,8 +69,7 @@ def pull(
         if whole:
             fetched = f", {exchange.fetch_all(split)} of {len(manifest.shards)} shards are here"
         typer.echo(f"{split.parent.name}/{split.name}: known in {split}{fetched}")
-    for dataset in {stored.dataset.name: stored.dataset for stored in sets if _of_field(stored)}.values():
-        _put_in_use(dataset, place)
+    _put_in_use([stored.dataset for stored in sets if _of_field(stored)], place, url, replace=replace)
 
 
 def _of_field(stored: PreparedSet) -> bool:
@@ -85,22 +85,61 @@ def _all_of_field(sets: Sequence[PreparedSet]) -> bool:
     return all(map(_of_field, sets))
 
 
-def _put_in_use(dataset: PartRef, place: Path) -> None:
-    """Writes the note of a data set of the field, with all of its splits that are known in a data folder."""
-    from harness.data.manifest import read_manifest
+def _put_in_use(pulled: Sequence[PartRef], place: Path, url: str, *, replace: bool) -> None:
+    """Puts data sets of the field in use, of which one content each was pulled. Raises one DataError for those of
+    which another stays in use, or none is."""
+    contents: dict[str, list[PartRef]] = {}
+    for dataset in pulled:
+        if dataset not in contents.setdefault(dataset.name, []):
+            contents[dataset.name].append(dataset)
+    refused: list[DataError] = []
+    for name, found in contents.items():
+        try:
+            _put_one(name, found, place, url, replace=replace)
+        except DataError as error:
+            refused.append(error)
+    if len(refused) > 1:
+        lines = "\n".join(f"  {error}" for error in refused)
+        raise DataError(f"{len(refused)} data sets were not put in use\n{lines}", where=str(place))
+    if refused:
+        raise refused[0]
 
+
+def _put_one(name: str, found: Sequence[PartRef], place: Path, url: str, *, replace: bool) -> None:
+    """Puts a data set in use, if one content of it was found."""
+    used = in_use(name, place)
+    if len(found) > 1:
+        names = ", ".join(map(named, found))
+        if used is not None and used.dataset in found:
+            typer.echo(f"{name}: {named(used.dataset)} stays in use, of {names}")
+            return
+        what = f"several contents of it lie there, and none was put in use: {names}"
+        raise DataError(what, where=f"data set {name}", hint=f"bench data pull {url}/SET for one of them")
+    if not replace:
+        check_replaces(found[0], _splits(found[0], place), place, f"bench data pull {url} --replace")
+    _write_note(found[0], used, place)
+
+
+def _splits(dataset: PartRef, place: Path) -> dict[str, Path]:
+    """The folders of the splits of a data set that are known in a data folder."""
     source = source_of(dataset.name, REGISTRY)
     assert source is not None, dataset.name
     sets = [PreparedSet(dataset=dataset, split=split) for split in source.splits()]
-    here = {stored.split: stored.folder(place) for stored in sets if stored.folder(place).is_dir()}
-    known = None
-    with suppress(DataError):  # a damaged one is written again
-        known = read_note(dataset.name, place)
-    if known is None or known.dataset != dataset or known.splits.keys() != here.keys():
-        counts = {split: read_manifest(folder)[0].samples for split, folder in here.items()}
+    return {stored.split: stored.folder(place) for stored in sets if stored.folder(place).is_dir()}
+
+
+def _write_note(dataset: PartRef, before: Note | None, place: Path) -> None:
+    """The note of a data set of the field, with all of its splits that are known in a data folder."""
+    from harness.data.manifest import read_manifest
+
+    here = _splits(dataset, place)
+    counts = {split: read_manifest(folder)[0].samples for split, folder in here.items()}
+    if before is None or before.dataset != dataset:
         write_note(Note(dataset=dataset, splits=counts), place)
-    mark = " (example)" if dataset.is_example else ""
-    typer.echo(f"suites say:  dataset: {dataset.name}{mark} ({', '.join(here)})")
+    elif not counts.keys() <= before.splits.keys():
+        write_note(before.model_copy(update={"splits": {**before.splits, **counts}}), place)
+    told_replaced(before, dataset)
+    typer.echo(f"{dataset.called} is in use ({', '.join(here)}); suites say:  dataset: {dataset.name}")
     if place != library():
         typer.echo(told_where(place), err=True)
 

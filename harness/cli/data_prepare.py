@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 
 from harness.api.asking import fingerprint_of, keys_of, opened, splits_of
 from harness.api.declaration import declaration
-from harness.api.library import Note, library, read_note, write_note
+from harness.api.library import Note, library, write_note
 from harness.api.reference import PartRef
 from harness.api.sets import PreparedSet
 from harness.cli import exits
@@ -24,7 +25,9 @@ from harness.cli.data_common import (
     field_set,
     library_folder,
     registry_with,
+    told_where,
 )
+from harness.cli.data_use import ReplaceOption, check_replaces, in_use, told_replaced
 from harness.cli.exits import WrongArgument
 from harness.cli.preparing import PreparingDisplay
 from harness.cli.run import AddressOption, start_executor
@@ -34,6 +37,7 @@ from harness.core.paths import PLACE_OPTION, Layout, below, remove_away
 from harness.core.registry import Registry
 from harness.core.text import shown_name
 from harness.parts.shared.declared.base import Declared
+from harness.planning.job import ShardsWork
 from harness.planning.plan import Plan
 from harness.planning.preparing import plan_of_sets
 
@@ -68,6 +72,7 @@ def prepare(
     executor: ExecutorOption = None,
     address: AddressOption = None,
     plugin: PluginOption = None,
+    replace: ReplaceOption = False,
 ) -> int:
     """Check a data set of the field that you downloaded, and prepare it for all suites. Ctrl-C stops it; the same
     command goes on.
@@ -79,15 +84,18 @@ def prepare(
     if executor is not None:
         registry.get("executor", executor)
     check_address(address)
-    if not from_.expanduser().is_dir():
-        what = "this is no folder" if from_.expanduser().exists() else "there is no such folder"
-        raise WrongArgument(
-            what, where=f"--from {shown_name(str(from_), 200)}", hint="the folder that holds the unpacked archives"
-        )
+    if not os.path.isdir(from_.expanduser()):
+        what, hint = "there is no such folder", "the folder that holds the unpacked archives"
+        if os.path.lexists(from_.expanduser()):
+            what = "this is no folder"
+            hint = f"if it is an archive, unpack {shown_name(from_.name, 200)} first, and give the folder that it makes"
+        raise WrongArgument(what, where=f"--from {shown_name(str(from_), 200)}", hint=hint)
     place = library_folder(folder)
     token = PLACE_OPTION.set("--data")
     try:
         work = _Preparing(name, from_.expanduser().absolute(), place, registry, plugin or [])
+        if not replace:
+            check_replaces(work.ref, work.counts, place, f"bench data prepare {name} --from DIR --replace")
         code = work.done(executor, address)
     finally:
         PLACE_OPTION.reset(token)
@@ -113,6 +121,8 @@ class _Preparing:
         here = self.ref.model_copy(update={"files": {"root": str(root)}})
         self.counts = {split: len(keys_of(part, split)) for split in splits_of(part)}
         self.sets = [PreparedSet(dataset=here, split=split) for split in self.counts]
+        self.written: list[PreparedSet] = []
+        """The sets that this call makes and that no note names."""
         self.layout = Layout(below(place, "preparing", name), place)
 
     @property
@@ -124,14 +134,15 @@ class _Preparing:
         """Does what is left to do, and puts the data set in use. Gives the exit code."""
         from harness.records.lock import run_lock
 
-        of = " (example)" if self.ref.is_example else ""
-        typer.echo(f"{self.name}{of}: {self.dataset.layout_name} layout, {self.counted}")
+        typer.echo(f"{self.ref.called}: {self.dataset.layout_name} layout, {self.counted}")
         with run_lock(self.layout):
             plan = plan_of_sets(f"prepare {self.name}", self.sets, self.layout, self.registry, self.plugins)
-            before = self._note()
+            before = in_use(self.name, self.place)
             if not plan.to_run and before is not None and before.dataset == self.ref:
                 typer.echo(f"nothing to do: it is prepared already in {self.place}")
                 return exits.DONE
+            if before is None or before.dataset != self.ref:
+                self.written = _made_anew(plan)
             summary = self._run(plan, executor, address) if plan.to_run else None
             if summary is not None and (summary.failures or summary.not_run):
                 return self._failed(summary)
@@ -155,20 +166,14 @@ class _Preparing:
             self.dataset.check_all()
             raise
 
-    def _note(self) -> Note | None:
-        try:
-            return read_note(self.name, self.place)
-        except DataError:  # damaged: it is written again
-            return None
-
     def _run(self, plan: Plan, executor: str | None, address: str | None) -> RunSummary:
         from harness.scheduling.drive import drive
 
         sets = [(stored, self.counts[stored.split]) for stored in self.sets]
-        display = PreparingDisplay(sets, self.place)
+        display = PreparingDisplay(sets, self.place, _made_anew(plan))
         chosen = executor or ("ray" if address is not None or display.left > FEW else "local")
         tracker = self.registry.load("tracker", "none")(None, self.layout, self.name)
-        return drive(plan, start_executor(chosen, address), tracker, self.layout, display)
+        return drive(plan, start_executor(chosen, address), tracker, self.layout, display, last=("storage",))
 
     def _failed(self, summary: RunSummary) -> int:
         """Raises DataError with all that does not fit in the pictures, if that is why jobs failed; else tells of the
@@ -183,8 +188,8 @@ class _Preparing:
         return exits.FAILED
 
     def _check_pixels(self) -> None:
-        """Decodes every picture for one report of all that do not fit. Nothing of such a copy stays: its repaired
-        pictures are another content."""
+        """Decodes every picture for one report of all that do not fit. Nothing stays that this call wrote of such a
+        copy: its repaired pictures are another content."""
         from harness.api.shard_parts import waiting_folder
 
         try:
@@ -192,6 +197,7 @@ class _Preparing:
         except DataError:
             for stored in self.sets:
                 remove_away(waiting_folder(stored, self.place))
+            for stored in self.written:
                 remove_away(stored.folder(self.place))
             raise
 
@@ -222,15 +228,17 @@ class _Preparing:
     def _tell(self, before: Note | None, summary: RunSummary | None) -> None:
         for warning in self.warnings:
             typer.echo(f"warning: {warning}", err=True)
-        if before is not None and before.dataset != self.ref:
-            old = PreparedSet(dataset=before.dataset, split="train").name
-            typer.echo(f"in place of {old}, which suites no longer find by this name")
+        told_replaced(before, self.ref)
         took = f" in {summary.seconds:.1f} s" if summary is not None else ""
         typer.echo(f"prepared{took} in {self.place}; suites say:  dataset: {self.name}")
         if self.place != library():
-            typer.echo(
-                f"note: suites look in {library()}; PRIORBENCH_DATA={self.place} lets them find this one", err=True
-            )
+            typer.echo(told_where(self.place), err=True)
+
+
+def _made_anew(plan: Plan) -> list[PreparedSet]:
+    """The sets that the jobs of a plan make, whatever lies in their place."""
+    works = [planned.job.work for planned in plan.to_run]
+    return [work.stored for work in works if isinstance(work, ShardsWork) and work.part is None]
 
 
 def _push(sets: Sequence[PreparedSet], place: Path, to: str) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import typer
 
 from harness.api.dataset import DatasetTraits
-from harness.api.library import Note, read_note
-from harness.api.source import Files, Layout, Source
+from harness.api.library import Note, how_to_prepare, read_note
+from harness.api.source import Count, Files, Layout, Source
 from harness.cli import exits
 from harness.cli.data_common import (
     Form,
@@ -59,7 +59,7 @@ def _lines(name: str, traits: DatasetTraits, source: Source) -> Iterator[str]:
     yield from _said("for", f"{', '.join(source.tasks)}; scored by {source.protocol}{_average(source)}")
     for split in source.splits():
         count = source.counts.get(split)
-        known = "how many is not known" if count is None else _count(count.images, count.also, sure=count.sure)
+        known = "how many is not known" if count is None else _count(count)
         yield from _said(split, known)
     if source.resize is not None:
         yield from _said("training", f"the field resizes its images to {source.resize[0]}×{source.resize[1]} (h×w)")
@@ -79,9 +79,10 @@ def _average(source: Source) -> str:
     return f"; in the mean {source.average}" if source.average else ""
 
 
-def _count(images: int, also: tuple[int, ...], *, sure: bool) -> str:
-    others = f"; other copies have {', '.join(f'{number:,}' for number in also)}" if also else ""
-    return f"{images:,} samples{'' if sure else ' (not sure: another number is a warning)'}{others}"
+def _count(count: Count) -> str:
+    also = f"; other copies have {', '.join(f'{number:,}' for number in count.also)}" if count.also else ""
+    known = [f"{number:,} {unit}" for number, unit in ((count.images, "samples"), (count.scenes, "scenes")) if number]
+    return f"{', '.join(known)}{'' if count.sure else ' (not sure: another number is a warning)'}{also}"
 
 
 def _layout(layout: Layout) -> Iterator[str]:
@@ -126,9 +127,9 @@ def _said(word: str, text: str) -> list[str]:
 def _prepared(name: str, note: Note | None, trouble: str, library: Path) -> str:
     if note is None:
         why = f" ({trouble})" if trouble else ""
-        return f"not prepared in {library}{why}: bench data prepare {name} --from DIR"
+        return f"not prepared in {library}{why}: {how_to_prepare(name)}"
     counts: dict[str, Any] = note.splits
-    of = " (example)" if note.dataset.is_example else ""
     text = ", ".join(f"{number:,} {split}" for split, number in counts.items())
     layout = f", {note.layout} layout" if note.layout else ""
-    return "\n".join([f"prepared{of}: {text}{layout}, in {library}", *(f"warning: {each}" for each in note.warnings)])
+    told = f"{note.dataset.called} is prepared: {text}{layout}, in {library}"
+    return "\n".join([told, *(f"warning: {each}" for each in note.warnings)])

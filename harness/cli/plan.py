@@ -41,7 +41,7 @@ def plan(
         for reason in dict.fromkeys(reasons):
             typer.echo(f"blocked: {reason}")
     for missing in unprepared(resolved.cells, registry):
-        typer.echo(f"not prepared: {missing}")
+        typer.echo(f"{missing.state}: {missing}")
     for note in notes(resolved, registry):
         typer.echo(f"note: {note}", err=True)
     typer.echo(summary(planned, max(1, (os.cpu_count() or 1) // resolved.run.cpus)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
@@ -31,13 +31,17 @@ Sets = Sequence[tuple[PreparedSet, int]]
 """Some sets, each with how many images it has in all."""
 
 
-def images_done(sets: Sets, data: Path) -> int:
-    """How many images of some sets are in finished shards."""
-    return sum(_done(stored, total, data) for stored, total in sets)
+def images_done(sets: Sets, data: Path, old: Mapping[Path, int] | None = None) -> int:
+    """How many images of some sets are in finished shards.
+
+    `old`: the inodes of folders whose sets are made again. What lies there counts when another has taken its place.
+    """
+    return sum(_done(stored, total, data, old or {}) for stored, total in sets)
 
 
-def _done(stored: PreparedSet, total: int, data: Path) -> int:
-    if os.path.lexists(stored.folder(data)):
+def _done(stored: PreparedSet, total: int, data: Path, old: Mapping[Path, int]) -> int:
+    folder = stored.folder(data)
+    if (there := _inode(folder)) is not None and there != old.get(folder):
         return total
     try:
         names = [entry.name for entry in os.scandir(waiting_folder(stored, data)) if not entry.name.startswith(".")]
@@ -46,6 +50,13 @@ def _done(stored: PreparedSet, total: int, data: Path) -> int:
     last = (total - 1) // SHARD_IMAGES
     found = [int(name) for name in names if name.isdigit() and (waiting_folder(stored, data) / name / NOTE).exists()]
     return sum(total - last * SHARD_IMAGES if shard == last else SHARD_IMAGES for shard in found if shard <= last)
+
+
+def _inode(folder: Path) -> int | None:
+    try:
+        return os.lstat(folder).st_ino
+    except OSError:
+        return None
 
 
 def told(done: int, total: int, new: int, seconds: float) -> str:
@@ -62,9 +73,12 @@ class PreparingDisplay:
     """Shows how far some sets are (harness.scheduling.drive.Display): a bar in a terminal, a line now and then
     elsewhere."""
 
-    def __init__(self, sets: Sets, data: Path) -> None:
+    def __init__(self, sets: Sets, data: Path, again: Collection[PreparedSet] = ()) -> None:
         self._sets, self._data, self._total = sets, data, sum(total for _, total in sets)
-        self._before = images_done(sets, data)
+        folders = {folder: _inode(folder) for folder in (stored.folder(data) for stored in again)}
+        self._old = {folder: inode for folder, inode in folders.items() if inode is not None}
+        """Of sets that are made again whatever lies there."""
+        self._before = self._done()
         self._began: float | None = None
         self._ended = Event()
         self._bar = _bar() if sys.stdout.isatty() else None
@@ -78,9 +92,12 @@ class PreparingDisplay:
     @property
     def line(self) -> str:
         """What is done now."""
-        done = images_done(self._sets, self._data)
+        done = self._done()
         seconds = 0.0 if self._began is None else monotonic() - self._began
         return told(done, self._total, done - self._before, seconds)
+
+    def _done(self) -> int:
+        return images_done(self._sets, self._data, self._old)
 
     def begin(self, plan: Plan) -> None:
         if self._before:
@@ -126,7 +143,7 @@ class PreparingDisplay:
                 self._redraw(self._bar)
 
     def _redraw(self, bar: Progress) -> None:
-        bar.update(self._task, completed=images_done(self._sets, self._data), said=self.line)
+        bar.update(self._task, completed=self._done(), said=self.line)
 
 
 def _bar() -> Progress:

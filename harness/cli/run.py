@@ -86,13 +86,17 @@ def _nothing(plan: Plan) -> str:
     done = plan.counts()["done"]
     blocked = sum(status.state == "blocked" or bool(status.gaps) for status in plan.cells)
     if not blocked:
-        return f"nothing to do, {done} jobs are done already"
-    before = f", {done} jobs are done already" if done else ""
+        return f"nothing to do, {_jobs(done)} {'is' if done == 1 else 'are'} done already"
+    before = f", {_jobs(done)} {'is' if done == 1 else 'are'} done already" if done else ""
     return f"nothing can be run here: {_cells(blocked)} blocked, in whole or in part{before}"
 
 
 def _cells(count: int) -> str:
     return "1 cell is" if count == 1 else f"{count} cells are"
+
+
+def _jobs(count: int, more: str = "") -> str:
+    return f"{count}{more} job{'' if count == 1 else 's'}"
 
 
 def _recover(layout: Layout) -> None:
@@ -125,14 +129,14 @@ def _work(
         plan = make_plan(resolved, layout, registry, force=force, limit=limit)
         _keep(resolved, layout)
         counts = plan.counts()
-        typer.echo(f"{resolved.name}: {len(plan.to_run)} jobs to do, {counts['done']} done before · {layout.out}")
+        typer.echo(f"{resolved.name}: {_jobs(len(plan.to_run))} to do, {counts['done']} done before · {layout.out}")
         first, summary = plan, _round(plan, layout, executor, address, tracker)
         for _ in range(ROUNDS):
             plan = make_plan(resolved, layout, registry)
             further = follow_up(plan, summary.lost, first)
             if further is None:
                 break
-            typer.echo(f"{_stale(further)} rest on what was made anew: {len(further.to_run)} more jobs")
+            typer.echo(f"{_stale(further)} rest on what was made anew: {_jobs(len(further.to_run), ' more')}")
             summary.add(_round(further, layout, executor, address, tracker))
         return first, summary
 
@@ -172,7 +176,7 @@ def _keep(resolved: ResolvedSuite, layout: Layout) -> None:
 
 def _report(summary: RunSummary) -> None:
     overhead = f", {summary.overhead_per_job:.2f} s of overhead per job" if summary.done else ""
-    typer.echo(f"{summary.done} jobs done in {summary.seconds:.1f} s ({summary.job_seconds:.1f} s in jobs{overhead})")
+    typer.echo(f"{_jobs(summary.done)} done in {summary.seconds:.1f} s ({summary.job_seconds:.1f} s in jobs{overhead})")
     if summary.failures:
         typer.echo(f"\n{len(summary.failures)} failed:")
     for failure in summary.failures:

@@ -65,9 +65,12 @@ def ran_before(suite: ResolvedSuite, layout: Layout, registry: Registry) -> dict
     known = {ref.unread: str(ref.digest) for ref in before if not ref.is_unread and ref.unread in unread}
     for stand_in, ref in unread.items():
         said = lack("dataset", ref, registry)
-        how = "its results are those of the last run" if stand_in in known else "its results cannot be told"
-        hint = "" if stand_in in known else f" · try: bench leaderboard {layout.out}"
-        typer.echo(f"warning: {said or ref.name}; {how}{hint}", err=True)
+        told = ""
+        if stand_in in known:
+            told = "; its results are those of the last run"
+        elif any(each.name == ref.name and not each.is_unread for each in before):
+            told = f"; its results cannot be told · try: bench leaderboard {layout.out}"
+        typer.echo(f"warning: {said or ref.name}{told}", err=True)
     return known
 
 

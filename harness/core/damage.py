@@ -26,6 +26,10 @@ NOTE = "damaged.txt"
 """A line that says which file of the folder is damaged, and how."""
 
 
+class Another(Damaged):
+    """What lies there is another than was wanted. Behind a link it may be sound, and wanted by others."""
+
+
 _OTHER_KIND = frozenset([errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP])
 
 
@@ -58,7 +62,7 @@ def damage_noted(folder: Path, *, wanted: bool = True) -> Iterator[None]:
     try:
         yield
     except Damaged as error:
-        if wanted:
+        if wanted and not (isinstance(error, Another) and folder.is_symlink()):
             note_damage(folder, f"{Path(error.where).name}: {error.what}")
         raise
 

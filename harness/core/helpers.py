@@ -24,7 +24,7 @@ from harness.core.source import parse_module
 
 _REQUIRED = {
     "PIL", "accelerate", "alembic", "annotated_types", "cv2", "deepspeed", "diffusers", "fsspec", "imagecodecs",
-    "jsonschema", "mlflow", "numpy", "open_clip", "polars", "pyarrow", "pydantic", "pydantic_core",
+    "imagehash", "jsonschema", "mlflow", "numpy", "open_clip", "polars", "pyarrow", "pydantic", "pydantic_core",
     "pyiqa", "ray", "rich", "ruamel", "safetensors", "scipy", "skimage", "sklearn", "spandrel", "sqlalchemy",
     "tifffile", "torch", "torchvision", "tqdm", "transformers", "typer", "webdataset", "yaml", "zstandard",
 }  # fmt: skip

@@ -29,8 +29,11 @@ def storage_error(error: OSError, path: Path) -> HarnessError:
         what, hint = "the disk is full", "free some space, then run the same command again"
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         what, hint = "cannot write here", f"choose a writable folder with {_setting(path)}"
+    elif error.errno == errno.EFBIG:
+        what = error.strerror or str(error)
+        hint = f"raise the limit on files (ulimit -f), or choose a folder on another disk with {_setting(path)}"
     else:
-        what, hint = error.strerror or str(error), ""
+        what, hint = error.strerror or str(error), f"choose another folder with {_setting(path)}"
     return HarnessError(what, where=where, hint=hint, kind="storage")
 
 

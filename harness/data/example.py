@@ -21,7 +21,7 @@ from harness.api.declaration import declaration
 from harness.api.source import Files, Layout, Source
 from harness.api.task import PROTOCOLS
 from harness.core.errors import HarnessError, UnknownName, did_you_mean
-from harness.core.identity import seed
+from harness.core.identity import file_sha256, seed
 from harness.core.paths import atomic_folder, storage_error, write_json
 from harness.core.registry import Registry
 from harness.data.example_files import Picture, write_blocks, write_picture
@@ -67,7 +67,7 @@ def write_example(registry: Registry, name: str, to: Path, layout: str | None = 
                 work.write(folder, split, files, _examples(chosen, split), photographs[split])
         except OSError as error:
             raise storage_error(error, to) from error
-        write_json(folder / MARKER, _marker(registry, name, source, chosen))
+        write_json(folder / MARKER, {**_marker(registry, name, source, chosen), "files": _digests(folder)})
     return to
 
 
@@ -139,6 +139,12 @@ def _marker(registry: Registry, name: str, source: Source, layout: Layout) -> di
         "No picture is of that data set: all tables call what is trained or tested on it (example).",
         "licence": photos.licence,
     }
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 by path of all files: by them examples are told from the download that was unpacked among them."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
 
 
 @dataclass

@@ -27,6 +27,8 @@ class Inspected:
     folder: Path
     images: int
     """That could be decoded."""
+    samples: int
+    """What the index lists: pairs, where the set has them."""
     problems: tuple[str, ...]
     """A line each; none of a sound set."""
 
@@ -44,7 +46,7 @@ def inspect(folder: Path, *, keep: bool = True) -> Inspected:
         wrong = list(_wrong_file(folder / INDEX, manifest.index))
         index = opened.index
     except HarnessError as error:
-        return Inspected(folder, 0, (f"{where}: {error.what}",))
+        return Inspected(folder, 0, 0, (f"{where}: {error.what}",))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         found = list(pool.map(lambda shard: _shard(opened, shard, keep=keep), range(len(manifest.shards))))
     opened.close()
@@ -58,7 +60,7 @@ def inspect(folder: Path, *, keep: bool = True) -> Inspected:
         expected = sum(int(index.has(side).sum()) for side in SIDES if side == "lq" or opened.source is None)
         if images != expected and not problems:
             problems = [f"{images:,} images were decoded, and the index names {expected:,}"]
-    return Inspected(folder, images, tuple(f"{where}: {problem}" for problem in problems))
+    return Inspected(folder, images, len(index), tuple(f"{where}: {problem}" for problem in problems))
 
 
 def _shard(opened: ShardSet, number: int, *, keep: bool) -> tuple[int, list[str]]:

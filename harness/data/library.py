@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from harness.api.dataset import SourceImage
-from harness.api.library import InLibrary
+from harness.api.library import InLibrary, how_to_prepare
 from harness.api.sets import PreparedSet
 from harness.core.damage import set_aside
 from harness.core.errors import Damaged, DataError, did_you_mean
@@ -32,7 +32,7 @@ def in_library(dataset: InLibrary, split: str) -> ShardSet:
     try:
         return open_set(stored, dataset.folder)
     except Damaged as error:
-        again = f"bench data prepare {dataset.name} --from DIR"
+        again = how_to_prepare(dataset.name)
         if not os.path.lexists(stored.folder(dataset.folder)):
             what = f"its split {split} is not in the library {dataset.folder} any more"
             raise DataError(what, where=f"data set {dataset.name}", hint=again) from error
@@ -72,8 +72,12 @@ def link(dataset: InLibrary, stored: PreparedSet, data: Path) -> None:
     """Puts a link to the library's set in the place of a set of a data folder, once that is found to be whole.
 
     What lies there and is no good is set aside meanwhile (harness.core.damage). Nothing is linked where the data folder
-    is the library itself. Raises DataError as `in_library`; HarnessError (kind `storage`) where no link can be made.
+    is the library itself. Raises DataError as `in_library`, and for another set than the library's; HarnessError (kind
+    `storage`) where no link can be made.
     """
+    if dataset.stored(stored.split).identity() != stored.identity():
+        what = f"the library has {dataset.stored(stored.split).name}, and not {stored.name}"
+        raise DataError(what, where=f"data set {dataset.name}", hint=how_to_prepare(dataset.name))
     there, folder = in_library(dataset, stored.split).folder, stored.folder(data)
     if not (data.exists() and data.samefile(dataset.folder)):
         with set_aside(folder):

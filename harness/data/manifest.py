@@ -103,7 +103,7 @@ def true_hint(folder: Path) -> Iterator[None]:
         if note is None:
             raise
         hint = f"remove {folder}, then: bench data pull {note.url} --data {folder.parents[2]}"
-        raise Damaged(error.what, where=error.where, hint=hint) from error
+        raise type(error)(error.what, where=error.where, hint=hint) from error
 
 
 def read_manifest(folder: Path) -> tuple[Manifest, str]:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from harness.api.sets import PreparedSet
-from harness.core.damage import damage_noted, is_damage, unreadable
+from harness.core.damage import Another, damage_noted, is_damage, unreadable
 from harness.core.errors import Damaged, DataError
 from harness.core.paths import unread
 from harness.data import tiff
@@ -233,7 +233,8 @@ def _opened(stored: PreparedSet, folder: Path, source: ShardSet | None, verify: 
     manifest, sha256 = read_manifest(folder)
     path = str(folder / MANIFEST)
     if manifest.set.identity() != stored.identity():
-        raise damaged(path, f"the manifest is of another set than {stored.name}/{stored.split}")
+        what = f"the manifest is of another set than {stored.name}/{stored.split}"
+        raise Another(what, where=path, hint=AGAIN)
     if manifest.converter != CONVERTER:
         raise damaged(path, f"prepared by converter {manifest.converter}, this is converter {CONVERTER}")
     if sum(shard.samples for shard in manifest.shards) != manifest.samples:

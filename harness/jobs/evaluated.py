@@ -11,6 +11,7 @@ from harness.api.reference import PartRef
 from harness.api.sets import Samples
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import evaluation_id
+from harness.cells.sights import sight_beside_prior, told
 from harness.cells.suite import DATASET_DIGITS
 from harness.core.errors import DataError
 from harness.core.identity import digest
@@ -170,6 +171,7 @@ class Evaluated:
             new = {key: evaluation.metrics[key] for key, trouble in scored.left_out.items() if trouble.lasting}
             refused |= {key: self._conditions(inputs, part) for key, part in new.items()}
         known = before.warnings if before else ()
+        warnings = (*warnings, *self._seen_otherwise(each, evaluation, inputs))
         return EvaluationRecord(
             id=evaluation.id,
             dataset=each.samples.dataset.called,
@@ -190,6 +192,16 @@ class Evaluated:
             overlap=scored.overlap or (before.overlap if before else ""),
             warnings=tuple(warnings) or known,
         )
+
+    def _seen_otherwise(self, each: Pass, evaluation: Evaluation, inputs: Inputs | None) -> tuple[str, ...]:
+        """What readers should know where the network got images at another size than the prior."""
+        assert isinstance(self.job.work, EvaluateWork), self.job.work.kind
+        sides = sight_beside_prior(self.job.work.cell, evaluation.protocol, self.context.registry)
+        if sides is None or inputs is None:
+            return ()
+        index = inputs.opened.index
+        same = ((index.heights == sides[0]) & (index.widths == sides[1])).all()
+        return () if same else (told(evaluation.protocol, each.title, sides),)
 
     def _conditions(self, inputs: Inputs, part: PartRef) -> str:
         """Digest of what a refusal depends on: the images and prior rows, the cell's weights, the metric."""

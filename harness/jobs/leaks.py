@@ -83,21 +83,21 @@ def _joined(leaks: Sequence[DataError]) -> DataError:
 
 
 def _leak(train: PartRef, test: PartRef, split: str, found: Overlap) -> DataError:
-    pair = f"train image {found.one!r} of {train.name} and {split} image {found.other!r}"
+    pair = f"train image {found.one!r} of {train.called} and {split} image {found.other!r}"
     more = f" (and {found.count - 1} more)" if found.count > 1 else ""
-    what = f"{pair} of {test.name} are {found.how}{more}"
+    what = f"{pair} of {test.called} are {found.how}{more}"
     return DataError(what, where=f"data sets {_told(train)} and {_told(test)}", hint=_HINT)
 
 
 def _told(dataset: PartRef) -> str:
     """A data set by its name, with the first of its files where it has some: several sets may have one name."""
     place = next(iter(dataset.files.values()), None)
-    return dataset.name if place is None else f"{dataset.name} ({place})"
+    return dataset.called if place is None else f"{dataset.called} ({place})"
 
 
 def _twice(test: PartRef, split: str, found: Overlap) -> str:
     more = f" (and {found.count - 1} more pairs)" if found.count > 1 else ""
-    pair = f"{split} images {found.one!r} and {found.other!r} of {test.name}"
+    pair = f"{split} images {found.one!r} and {found.other!r} of {test.called}"
     return f"{pair} are {found.how}{more}: its means count the picture twice"
 
 
@@ -110,5 +110,5 @@ def _prints(ref: PartRef, split: str, context: Context, warnings: list[str]) -> 
     try:
         return take_prints(open_dataset(ref, context.registry), ref, split, data)
     except HarnessError as error:
-        warnings.append(f"not compared with the {split} images of {ref.name}, which cannot be read: {error.what}")
+        warnings.append(f"not compared with the {split} images of {ref.called}, which cannot be read: {error.what}")
         return None

@@ -9,9 +9,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.api.asking import fingerprint_of, opened, splits_of
+from harness.api.dataset import DatasetTraits
 from harness.api.declaration import declaration
-from harness.api.library import InLibrary, read_note
+from harness.api.library import InLibrary, how_to_prepare, library, read_note
 from harness.api.reference import PartRef
+from harness.api.sets import PreparedSet
 from harness.api.weights import WeightFile
 from harness.cells.cell import Cell
 from harness.cells.suite import SuiteCell, SuiteMetric
@@ -20,7 +22,7 @@ from harness.core.guests import guest_place
 from harness.core.registry import Registry
 from harness.core.source import is_file
 from harness.planning.job import FeaturesWork, ShardsWork, TrainWork, Work
-from harness.planning.unprepared import check_whole, how_to_prepare
+from harness.planning.unprepared import check_whole
 from harness.planning.verdict import Reason, Why
 from harness.weights.catalogue import find
 from harness.weights.files import missing_files, needed_files, published_file, said_missing
@@ -58,6 +60,8 @@ def lacks(works: Mapping[str, Work], registry: Registry) -> dict[str, Reason]:
     known: dict[tuple[str, str], Reason | None] = {}
     found: dict[str, Reason] = {}
     for job, work in works.items():
+        if isinstance(work, ShardsWork) and (lost := _split_lacking(work.stored, registry)) is not None:
+            found[job] = lost
         for kind, part in needs(work):
             name = (kind, part.model_dump_json())  # with the places of files: one may be missing
             if name not in known:
@@ -120,6 +124,21 @@ def _missing(title: str, files: Sequence[WeightFile]) -> Reason | None:
         return None
     names, fetch = said_missing(missing)
     return Reason(Why.LACKING, f"{title} needs {names} · try: {fetch}")
+
+
+def _split_lacking(stored: PreparedSet, registry: Registry) -> Reason | None:
+    """Why a set of a data set of the field is not to be had: the library has a copy without this split."""
+    try:
+        traits = declaration(registry, "dataset", stored.dataset.name).traits
+        if not isinstance(traits, DatasetTraits) or traits.source is None:
+            return None
+        note = read_note(stored.dataset.name, library())
+    except HarnessError:  # of an earlier release, or damaged: it is told of the data set
+        return None
+    if note is None or stored.split in note.splits or stored.split not in traits.source.splits():
+        return None
+    what = f"the library's copy of {stored.dataset.called} has no {stored.split} split, only {', '.join(note.splits)}"
+    return Reason(Why.LACKING, f"{what} · try: {how_to_prepare(stored.dataset.name)} of a copy that has it")
 
 
 def _changed_images(part: PartRef, registry: Registry) -> Reason | None:

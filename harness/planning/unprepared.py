@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.api.dataset import DatasetTraits
 from harness.api.declaration import declaration
-from harness.api.library import InLibrary, library, read_note
+from harness.api.library import InLibrary, how_to_prepare, library, read_note
 from harness.cells.suite import SuiteCell
 from harness.core.errors import DataError, HarnessError
 from harness.core.registry import Registry
@@ -23,6 +23,8 @@ class Unprepared:
     size: str
     page: str
     command: str
+    state: str = "not prepared"
+    """What is the matter with it in the library."""
 
     def __str__(self) -> str:
         return f"{self.name}: {self.title}, {self.size}, {self.page} · {self.command}"
@@ -44,18 +46,22 @@ def _unprepared(name: str, registry: Registry) -> Unprepared | None:
     if not isinstance(traits, DatasetTraits) or traits.source is None:
         return None
     folder, source = library(), traits.source
+    state = "not prepared"
     try:
-        if read_note(name, folder) is not None:
+        if (note := read_note(name, folder)) is not None:
+            other = note.dataset.version.partition("+")[0] != str(traits.version)
+            state = "prepared for another version" if other else state
             check_whole(InLibrary(name, traits, folder))
             return None
-    except DataError:
+    except Lost:
         pass
-    return Unprepared(name, source.title, source.size, source.page, how_to_prepare(name))
+    except DataError:
+        state = "damaged in the library" if state == "not prepared" else state
+    return Unprepared(name, source.title, source.size, source.page, how_to_prepare(name), state)
 
 
-def how_to_prepare(name: str) -> str:
-    """The command that prepares a data set of the field."""
-    return f"bench data prepare {name} --from DIR"
+class Lost(DataError):
+    """The library's files of a data set are gone."""
 
 
 def check_whole(dataset: InLibrary) -> None:
@@ -71,4 +77,4 @@ def check_whole(dataset: InLibrary) -> None:
             raise DataError(what, where=f"data set {dataset.name}", hint=again)
         if manifest.content is None:
             what = f"its split {split} is not in the library {dataset.folder} any more"
-            raise DataError(what, where=f"data set {dataset.name}", hint=again)
+            raise Lost(what, where=f"data set {dataset.name}", hint=again)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from harness.core.errors import HarnessError
-from harness.core.paths import Layout, storage_error
+from harness.core.paths import PLACE_OPTION, Layout, storage_error
 
 
 @contextmanager
@@ -69,5 +69,5 @@ def _taken(layout: Layout, signature: str) -> HarnessError:
     return HarnessError(
         f"another run is using this folder: {who}",
         where=str(layout.out),
-        hint=f"wait until it ends, {stop}, or choose another folder with --out",
+        hint=f"wait until it ends, {stop}, or choose another folder with {PLACE_OPTION.get()}",
     )

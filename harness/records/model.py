@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from harness.api.recipe_use import RecipeUse
 from harness.api.reference import Frozen
+from harness.api.task import present_label
 from harness.core.errors import FailureClass
 
 SCHEMA_VERSION = 1
@@ -97,8 +98,8 @@ class EvaluationRecord(Frozen):
     id: str
     dataset: str
     split: str
-    protocol: str
-    """`<name>/v<version>`."""
+    protocol: Annotated[str, AfterValidator(present_label)]
+    """`<name>/v<version>`, by its present name where an earlier release wrote another one."""
     dataset_digest: str = ""
     """The first digits of the digest of the data set with its options and images; empty in records of earlier
     releases."""

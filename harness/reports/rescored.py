@@ -10,6 +10,7 @@ import polars as pl
 
 from harness.api.reference import EXAMPLE_MARK
 from harness.cells.published import PublishedNumber
+from harness.core.wording import marked
 from harness.records.labels import condition_text
 from harness.reports.aggregate import ROW, RowKey, TableEntry
 from harness.results.columns import Column
@@ -22,6 +23,7 @@ RULE = (
     f"reproduced: within {TOLERANCE['dB']} dB, or within {USUAL_TOLERANCE} for metrics without a unit, "
     "over the whole test set. Published numbers are those of their sources, and in no other table or mean."
 )
+_EXAMPLE = EXAMPLE_MARK.strip(" ()")
 TITLES = ("network", "test set", "metric", "protocol", "published", "measured", "difference", "verdict", "source")
 
 
@@ -74,19 +76,21 @@ def _compared(
     condition = " ".join(filter(None, (each.group, condition_text(each.condition))))
     found = list(_found(each, condition, by_row.get(row, [])))
     column, entry = found[0] if found else (None, None)
-    example = column is not None and column.dataset.endswith(EXAMPLE_MARK)
+    tested = column is not None and column.dataset.endswith(EXAMPLE_MARK)
     measured = entry.score.mean if entry is not None and entry.score is not None else None
     named = dict(zip(ROW, row, strict=True))
+    trained = any(marked(named[axis], [_EXAMPLE]) == named[axis] for axis in ("task", "variant"))
+    network = " ".join(dict.fromkeys((named["backbone"], named["variant"]))).removesuffix(" base")
     return Rescored(
         row=row,
         column=column,
-        network=" ".join(dict.fromkeys((named["backbone"], named["variant"]))).removesuffix(" base"),
-        test=f"{each.test}{EXAMPLE_MARK if example else ''} {condition}".rstrip(),
+        network=marked(network, [_EXAMPLE] * trained),
+        test=f"{each.test}{EXAMPLE_MARK if tested else ''} {condition}".rstrip(),
         metric=each.metric,
         protocol=each.protocol,
         published=each.value,
         measured=measured,
-        verdict=_verdict(each, entry, example, measured, unit),
+        verdict=_verdict(each, entry, tested or trained, measured, unit),
         source=each.source,
     )
 
@@ -111,5 +115,7 @@ def _verdict(each: PublishedNumber, entry: TableEntry | None, example: bool, mea
         return "example"
     if entry.left_out:
         return f"not comparable: {entry.left_out} of {entry.images} images left out"
+    if entry.seeds < entry.wanted:
+        return f"not comparable: {entry.wanted - entry.seeds} of {entry.wanted} seeds missing"
     near = abs(measured - each.value) <= TOLERANCE.get(unit, USUAL_TOLERANCE) + 1e-9
     return "reproduced" if near else "differs"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -100,17 +100,19 @@ class RunSummary:
         return max(0.0, self.held_seconds - self.job_seconds) / self.done if self.done else 0.0
 
 
-def drive(plan: Plan, executor: Executor, tracker: Tracker, layout: Layout, display: Display) -> RunSummary:
+def drive(
+    plan: Plan, executor: Executor, tracker: Tracker, layout: Layout, display: Display, *, last: Container[str] = ()
+) -> RunSummary:
     """Runs the plan's open jobs to their end and stops the executor.
 
     Cells that are made again are swapped in when they are whole (harness.records.anew); to be called under the
-    folder's lock.
+    folder's lock. `last`: the kinds of failures after which no job is tried any more, as all would fail alike.
 
     Raises KeyboardInterrupt on Ctrl-C or SIGTERM, with all work stopped and resumable; HarnessError when a job asks
     for more than the machines have, before any starts.
     """
     mirror = Background(tracker, lambda reason: display.warn(f"tracking is behind: {reason}"))
-    run = _Run(plan, executor, mirror, layout, display)
+    run = _Run(plan, executor, mirror, layout, display, last)
     display.begin(plan)
     try:
         with _sigterm_as_interrupt():
@@ -136,8 +138,16 @@ class _Submission:
 
 
 class _Run:
-    def __init__(self, plan: Plan, executor: Executor, mirror: Background, layout: Layout, display: Display) -> None:
-        self.executor, self.mirror, self.layout, self.display = executor, mirror, layout, display
+    def __init__(
+        self,
+        plan: Plan,
+        executor: Executor,
+        mirror: Background,
+        layout: Layout,
+        display: Display,
+        last: Container[str],
+    ) -> None:
+        self.executor, self.mirror, self.layout, self.display, self.last = executor, mirror, layout, display, last
         self.backlog = Backlog(plan.jobs)
         self.remakes = Remakes(plan, layout)
         self.capacity: Mapping[str, float] = executor.capacity()
@@ -151,13 +161,20 @@ class _Run:
         self.remakes.begin()
         for job in self.backlog.first():
             self.submit(_Submission(job))
-        while self.backlog.open:
+        while self.backlog.open and not self.given_up:
             for handle in self.executor.running():
                 self.note_started(self.submissions[id(handle)][1])
             for handle, outcome in self.executor.poll(POLL):
                 submission = self.submissions.pop(id(handle))[1]
                 self.note_started(submission)  # it may have started and ended between two looks
                 self.take(submission, outcome)
+                if self.given_up:
+                    break
+
+    @property
+    def given_up(self) -> bool:
+        """Whether a job has failed after which none is tried."""
+        return any(failure.kind in self.last for failure in self.summary.failures)
 
     def submit(self, submission: _Submission) -> None:
         job = submission.job

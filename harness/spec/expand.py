@@ -167,7 +167,7 @@ class _Expansion:
         """The cells of one combination. Everything is resolved before any mistake ends it, so that all are found."""
         choices = combination.choices
         draft = self._task(choices.get("task"))
-        train = self._dataset(choices.get("dataset"), "train")
+        train = self._dataset(choices.get("dataset"), "train" if _trains(choices) else None)
         tested = tested if tested != () else self._own_test(choices.get("dataset"))
         used = draft is not None and self._tasks.uses_options(draft, train, tested or ())
         solved = self._tasks.seen(draft, train, choices["dataset"].path, used=used) if draft and train else None
@@ -225,7 +225,7 @@ class _Expansion:
         ref = self.resolver.part("task", spec, choice.path) if choice and spec else None
         return TaskDraft(ref, spec, choice.path) if ref and choice and spec else None
 
-    def _dataset(self, choice: Choice | None, split: str) -> PartRef | None:
+    def _dataset(self, choice: Choice | None, split: str | None) -> PartRef | None:
         return self.resolver.dataset(cast(PartMapping, choice.value), choice.path, split) if choice else None
 
     def _variant(
@@ -272,3 +272,12 @@ class _Expansion:
             base_recipe=base_recipe,
             label=spec.label,
         )
+
+
+def _trains(choices: Mapping[str, Choice]) -> bool:
+    """Whether the cell of a combination is trained: all are but networks with published weights, as they are."""
+    network = cast(BackboneMapping, choices["backbone"].value) if "backbone" in choices else None
+    if network is None or network.weights is None:
+        return True
+    variant = cast(VariantMapping, choices["variant"].value) if "variant" in choices else VariantMapping()
+    return variant.refiner is not None or variant.regime != "joint"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from harness.api.declaration import declaration
 from harness.api.protocols import known_protocols
 from harness.api.reference import PartRef
-from harness.api.task import EvaluationProtocol, unknown_protocol
+from harness.api.task import EvaluationProtocol, present_label, unknown_protocol
 from harness.spec.resolve import Resolver
 
 Known = Mapping[EvaluationProtocol, Sequence[str]]
@@ -17,12 +17,12 @@ Known = Mapping[EvaluationProtocol, Sequence[str]]
 def named_protocols(resolver: Resolver) -> tuple[EvaluationProtocol, ...]:
     """The protocols of the suite in its order; empty when it names none. Mistakes are noted.
 
-    A suite writes a protocol's name, or `<name>/v<version>`.
+    A suite writes a protocol's name, or `<name>/v<version>`; one that was renamed may have its earlier name.
     """
     known = known_protocols(resolver.registry)
     found: dict[EvaluationProtocol, None] = {}
     for index, name in enumerate(resolver.suite.protocols or ()):
-        meant = [protocol for protocol in known if _is_called(protocol, name)]
+        meant = _meant(name, known)
         if not meant:
             hint = unknown_protocol(name.split("/v")[0], {protocol.name for protocol in known})
             hint = hint or "`bench list protocols` shows all"
@@ -36,8 +36,11 @@ def named_protocols(resolver: Resolver) -> tuple[EvaluationProtocol, ...]:
     return tuple(found)
 
 
-def _is_called(protocol: EvaluationProtocol, name: str) -> bool:
-    return name in (protocol.name, protocol.label)
+def _meant(name: str, known: Iterable[EvaluationProtocol]) -> list[EvaluationProtocol]:
+    """The protocols of a name; a plug-in's own before a built-in one that had it once."""
+    named = [protocol for protocol in known if name in (protocol.name, protocol.label)]
+    now = present_label(name)
+    return named or [protocol for protocol in known if now in (protocol.name, protocol.label)]
 
 
 def _ambiguous(name: str, meant: Known) -> tuple[str, str]:
@@ -75,4 +78,5 @@ def refuse_impossible(
 
 def _place(resolver: Resolver, protocol: EvaluationProtocol) -> int:
     """Where the suite names a protocol."""
-    return next(place for place, name in enumerate(resolver.suite.protocols or ()) if _is_called(protocol, name))
+    known = known_protocols(resolver.registry)
+    return next(at for at, name in enumerate(resolver.suite.protocols or ()) if protocol in _meant(name, known))

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.api.asking import fingerprint_of, opened, splits_of
+from harness.api.asking import declared_splits, fingerprint_of, opened
 from harness.api.declaration import Declaration, declaration
 from harness.api.reference import PartRef
 from harness.api.task import TaskTraits
@@ -107,11 +107,11 @@ class Resolver:
         self.report((*path, "weights"), what, ", ".join(fitting) and f"one of {', '.join(fitting)}")
         return None
 
-    def dataset(self, spec: PartMapping, path: Path, split: str) -> PartRef | None:
-        """A data set that must have a split."""
+    def dataset(self, spec: PartMapping, path: Path, split: str | None) -> PartRef | None:
+        """A data set that must have a split (None: any), which the library's copy of one of the field may lack."""
         ref = self.part("dataset", spec, path)
-        splits = self._splits.get(canonical_json(ref.identity()), (split,)) if ref else (split,)
-        if ref is not None and split not in splits:
+        splits = self._splits.get(canonical_json(ref.identity())) if ref else None
+        if ref is not None and split is not None and splits is not None and split not in splits:
             self.report(path, f"data set {self.called(ref)} has no split {split!r}", f"it has {', '.join(splits)}")
             return None
         return ref
@@ -200,7 +200,8 @@ class Resolver:
     def _source(self, spec: CellMapping, path: Path) -> SourceDraft | None:
         solved = self.part("task", spec.task, (*path, "task"))
         backbone = self.backbone(spec.backbone, (*path, "backbone"))
-        dataset = self.dataset(spec.dataset, (*path, "dataset"), "train") if spec.dataset else None
+        split = None if spec.backbone.weights else "train"
+        dataset = self.dataset(spec.dataset, (*path, "dataset"), split) if spec.dataset else None
         if solved is None or backbone is None or (spec.dataset and dataset is None):
             return None
         task = TaskDraft(solved, spec.task, (*path, "task"))
@@ -290,7 +291,7 @@ class Resolver:
         try:
             dataset = opened(self.registry, ref.name, given)
             read = ref.model_copy(update={"digest": fingerprint_of(dataset)})
-            self._splits[canonical_json(read.identity())] = splits_of(dataset)
+            self._splits[canonical_json(read.identity())] = declared_splits(dataset)
         except HarnessError as error:
             if not isinstance(error, DataError) and error.kind != "plugin":
                 raise

@@ -19,7 +19,11 @@ def rows() -> list[str]:
     for name in REGISTRY.names("dataset"):
         source = declaration(REGISTRY, "dataset", name).traits.source
         if source is not None:
-            counts = [f"{each.images:,} {split}{'' if each.sure else ' ?'}" for split, each in source.counts.items()]
+            counts = [
+                f"{f'{each.scenes:,} scenes' if each.images is None else f'{each.images:,}'} {split}"
+                f"{'' if each.sure else ' ?'}"
+                for split, each in source.counts.items()
+            ]
             named = ", ".join(layout.name for layout in source.layouts)
             numbers, tasks = ", ".join(counts), ", ".join(source.tasks)
             found.append(

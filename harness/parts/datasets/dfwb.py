@@ -8,7 +8,7 @@ from harness.api.source import Count, Files, Layout, Shared, Source
 from harness.parts.shared.declared.base import Declared
 
 _OTHERS = (
-    r"^DIV2K(?:_train_HR)?/0(?:80[1-9]|8[1-9]\d|900)\.png$"
+    r"^DIV2K(?:_train_HR)?/0(?:80[1-9]|8[1-9]\d|900)\.(?i:png)$"
     r"|^BS(?:R|D400)/(?:.*/)?(?:"
     r"101085|101087|103070|105025|106024|108005|108070|108082|109053|119082|12084|123074|126007|130026|134035"
     r"|14037|143090|145086|147091|148026|148089|157055|159008|160068|16077|163085|167062|167083|170057|175032"

@@ -45,6 +45,10 @@ class EBDB(Declared):
                 ),
             ),
             counts={},
+            folders=("EBDB", "poetry-tip2018"),
+            siblings={
+                "jnb": ("JNB",),
+            },
             tasks=("defocus",),
             protocol="dpdd",
             traps=(

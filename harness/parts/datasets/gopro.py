@@ -103,6 +103,43 @@ class GoPro(Declared):
                     },
                 ),
                 Layout(
+                    name="restormer_datasets",
+                    of="the tree of Restormer's downloads, before it is cut into tiles",
+                    splits={
+                        "train": Files(
+                            lq=("Downloads/GoPro/input/*",),
+                            gt=("Downloads/GoPro/target/*",),
+                            scene=r"^(GOPR\d+_\d+_\d+)",
+                        ),
+                        "test": Files(
+                            lq=("test/GoPro/input/*",), gt=("test/GoPro/target/*",), scene=r"^(GOPR\d+_\d+_\d+)"
+                        ),
+                    },
+                    inside=("Datasets", "Motion_Deblurring/Datasets"),
+                    examples={
+                        "train": (
+                            (
+                                "Datasets/Downloads/GoPro/input/GOPR0372_07_00-000047.png",
+                                "Datasets/Downloads/GoPro/target/GOPR0372_07_00-000047.png",
+                            ),
+                            (
+                                "Datasets/Downloads/GoPro/input/GOPR0372_07_01-000047.png",
+                                "Datasets/Downloads/GoPro/target/GOPR0372_07_01-000047.png",
+                            ),
+                        ),
+                        "test": (
+                            (
+                                "Datasets/test/GoPro/input/GOPR0384_11_00-000001.png",
+                                "Datasets/test/GoPro/target/GOPR0384_11_00-000001.png",
+                            ),
+                            (
+                                "Datasets/test/GoPro/input/GOPR0384_11_05-004081.png",
+                                "Datasets/test/GoPro/target/GOPR0384_11_05-004081.png",
+                            ),
+                        ),
+                    },
+                ),
+                Layout(
                     name="restormer_test",
                     of="the test sets of Restormer and MPRNet alone",
                     splits={
@@ -110,6 +147,7 @@ class GoPro(Declared):
                             lq=("test/GoPro/input/*",), gt=("test/GoPro/target/*",), scene=r"^(GOPR\d+_\d+_\d+)"
                         )
                     },
+                    inside=("Datasets", "Motion_Deblurring/Datasets"),
                     examples={
                         "test": (
                             (
@@ -125,6 +163,12 @@ class GoPro(Declared):
                 ),
             ),
             counts={"train": Count(2103), "test": Count(1111)},
+            folders=("GoPro", "GOPRO_Large"),
+            siblings={
+                "hide": ("HIDE", "HIDE_dataset"),
+                "realblur_j": ("RealBlur_J", "RealBlur-J_ECC_IMCORR_centroid_itensity_ref"),
+                "realblur_r": ("RealBlur_R", "RealBlur-R_BM3D_ECC_IMCORR_centroid_itensity_ref"),
+            },
             tasks=("motion_blur",),
             protocol="rgb_uint8_ssim3d",
             traps=(

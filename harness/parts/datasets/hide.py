@@ -60,7 +60,7 @@ class HIDE(Declared):
                 Layout(
                     name="mprnet",
                     of="the test set that MPRNet links",
-                    splits={"test": Files(lq=("test/input/*",), gt=("test/target/*",))},
+                    splits={"test": Files(lq=("test/input/*",), gt=("test/target/*",), without=r"(?:^|/)GOPR\d")},
                     inside=("HIDE",),
                     examples={
                         "test": (
@@ -84,7 +84,7 @@ class HIDE(Declared):
                 Layout(
                     name="mmagic",
                     of="the folders that mmagic asks for",
-                    splits={"test": Files(lq=("input/*",), gt=("target/*",))},
+                    splits={"test": Files(lq=("input/*",), gt=("target/*",), without=r"(?:^|/)GOPR\d")},
                     inside=("HIDE",),
                     examples={
                         "test": (
@@ -95,6 +95,12 @@ class HIDE(Declared):
                 ),
             ),
             counts={"train": Count(6397, sure=False), "test": Count(2025, sure=False)},
+            folders=("HIDE", "HIDE_dataset"),
+            siblings={
+                "gopro": ("GoPro", "GOPRO_Large"),
+                "realblur_j": ("RealBlur_J", "RealBlur-J_ECC_IMCORR_centroid_itensity_ref"),
+                "realblur_r": ("RealBlur_R", "RealBlur-R_BM3D_ECC_IMCORR_centroid_itensity_ref"),
+            },
             tasks=("motion_blur",),
             protocol="rgb_uint8_ssim3d",
             traps=(

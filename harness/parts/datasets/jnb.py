@@ -37,6 +37,10 @@ class JNB(Declared):
                 ),
             ),
             counts={},
+            folders=("JNB",),
+            siblings={
+                "ebdb": ("EBDB", "poetry-tip2018"),
+            },
             tasks=("defocus",),
             protocol="dpdd",
             traps=(

@@ -87,7 +87,7 @@ class Rain100H(Declared):
                         "test": Files(
                             lq=("rain/X2/norain-*x2.png", "rain/norain-*.png"),
                             gt=("norain/norain-*.png",),
-                            pair=(r"norain-(\d+)(?:x2)?\.png$", r"norain-(\d+)\.png$"),
+                            pair=(r"norain-(\d+)(?:x2)?\.[^.]*$", r"norain-(\d+)\.[^.]*$"),
                         )
                     },
                     inside=("rain_data_test_Heavy",),
@@ -104,6 +104,10 @@ class Rain100H(Declared):
                 ),
             ),
             counts={"test": Count(100, sure=False)},
+            folders=("Rain100H", "rain_data_test_Heavy"),
+            siblings={
+                "rain100l": ("Rain100L", "rain_data_test_Light"),
+            },
             tasks=("derain",),
             protocol="y_matlab",
             average="derain5",

@@ -53,7 +53,7 @@ class RealBlurR(Declared):
                             gt=("RealBlur-R_BM3D_ECC_IMCORR_centroid_itensity_ref/*/gt/*.png",),
                             pair=(_BLUR, _SHARP),
                             scene=_SCENE,
-                            without=r"_1\.png$",
+                            without=r"_1\.[^.]*$",
                             scenes=_TEST,
                         ),
                     },
@@ -93,7 +93,9 @@ class RealBlurR(Declared):
                     name="mprnet",
                     of="the test set that MPRNet links",
                     splits={
-                        "test": Files(lq=("test/input/*",), gt=("test/target/*",), pair=(_NUMBER, _NUMBER)),
+                        "test": Files(
+                            lq=("test/input/*",), gt=("test/target/*",), pair=(_NUMBER, _NUMBER), without="GOPR"
+                        ),
                     },
                     inside=("RealBlur_R",),
                     examples={
@@ -123,7 +125,7 @@ class RealBlurR(Declared):
                     name="mmagic",
                     of="the folders that mmagic asks for",
                     splits={
-                        "test": Files(lq=("input/*",), gt=("target/*",), pair=(_NUMBER, _NUMBER)),
+                        "test": Files(lq=("input/*",), gt=("target/*",), pair=(_NUMBER, _NUMBER), without="GOPR"),
                     },
                     inside=("RealBlur_R",),
                     examples={
@@ -135,6 +137,12 @@ class RealBlurR(Declared):
                 ),
             ),
             counts={"train": Count(3758, sure=False), "test": Count(980)},
+            folders=("RealBlur_R", "RealBlur-R_BM3D_ECC_IMCORR_centroid_itensity_ref"),
+            siblings={
+                "gopro": ("GoPro", "GOPRO_Large"),
+                "hide": ("HIDE", "HIDE_dataset"),
+                "realblur_j": ("RealBlur_J", "RealBlur-J_ECC_IMCORR_centroid_itensity_ref"),
+            },
             tasks=("motion_blur",),
             protocol="realblur_aligned",
             traps=(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.api.dataset import DatasetTraits
 from harness.api.reference import LocalFile
-from harness.api.source import Files, Layout, Source
+from harness.api.source import Count, Files, Layout, Source
 from harness.parts.shared.declared.base import Declared
 
 _SCENE = r"^(pair\d+)(?:_2)?/"
@@ -62,7 +62,7 @@ class SDSDIndoor(Declared):
                     },
                 ),
             ),
-            counts={},
+            counts={"train": Count(scenes=62, sure=False), "test": Count(scenes=6, sure=False)},
             tasks=("low_light",),
             protocol="sid_resized",
             traps=(

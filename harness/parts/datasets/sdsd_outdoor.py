@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.api.dataset import DatasetTraits
 from harness.api.reference import LocalFile
-from harness.api.source import Files, Layout, Source
+from harness.api.source import Count, Files, Layout, Source
 from harness.parts.shared.declared.base import Declared
 
 _SCENE = r"^(MVI_\d+)(?:_2)?/"
@@ -65,7 +65,7 @@ class SDSDOutdoor(Declared):
                     },
                 ),
             ),
-            counts={},
+            counts={"train": Count(scenes=116, sure=False), "test": Count(scenes=10, sure=False)},
             tasks=("low_light",),
             protocol="sid_resized",
             traps=(

@@ -25,9 +25,10 @@ from harness.api.protocols import (
 )
 from harness.api.reference import PartRef
 from harness.api.sets import Samples
-from harness.api.task import EvaluationProtocol
+from harness.api.task import EvaluationProtocol, present, present_label
 from harness.cells.cell import Cell, evaluation_id
 from harness.core.errors import SpecErrors, UnknownName
+from harness.core.identity import digest
 from harness.core.registry import Entry, Registry
 from harness.parts.catalogue import REGISTRY
 
@@ -125,10 +126,30 @@ def test_a_data_sets_own_stands_before_the_tasks_where_it_is_for_the_task(tmp_pa
 
 
 def test_a_data_set_that_names_no_protocol_is_told_the_nearest(tmp_path: Path) -> None:
-    registry = with_fog(tmp_path, "y_uint8")
-    with pytest.raises(UnknownName, match="no protocol is called 'y_uint8'") as caught:
+    registry = with_fog(tmp_path, "y_matlap")
+    with pytest.raises(UnknownName, match="no protocol is called 'y_matlap'") as caught:
         protocols_of(registry, PartRef(name="derain"), PartRef(name="fog"), ())
-    assert (caught.value.where, caught.value.hint) == ("data set fog", "it is now called y_matlab")
+    assert (caught.value.where, caught.value.hint) == ("data set fog", "did you mean 'y_matlab'?")
+
+
+def test_a_declaration_of_an_earlier_release_has_the_renamed_protocol(tmp_path: Path) -> None:
+    registry, fog = with_fog(tmp_path, "y_uint8"), PartRef(name="fog")
+    assert protocols_of(registry, PartRef(name="derain"), fog, ()) == (PROTOCOLS["y_matlab"],)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "found"),
+    [("y_matlab", "y_uint8", "0b7500ca"), ("noise_seed0", "gaussian_field", "ddad8e2d")],
+)
+def test_a_renamed_protocol_is_hashed_by_its_first_name(name: str, first: str, found: str) -> None:
+    """The digests are those of the release that had these names."""
+    protocol = PROTOCOLS[name]
+    assert protocol.identity()["name"] == first
+    assert digest(protocol.identity(), 8) == found
+    stored = replace(protocol, name=first)
+    assert (present(stored), present_label(stored.label)) == (protocol, protocol.label)
+    own = replace(stored, border=4)
+    assert present(own) == own, "a plug-in's own, which scores in another way"
 
 
 def test_a_suite_may_name_the_protocols_that_plug_ins_bring(registry: Registry) -> None:

@@ -69,3 +69,10 @@ def test_a_source_has_layouts_and_tasks() -> None:
         Source(**given | {"layouts": (LAYOUT, LAYOUT)})
     with pytest.raises(ValueError, match="leads out"):
         Layout(name="x", of="y", splits=LAYOUT.splits, inside=("../x",))
+
+
+@pytest.mark.parametrize("given", [{}, {"scenes": 3, "also": (4,)}])
+def test_a_count_is_of_images_or_of_scenes(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="of images or of scenes"):
+        Count(**given)
+    assert Count(scenes=3).images is None

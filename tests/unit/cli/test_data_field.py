@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
@@ -153,8 +154,9 @@ def test_the_declaration_is_shown_with_whether_it_is_prepared(tmp_path: Path) ->
     for words in ("LOL-v1, 500 pairs of 600×400", "https://daooshee.github.io", "485 samples", "our485/low/*",
                   "rgb_uint8", "trap", "not prepared in"):  # fmt: skip
         assert words in before
+    assert "62 scenes (not sure: another number is a warning)" in bench("data", "show", "sdsd_indoor").stdout
     prepared(tmp_path)
-    assert "prepared (example): 3 train, 2 test, official layout" in bench("data", "show", "lol_v1").stdout
+    assert "lol_v1 (example) is prepared: 3 train, 2 test, official layout" in bench("data", "show", "lol_v1").stdout
     told = json.loads(bench("data", "show", "lol_v1", "--format", "json").stdout)
     assert told["title"] == "LOL-v1"
     assert told["prepared"]["splits"] == {"train": 3, "test": 2}
@@ -234,3 +236,91 @@ def test_a_suite_knows_a_prepared_set_without_a_picture(tmp_path: Path, library:
     resolved, _ = open_suite("suite.yaml", (), unread)
     assert resolved.cells[0].cell.train == ref
     assert not unread.missing
+
+
+def real(splits: dict[str, int], library: Path) -> PartRef:
+    """Puts a real content of LOL-v1 in use, of which nothing but the note is looked at."""
+    ref = PartRef(name="lol_v1", digest="0123456789abcdef")
+    write_note(Note(dataset=ref, splits=splits), library)
+    return ref
+
+
+def used(library: Path) -> PartRef:
+    note = read_note("lol_v1", library)
+    assert note is not None
+    return note.dataset
+
+
+def test_examples_take_the_place_of_a_real_set_only_when_they_are_told_to(tmp_path: Path, library: Path) -> None:
+    ref = real({"train": 485, "test": 15}, library)
+    words = ("data", "prepare", "lol_v1", "--from", write_lol(tmp_path / "lol"))
+    refused = bench(*words)
+    assert refused.exit_code == exits.FAILED, refused.output
+    assert "(485 train, 15 test) is in use and stays so" in refused.output
+    assert "bench data prepare lol_v1 --from DIR --replace" in refused.output
+    assert used(library) == ref
+    assert not (library / "sets").exists()
+    done = bench(*words, "--replace")
+    assert (done.exit_code, "in place of lol_v1." in done.output) == (exits.DONE, True), done.output
+    assert used(library).is_example
+
+
+def test_a_copy_without_a_split_does_not_take_the_place_of_one_that_has_it(tmp_path: Path, library: Path) -> None:
+    first = prepared(tmp_path)
+    write_note(Note(dataset=first.dataset, splits={**first.splits, "val": 1}), library)
+    refused = bench("data", "prepare", "lol_v1", "--from", write_lol(tmp_path / "other", seed=1))
+    assert (refused.exit_code, "the other copy has no val split" in refused.output) == (exits.FAILED, True)
+    assert used(library) == first.dataset
+
+
+def test_a_pull_of_several_contents_puts_none_in_use_and_names_them(tmp_path: Path, library: Path) -> None:
+    store, elsewhere = tmp_path / "store", tmp_path / "elsewhere"
+    first = prepared(tmp_path, "--to", store)
+    bench("data", "prepare", "lol_v1", "--from", write_lol(tmp_path / "other", seed=1), "--to", store)
+    second = used(library)
+    names = [PreparedSet(dataset=dataset, split="train").name for dataset in (first.dataset, second)]
+    several = bench("data", "pull", store, "--data", elsewhere)
+    assert several.exit_code == exits.FAILED, several.output
+    assert all(name in several.output for name in names)
+    assert read_note("lol_v1", elsewhere) is None
+    one = bench("data", "pull", store / names[0], "--data", elsewhere)
+    assert one.exit_code == exits.DONE, one.output
+    assert used(elsewhere) == first.dataset
+    other = bench("data", "pull", store / names[1], "--data", elsewhere)
+    assert f"in place of {names[0]}" in other.output
+    assert used(elsewhere) == second
+    pushed = bench("data", "push", "lol_v1", "--to", tmp_path / "again")
+    assert (pushed.exit_code, [path.name for path in (tmp_path / "again").iterdir()]) == (exits.DONE, names[1:])
+
+
+def test_examples_that_are_pulled_leave_a_real_set_in_use(tmp_path: Path, library: Path) -> None:
+    prepared(tmp_path, "--to", tmp_path / "store")
+    ref = real({"train": 485, "test": 15}, library)
+    pulled = bench("data", "pull", tmp_path / "store")
+    assert (pulled.exit_code, "made of examples" in pulled.output) == (exits.FAILED, True), pulled.output
+    assert used(library) == ref
+
+
+def test_a_declared_split_that_the_library_lacks_blocks_the_cells(tmp_path: Path, library: Path) -> None:
+    note = prepared(tmp_path)
+    write_note(Note(dataset=note.dataset, splits={"test": 2}), library)
+    shutil.rmtree(PreparedSet(dataset=note.dataset, split="train").folder(library))
+    (tmp_path / "suite.yaml").write_text(SUITE.replace("lol_v1, gopro", "lol_v1").replace("gopro", "lol_v1"))
+    done = bench("plan", "suite.yaml")
+    assert done.exit_code == exits.BLOCKED, done.output
+    assert "the library's copy of lol_v1 (example) has no train split, only test" in done.output
+
+
+def test_a_suite_without_results_is_not_told_of_them(tmp_path: Path) -> None:
+    (tmp_path / "suite.yaml").write_text(SUITE)
+    for _ in range(2):
+        done = bench("run", "suite.yaml", "--executor", "local", "--tracker", "none")
+        assert done.exit_code == exits.BLOCKED, done.output
+        assert "results cannot be told" not in done.output
+
+
+def test_verify_counts_as_preparing_does_and_takes_a_folder_without_a_slash(tmp_path: Path, library: Path) -> None:
+    prepared(tmp_path, "--to", tmp_path / "st")
+    done = bench("data", "verify", "st")
+    assert done.exit_code == exits.DONE, done.output
+    assert "sound, 3 images (6 pictures)" in done.output

@@ -23,6 +23,11 @@ def test_images_of_finished_shards_are_counted_and_the_last_one_may_be_small(tmp
     assert images_done(sets, tmp_path) == 130
     test.folder(tmp_path).mkdir(parents=True)
     assert images_done(sets, tmp_path) == 135
+    again = {test.folder(tmp_path): test.folder(tmp_path).stat().st_ino}  # damaged, and made again
+    assert images_done(sets, tmp_path, again) == 130
+    test.folder(tmp_path).rename(tmp_path / "aside")
+    test.folder(tmp_path).mkdir()
+    assert images_done(sets, tmp_path, again) == 135
 
 
 def test_the_pace_is_that_of_the_images_of_this_run() -> None:

@@ -52,6 +52,8 @@ def test_of_two_writers_of_one_folder_the_first_to_finish_wins(tmp_path):
         (errno.EDQUOT, "disk is full"),
         (errno.EROFS, "cannot write"),
         (errno.EIO, "nput/output"),
+        (errno.EFBIG, "too large"),
+        (errno.ENOENT, "No such file"),
     ],
 )
 def test_storage_errors_speak_plainly(tmp_path, code, words):
@@ -60,6 +62,7 @@ def test_storage_errors_speak_plainly(tmp_path, code, words):
     assert error.kind == "storage"
     assert words in error.what
     assert error.where == str(tmp_path)
+    assert error.hint
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc", "a\\b", "a\0"])

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 
 from harness.api.asking import fingerprint_of, opened
-from harness.api.library import InLibrary, Note, write_note
+from harness.api.library import InLibrary, Note, read_note, write_note
 from harness.api.reference import PartRef
 from harness.api.sets import PreparedSet
 from harness.api.shard_parts import waiting_folder
-from harness.core.errors import DataError
+from harness.core.damage import noted_damage
+from harness.core.errors import Damaged, DataError
 from harness.data.images import images_of, open_dataset
-from harness.data.library import prepared_images
+from harness.data.library import link, make_link, prepared_images
 from harness.data.prepare import prepare_part, prepare_set
 from harness.data.prints import known_prints
+from harness.data.shards import open_set
 from harness.parts.catalogue import REGISTRY
 from harness.parts.shared.pictures import looks
 from tests.field_tree import write_lol
@@ -131,3 +133,51 @@ def test_a_set_that_is_not_prepared_names_the_command_and_the_page(library: Path
     with pytest.raises(DataError, match=r"GoPro is not prepared \(.*https://") as error:
         fingerprint_of(opened(REGISTRY, "gopro", {}))
     assert error.value.hint == "bench data prepare gopro --from DIR"
+
+
+def lol(folder: Path) -> InLibrary:
+    dataset = opened(REGISTRY, "lol_v1", {})
+    assert isinstance(dataset, InLibrary)
+    assert dataset.folder == folder
+    return dataset
+
+
+def as_version(folder: Path, version: str) -> Note:
+    """The library as another version of the part prepared it."""
+    note = read_note("lol_v1", folder)
+    assert note is not None
+    old = note.model_copy(update={"dataset": note.dataset.model_copy(update={"version": version})})
+    write_note(old, folder)
+    return old
+
+
+def test_a_library_of_another_version_of_the_part_is_to_be_prepared_again(library: Path) -> None:
+    as_version(library, "0")
+    with pytest.raises(DataError, match="prepared for version 0 of this data set, and this is version 1") as caught:
+        fingerprint_of(lol(library))
+    assert caught.value.hint == "bench data prepare lol_v1 --from DIR"
+
+
+def test_no_link_is_made_to_another_set_than_the_one_that_is_wanted(library: Path, tmp_path: Path) -> None:
+    dataset = lol(library)
+    wanted = PreparedSet(dataset=dataset.note.dataset.model_copy(update={"version": "0"}), split="test")
+    with pytest.raises(DataError, match=f"the library has {dataset.stored('test').name}, and not {wanted.name}"):
+        link(dataset, wanted, tmp_path / "data")
+    assert not os.path.lexists(wanted.folder(tmp_path / "data"))
+
+
+def test_a_link_to_another_set_leaves_no_note_of_damage_in_a_sound_one(library: Path, tmp_path: Path) -> None:
+    dataset = lol(library)
+    wanted = PreparedSet(dataset=dataset.note.dataset.model_copy(update={"version": "0"}), split="test")
+    there, place = dataset.stored("test").folder(library), wanted.folder(tmp_path / "data")
+    make_link(there, place)
+    with pytest.raises(Damaged, match="the manifest is of another set"):
+        open_set(wanted, tmp_path / "data")
+    assert noted_damage(there) == ""
+    shard = there / "000000.tar"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    link_of_it = dataset.stored("test").folder(tmp_path / "data")
+    make_link(there, link_of_it)
+    with pytest.raises(Damaged):
+        open_set(dataset.stored("test"), tmp_path / "data")
+    assert "000000.tar" in noted_damage(there), "damage of what it holds is"

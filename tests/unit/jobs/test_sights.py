@@ -20,10 +20,12 @@ from harness.data.samples import open_samples
 from harness.data.shards import to_float
 from harness.evaluation.prepared import prepare
 from harness.evaluation.score import build_metrics, score
+from harness.jobs import evaluate, train
 from harness.jobs.inputs import Inputs
 from harness.jobs.scoring import Evaluation, Scored, not_pairs, scorable, score_set
 from harness.parts.catalogue import BUILT_IN
-from tests.small_world import small_cell
+from tests.small_world import RECIPE, SmallWorld, refined_cell, small_cell
+from tests.small_world import prepare as prepare_world
 from tests.stored_set import picture, store
 
 READ = EvaluationProtocol("read", 1, read=(24, 32))
@@ -223,3 +225,19 @@ def test_pixels_that_are_not_finite_are_named_with_their_image(tmp_path: Path) -
     with pytest.raises(DataError, match="not finite") as caught:
         ran(opened(tmp_path), (READ,), ("psnr",), restore=lambda lq, prior, truth, through: lq + np.float32(np.inf))
     assert (caught.value.kind, caught.value.where) == ("nan", "image k0 of arrays")
+
+
+def test_a_table_says_where_a_prior_saw_another_image_than_the_network(world: SmallWorld) -> None:
+    """Under `read` and `through` the network gets the image at another size; the cached vector is of the stored one."""
+    recipe = RECIPE.model_copy(update={"steps": 1, "batch": 1})
+    cell = refined_cell(PartRef(name="nss")).model_copy(update={"recipe": recipe})
+    prepare_world(world, cell)
+    train.run(world.train_job(cell), world.context)
+    evaluate.run(world.evaluate_job(cell, metrics=("psnr",), protocols=(RGB_UINT8, READ, THROUGH)), world.context)
+    said = {each.protocol: each.warnings for each in world.record(cell).evaluations}
+    told = "photos: under {} the prior saw the images as they are stored, the network at {}"
+    assert {name: [text for text in texts if "prior saw" in text] for name, texts in said.items()} == {
+        "rgb_uint8/v1": [],
+        "read/v1": [told.format("read", "32×24")],
+        "through/v1": [told.format("through", "48×16")],
+    }

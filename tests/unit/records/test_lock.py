@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from harness.core.errors import HarnessError
-from harness.core.paths import Layout
+from harness.core.paths import PLACE_OPTION, Layout
 from harness.records.lock import run_lock
 
 HOLD = """
@@ -78,3 +78,13 @@ def test_a_read_only_folder_is_a_clear_error():
         pytest.fail("locked a read-only folder")
     assert caught.value.kind == "storage"
     assert "/proc" in caught.value.where
+
+
+def test_the_hint_names_the_option_of_the_command(layout):
+    token = PLACE_OPTION.set("--data")
+    try:
+        with run_lock(layout), pytest.raises(HarnessError) as caught, run_lock(layout):
+            pytest.fail("both hold the folder")
+    finally:
+        PLACE_OPTION.reset(token)
+    assert caught.value.hint.endswith("choose another folder with --data")

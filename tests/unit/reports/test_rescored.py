@@ -77,6 +77,26 @@ def test_examples_have_no_verdict(layout) -> None:
     assert real.verdict == "reproduced"
 
 
+@pytest.mark.parametrize("task", ["low_light (example)", "low_light (synthetic, example)"])
+def test_a_network_that_learned_from_examples_has_no_verdict_either(task: str) -> None:
+    """On a test set that is none: its row's section says so, which this table does not have."""
+    row = (task, "aa", "NAFNet", "base", "bb")
+    cells = pl.DataFrame([{"cell": cell().id} | dict(zip(ROW, row, strict=True))])
+    column = Column("photos", "cc", "", "rgb_uint8/v1", "dd", "psnr")
+    entry = TableEntry(Spread(21.0, None, 1), 2, 0, 0, None, 1, 0, 1, "")
+    (found,) = rescored([number(21.0)], cells, {(row, column): entry}, {"psnr": "dB"})
+    assert (found.network, found.test, found.verdict) == ("NAFNet (example)", "photos", "example")
+
+
+def test_a_mean_over_a_part_of_the_seeds_reproduces_nothing() -> None:
+    row = ("low_light", "aa", "NAFNet", "base", "bb")
+    cells = pl.DataFrame([{"cell": cell().id} | dict(zip(ROW, row, strict=True))])
+    column = Column("photos", "cc", "", "rgb_uint8/v1", "dd", "psnr")
+    entry = TableEntry(Spread(21.0, None, 1), 2, 0, 0, None, 1, 0, 3, "not run yet")
+    (found,) = rescored([number(21.0)], cells, {(row, column): entry}, {"psnr": "dB"})
+    assert found.verdict == "not comparable: 2 of 3 seeds missing"
+
+
 def test_a_mean_over_a_part_of_the_images_is_not_compared(layout) -> None:
     """One image is restored without any error, and is left out of the mean."""
     finish(layout, cell(), values([20.0, 22.0, float("inf")]))

@@ -9,14 +9,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from harness.cells.cell import RULES
-from harness.cells.suite import ResolvedSuite, SuiteCell
+from harness.api.protocols import Y_MATLAB
+from harness.api.reference import PartRef
+from harness.api.task import present_label
+from harness.cells.cell import RULES, Cell, evaluation_id
+from harness.cells.suite import Labels, ResolvedSuite, SuiteCell, SuiteMetric
 from harness.core.paths import Layout, write_bytes, write_text
 from harness.parts.catalogue import REGISTRY
 from harness.records import store
@@ -33,7 +37,7 @@ from tests.unit.records.made import finish, protocol, values
 
 KEPT = json.loads(Path(__file__).with_name("earlier.json").read_text(encoding="utf-8"))
 INPUT, BASE, REFINED = "f6d31b003f60", "846f8340705a", "a0b4d53af2b0"
-BY_NAME, BY_SEED0 = "photos.psnr@rgb_uint8/v1", "photos.psnr@gaussian_field/v1"
+BY_NAME, BY_SEED0 = "photos.psnr@rgb_uint8/v1", "photos.psnr@noise_seed0/v1"
 MEANS = {
     "input": ("20.690858", "20.699422"),
     "base": ("17.354612", "17.368561"),
@@ -75,7 +79,7 @@ def test_cells_and_evaluations_have_the_ids_that_the_release_gave_them(layout: L
     made = ResolvedSuite.model_validate(KEPT["suite"])
     assert [each.cell.id for each in made.cells] == [INPUT, BASE, REFINED]
     for each in made.cells:
-        known = {(one["protocol"], one["id"]) for one in KEPT["records"][each.cell.id]["evaluations"]}
+        known = {(present_label(one["protocol"]), one["id"]) for one in KEPT["records"][each.cell.id]["evaluations"]}
         scored = [(test, protocol) for test in each.tests for protocol in made.protocols]
         found = {(by.label, name) for name, _, by in earlier.evaluations(each.cell, scored)}
         assert found == known
@@ -213,6 +217,23 @@ def test_a_plug_ins_task_that_is_gone_is_found_by_the_names_on_record(layout: La
     write_text(layout.record(cell.id), json.dumps(said))
     means = open_results(layout.out).images().group_by("protocol").agg(pl.mean("value")).sort("protocol")
     assert [(name, round(mean, 6)) for name, mean in means.rows()] == [
-        ("gaussian_field/v1", 20.699422),
+        ("noise_seed0/v1", 20.699422),
         ("rgb_uint8/v1", 20.690858),
     ]
+
+
+def test_values_under_the_first_name_of_a_protocol_are_in_the_column_of_the_present_one(layout: Layout) -> None:
+    """A folder of the release that called it y_uint8, which gave this id to the evaluation."""
+    cell = Cell(task=PartRef(name="derain"), train=PartRef(name="photos"), backbone=None, rules=RULES)
+    old = replace(Y_MATLAB, name="y_uint8")
+    assert evaluation_id(cell, cell.test_set(cell.train).samples(), old) == "91ac6fda6bfe"
+    finish(layout, cell, values([30.0, 32.0]), protocols=[old], dataset=cell.train)
+    labels = Labels(task="derain", backbone="input", variant="input")
+    metrics = (SuiteMetric.model_validate("psnr"),)
+    listed = SuiteCell(cell=cell, labels=labels, tests=(cell.test_set(cell.train),))
+    for name, protocols in (("by_suite", (old,)), ("by_task", ())):
+        made = ResolvedSuite(name=name, cells=(listed,), metrics=metrics, protocols=protocols)
+        write_text(layout.suite(name), made.model_dump_json())
+    (section,) = leaderboard(layout).sections
+    assert [column.protocol for column in section.columns] == ["y_matlab/v1"]
+    assert comma_separated.write(leaderboard(layout)).count("31.000000") == 1

@@ -245,3 +245,13 @@ def test_the_job_file_holds_the_job(layout):
     job = train(0, layout.out)
     run([job], layout, Script())
     assert Job.model_validate_json(layout.job_file(job.id).read_bytes()) == job
+
+
+def test_no_job_is_tried_after_a_failure_that_all_would_share(tmp_path: Path) -> None:
+    jobs = [shards(split, tmp_path) for split in ("train", "val", "test")]
+    layout = Layout(tmp_path, tmp_path / "data")
+    for last, failed in (((), 3), (("storage",), 1)):
+        script = Script(lambda job, attempt: "storage")
+        notes = Notes()
+        summary = drive(plan(*jobs), script, notes, layout, notes, last=last)
+        assert (len(summary.failures), script.stopped) == (failed, True)

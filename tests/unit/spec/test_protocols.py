@@ -180,7 +180,12 @@ def test_the_network_behind_a_prior_is_told_its_own_tasks_level(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("old", "new"), [("y_uint8", "y_matlab"), ("gaussian_field", "noise_seed0"), ("y_uint8/v1", "y_matlab")]
 )
-def test_a_protocol_that_was_renamed_is_told_its_new_name(world: World, old: str, new: str) -> None:
-    (problem,) = world.problems(BASE + f"protocols: [{old}]\n" + BLOCK)
-    assert problem.what == f"no protocol is called {old!r}"
-    assert problem.hint == f"it is now called {new}"
+def test_a_protocol_that_was_renamed_may_have_its_earlier_name(tmp_path: Path, old: str, new: str) -> None:
+    block = "{task: gaussian_denoise, backbone: {name: nafnet, width: 4}}"
+    named = real(tmp_path, f"protocols: [{old}]\nblocks: [{block}]")
+    assert [protocol.name for protocol in named.protocols] == [new]
+
+
+def test_both_names_of_a_protocol_are_one(world: World) -> None:
+    (problem,) = world.problems(BASE + "protocols: [y_matlab, y_uint8]\n" + BLOCK)
+    assert (problem.what, problem.hint) == ("the protocol 'y_uint8' is given twice", "remove one")

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from harness.api.dataset import DatasetTraits, SourceImage
 from harness.api.reference import EXAMPLE
 from harness.api.source import Source
 from harness.core.errors import DataError, did_you_mean
 from harness.core.identity import digest
-from harness.parts.shared.declared.checks import counted, decoded, escaping, missing
+from harness.parts.shared.declared import remarks
+from harness.parts.shared.declared.checks import alike, counted, decoded, missing
+from harness.parts.shared.declared.examples import Marked, marked
 from harness.parts.shared.declared.finding import Found, find
+from harness.parts.shared.declared.grays import grays, remark
 from harness.parts.shared.declared.pixels import read, read_views
 from harness.parts.shared.declared.report import report
 from harness.parts.shared.declared.samples import Part, part_of
@@ -21,8 +24,8 @@ from harness.parts.shared.pictures.listing import File
 from harness.parts.shared.pictures.looks import sha256s
 from harness.parts.shared.pictures.pairing import Problem, Sample
 
-MARKER = "EXAMPLE.json"
-"""The file that marks a folder of examples: bundled photographs in the layout of a data set."""
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Declared:
@@ -40,10 +43,10 @@ class Declared:
         assert self.traits.source is not None, type(self)
         return self.traits.source
 
-    @cached_property
+    @property
     def is_example(self) -> bool:
-        """Whether the folder is made of bundled photographs."""
-        return os.path.isfile(os.path.join(self._folder, MARKER))
+        """Whether what lies in the folder is made of bundled photographs (harness.parts.shared.declared.examples)."""
+        return self._marked.is_example
 
     @property
     def layout_name(self) -> str:
@@ -51,8 +54,9 @@ class Declared:
         return self._found.layout.name
 
     def splits(self) -> Sequence[str]:
-        """The splits of the layout that lies in the folder. Raises DataError where there is none."""
-        return tuple(self._found.layout.splits)
+        """The splits of the layout that lies in the folder, without those of which nothing is there. Raises DataError
+        where there is no layout."""
+        return self._found.splits
 
     def fingerprint(self) -> str:
         """Digest of names, sizes and SHA-256 of all files that are used, and of what is made of them; with `example-`
@@ -65,7 +69,7 @@ class Declared:
             files = {file.path: file for sample in part.samples for file in part.of(sample)}
             used = [*files.values(), *part.lists]
             sums = sha256s(used, self._folder)
-            said += [f"{split}/{_shown(file)} {file.size} {sha}" for file, sha in zip(used, sums, strict=True)]
+            said += [f"{split}/{_named(file)} {file.size} {sha}" for file, sha in zip(used, sums, strict=True)]
             rules = part.files
             said.append([split, rules.reader, rules.bits, rules.views, rules.gray])
             said += [
@@ -102,9 +106,8 @@ class Declared:
         Raises DataError with all that does not fit, as one report.
         """
         parts, problems = self._named
-        counts, warnings = ([], []) if self.is_example else counted(self.facts, parts)
-        warnings = [*warnings, *(remark for part in parts.values() for remark in part.remarks)]
-        if found := [*problems, *counts]:
+        counts, warnings = self._counted(parts)
+        if found := [*problems, *counts, *alike(parts, self._folder)]:
             raise report(found, self.facts.title, self._folder)
         return warnings
 
@@ -114,13 +117,13 @@ class Declared:
         Raises DataError with all that does not fit, as one report.
         """
         parts, problems = self._named
-        counts, warnings = ([], []) if self.is_example else counted(self.facts, parts)
-        warnings = [*warnings, *(remark for part in parts.values() for remark in part.remarks)]
+        counts, warnings = self._counted(parts)
         known = {problem.file for problem in problems}
         seen = [problem for problem in decoded(parts, self._folder) if problem.file not in known]
-        if found := [*problems, *counts, *seen]:
+        if found := [*problems, *counts, *alike(parts, self._folder), *seen]:
             raise report(found, self.facts.title, self._folder)
-        return warnings
+        listed = {split: part for split, part in parts.items() if part.files.reader == "picture"}
+        return [*warnings, *(text for split, part in listed.items() for text in remark(split, part, self._grays(part)))]
 
     @property
     def _folder(self) -> str:
@@ -133,15 +136,34 @@ class Declared:
     def _found(self) -> Found:
         return find(self._folder, self.facts)
 
-    @cached_property
+    @property
     def _named(self) -> tuple[dict[str, Part], list[Problem]]:
+        """Every split, and all that does not fit before any file is decoded."""
+        parts, problems = self._listed
+        return parts, [*problems, *self._marked.problems]
+
+    @cached_property
+    def _listed(self) -> tuple[dict[str, Part], list[Problem]]:
         """Every split, and all that the names alone show not to fit."""
         found = self._found
         start = os.path.join(self._folder, found.base) if found.base else self._folder
-        splits = list(found.layout.splits)
-        parts = {split: part_of(found, split, start, "" if split == splits[0] else f"{split}/") for split in splits}
-        problems = [*missing(found, start), *found.problems, *escaping(parts, self._folder)]
+        first = next(iter(found.layout.splits))
+        parts = {split: part_of(found, split, start, "" if split == first else f"{split}/") for split in found.splits}
+        problems = [*missing(found, start), *found.problems]
         return parts, [*problems, *(problem for part in parts.values() for problem in part.problems)]
+
+    def _counted(self, parts: dict[str, Part]) -> tuple[list[Problem], list[str]]:
+        """Numbers that do not fit, and all that is to be remarked."""
+        counts, warnings = ([], []) if self.is_example else counted(self.facts, parts)
+        found = self._found
+        if not self.is_example:
+            warnings += remarks.absent(self.facts, found)
+        warnings += [*remarks.passed(found), *remarks.outside(parts, self._folder), *remarks.left(found, self._folder)]
+        return counts, [*warnings, *(remark for part in parts.values() for remark in part.remarks)]
+
+    @cached_property
+    def _marked(self) -> Marked:
+        return marked(self._listed[0], self._found.paths, self._folder)
 
     @property
     def _parts(self) -> dict[str, Part]:
@@ -156,19 +178,31 @@ class Declared:
             raise DataError(f"there is no split {split!r}", where=self.facts.title, hint=hint)
         return self._parts[split]
 
+    def _read(self, file: File, sample: Sample, part: Part) -> np.ndarray:
+        def is_colour() -> bool:
+            return file.path in self._grays(part)
+
+        return read(file, sample.key, part.files, is_colour)
+
+    def _grays(self, part: Part) -> frozenset[str]:
+        if part.grays is None:
+            part.grays = grays(part, self._folder)
+        return part.grays
+
     def _image(self, sample: Sample, part: Part) -> SourceImage:
         right = part.rights.get(sample.key)
-        gt = None if sample.gt is None else read(sample.gt, sample.key, part.files)
+        gt = None if sample.gt is None else self._read(sample.gt, sample, part)
         lq = None
         if sample.lq is not None:
-            left = read(sample.lq, sample.key, part.files)
-            lq = read_views(left, None if right is None else read(right, sample.key, part.files))
+            left = self._read(sample.lq, sample, part)
+            lq = read_views(left, None if right is None else self._read(right, sample, part))
         if gt is not None and lq is not None and gt.shape[:2] != lq.shape[:2]:
             what = f"the images of {sample.key!r} differ in size: {lq.shape[:2]} and {gt.shape[:2]}"
             raise DataError(what, where=self.facts.title, hint="get both again")
         return SourceImage(sample.key, sample.scene, gt, lq, sample.truth, part.groups.get(sample.key, ""))
 
 
-def _shown(file: File) -> str:
-    """A file's name in the fingerprint: the same wherever the layout lies."""
-    return f"{file.side}/{file.name}"
+def _named(file: File) -> str:
+    """A file's name in the fingerprint: the same wherever the layout lies, in each Unicode form, and with each ending
+    of a picture. Arrays are told apart, as their channels may be in another order."""
+    return f"{file.side}/{file.stem}{'.npy' if file.path.lower().endswith('.npy') else ''}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from harness.api.source import Group
@@ -11,6 +12,7 @@ from harness.core.paths import unread
 from harness.core.text import shortened
 from harness.parts.shared.pictures.listing import File, listed_in
 from harness.parts.shared.pictures.pairing import Problem, Sample
+from harness.parts.shared.pictures.reading import numbers_in
 
 _LARGEST = 10 << 20
 """Bytes of a list that is read."""
@@ -39,6 +41,10 @@ class Groups:
                 other = groups.setdefault(sample.key, group.name)
                 if other != group.name:
                     self.problems.append(Problem("group", _name(sample), f"it is in {other} and in {group.name}"))
+        if self.groups and len(lists) == len(self.groups) and not self.problems:  # all have lists, which are here
+            what = f"it is in none of {', '.join(file.shown for file in lists)}"
+            left = [_name(sample) for sample in ordered if sample.key not in groups]
+            self.problems += [Problem("group", name, what) for name in left]
         return groups, lists
 
     def _listed(self, group: Group, ordered: list[Sample], lists: list[File]) -> list[Sample]:
@@ -52,6 +58,9 @@ class Groups:
                 self.remarks.append(f"{group.file}: {what}, so there is none")
             return []
         lists.append(found[0]._replace(label=group.file))
+        if found[0].error:
+            self.problems.append(Problem("group", group.file, found[0].error))
+            return []
         try:
             numbers = _numbers(found[0].path)
         except OSError as error:
@@ -63,7 +72,11 @@ class Groups:
         places = [number - group.first for number in numbers]
         if outside := [place + group.first for place in places if not 0 <= place < len(ordered)]:
             last = group.first + len(ordered) - 1
-            what = f"it names image {outside[0]}, and the images are {group.first} to {last}"
+            named = shortened(str(outside[0]), 30)
+            what = f"it names image {named}, and the images are {group.first} to {last}"
+            self.problems.append(Problem("group", group.file, what))
+        if twice := [number for number, count in Counter(numbers).items() if count > 1]:
+            what = f"it names image {shortened(str(twice[0]), 30)} more than once"
             self.problems.append(Problem("group", group.file, what))
         return [ordered[place] for place in places if 0 <= place < len(ordered)]
 
@@ -81,15 +94,13 @@ def _numbers(path: str) -> list[int]:
     if os.path.getsize(path) > _LARGEST:
         raise ValueError("it is no list of numbers: it is too large")
     if path.lower().endswith(".npy"):
-        try:
-            array = np.load(path, allow_pickle=False).ravel()
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"it is no .npy file of numbers: {' '.join(str(error).split())}") from error
-        if array.dtype.kind not in "iuf" or (array != np.floor(array)).any():
+        with open(path, "rb") as file:
+            array = numbers_in(file.read()).ravel()
+        if array.dtype.kind not in "iuf" or not np.isfinite(array).all() or (array != np.floor(array)).any():
             raise ValueError(f"its numbers are {array.dtype}, not whole ones")
         return [int(number) for number in array]
     try:
-        with open(path, encoding="utf-8") as file:
-            return [int(line) for line in file if line.strip()]
+        with open(path, encoding="utf-8") as text:
+            return [int(line) for line in text if line.strip()]
     except ValueError as error:
         raise ValueError(f"it is no list of numbers, one a line: {shortened(str(error), 100)}") from error

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from harness.core.identity import stamp_of
+from harness.parts.shared.pictures.reading import page_in
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +74,8 @@ def _asked(ask: Any, path: str, **more: Any) -> Any:
         head = file.read(520)
     if not head:
         raise ValueError("the file is empty")
+    if page := page_in(head):
+        raise ValueError(page)
     if _HDF5 in (head[:8], head[512:520]):
         raise ValueError("it is a MATLAB 7.3 file, and version 7 or older is read: save it with '-v7'")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from harness.api.source import Files
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def read(file: File, key: str, files: Files) -> np.ndarray:
-    """The image in a file, H×W×C. Raises DataError for one that cannot be read."""
+def read(file: File, key: str, files: Files, is_colour: Callable[[], bool] = lambda: False) -> np.ndarray:
+    """The image in a file, H×W×C. Raises DataError for one that cannot be read.
+
+    `is_colour`: asked of gray pictures alone, whether the channel is to be repeated (declared.grays).
+    """
     import numpy as np
 
     if files.reader == "mat_blocks":
@@ -30,6 +34,8 @@ def read(file: File, key: str, files: Files) -> np.ndarray:
         pixels = (pixels >> 8).astype(np.uint8)
     if files.gray and pixels.shape[2] == 3:
         pixels = _gray(file.path)
+    if pixels.shape[2] == 1 and pixels.dtype == np.uint8 and is_colour():
+        pixels = np.repeat(pixels, 3, axis=2)
     return np.ascontiguousarray(pixels)
 
 

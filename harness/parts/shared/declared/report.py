@@ -14,12 +14,12 @@ SHOWN = 20
 
 KINDS = {
     "place": ("places of the layout are empty", "unpack the rest of the archive: it is half there, or another version"),
-    "count": ("splits have another number of images", "get the archive again: it is half there, or another version"),
-    "folder": ("folders cannot be read", "what each line says"),
-    "outside": (
-        "files or folders lead out of the folder",
-        "put the files themselves there, or give the folder in which they lie",
+    "example": ("folders hold an example and other files", "what each line says"),
+    "count": (
+        "splits have another number of images or scenes",
+        "get the archive again: it is half there, or another version",
     ),
+    "folder": ("folders cannot be read", "what each line says"),
     "unreadable": ("files cannot be read", "what each line says"),
     "empty": ("files are empty", "unpack the archive again"),
     "name": ("files have a name that is no text", "unpack the archive again"),
@@ -27,6 +27,7 @@ KINDS = {
     "twice": ("files have the key of another file", "remove all but one of each key"),
     "case": ("files have a name that differs from another in case only", "remove one of both"),
     "orphan": ("files have no partner", "unpack the archive again, or remove what does not belong there"),
+    "same": ("files have the same bytes as the partner", "get them again: one side lies in place of the other"),
     "size": ("files have another size than the partner", "get both again"),
     "pixels": ("files have other channels or bits than the rest", "get them again: they were converted"),
     "values": ("files have numbers of another scale", "what each line says"),
@@ -54,9 +55,9 @@ def report(problems: Sequence[Problem], title: str, root: str) -> DataError:
 
 _ONE = (
     ("places of the layout are", "place of the layout is"),
-    ("files or folders lead", "file or folder leads"),
     ("splits have", "split has"),
     ("folders cannot", "folder cannot"),
+    ("folders hold", "folder holds"),
     ("files cannot", "file cannot"),
     ("files are", "file is"),
     ("files have", "file has"),

@@ -28,6 +28,8 @@ class Part:
     """The group of every sample that has one, by key."""
     lists: list[File] = field(default_factory=list)
     """Files that say the groups."""
+    grays: frozenset[str] | None = None
+    """Paths of the gray pictures that are read as colour ones; None: not yet looked at."""
     remarks: list[str] = field(default_factory=list)
     """What is no mistake, but to be known."""
     skipped: list[tuple[str, str]] = field(default_factory=list)
@@ -52,7 +54,8 @@ def part_of(found: Found, split: str, start: str, prefix: str) -> Part:
     else:
         _add_files(part, sides, prefix)
     if not part.samples and not part.problems:
-        part.problems.append(Problem("place", split, "of all images that are there, none is of this split"))
+        what = "of all images that are there, none is of this split"
+        part.problems.append(Problem("place", split, f"{what}: {_some(sides)}"))
     groups = Groups(files.groups, start)
     part.groups, part.lists = groups.of(part.samples)
     part.problems += groups.problems
@@ -60,10 +63,19 @@ def part_of(found: Found, split: str, start: str, prefix: str) -> Part:
     return part
 
 
+def _some(sides: dict[str, list[File]]) -> str:
+    """The first files of any side."""
+    names = [file.shown for files in sides.values() for file in files]
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+
+
 def _add_blocks(part: Part, sides: dict[str, list[File]], prefix: str) -> None:
     known: dict[str, tuple[list[str], str]] = {}
     for side, listed in sides.items():
         part.problems += [Problem("twice", file.shown, f"as {listed[0].shown}") for file in listed[1:]]
+        if listed[0].error:
+            part.problems.append(Problem("unreadable", listed[0].shown, listed[0].error))
+            continue
         try:
             known[side] = block_keys(listed[0].path)
         except (ValueError, OSError) as error:

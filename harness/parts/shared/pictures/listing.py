@@ -71,12 +71,21 @@ def listed(pattern: str, side: str) -> list[File]:
 
 def listed_in(folder: str, pattern: str, side: str) -> list[File]:
     """The files of a pattern that starts from a folder, whose own name has no wildcards; none where there are none.
+    After a wildcard the ending matches in any case: `*.png` takes `1.PNG`, too.
 
     Raises DataError for a folder that cannot be read.
     """
     head, parts = _split(pattern, side)
     root = folder if head == "." else os.path.join(folder, head)
-    return _files(root, parts, side) if os.path.isdir(root) else []
+    return _files(root, [*parts[:-1], _any_case(parts[-1])], side) if os.path.isdir(root) else []
+
+
+def _any_case(name: str) -> str:
+    """A pattern whose ending matches in any case."""
+    stem, ending = os.path.splitext(name)
+    if not _WILD.search(stem) or _WILD.search(ending):
+        return name
+    return stem + "".join(f"[{letter.lower()}{letter.upper()}]" if letter.isalpha() else letter for letter in ending)
 
 
 def _files(root: str, parts: list[str], side: str) -> list[File]:
@@ -125,7 +134,7 @@ def _walk(folder: str, parts: list[str], matched: tuple[str, ...], own: bool) ->
         if not (fits(entry.name) if wild else entry.name == head):
             continue
         now = (*matched, entry.name) if wild or own else matched
-        if _is_folder(entry):
+        if _is_folder(entry, needed=bool(rest)):
             if rest:
                 yield from _walk(entry.path, rest, now, own)
         elif not rest:
@@ -136,11 +145,17 @@ def _left_out(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _SYSTEM
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(entry: os.DirEntry[str], needed: bool) -> bool:
+    """Whether it is a folder. Raises DataError for a link that leads nowhere where one is `needed`: nobody would miss
+    its files."""
     try:
-        return entry.is_dir()
+        if entry.is_dir():
+            return True
     except OSError:  # links in a circle
-        return False
+        pass
+    if needed and entry.is_symlink() and not os.path.exists(entry.path):
+        raise DataError("it is a link that leads nowhere or in a circle", where=shown_name(entry.path, 200))
+    return False
 
 
 def _file(entry: os.DirEntry[str], side: str, matched: tuple[str, ...], last: str) -> File:

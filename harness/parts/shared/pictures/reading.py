@@ -22,12 +22,14 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import DataError
 from harness.core.paths import unread
+from harness.core.text import on_one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +41,7 @@ ENDINGS = frozenset([".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NPY = b"\x93NUMPY"
+_PAGES = (b"<!doctype html", b"<html")
 _RGB_TIFF, _GRAY_TIFF = 2, 1
 _ORIENTATION = 274
 """The EXIF and TIFF tag."""
@@ -73,27 +76,57 @@ def decoded(content: bytes) -> np.ndarray:
 
     if not content:
         raise _Refused("the file is empty", "get it again")
-    try:
+    with _damage("pixels"):
         if content.startswith(_NPY):
             pixels = _npy(content)
         elif content.startswith(_TIFF):
             pixels = _tiff(content)
         else:
             pixels = _pillow(content)
-    except _Refused:
-        raise
-    except MemoryError as error:
-        raise _Refused(
-            "it claims more pixels than memory holds: it is damaged, or too large", "get it again"
-        ) from error
-    except Exception as error:  # the libraries raise nearly anything for a damaged file
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise _Refused(f"it cannot be decoded, it is damaged or cut off: {said}", "get it again") from error
     if pixels.size == 0:
         raise _Refused(f"the picture has no pixels ({_shape(pixels)})", "get it again")
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise _Refused("it holds numbers that are not finite", "replace them")
     return np.ascontiguousarray(pixels)
+
+
+def numbers_in(content: bytes) -> np.ndarray:
+    """The array in the bytes of an npy file. Raises ValueError, whose text says what is wrong."""
+    import numpy as np
+
+    if not content:
+        raise _Refused("the file is empty", "get it again")
+    if page := page_in(content):
+        raise _Refused(page, "get it again")
+    if not content.startswith(_NPY):
+        raise _Refused("it is no npy file", "get it again")
+    with _damage("numbers"):
+        array: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
+    return array
+
+
+def page_in(content: bytes) -> str:
+    """What is wrong with a file that is a web page; empty where it is none."""
+    head = content[:512].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not head.lower().startswith(_PAGES):
+        return ""
+    shown = on_one_line(head.partition(b">")[0][:40].decode("latin-1"))
+    return f"it begins with {shown}>: a web page, as of an error, was saved in place of the file"
+
+
+@contextmanager
+def _damage(held: str) -> Iterator[None]:
+    """Has whatever libraries raise for damaged files say so."""
+    try:
+        yield
+    except _Refused:
+        raise
+    except MemoryError as error:
+        what = f"it claims more {held} than memory holds: it is damaged, or too large"
+        raise _Refused(what, "get it again") from error
+    except Exception as error:  # the libraries raise nearly anything for a damaged file
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise _Refused(f"it cannot be decoded, it is damaged or cut off: {said}", "get it again") from error
 
 
 def _npy(content: bytes) -> np.ndarray:
@@ -150,6 +183,8 @@ def _pillow(content: bytes) -> np.ndarray:
     try:
         image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP", "BMP"))
     except UnidentifiedImageError as error:
+        if page := page_in(content):
+            raise _Refused(page, "get it again") from error
         raise _Refused("it is no PNG, JPEG, TIFF, WebP, BMP or npy file", "convert it to PNG") from error
     except Image.DecompressionBombError as error:
         raise _Refused("it has too many pixels for one picture", "cut it into several") from error

@@ -166,6 +166,20 @@ def test_a_second_folder_of_a_test_scene_is_never_trained_on(
     assert {scene for _, scene in found.keys("test")} == set(scenes)
 
 
+@pytest.mark.parametrize(("name", "train", "test"), [("sdsd_indoor", 62, 6), ("sdsd_outdoor", 116, 10)])
+def test_half_an_archive_of_sdsd_is_remarked(name: str, train: int, test: int, tmp_path: Path) -> None:
+    """The number of its frames is not known, that of its scenes is: a folder that ends in _2 is none of its own."""
+    found, _ = grow(tmp_path, name)
+    (tmp_path / "EXAMPLE.json").unlink(missing_ok=True)
+    half = data_set(name, found.root)
+    scenes = {split: len({scene for _, scene in half.keys(split)}) for split in ("train", "test")}
+    assert half.check_names() == [
+        f"{split} has {scenes[split]} scenes, and {known} are known, by sources that are not sure; "
+        "see whether the archive is whole"
+        for split, known in (("train", train), ("test", test))
+    ]
+
+
 def test_a_missing_frame_of_sdsd_is_named_and_not_made_up_by_order(tmp_path: Path) -> None:
     found, _ = grow(tmp_path, "sdsd_indoor")
     (tmp_path / "indoor_static_np" / "GT" / "pair2" / "0002.npy").unlink()

@@ -55,13 +55,13 @@ def test_training_and_test_share_no_scene(name: str, tmp_path: Path) -> None:
         assert sum(map(len, scenes)) == len(set().union(*scenes))
 
 
-COUNTS: dict[str, dict[str, tuple[int, bool]]] = {
+COUNTS: dict[str, dict[str, tuple[int | None, bool]]] = {
     "lol_v2_real": {"train": (689, True), "test": (100, True)},
     "lol_v2_syn": {"train": (900, False), "test": (100, False)},
     "sid": {"train": (2099, False), "test": (598, False)},
     "smid": {"train": (15763, False), "test": (49 * 30, False)},
-    "sdsd_indoor": {},
-    "sdsd_outdoor": {},
+    "sdsd_indoor": {"train": (None, False), "test": (None, False)},
+    "sdsd_outdoor": {"train": (None, False), "test": (None, False)},
     "hide": {"train": (8422 - 2025, False), "test": (2025, False)},
     "realblur_j": {"train": (4738 - 980, False), "test": (980, True)},
     "realblur_r": {"train": (4738 - 980, False), "test": (980, True)},

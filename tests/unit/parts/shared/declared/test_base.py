@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -19,6 +20,7 @@ from harness.api.asking import opened as asked
 from harness.api.library import InLibrary
 from harness.api.source import Count, Files
 from harness.core.errors import DataError, Unfit
+from harness.core.identity import file_sha256
 from harness.core.registry import Entry, Registry
 from harness.data.example import write_example
 from harness.parts.catalogue import BUILT_IN
@@ -40,7 +42,7 @@ PAIRS = layout(
 def files(train: int = 3, test: int = 2) -> dict[str, Any]:
     numbers = {"train": train, "test": test}
     return {
-        f"{split}/{side}/{name}.png": 20 * name + len(split + side)
+        f"{split}/{side}/{name}.png": 20 * name + len(split) + 7 * (side == "gt")
         for split, number in numbers.items()
         for side in ("in", "gt")
         for name in range(number)
@@ -76,6 +78,9 @@ def test_files_are_hashed_once(write: Write, monkeypatch: pytest.MonkeyPatch) ->
         (Count(4, also=(3,)), "", "train has 3 images, as another known copy; the usual one has 4"),
         (Count(5, also=(2,)), "train: 3 images, and 5 are known (2 of other copies)", ""),
         (Count(4, sure=False), "", "train has 3 images, and 4 are known, by sources that are not sure"),
+        (Count(scenes=3), "", ""),
+        (Count(3, scenes=6), "train: 3 scenes, and 6 are known", ""),
+        (Count(scenes=6, sure=False), "", "train has 3 scenes, and 6 are known, by sources that are not sure"),
     ],
 )
 def test_numbers_that_are_sure_are_asked_for(write: Write, count: Count, refused: str, warned: str) -> None:
@@ -97,6 +102,51 @@ def test_examples_are_told_from_real_images(write: Write) -> None:
     real = opened(root, PAIRS).fingerprint()
     write({"EXAMPLE.json": b"{}"})
     assert opened(root, PAIRS).fingerprint() == f"example-{real}"
+
+
+def test_a_marker_of_examples_is_found_around_the_folder_and_in_it(write: Write, tmp_path: Path) -> None:
+    top = write({f"a/Toy/{name}": level for name, level in files().items()})
+    inside = layout(inside=("Toy",), **PAIRS.splits)
+    for place, root in (("a/Toy", top / "a"), ("a", top / "a/Toy"), ("a/Toy", top / "a/Toy"), ("", top / "a/Toy")):
+        marker = top / place / "EXAMPLE.json"
+        for said in ({}, {"files": {str(at): file_sha256(at) for at in top.rglob("*.png")}}):
+            marker.write_text(json.dumps(said))
+            assert opened(root, inside).is_example, (place, said)
+        marker.unlink()
+        assert not opened(root, inside).is_example
+
+
+def test_a_download_among_the_files_of_an_example_is_told(write: Write) -> None:
+    root = write(files())
+    known = {str(path): file_sha256(path) for path in root.rglob("*.png")}
+    write({"EXAMPLE.json": json.dumps({"files": known}).encode(), "train/in/9.png": 99, "train/gt/9.png": 100})
+    with pytest.raises(Unfit) as caught:
+        opened(root, PAIRS).fingerprint()
+    said = "EXAMPLE.json: 2 files are not of the example, as train/gt/9.png (remove EXAMPLE.json and the 10 files"
+    assert said in str(caught.value)
+    away = root.parent / "away"
+    shutil.copytree(root, away / "mine", ignore=shutil.ignore_patterns("EXAMPLE.json"))
+    (away / "EXAMPLE.json").write_text(json.dumps({"files": {"other.png": "0" * 64}}))
+    assert not opened(away / "mine", PAIRS).is_example, "it is of what else lies there"
+
+
+def test_pairs_of_one_file_are_told(write: Write) -> None:
+    root = write(files())
+    shutil.copy(root / "train/in/1.png", root / "train/gt/1.png")
+    for check in (opened(root, PAIRS).check_names, opened(root, PAIRS).check_all):
+        with pytest.raises(
+            Unfit, match=r"1 file has the same bytes as the partner(.|\n)*train/in/1.png: as train/gt/1"
+        ):
+            check()
+
+
+def test_the_digest_is_of_a_name_in_each_form(write: Write) -> None:
+    both = [f"{split}/{side}" for split in ("train", "test") for side in ("in", "gt")]
+    root = write({f"{folder}/\u00e9.png": at for at, folder in enumerate(both)})
+    composed = opened(root, PAIRS).fingerprint()
+    for folder in both:
+        os.rename(root / folder / "\u00e9.png", root / folder / "e\u0301.PNG")
+    assert opened(root, PAIRS).fingerprint() == composed
 
 
 def test_all_that_does_not_fit_is_one_report(write: Write) -> None:

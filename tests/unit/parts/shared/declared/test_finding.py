@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.api.source import Files
+from harness.api.source import Files, Group
 from harness.core.errors import DataError, Unfit
 from tests.unit.parts.shared.declared.conftest import Write, layout, opened
 
@@ -118,16 +118,18 @@ def test_links_in_a_circle_end(write: Write) -> None:
     assert "eval/low is a link that leads nowhere or in a circle" in str(refused(root))
 
 
-def test_links_out_of_the_folder_are_told(write: Write, tmp_path: Path) -> None:
+def test_links_out_of_the_folder_are_followed_and_remarked(write: Write, tmp_path: Path) -> None:
     root = write(pairs())
     shutil.move(root / "our" / "low", tmp_path / "elsewhere")
     os.symlink(tmp_path / "elsewhere", root / "our" / "low")
     os.remove(root / "eval" / "low" / "1.png")
     os.symlink(tmp_path / "elsewhere" / "1.png", root / "eval" / "low" / "1.png")
-    text = str(refused(root))
-    assert "2 files or folders lead out of the folder" in text
-    assert f"our/low: it leads to {tmp_path}/elsewhere" in text
-    assert f"eval/low/1.png: it leads to {tmp_path}/elsewhere/1.png" in text
+    dataset = opened(root, OFFICIAL)
+    remark = "3 files lie outside of the folder, through links: our/low/1.png is"
+    assert dataset.check_all() == [f"{remark} {tmp_path}/elsewhere/1.png …"]
+    assert [len(dataset.keys(split)) for split in dataset.splits()] == [2, 2]
+    os.remove(tmp_path / "elsewhere" / "1.png")
+    assert "eval/low/1.png: " in str(refused(root))  # a link that leads nowhere now
 
 
 def test_the_folder_itself_may_be_a_link(write: Write, tmp_path: Path) -> None:
@@ -142,3 +144,60 @@ def test_what_is_no_file_is_not_opened(write: Write) -> None:
     os.remove(root / "our/low/1.png")
     os.mkfifo(root / "our/low/1.png")  # reading it would never end
     assert "our/low/1.png: it is no file" in str(refused(root))
+
+
+def test_a_copy_with_the_test_half_alone_is_taken_and_remarked(write: Write) -> None:
+    root = write({name: level for name, level in pairs().items() if name.startswith("eval")})
+    dataset = opened(root, OFFICIAL)
+    assert dataset.splits() == ("test",)
+    assert dataset.keys("test") == [("1", "test/1"), ("2", "test/2")]  # as in the whole copy
+    remark = "no training images are found, so it has no train; looked in our/high/*, our/low/*"
+    assert dataset.check_all() == [remark]
+    (root / "our/low").mkdir(parents=True)  # half there
+    assert "our/high/*: there is no folder our/high" in str(refused(root))
+
+
+def test_splits_that_other_layouts_have_are_remarked(write: Write) -> None:
+    both = layout("both", train=Files(gt=("a/*",)), test=Files(gt=("b/*",)))
+    half = layout("half", test=Files(gt=("c/*",)))
+    remark = "no training images are found, so it has no train; looked in a/*"
+    assert opened(write({"c/1.png": 1}), both, half).check_all() == [remark]
+
+
+def test_test_sets_beside_the_whole_are_passed(write: Write) -> None:
+    half = layout("half", test=Files(lq=("test/low/*",), gt=("test/high/*",)))
+    dataset = opened(write(pairs() | {"test/low/9.png": 1, "test/high/9.png": 2}), half, OFFICIAL)
+    assert dataset.layout_name == "official"
+    assert dataset.check_all() == ["what lies there as half is not read: official has more splits"]
+
+
+@pytest.mark.parametrize("name", ["Toy.zip", "toy.TAR.GZ", "toy.7z.001", "toy.rar"])
+def test_an_archive_is_to_be_unpacked_first(write: Write, name: str) -> None:
+    root = write({name: b"x"})
+    assert refused(root).hint.startswith(f"unpack {name} first")
+    assert refused(root / name).hint.startswith(f"unpack {name} first")
+
+
+def test_endings_match_in_any_case_and_others_are_remarked(write: Write) -> None:
+    toy = layout(test=Files(gt=("*/img-*.png",)))
+    dataset = opened(write({"a/img-1.png": 1, "a/img-2.PNG": 2, "a/img-3.jpg": 3, "a/other.jpg": 4}), toy)
+    assert [key for key, _ in dataset.keys("test")] == ["a/img-1", "a/img-2"]
+    remark = "1 picture is left out, as the data set has none of that ending there: a/img-3.jpg"
+    assert dataset.check_all() == [remark]
+
+
+def test_what_is_no_regular_file_is_not_opened_as_a_list(write: Write) -> None:
+    grouped = Files(gt=("*.png",), groups=(Group(name="in", file="in.txt"),))
+    root = write({"a.png": 1})
+    os.mkfifo(root / "in.txt")
+    with pytest.raises(DataError, match="it is no file"):
+        opened(root, layout(test=grouped)).check_all()
+
+
+def test_a_scene_that_is_a_broken_link_is_told(write: Write) -> None:
+    root = write({f"{scene}/{side}/1.png": level for scene in "ab" for side, level in (("low", 1), ("high", 2))})
+    toy = layout(test=Files(lq=("*/low/*",), gt=("*/high/*",)))
+    os.symlink("nowhere", root / "c")
+    os.symlink("d", root / "d")
+    with pytest.raises(DataError, match="c: it is a link that leads nowhere or in a circle"):
+        opened(root, toy).check_all()

@@ -41,6 +41,16 @@ def test_arrays_are_blue_green_red(write: Write) -> None:
     assert "c.npy: 1 × uint8, and these arrays are 3 × uint8" in text
 
 
+def test_the_only_sound_array_is_not_told_to_be_unlike_the_rest(write: Write) -> None:
+    root = write({"a.npy": drawn(6, 8, 3), "b.npy": drawn(6, 8), "c.npy": drawn(6, 8)})
+    with pytest.raises(DataError) as caught:
+        opened(root, layout(test=Files(gt=("*",), reader="npy_bgr"))).check_all()
+    told = str(caught.value)
+    assert "b.npy: 1 × uint8" in told
+    assert "c.npy: 1 × uint8" in told
+    assert "a.npy" not in told
+
+
 def test_sixteen_bits_stay_or_become_the_upper_eight(write: Write) -> None:
     deep = drawn(6, 8, 3, kind=np.uint16)
     root = write({"a.png": deep})

@@ -161,8 +161,13 @@ def test_lists_of_numbers_say_the_groups(write: Write) -> None:
     groups = {image.key: image.group for image in dataset.images("test")}
     assert groups == {"a": "indoor", "b": "outdoor", "c": "indoor"}
     before = dataset.fingerprint()
-    write({"in.npy": np.array([1])})
+    write({"in.npy": np.array([1]), "out.txt": b"3 \n2"})
     assert opened(root, layout(test=GROUPED)).fingerprint() != before
+
+
+def _header(shape: str) -> bytes:
+    text = f"{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}}}".encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
 
 
 @pytest.mark.parametrize(
@@ -171,7 +176,12 @@ def test_lists_of_numbers_say_the_groups(write: Write) -> None:
         (np.array([0]), b"2", "in.npy: it names image 0, and the images are 1 to 2"),
         (np.array([3]), b"2", "in.npy: it names image 3"),
         (np.array([1.5]), b"2", "in.npy: its numbers are float64, not whole ones"),
-        (b"junk", b"2", "in.npy: it is no .npy file of numbers"),
+        (b"junk", b"2", "in.npy: it is no npy file"),
+        (b"\x93NUMPY\x01\x00\x06\x00{'a': ", b"2", "in.npy: it cannot be decoded, it is damaged or cut off"),
+        (_header("(10000000000000,)"), b"2", "in.npy: it "),
+        (np.array([np.inf, 1]), b"2", "in.npy: its numbers are float64, not whole ones"),
+        (np.array([1, 1]), b"2", "in.npy: it names image 1 more than once"),
+        (np.array([1]), b"", "b.png: it is in none of in.npy, out.txt"),
         (np.array([1]), b"one", "out.txt: it is no list of numbers, one a line"),
         (np.array([1]), b"\xff", "out.txt: it is no list of numbers"),
         (np.array([1, 2]), b"2", "b.png: it is in indoor and in outdoor"),

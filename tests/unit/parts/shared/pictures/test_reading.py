@@ -139,7 +139,8 @@ SEE_THROUGH = np.concatenate([RGB, OPAQUE8 - np.eye(21, 34, dtype=np.uint8)[:, :
     ("content", "says"),
     [
         (b"", "the file is empty"),
-        (b"<html>not found</html>", "it is no PNG, JPEG, TIFF, WebP, BMP or npy file"),
+        (b"not found", "it is no PNG, JPEG, TIFF, WebP, BMP or npy file"),
+        (b"\n<!DOCTYPE html>\n<html>not found", "it begins with <!DOCTYPE html>: a web page"),
         (pillow(Image.fromarray(RGB).convert("CMYK"), "JPEG"), "its colours are CMYK"),
         (pillow(SEE_THROUGH, "PNG"), "transparent in places"),
         (pillow(SEE_THROUGH, "WEBP", lossless=True), "transparent in places"),
