@@ -171,7 +171,7 @@ def test_half_an_archive_of_sdsd_is_remarked(name: str, train: int, test: int, t
     """The number of its frames is not known, that of its scenes is: a folder that ends in _2 is none of its own."""
     found, _ = grow(tmp_path, name)
     (tmp_path / "EXAMPLE.json").unlink(missing_ok=True)
-    half = data_set(name, found.root)
+    half = data_set(name, tmp_path)
     scenes = {split: len({scene for _, scene in half.keys(split)}) for split in ("train", "test")}
     assert half.check_names() == [
         f"{split} has {scenes[split]} scenes, and {known} are known, by sources that are not sure; "

@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -106,7 +107,7 @@ def test_examples_are_told_from_real_images(write: Write) -> None:
 
 def test_a_marker_of_examples_is_found_around_the_folder_and_in_it(write: Write, tmp_path: Path) -> None:
     top = write({f"a/Toy/{name}": level for name, level in files().items()})
-    inside = layout(inside=("Toy",), **PAIRS.splits)
+    inside = replace(PAIRS, inside=("Toy",))
     for place, root in (("a/Toy", top / "a"), ("a", top / "a/Toy"), ("a/Toy", top / "a/Toy"), ("", top / "a/Toy")):
         marker = top / place / "EXAMPLE.json"
         for said in ({}, {"files": {str(at): file_sha256(at) for at in top.rglob("*.png")}}):
