@@ -169,7 +169,7 @@ def test_a_second_folder_of_a_test_scene_is_never_trained_on(
 @pytest.mark.parametrize(("name", "train", "test"), [("sdsd_indoor", 62, 6), ("sdsd_outdoor", 116, 10)])
 def test_half_an_archive_of_sdsd_is_remarked(name: str, train: int, test: int, tmp_path: Path) -> None:
     """The number of its frames is not known, that of its scenes is: a folder that ends in _2 is none of its own."""
-    found, _ = grow(tmp_path, name)
+    grow(tmp_path, name)
     (tmp_path / "EXAMPLE.json").unlink(missing_ok=True)
     half = data_set(name, tmp_path)
     scenes = {split: len({scene for _, scene in half.keys(split)}) for split in ("train", "test")}
