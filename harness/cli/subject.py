@@ -63,12 +63,13 @@ def ran_before(suite: ResolvedSuite, layout: Layout, registry: Registry) -> dict
     stored = read_suites(layout).suites if unread and suite_files(layout) else ()
     before = [ref for each in stored for ref in _datasets(each) if ref.digest]
     known = {ref.unread: str(ref.digest) for ref in before if not ref.is_unread and ref.unread in unread}
+    trained = any((layout.out / "cells").glob("*/record.json"))
     for stand_in, ref in unread.items():
         said = lack("dataset", ref, registry)
         told = ""
         if stand_in in known:
             told = "; its results are those of the last run"
-        elif any(each.name == ref.name and not each.is_unread for each in before):
+        elif any(each.name == ref.name and not each.is_unread for each in before) or (not before and trained):
             told = f"; its results cannot be told · try: bench leaderboard {layout.out}"
         typer.echo(f"warning: {said or ref.name}{told}", err=True)
     return known

@@ -66,7 +66,7 @@ def test_parts_that_need_weights_ask_for_what_the_registry_has(tmp_path: Path, m
         options = {option.name: option.default for option in declared.options.values()} | dict(checkpoint.options)
         for file in needed_files(declared.traits, options, checkpoint.part):
             asked[file.fetch] = file
-    assert len(placed) == len(asked) == 10
+    assert len(placed) == len(asked) == 16
     for checkpoint in placed:
         file = asked[f"bench weights fetch {checkpoint.id}"]
         assert Path(file.path) == checkpoint.path
