@@ -46,6 +46,11 @@ class Note(Frozen):
     warnings: tuple[str, ...] = ()
     """What its preparation remarked, such as an unusual number of images."""
 
+    @property
+    def part_version(self) -> str:
+        """The version of the part that read it, without the digest of a plug-in's code."""
+        return self.dataset.version.partition("+")[0]
+
 
 def note_file(name: str, folder: Path) -> Path:
     """Where the note of a data set lies."""
@@ -103,7 +108,7 @@ class InLibrary:
             assert source is not None
             what = f"{source.title} is not prepared ({source.size}; {source.page})"
             raise DataError(what, where=f"data set {self.name}", hint=how_to_prepare(self.name))
-        prepared, now = found.dataset.version.partition("+")[0], str(self.traits.version)
+        prepared, now = found.part_version, str(self.traits.version)
         if prepared != now:
             what = f"it is prepared for version {prepared} of this data set, and this is version {now}"
             raise DataError(what, where=f"data set {self.name}", hint=how_to_prepare(self.name))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from harness.api.dataset import DatasetTraits
 from harness.api.declaration import declaration
 from harness.api.reference import PartRef
 from harness.api.source import Shared
@@ -79,4 +78,4 @@ def _shared_of(name: str, registry: Registry) -> tuple[Shared, ...]:
         traits = declaration(registry, "dataset", name).traits
     except HarnessError:  # of a plug-in that is gone
         return ()
-    return traits.source.shared if isinstance(traits, DatasetTraits) and traits.source is not None else ()
+    return traits.source.shared if traits.source is not None else ()

@@ -91,8 +91,7 @@ def sources(registry: Registry) -> dict[str, Source]:
 
 def source_of(name: str, registry: Registry) -> Source | None:
     """What a data set declares of where it comes from; None for one that is not of the field."""
-    traits = declaration(registry, "dataset", name).traits
-    return traits.source if isinstance(traits, DatasetTraits) else None
+    return declaration(registry, "dataset", name).traits.source
 
 
 def field_set(name: str, registry: Registry) -> tuple[DatasetTraits, Source]:
@@ -102,7 +101,7 @@ def field_set(name: str, registry: Registry) -> tuple[DatasetTraits, Source]:
         hint = did_you_mean(name, known) or "bench list datasets shows all"
         raise UnknownName(f"no data set of the field is called {name!r}", hint=hint)
     traits = declaration(registry, "dataset", name).traits
-    if not isinstance(traits, DatasetTraits) or traits.source is None:
+    if traits.source is None:
         hint = "bench data add takes in pictures of your own" if name == "folder" else "suites name it as it is"
         raise WrongArgument(f"{name} is no data set of the field, and needs no preparing", where="NAME", hint=hint)
     return traits, traits.source

@@ -73,7 +73,7 @@ def write_example(registry: Registry, name: str, to: Path, layout: str | None = 
 
 def _source(registry: Registry, name: str) -> Source:
     traits = declaration(registry, "dataset", name).traits
-    if not isinstance(traits, DatasetTraits) or traits.source is None:
+    if traits.source is None:
         hint = "bench list datasets shows those of the field"
         raise UnknownName(f"{name} is no data set of the field, and has no examples", hint=hint)
     return traits.source

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.api.asking import fingerprint_of, opened, splits_of
-from harness.api.dataset import DatasetTraits
 from harness.api.declaration import declaration
 from harness.api.library import InLibrary, how_to_prepare, library, read_note
 from harness.api.reference import PartRef
@@ -130,7 +129,7 @@ def _split_lacking(stored: PreparedSet, registry: Registry) -> Reason | None:
     """Why a set of a data set of the field is not to be had: the library has a copy without this split."""
     try:
         traits = declaration(registry, "dataset", stored.dataset.name).traits
-        if not isinstance(traits, DatasetTraits) or traits.source is None:
+        if traits.source is None:
             return None
         note = read_note(stored.dataset.name, library())
     except HarnessError:  # of an earlier release, or damaged: it is told of the data set

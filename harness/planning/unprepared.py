@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.api.dataset import DatasetTraits
 from harness.api.declaration import declaration
 from harness.api.library import InLibrary, how_to_prepare, library, read_note
 from harness.cells.suite import SuiteCell
@@ -43,13 +42,13 @@ def _unprepared(name: str, registry: Registry) -> Unprepared | None:
         traits = declaration(registry, "dataset", name).traits
     except HarnessError:  # of a suite of an earlier release
         return None
-    if not isinstance(traits, DatasetTraits) or traits.source is None:
+    if traits.source is None:
         return None
     folder, source = library(), traits.source
     state = "not prepared"
     try:
         if (note := read_note(name, folder)) is not None:
-            other = note.dataset.version.partition("+")[0] != str(traits.version)
+            other = note.part_version != str(traits.version)
             state = "prepared for another version" if other else state
             check_whole(InLibrary(name, traits, folder))
             return None
