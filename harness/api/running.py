@@ -30,20 +30,61 @@ class JobOutcome:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a job holds while it runs."""
+
+    cpus: int = 1
+    """Of each process, which has so many threads."""
+    gpus: int = 0
+    """Of each process: none or one."""
+    processes: int = 1
+    nodes: int | None = None
+    """Machines over which the processes are divided equally; None: as few as possible."""
+
+    @property
+    def total(self) -> tuple[int, int]:
+        """CPUs and GPUs of all its processes."""
+        return self.cpus * self.processes, self.gpus * self.processes
+
+    def __str__(self) -> str:
+        own = f"{self.cpus} CPU{'s' * (self.cpus > 1)}" + (f" and {self.gpus} GPU" if self.gpus else "")
+        return own if self.processes == 1 else f"{self.processes} processes of {own}"
+
+
+@dataclass(frozen=True)
+class Seat:
+    """The place of one process in a gang: the processes that run one job together."""
+
+    rank: int = 0
+    """0 to `ranks` - 1; rank 0 alone writes records, journals, checkpoints and the job's log."""
+    ranks: int = 1
+    local_rank: int = 0
+    """Number among the processes of its machine."""
+    local_ranks: int = 1
+    meet: str = ""
+    """host:port where rank 0 lets the others meet it, free when the job starts; empty for a gang of one."""
+    host: str = ""
+    """Address of this process's own machine, by which the others reach it; its network interface is the one to use."""
+
+
 class Executor(Protocol):
     """Places jobs. Knows nothing of suites or cells."""
 
     def capacity(self) -> Mapping[str, float]:
         """Total "cpus" and "gpus"."""
 
-    def expect(self, requests: Sequence[Mapping[str, float]]) -> None:
+    def expect(self, requests: Sequence[Request]) -> None:
         """The resources of all the jobs that will come, so that workers warm up before they are needed.
 
         Raises HarnessError when one of them can never be met.
         """
 
-    def submit(self, job_file: str, resources: Mapping[str, float], priority: int = 0) -> Any:
-        """Starts a job when its resources are free, the lowest `priority` first; gives a handle at once."""
+    def submit(self, job_file: str, request: Request, priority: int = 0, near: str = "") -> Any:
+        """Starts a job when its resources are free, the lowest `priority` first; gives a handle at once.
+
+        Jobs of one word `near` read the same files, and run on the same machine where that costs no waiting.
+        """
 
     def poll(self, timeout: float) -> Sequence[tuple[Any, JobOutcome]]:
         """Jobs that ended, waiting at most `timeout` seconds for the first."""

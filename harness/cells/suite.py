@@ -29,13 +29,38 @@ class Labels(Frozen):
         return f"{self.task} {self.backbone} {self.variant} seed {seed}"
 
 
+class DeepSpeed(Frozen):
+    """The suite's `run.deepspeed:` section: how DeepSpeed divides a training."""
+
+    stage: Literal[1, 2, 3] = 2
+    """What is divided over the processes: 1 the optimizer's state, 2 gradients as well, 3 weights as well."""
+    offload: Literal["none", "optimizer", "all"] = "none"
+    """What waits in the machine's memory instead of the GPU's: the optimizer's state, or (stage 3) weights as well."""
+    config: str | None = None
+    """Path of a DeepSpeed configuration, JSON, in place of `stage` and `offload`. What the recipe decides (batch,
+    precision, clipping, optimizer) is the recipe's all the same."""
+
+
 class Run(Frozen):
-    """The suite's `run:` section: how jobs run. Nothing here changes results but `cpus`."""
+    """The suite's `run:` section: how jobs run. Nothing here changes results but `cpus`, which changes their rounding,
+    as `processes`, `gpus`, `nodes` and `strategy` do."""
 
     cpus: PositiveInt = 1
-    """Threads of a train or evaluate job, the same for all: sums of floats depend on it, and so do weights."""
+    """Threads of each process of a train or evaluate job, the same for all: sums of floats depend on it, and so do
+    weights."""
     gpus: NonNegativeInt | Literal["auto"] = "auto"
-    """GPUs of a train job; auto: one when the executor has any."""
+    """GPUs of a train job, each with a process of its own; auto: one when the executor has any, one a process where
+    `processes` or `nodes` say how many."""
+    processes: PositiveInt | None = Field(None, exclude_if=lambda value: value is None)
+    """Processes of a train job, over which every batch is divided; as many as it has GPUs when left out, else one a
+    node."""
+    nodes: PositiveInt | None = Field(None, exclude_if=lambda value: value is None)
+    """Machines over which these processes are divided equally; 1: all on one machine; on as few as possible when left
+    out."""
+    strategy: Literal["ddp", "fsdp2", "deepspeed"] = Field("ddp", exclude_if=lambda value: value == "ddp")
+    """What each process holds: all weights (ddp), or a share (fsdp2, deepspeed), for networks that are too large."""
+    deepspeed: DeepSpeed | None = Field(None, exclude_if=lambda value: value is None)
+    """How DeepSpeed divides a training, with `strategy: deepspeed`."""
     checkpoint_every: PositiveInt = 200
     """Steps between checkpoints."""
     log_every: PositiveInt = 20
@@ -44,6 +69,13 @@ class Run(Frozen):
     """Test images per data set for which a strip of input | restored | truth is saved."""
     retries: NonNegativeInt = 2
     """Further attempts after a lost worker."""
+    patience: PositiveInt = Field(600, exclude_if=lambda value: value == 600)
+    """Seconds without progress (no step, no checkpoint, no message) after which a process counts as frozen, and its job
+    as lost."""
+
+    def ranks(self, gpus: int) -> int:
+        """Processes of a train job, with so many GPUs given to it."""
+        return self.processes or max(gpus, self.nodes or 1)
 
 
 def metric_title(label: str, key: str, name: str) -> str:

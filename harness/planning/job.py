@@ -118,6 +118,11 @@ class Job(Frozen):
     allow_overlap: bool = False
     """Whether it may train on, and be tested on, the same pictures."""
     run: Run = Run()
+    attempt: str = ""
+    """Which try of the job this is: another text every time it is handed out. Who runs it writes only as long as the
+    job's file still says the same (harness.core.fence)."""
+    halved: int = 0
+    """How often its micro-batch was halved because memory ran out. The batch stays."""
     out: str = ".."
     """This path, `data` and `plugins` are said from the folder of the job's file, or absolute."""
     data: str = "../data"

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.api.running import JobOutcome
+from harness.api.running import JobOutcome, Request
 from harness.scheduling.resources import check_capacity
 from harness.scheduling.threads import set_threads
 
@@ -35,11 +35,11 @@ class LocalExecutor:
 
         return {"cpus": float(os.cpu_count() or 1), "gpus": float(cuda.device_count())}
 
-    def expect(self, requests: Sequence[Mapping[str, float]]) -> None:
+    def expect(self, requests: Sequence[Request]) -> None:
         check_capacity(requests, self.capacity())
 
-    def submit(self, job_file: str, resources: Mapping[str, float], priority: int = 0) -> _Waiting:
-        waiting = _Waiting(priority, self._submitted, job_file, int(resources["cpus"]))
+    def submit(self, job_file: str, request: Request, priority: int = 0, near: str = "") -> _Waiting:
+        waiting = _Waiting(priority, self._submitted, job_file, request.cpus)
         self._submitted += 1
         heapq.heappush(self._waiting, waiting)
         return waiting

@@ -27,7 +27,7 @@ os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed"
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from harness.api.running import JobOutcome
+from harness.api.running import JobOutcome, Request
 from harness.core.errors import HarnessError
 from harness.scheduling.resources import check_address, check_capacity
 from harness.scheduling.signals import held_back
@@ -115,7 +115,7 @@ class RayPool:
         total = ray.cluster_resources()
         return {"cpus": total.get("CPU", 0.0), "gpus": total.get("GPU", 0.0)}
 
-    def expect(self, requests: Sequence[Mapping[str, float]]) -> None:
+    def expect(self, requests: Sequence[Request]) -> None:
         """Starts the first workers in the background, in the order in which their shapes are asked for."""
         check_capacity(requests, self.capacity())
         shapes = Counter(_shape(request) for request in requests)
@@ -125,8 +125,8 @@ class RayPool:
                 if _fits(shape, self._free(self.capacity())):
                     self._slots.append(_start_worker(shape))
 
-    def submit(self, job_file: str, resources: Mapping[str, float], priority: int = 0) -> Ticket:
-        ticket = Ticket(priority, self._submitted, job_file, _shape(resources))
+    def submit(self, job_file: str, request: Request, priority: int = 0, near: str = "") -> Ticket:
+        ticket = Ticket(priority, self._submitted, job_file, _shape(request))
         self._submitted += 1
         insort(self._queue, ticket)
         if ticket.shape not in self._full:
@@ -250,8 +250,8 @@ def _check_nodes(shapes: Iterable[Shape]) -> None:
             )
 
 
-def _shape(resources: Mapping[str, float]) -> Shape:
-    return resources["cpus"], resources["gpus"]
+def _shape(request: Request) -> Shape:
+    return request.total
 
 
 def _fits(shape: Shape, free: tuple[float, ...]) -> bool:

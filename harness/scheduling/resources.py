@@ -5,27 +5,29 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Mapping
 
+from harness.api.running import Request
 from harness.core.errors import HarnessError
 from harness.planning.job import Job, ShardsWork, TrainWork
 from harness.scheduling.address import ADDRESSES, is_address
-
-Request = dict[str, float]
-"""`cpus` and `gpus` that a job holds while it runs."""
 
 
 def job_resources(job: Job, capacity: Mapping[str, float]) -> Request:
     """The request of one job, given the executor's total `cpus` and `gpus`.
 
     Preparing shards is one CPU's work. What runs a network takes the suite's CPUs, as their number decides the order
-    of float sums, and the suite's GPUs (`auto`: one when there is any); only training can use several.
-    Raises HarnessError for training in fp16 without a GPU.
+    of float sums, and the suite's GPUs (`auto`: one a process when there is any); only training takes several
+    processes. Raises HarnessError for training in fp16 without a GPU.
     """
+    run = job.run
     if isinstance(job.work, ShardsWork):
-        return {"cpus": 1.0, "gpus": 0.0}
-    gpus = float(capacity["gpus"] > 0) if job.run.gpus == "auto" else float(job.run.gpus)
+        return Request()
+    gpus = int(capacity["gpus"] > 0) if run.gpus == "auto" else min(run.gpus, 1)
     if not gpus:
         _check_precision(job)
-    return {"cpus": float(job.run.cpus), "gpus": gpus if job.work.kind == "train" else min(gpus, 1.0)}
+    if not isinstance(job.work, TrainWork) or job.work.cell.ready_made:
+        return Request(run.cpus, gpus)
+    ranks = run.ranks(run.gpus if isinstance(run.gpus, int) else 1)
+    return Request(run.cpus, gpus, ranks, run.nodes)
 
 
 def _check_precision(job: Job) -> None:
@@ -37,14 +39,15 @@ def _check_precision(job: Job) -> None:
         )
 
 
-def check_capacity(requests: Iterable[Mapping[str, float]], capacity: Mapping[str, float]) -> None:
+def check_capacity(requests: Iterable[Request], capacity: Mapping[str, float]) -> None:
     """Raises HarnessError when a request is larger than everything there is, before any job starts."""
-    for kind, option in (("cpus", "run.cpus"), ("gpus", "run.gpus")):
-        wanted = max((request[kind] for request in requests), default=0.0)
+    totals = [request.total for request in requests]
+    for axis, (kind, option) in enumerate((("cpus", "run.cpus"), ("gpus", "run.gpus"))):
+        wanted = max((total[axis] for total in totals), default=0)
         if wanted > capacity[kind]:
             raise HarnessError(
                 f"a job asks for {wanted:g} {kind}, but there are only {capacity[kind]:g}",
-                where=f"{option} of the suite",
+                where=f"{option} of the suite, times its processes" if kind == "cpus" else f"{option} of the suite",
                 hint=f"run with --set {option}={int(capacity[kind])}, or give a larger cluster with --address",
             )
 

@@ -12,7 +12,7 @@ from harness.api.reference import PartRef
 from harness.api.refiner import RefinerTraits
 from harness.cells.patches import MOST, shown_patch, sides_of
 from harness.cells.recipe import Recipe
-from harness.cells.suite import Run
+from harness.cells.suite import DeepSpeed, Run
 from harness.core.registry import Registry
 from harness.core.wording import Mistake, short
 from harness.spec.drafts import PriorDraft, VariantDraft
@@ -134,20 +134,56 @@ def backbone_mistakes(variant: VariantDraft, backbone: PartRef, registry: Regist
         yield Mistake((), what, f"one of {', '.join(fitting)}" if fitting else "")
 
 
-_MOST = {"cpus": 1_000_000, "checkpoint_every": MOST, "log_every": MOST, "samples": 100_000, "retries": 1000}
+_MOST = {
+    "cpus": 1_000_000, "checkpoint_every": MOST, "log_every": MOST, "samples": 100_000, "retries": 1000,
+    "processes": 100_000, "nodes": 10_000, "patience": 10_000_000,
+}  # fmt: skip
 """The largest values of settings of `run:`. Resolved suites of earlier releases may hold larger ones."""
-_USUAL = {name: Run.model_fields[name].default for name in _MOST}
+
+
+def _usual(name: str) -> str:
+    default = Run.model_fields[name].default
+    return f"{name}: {default} is usual" if default else f"leave {name} away"
 
 
 def run_mistakes(run: Run) -> Iterator[Mistake]:
-    """Settings of `run:` that no executor can serve: a train job is one process, and numbers have an end."""
+    """Settings of `run:` that do not fit each other, or have no end."""
     for name, most in _MOST.items():
         value = getattr(run, name)
         if isinstance(value, int) and value > most:
-            yield Mistake((name,), f"expected at most {most:,}, not {short(value)}", f"{name}: {_USUAL[name]} is usual")
-    if isinstance(run.gpus, int) and run.gpus > 1:
-        what = f"a train job runs in one process, which uses one GPU, not {run.gpus}"
-        yield Mistake(("gpus",), what, "gpus: 1, or gpus: 0 for none; jobs run side by side on all GPUs")
+            yield Mistake((name,), f"expected at most {most:,}, not {short(value)}", _usual(name))
+    yield from _gang_mistakes(run)
+    if run.deepspeed is not None and run.strategy != "deepspeed":
+        yield Mistake(("deepspeed",), f"it does nothing under strategy {run.strategy}", "strategy: deepspeed")
+    if run.deepspeed is not None and run.deepspeed.config and run.deepspeed != DeepSpeed(config=run.deepspeed.config):
+        what = "a configuration file says what stage and offload would"
+        yield Mistake(("deepspeed",), what, "leave stage and offload away, or config")
+    if run.deepspeed is not None and run.deepspeed.offload == "all" and run.deepspeed.stage != 3:
+        yield Mistake(("deepspeed", "offload"), "only stage 3 can take weights off the GPU", "stage: 3")
+
+
+def _gang_mistakes(run: Run) -> Iterator[Mistake]:
+    """Processes, GPUs and machines that cannot be divided."""
+    gpus = run.gpus if isinstance(run.gpus, int) else 0
+    if run.processes and gpus and run.processes != gpus:
+        what = f"every process has one GPU, and {run.processes} processes have not {gpus}"
+        yield Mistake(("processes",), what, f"leave processes away: gpus: {gpus} are {gpus} processes")
+    ranks = run.ranks(gpus)
+    if run.nodes and ranks % run.nodes:
+        what = f"{ranks} processes cannot be divided equally over {run.nodes} machines"
+        yield Mistake(("nodes",), what, f"a multiple of {run.nodes} processes")
+
+
+def gang_mistakes(recipe: Recipe, run: Run) -> Iterator[Mistake]:
+    """Batches that cannot be divided equally over the processes of a train job."""
+    ranks = run.ranks(run.gpus if isinstance(run.gpus, int) else 0)
+    for index, part in enumerate(recipe.parts):
+        batch = part.batch or recipe.batch
+        if batch % ranks:
+            path = ("stages", index, "batch") if recipe.stages and recipe.stages[index].batch else ("batch",)
+            what = f"a batch of {batch} cannot be divided equally over {ranks} processes"
+            yield Mistake(path, what, f"a multiple of {ranks}, or fewer processes in `run:`")
+            return
 
 
 def device_mistakes(recipe: Recipe, run: Run) -> Iterator[Mistake]:

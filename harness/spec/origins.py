@@ -11,7 +11,7 @@ from harness.cells.suite import Run
 from harness.core.errors import Problem
 from harness.core.registry import Registry
 from harness.core.yaml import Path
-from harness.spec.checks import device_mistakes, image_mistakes
+from harness.spec.checks import device_mistakes, gang_mistakes, image_mistakes
 from harness.spec.drafts import CellDraft, Layer, VariantDraft
 from harness.spec.layers import Recipes
 from harness.spec.schema import SuiteFile
@@ -76,6 +76,10 @@ def misplaced(cells: Iterable[Cell], places: Mapping[str, Origin], run: Run, reg
         if cell.ready_made or key in known:
             continue
         known.add(key)
-        for mistake in (*device_mistakes(cell.recipe, run), *image_mistakes(cell.recipe, cell.train, registry)):
+        for mistake in (
+            *device_mistakes(cell.recipe, run),
+            *gang_mistakes(cell.recipe, run),
+            *image_mistakes(cell.recipe, cell.train, registry),
+        ):
             found.append(places[cell.id].of_recipe(*mistake.path, what=mistake.what, hint=mistake.hint))
     return found

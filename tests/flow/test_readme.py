@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli import exits
 from tests.flow.bench import Bench
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +84,15 @@ def serve(words: list[str], bench: Bench) -> None:
         server.wait(timeout=30)
 
 
+def ends(words: list[str]) -> set[int]:
+    """The exit codes that a command of the README may have on a machine without data sets, weights or a cluster."""
+    if words == ["doctor"]:
+        return {exits.DONE, exits.FAILED}
+    if words[:2] == ["plan", "published"]:
+        return {exits.BLOCKED}  # no machine of a test has the field's archives
+    return {exits.DONE}
+
+
 def test_every_command_runs(bench: Bench):
     """In the README's order, in a folder that holds the files that the README shows."""
     assert write_files(bench.cwd) == ["my_suite.yaml", "field.yaml", "my_prior.py"]
@@ -96,7 +106,7 @@ def test_every_command_runs(bench: Bench):
         else:
             assert words.pop(0) == "bench", line
             done = bench(*words, *(SMALL if words[0] in ("run", "plan", "leaderboard") else []), timeout=500)
-            assert done.returncode == 0 or words == ["doctor"], f"{line}\n{done.stdout}\n{done.stderr}"
+            assert done.returncode in ends(words), f"{line}\n{done.stdout}\n{done.stderr}"
         ran.append(line)
     assert len(ran) == len(set(ran)) >= 12
 
