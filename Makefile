@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 LOWEST ?= $(VENV)-lowest
 OUT ?= results/smoke
 
-.PHONY: demo help test test-slow test-lowest lint format benchmarks schemas clean
+.PHONY: demo help test test-slow test-lowest lint format faults benchmarks schemas clean
 .DEFAULT_GOAL := demo
 
 # uv installs in seconds where pip takes minutes; pip is the way out where uv cannot be had.
@@ -45,6 +45,9 @@ lint: $(READY)  ## style, types, import layers
 format: $(READY)  ## rewrite the files in the style that lint wants, as far as a tool can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+faults: $(READY)  ## a hundred random faults over a run on a cluster of three nodes; a quarter of an hour and more
+	$(BIN)/python -m tests.faults.campaign
 
 benchmarks: $(READY)  ## every claim of speed, as a ratio measured side by side
 	$(BIN)/python -m tests.benchmarks
