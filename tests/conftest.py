@@ -46,9 +46,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     """An S3 server of the test's own, which may be killed; a lost one is tried again at once."""
-    from harness.data import origin
+    from harness.storage import reach
     from tests.s3_server import s3_server
 
-    monkeypatch.setattr(origin, "WAITS", (0.05, 0.1))
+    monkeypatch.setattr(reach, "WAITS", (0.05, 0.1))
     with s3_server(monkeypatch) as running:
         yield running

@@ -9,10 +9,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import boto3
 import pytest
 import s3fs
+from moto.server import ThreadedMotoServer
 
 BUCKET = "sets"
 
@@ -39,8 +41,7 @@ class S3Server:
             except OSError:
                 assert self._process.poll() is None, "the server ended"
                 time.sleep(0.1)
-        client = boto3.client("s3", endpoint_url=self.address, region_name="us-east-1")
-        client.create_bucket(Bucket=BUCKET)
+        self._client().create_bucket(Bucket=BUCKET)
 
     def kill(self) -> None:
         """Ends it by its process id."""
@@ -51,15 +52,62 @@ class S3Server:
 
     def objects(self) -> dict[str, int]:
         """Bytes of every object, by key."""
-        client = boto3.client("s3", endpoint_url=self.address, region_name="us-east-1")
-        found = client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
-        return {entry["Key"]: entry["Size"] for entry in found}
+        pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        return {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", [])}
+
+    def content(self, key: str) -> bytes:
+        """Of one object."""
+        return bytes(self._client().get_object(Bucket=BUCKET, Key=key)["Body"].read())
+
+    def remove(self, key: str) -> None:
+        self._client().delete_object(Bucket=BUCKET, Key=key)
+
+    def _client(self) -> Any:
+        return boto3.client("s3", endpoint_url=self.address, region_name="us-east-1")
+
+
+class KeptServer(S3Server):
+    """A server in threads of this process, whose content outlives it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._threads: ThreadedMotoServer | None = None
+
+    def start(self) -> None:
+        begun = ThreadedMotoServer("127.0.0.1", self.port)
+        begun.start()
+        first, self._threads = self._threads is None, begun
+        if first and BUCKET not in [each["Name"] for each in self._client().list_buckets()["Buckets"]]:
+            self._client().create_bucket(Bucket=BUCKET)
+
+    def stop(self) -> None:
+        assert self._threads is not None
+        self._threads.stop()
+
+    def kill(self) -> None:
+        for key in self.objects():
+            self.remove(key)
+        self.stop()
+
+
+@contextmanager
+def kept_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[KeptServer]:
+    """As `s3_server`, one that may stop and start again with its content."""
+    server = KeptServer()
+    with _running(server, monkeypatch):
+        yield server
 
 
 @contextmanager
 def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     """A server for a test, with the environment in which `s3://` means it."""
     server = S3Server()
+    with _running(server, monkeypatch):
+        yield server
+
+
+@contextmanager
+def _running(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in (
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
@@ -74,7 +122,7 @@ def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     s3fs.S3FileSystem.clear_instance_cache()
     try:
         server.start()
-        yield server
+        yield
     finally:
         server.kill()
         s3fs.S3FileSystem.clear_instance_cache()

@@ -25,8 +25,9 @@ DATASETS = "datasets"
 
 
 def library() -> Path:
-    """$PRIORBENCH_DATA, else `~/.cache/priorbench/data`."""
-    return Path(os.environ.get("PRIORBENCH_DATA") or "~/.cache/priorbench/data").expanduser().absolute()
+    """$PRIORBENCH_DATA, if that is a folder, else `~/.cache/priorbench/data`."""
+    given = os.environ.get("PRIORBENCH_DATA") or ""
+    return Path(given if given and "://" not in given else "~/.cache/priorbench/data").expanduser().absolute()
 
 
 def how_to_prepare(name: str) -> str:

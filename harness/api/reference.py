@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from functools import cache, cached_property
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
+from harness.core.identity import canonical_json
 from harness.core.identity import digest as digest_of
 
 IDENTITY = "identity"
@@ -37,13 +40,42 @@ class Hashed(Frozen):
     def _for_identity(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
         content: dict[str, Any] = handler(self)
         if info.context == IDENTITY:
-            fields = type(self).model_fields
             for name in self.unhashed:
                 content.pop(name, None)
-            for name in self.hashed_when_set:
-                if getattr(self, name) == fields[name].get_default(call_default_factory=True):
-                    content.pop(fields[name].serialization_alias or name, None)
+            for name, key, usual in _left_out(type(self)):
+                if getattr(self, name) == usual:
+                    content.pop(key, None)
         return content
+
+    @cached_property
+    def canonical(self) -> str:
+        """The canonical JSON of the identity. Computed once: the values are never changed, and thousands of cells hold
+        the same ones."""
+        return canonical_json(self.identity())
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy whose derived values are computed anew; pydantic would copy those that are cached."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in _derived(type(self)):
+            copied.__dict__.pop(name, None)
+        return copied
+
+
+@cache
+def _left_out(kind: type[Hashed]) -> tuple[tuple[str, str, Any], ...]:
+    """(field, its key in what is written, its default) of each that identities leave out at its default."""
+    fields = kind.model_fields
+    return tuple(
+        (name, fields[name].serialization_alias or name, fields[name].get_default(call_default_factory=True))
+        for name in kind.hashed_when_set
+    )
+
+
+@cache
+def _derived(kind: type[Hashed]) -> tuple[str, ...]:
+    """The names of the values that instances compute once."""
+    every = (vars(base) for base in kind.__mro__)
+    return tuple(name for own in every for name, value in own.items() if isinstance(value, cached_property))
 
 
 UNREAD = "unread-"

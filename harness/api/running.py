@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
@@ -28,6 +28,13 @@ class JobOutcome:
     message: str = ""
     log: str = ""
     seconds: float = 0.0
+    rank: int = 0
+    """Which process of the gang says so."""
+    noted: bool = False
+    """Whether the failure is on the cell's record already: only rank 0 writes it, and only a reason of its own. Whoever
+    handed the job out writes the others, once all processes of the gang have ended."""
+    fresh: bool = False
+    """Whether the process must not run another job, because this one left something in it that cannot be undone."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,8 @@ class Request:
     processes: int = 1
     nodes: int | None = None
     """Machines over which the processes are divided equally; None: as few as possible."""
+    patience: float = field(default=600.0, compare=False)
+    """Seconds without a sign of life (harness.core.beat) after which a process counts as frozen."""
 
     @property
     def total(self) -> tuple[int, int]:
@@ -68,8 +77,30 @@ class Seat:
     """Address of this process's own machine, by which the others reach it; its network interface is the one to use."""
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What all machines of a run must see alike."""
+
+    out: str
+    """Folder of results."""
+    data: str
+    """Folder of shards and features."""
+    plugins: tuple[str, ...] = ()
+    """The user's own Python files."""
+
+
+ALONE = Seat()
+"""The seat of a process that runs a job by itself: a gang of one."""
+
+
 class Executor(Protocol):
     """Places jobs. Knows nothing of suites or cells."""
+
+    def prove(self, shared: Shared, tell: Callable[[str], None]) -> None:
+        """Looks which machines can run jobs at all, before the first; `tell` says whatever goes on beside the jobs.
+
+        Machines that join later are looked at likewise. Raises HarnessError when no machine is left.
+        """
 
     def capacity(self) -> Mapping[str, float]:
         """Total "cpus" and "gpus"."""
@@ -89,8 +120,8 @@ class Executor(Protocol):
     def poll(self, timeout: float) -> Sequence[tuple[Any, JobOutcome]]:
         """Jobs that ended, waiting at most `timeout` seconds for the first."""
 
-    def running(self) -> Sequence[Any]:
-        """Handles of the jobs that have started and not ended."""
+    def running(self) -> Iterable[Any]:
+        """Handles of the jobs that have started and not ended, the last to start first."""
 
     def stop(self) -> None:
         """Ends all work at once; whatever ran resumes from its checkpoint next time."""

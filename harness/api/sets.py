@@ -6,12 +6,13 @@ networks of one task see it: with noise that is drawn, for example, of which not
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.api.degradation import Draw
 from harness.api.reference import ORIENTATIONS, Augment, Frozen, Hashed, PartRef
-from harness.core.identity import digest
+from harness.core.identity import digest, text_digest
 from harness.core.paths import below
 
 SETS = "sets"
@@ -33,7 +34,7 @@ class PreparedSet(Hashed):
     split: str
     degradation: PartRef | None = None
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Folder name, readable and unique: the data set, the degradation, and a digest of all that it depends on."""
         made = "" if self.degradation is None else f".{self.degradation.name}"
@@ -70,7 +71,7 @@ class Samples(Hashed):
     def split(self) -> str:
         return self.stored.split
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The stored set's name, with the noise and a digest of how it is drawn."""
         if self.noise is None:
@@ -101,8 +102,16 @@ class TestSet(Hashed):
     """The options of the task under which this test set stands in columns of its own, as {"sigma": 25.0}."""
 
     def samples(self, draw: Draw = "named") -> Samples:
-        """The test images, with the random numbers that a protocol asks for."""
-        return samples_of(self.dataset, self.task, self.split, draw)
+        """The test images, with the random numbers that a protocol asks for; always the same object."""
+        found = self.drawn.get(draw)
+        if found is None:
+            found = self.drawn[draw] = samples_of(self.dataset, self.task, self.split, draw)
+        return found
+
+    @cached_property
+    def drawn(self) -> dict[Draw, Samples]:
+        """The samples that were asked for."""
+        return {}
 
 
 class Grid(Frozen):
@@ -155,7 +164,7 @@ class FeatureSet(Hashed):
 
     @property
     def digest(self) -> str:
-        return digest(self.identity(), 12)
+        return text_digest(self.canonical, 12)
 
     def folder(self, data: Path) -> Path:
         """`<data>/features/<prior>.<digest>/<samples>/<split>`, holding manifest.json and 000000.safetensors, …"""

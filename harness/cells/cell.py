@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PositiveInt
@@ -12,13 +11,15 @@ from harness.api.reference import FeaturePolicy, Hashed, PartRef, Placement, Reg
 from harness.api.sets import FeatureSet, Samples, TestSet, samples_of
 from harness.api.task import EvaluationProtocol
 from harness.cells.recipe import LossTerm, Recipe, Stage
-from harness.core.identity import digest
+from harness.core.identity import canonical_json, joined_json, text_digest
 
 RULES = 3
 """The present rules by which this harness trains. 1: every cell drew weights of its own. 2: cells of one seed share the
 start of what they have in common, and the random numbers of every step. 3: crops, orientations and noise are drawn at
 every step, from whole images.
 """
+WHOLE_IMAGES = 3
+"""The first rules of which results are this release's. What earlier ones planned is of an earlier release."""
 
 
 def _policy(value: Any) -> Any:
@@ -84,18 +85,22 @@ class Cell(Hashed):
     @property
     def is_earlier(self) -> bool:
         """Whether an earlier release planned it, which cut and degraded its images beforehand."""
-        return self.rules < 3
+        return self.rules < WHOLE_IMAGES
 
     @cached_property
     def id(self) -> str:
         """12 hex digits; the same for the same resolved content on every machine."""
-        return digest(self.content(), 12)
+        return text_digest(self._canonical_content(), 12)
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Cell:
-        """A copy whose id is computed anew; pydantic would copy the cached id."""
-        copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("id", None)
-        return copied
+    def _canonical_content(self) -> str:
+        """The canonical JSON of `content`, put together of that of its parts, which thousands of cells share."""
+        if self.backbone is None or self.is_earlier:
+            return canonical_json(self.content())
+        texts = {"kind": '"cell"', "base": f'"{self.base.id}"' if self.base else "null"}
+        for name in _OWN:
+            value = getattr(self, name)
+            texts[name] = value.canonical if isinstance(value, Hashed) else canonical_json(value)
+        return joined_json(texts)
 
     @property
     def is_base(self) -> bool:
@@ -164,6 +169,17 @@ class Cell(Hashed):
         return {"grid": recipe.grid(stage), "resize": recipe.resize, "pad": recipe.pad}
 
 
+_OWN = tuple(Cell.model_fields.keys() - {"base", "prior_source"})
+"""The fields that a cell's identity holds as they are; of the cells that it rests on it holds the ids."""
+
+
 def evaluation_id(cell: Cell, samples: Samples, protocol: EvaluationProtocol) -> str:
     """Identity of one cell's checkpoint on one test split under one protocol, 12 hex digits."""
-    return digest({"cell": cell.id, "samples": samples.identity(), "protocol": protocol.identity()}, 12)
+    texts = {"cell": f'"{cell.id}"', "samples": samples.canonical, "protocol": canonical_protocol(protocol)}
+    return text_digest(joined_json(texts), 12)
+
+
+@cache
+def canonical_protocol(protocol: EvaluationProtocol) -> str:
+    """The canonical JSON of a protocol's identity."""
+    return canonical_json(protocol.identity())

@@ -11,7 +11,7 @@ import typer
 
 from harness.cells.suite import ResolvedSuite
 from harness.cli import exits
-from harness.cli.common import OutOption
+from harness.cli.common import DataPlaceOption, OutOption
 from harness.cli.subject import Subject, SubjectArgument, find_subject
 from harness.cli.tables import print_table
 from harness.core.errors import HarnessError
@@ -21,6 +21,8 @@ from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend
 from harness.planning.unneeded import TEMPORARY, Unneeded, unneeded
 from harness.results.suites import read_suites, suite_files
+from harness.storage.copies import shown_place
+from harness.storage.sending import remove_there
 
 YesOption = Annotated[bool, typer.Option("--yes", help="Remove what is listed.")]
 DataOption = Annotated[
@@ -32,7 +34,11 @@ DataOption = Annotated[
 
 
 def clean(
-    subject: SubjectArgument, out: OutOption = None, yes: YesOption = False, shared_data: DataOption = False
+    subject: SubjectArgument,
+    out: OutOption = None,
+    data_place: DataPlaceOption = None,
+    yes: YesOption = False,
+    shared_data: DataOption = False,
 ) -> int:
     """List what no suite of a folder of results needs any more: cells, jobs, shards, features, remains of killed runs.
 
@@ -49,6 +55,7 @@ def clean(
             print_table(("kind", "what", "size"), rows)
         for each in left if yes else ():
             each.remove()
+            remove_there(each.path)
     busy = _busy(found.layout.data) if data else 0
     typer.echo(_summary(left, removed=yes, busy=busy))
     if not data:
@@ -80,7 +87,9 @@ def _suites(found: Subject) -> list[tuple[ResolvedSuite, Registry]]:
     names = {suite.name for suite, _ in found.suites}
     stored = read_suites(found.layout) if suite_files(found.layout) else None
     if stored is not None and stored.problems:
-        raise HarnessError(f"nothing is removed: {stored.problems[0]}", where=str(found.layout.out), kind="data")
+        raise HarnessError(
+            f"nothing is removed: {stored.problems[0]}", where=shown_place(found.layout.out), kind="data"
+        )
     others = [suite for suite in stored.suites if suite.name not in names] if stored is not None else []
     return [*found.suites, *((suite, extend(REGISTRY, suite.plugins)) for suite in others)]
 

@@ -13,16 +13,21 @@ from harness.cli.exits import WrongArgument
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout
 from harness.core.text import shown_name
+from harness.records.mirrored import bring_results
 from harness.scheduling.address import ADDRESSES, is_address
+from harness.storage.copies import copy_at, copy_of, folder_of
+from harness.storage.reach import is_url
 
 SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a built-in suite.")]
 
 
 def folder_named(text: str) -> Path:
-    """A folder from the command line. Text of nothing would mean the working directory; no file system has names that
-    are too long."""
+    """A folder from the command line; of a URL, its working copy. Text of nothing would mean the working directory; no
+    file system has names that are too long."""
     if not text.strip():
         raise typer.BadParameter("it is empty, and should name a folder")
+    if is_url(text):
+        return copy_of(text).files
     if os.path.expanduser(text).startswith("~"):
         raise typer.BadParameter(
             f"there is no user {shown_name(text.partition('/')[0][1:], 40)}; ./~… is a folder here"
@@ -39,7 +44,39 @@ def folder_named(text: str) -> Path:
 
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", parser=folder_named, help="Where results go. Default: results/<suite>."),
+    typer.Option(
+        "--out",
+        metavar="DIR|URL",
+        parser=folder_named,
+        help="Where results go: a folder, or s3://BUCKET/FOLDER. Default: results/<suite>.",
+    ),
+]
+
+
+def _data_place(ctx: typer.Context, place: str | None) -> str | None:
+    """Lets a command's `--data` mean for it what PRIORBENCH_DATA means for all."""
+    if place is not None:
+        before = os.environ.get("PRIORBENCH_DATA")
+        os.environ["PRIORBENCH_DATA"] = place
+        ctx.call_on_close(lambda: _set_back(before))
+    return place
+
+
+def _set_back(before: str | None) -> None:
+    os.environ.pop("PRIORBENCH_DATA", None)
+    if before is not None:
+        os.environ["PRIORBENCH_DATA"] = before
+
+
+DataPlaceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="DIR|URL",
+        callback=_data_place,
+        help="Where prepared sets and prior features lie, for all runs: a folder, or s3://BUCKET/FOLDER. "
+        "Default: $PRIORBENCH_DATA, else in the folder of results.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -73,15 +110,37 @@ def plugin_path(file: Path) -> Path:
 def layout_for(suite_name: str, out: Path | None) -> Layout:
     """The folders of a suite's results: `out`, else `results/<suite>` here; data in $PRIORBENCH_DATA, else beside them.
 
-    The paths are absolute, because workers have other working directories.
+    The paths are absolute, because workers have other working directories. Of a store, what tables and plans need is
+    brought here. Raises HarnessError (kind `storage`) for a store that cannot be used.
     """
     folder = (out if out is not None else Path("results", suite_name)).absolute()
     given = os.environ.get("PRIORBENCH_DATA")
     if out is not None:
         _refuse(folder, "--out", str(out))
     if given is not None:
-        _refuse(Path(given).absolute(), "PRIORBENCH_DATA", given)
-    return Layout(folder, Path(given).absolute() if given else folder / "data")
+        _refuse(folder_of(given).absolute(), "PRIORBENCH_DATA", given)
+    layout = Layout(folder, folder_of(given).absolute() if given else folder / "data")
+    bring(layout)
+    return layout
+
+
+def bring(layout: Layout) -> None:
+    """Brings here what tables and plans need of folders that lie on a store; nothing happens for others.
+
+    Raises HarnessError (kind `storage`) for a store that cannot be used.
+    """
+    for copy in {copy for copy in map(copy_at, (layout.out, layout.data)) if copy is not None}:
+        copy.store.check(writes=False)
+    bring_results(layout)
+    bring_data(layout)
+
+
+def bring_data(layout: Layout) -> None:
+    """Brings here which sets and vectors the store of a data folder has; nothing happens for plain folders."""
+    if copy_at(layout.data) is not None:
+        from harness.data.mirrored import bring_known
+
+        bring_known(layout.data)
 
 
 def _refuse(folder: Path, setting: str, given: str) -> None:

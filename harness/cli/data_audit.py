@@ -19,7 +19,7 @@ from harness.api.reference import PartRef
 from harness.cells.overlaps import shared_splits, trained_on
 from harness.cells.suite import ResolvedSuite
 from harness.cli import exits
-from harness.cli.common import OutOption, SetOption, SuiteArgument
+from harness.cli.common import DataPlaceOption, OutOption, SetOption, SuiteArgument
 from harness.cli.data_common import Form, FormOption
 from harness.cli.subject import read_suite
 from harness.cli.tables import show
@@ -42,6 +42,7 @@ AllOption = Annotated[
 def audit(
     suite: SuiteArgument,
     out: OutOption = None,
+    data: DataPlaceOption = None,
     set_: SetOption = None,
     every: AllOption = False,
     form: FormOption = Form.table,

@@ -18,6 +18,7 @@ from harness.core.errors import HarnessError, UnknownName, did_you_mean
 from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend
+from harness.storage.copies import copy_at, folder_of
 
 FolderOption = Annotated[
     Path | None,
@@ -66,7 +67,12 @@ def data_folder(given: Path | None) -> Path:
     if not place or not str(place).strip():
         what = "which data folder? there is one for each folder of results, or one for all"
         raise WrongArgument(what, where="--data", hint="--data results/SUITE/data, or set PRIORBENCH_DATA")
-    return Path(place).absolute()
+    folder = folder_of(str(place)).absolute()
+    if copy_at(folder) is not None:
+        from harness.data.mirrored import bring_known
+
+        bring_known(folder)
+    return folder
 
 
 def library_folder(given: Path | None) -> Path:

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,9 +22,12 @@ from harness.api.declaration import declaration
 from harness.api.kinds import KINDS
 from harness.cli import exits
 from harness.cli.common import OutOption
+from harness.core.errors import HarnessError
 from harness.core.source import REQUIRED
 from harness.core.version import required_python, requirements
 from harness.parts.catalogue import REGISTRY
+from harness.scheduling.token import COPY, MODE, TOKEN, find_token
+from harness.storage.copies import folder_of
 from harness.weights.files import missing_files, needed_files, said_missing
 
 PATIENCE = 120
@@ -53,6 +57,19 @@ import sys
 from harness.tracking.mlflow import ping
 print(ping(sys.argv[1] or None))
 """
+PROCESSES = """
+import torch
+import torch.distributed as group
+gpus = torch.cuda.device_count()
+nccl = ".".join(map(str, torch.cuda.nccl.version())) if group.is_nccl_available() and torch.version.cuda else ""
+said = f"NCCL {nccl}" + ("" if gpus else " (unused: no GPU)") if nccl else "no NCCL in this build of torch"
+print(f"gloo for CPUs, {said}")
+raise SystemExit("no NCCL in this build of torch, which GPUs of several processes need" if gpus > 1 and not nccl else 0)
+"""
+DEEPSPEED = """
+import shutil, deepspeed
+print(f"{deepspeed.__version__},", "nvcc is there" if shutil.which("nvcc") else "no nvcc: no offload to the CPU")
+"""
 
 
 @dataclass(frozen=True)
@@ -74,10 +91,13 @@ def doctor(out: OutOption = None) -> None:
         _packages,
         lambda: [_in_process("torch", TORCH, "", "pip install torch")],
         lambda: [_in_process("ray", RAY, "", "--executor local needs no Ray; with a long TMPDIR: RAY_TMPDIR=/tmp")],
+        lambda: [_token()],
+        lambda: [_in_process("processes", PROCESSES, "", "a build of torch for CUDA, or one process a cell")],
+        lambda: [_in_process("deepspeed", DEEPSPEED, "", "strategy: ddp and fsdp2 do without it")],
         lambda: [_in_process("mlflow", MLFLOW, os.environ.get("MLFLOW_TRACKING_URI", ""), "bench run --tracker none")],
         _weights,
         lambda: [_disk("results", folder)],
-        lambda: [_disk("data", Path(data))] if data else [],
+        lambda: [_disk("data", folder_of(data))] if data else [],
     ]
     missing = False
     with ThreadPoolExecutor(3) as threads:
@@ -122,6 +142,36 @@ def _in_process(subject: str, program: str, argument: str, todo: str) -> Finding
     if done.returncode:
         return Finding(subject, "missing", lines[-1], todo)
     return Finding(subject, "ok", lines[-1])
+
+
+def _token() -> Finding:
+    """Ray's token: of clusters that are joined; a Ray that a run starts for itself has its own."""
+    mode = os.environ.get(MODE, "").strip().lower()
+    if mode not in ("", "token", "disabled"):
+        return Finding("ray token", "missing", f"{MODE}={mode}, which Ray does not know", f"unset {MODE}")
+    if mode == "disabled":
+        return Finding("ray token", "ok", f"{MODE}=disabled: clusters that demand a token refuse")
+    try:
+        token = find_token()
+    except HarnessError as error:
+        return Finding("ray token", "missing", f"{error.where}: {error.what}", error.hint)
+    if token is None:
+        if mode:
+            return Finding("ray token", "missing", f"{MODE}=token, and there is none", COPY)
+        return Finding("ray token", "ok", "none yet: the head of a cluster makes one (launchers/ray_node.sh head)")
+    if token.file is not None and _others_read(token.file):
+        return Finding("ray token", "missing", f"others can read {token.place}", f"chmod 600 {token.place}")
+    return Finding("ray token", "ok", f"in {token.place}, readable by you alone" if token.file else f"in {TOKEN}")
+
+
+def _others_read(file: Path) -> bool:
+    """Whether other accounts can read a file: itself, and every folder on the way to it."""
+    return bool(file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)) and _ways(file)
+
+
+def _ways(file: Path) -> bool:
+    """Whether others can enter every folder above a file."""
+    return all(folder.stat().st_mode & (stat.S_IXGRP | stat.S_IXOTH) for folder in file.resolve().parents)
 
 
 def _weights() -> list[Finding]:

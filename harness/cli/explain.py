@@ -14,7 +14,7 @@ from harness.cells.cell import Cell
 from harness.cells.explain import explain as differences
 from harness.cells.suite import ResolvedSuite
 from harness.cli import exits
-from harness.cli.common import SetOption
+from harness.cli.common import SetOption, bring, folder_named
 from harness.cli.tables import show
 from harness.core.errors import DataError, UnknownName, did_you_mean
 from harness.core.paths import Layout
@@ -30,7 +30,12 @@ SuiteOption = Annotated[
 ]
 OutsOption = Annotated[
     list[Path] | None,
-    typer.Option("--out", metavar="DIR", help="Look them up in this folder of results. Default: all of results/."),
+    typer.Option(
+        "--out",
+        metavar="DIR|URL",
+        parser=folder_named,
+        help="Look them up in this folder of results. Default: all of results/.",
+    ),
 ]
 
 
@@ -43,6 +48,8 @@ def explain(
 ) -> int:
     """Name every field in which two cells differ, with both values."""
     folders = out or ([] if suite else sorted(Path("results").glob("*")))
+    for folder in folders:
+        bring(Layout(folder, folder / "data"))
     cells = _known_cells([open_suite(name, overrides or ())[0] for name in suite or ()], folders)
     (a, title_a), (b, title_b) = _find(left, cells), _find(right, cells)
     found = differences(a, b)

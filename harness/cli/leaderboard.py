@@ -10,14 +10,15 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.common import OutOption, SetOption
+from harness.cli.common import DataPlaceOption, OutOption, SetOption
 from harness.cli.subject import Subject, SubjectArgument, find_subject
 from harness.core.paths import Layout
 from harness.parts.catalogue import REGISTRY
+from harness.planning.places import plugin_copies
 from harness.reports.leaderboard import Leaderboard, board_of
 from harness.reports.render import FORMATS, render
-from harness.results.shelf import copies
 from harness.results.suites import earlier_namesakes
+from harness.storage.copies import shown_place
 
 
 class Source(StrEnum):
@@ -37,6 +38,7 @@ FormOption = Annotated[Form, typer.Option("--format", help="How the table is wri
 def leaderboard(
     subject: SubjectArgument,
     out: OutOption = None,
+    data: DataPlaceOption = None,
     source: SourceOption = Source.records,
     form: FormOption = Form("table"),
     set_: SetOption = None,
@@ -52,7 +54,8 @@ def leaderboard(
 def told_of_earlier(name: str, layout: Layout) -> list[str]:
     """Where the results are that an earlier release left of a suite of this name; nothing where there are none."""
     old = ", ".join(earlier_namesakes(name, layout))
-    more = f"results of an earlier release, kept as {old}, are not shown · try: bench leaderboard {layout.out}"
+    again = f"bench leaderboard {shown_place(layout.out)}"
+    more = f"results of an earlier release, kept as {old}, are not shown · try: {again}"
     return [more] if old else []
 
 
@@ -67,6 +70,6 @@ def _from_mlflow(found: Subject) -> Leaderboard:
         names = [suite.name for suite, _ in found.suites]
         REGISTRY.load("tracker", "mlflow").fetch(found.layout, names, copy)
         for name in names:
-            if (plugins := copies(found.layout, name)).is_dir():
-                shutil.copytree(plugins, copies(copy, name))
+            if (plugins := plugin_copies(found.layout, name)).is_dir():
+                shutil.copytree(plugins, plugin_copies(copy, name))
         return _board(found, copy)

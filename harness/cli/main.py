@@ -34,6 +34,7 @@ COMMANDS = {
     "data": ("harness.cli.data:data", "Take in your own pictures; list prepared sets, push and pull them."),
     "weights": ("harness.cli.weights:weights", "List, fetch, check and take in published weights."),
     "doctor": ("harness.cli.doctor:doctor", "Check this machine: packages, devices, Ray, MLflow, weights, disk."),
+    "selftest": ("harness.cli.selftest:selftest", "Train on several processes here, in every way, and compare."),
 }
 """Command: where its function lives, and its line in `bench --help`."""
 

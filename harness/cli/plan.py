@@ -7,24 +7,34 @@ from typing import Annotated
 
 import typer
 
+from harness.cells.suite import ResolvedSuite
 from harness.cli import exits
-from harness.cli.common import ForceOption, LimitOption, OutOption, SetOption, SuiteArgument
+from harness.cli.common import DataPlaceOption, ForceOption, LimitOption, OutOption, SetOption, SuiteArgument
 from harness.cli.subject import read_suite
 from harness.cli.tables import print_table
-from harness.planning.plan import make_plan
+from harness.core.paths import Layout
+from harness.planning.plan import Plan, make_plan
 from harness.planning.table import cell_row, job_row, reports, summary
 from harness.planning.unprepared import unprepared
+from harness.results.shelf import keep_plugins
+from harness.results.suites import keep_suite
 from harness.spec.notes import notes
 
 CellsOption = Annotated[bool, typer.Option("--cells", help="One line per cell instead of one per job.")]
+WriteOption = Annotated[
+    bool,
+    typer.Option("--write-jobs", help="Write the job files, in waves, for `python -m harness.jobs FILE --beside`."),
+]
 
 
 def plan(
     suite: SuiteArgument,
     out: OutOption = None,
+    data: DataPlaceOption = None,
     cells: CellsOption = False,
     limit: LimitOption = None,
     force: ForceOption = None,
+    write_jobs: WriteOption = False,
     set_: SetOption = None,
 ) -> None:
     """Show which jobs are todo, done, stale or blocked, with reasons, counts and the time left. Runs nothing."""
@@ -44,5 +54,19 @@ def plan(
         typer.echo(f"{missing.state}: {missing}")
     for note in notes(resolved, registry):
         typer.echo(f"note: {note}", err=True)
+    if write_jobs:
+        _write(resolved, subject.layout, planned)
     typer.echo(summary(planned, max(1, (os.cpu_count() or 1) // resolved.run.cpus)))
     raise typer.Exit(exits.BLOCKED if planned.blocked else exits.DONE)
+
+
+def _write(suite: ResolvedSuite, layout: Layout, planned: Plan) -> None:
+    """Leaves all that the jobs need to be run one by one, and says where their lists lie."""
+    from harness.records.lock import run_lock
+    from harness.scheduling.waves import write_waves
+
+    with run_lock(layout):
+        keep_suite(suite, layout)
+        keep_plugins(suite, layout)
+        for number, (place, count) in enumerate(write_waves(planned, layout), 1):
+            typer.echo(f"wave {number}: {count} job{'' if count == 1 else 's'} · {place}")

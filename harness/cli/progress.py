@@ -128,7 +128,11 @@ class _BoardDisplay:
     def retrying(self, job: Job, outcome: JobOutcome, retry: int) -> None:
         with self.board.lock:
             self.board.running.pop(job.id, None)
-        self.say(f"worker lost, retry {retry} of {job.run.retries}: {job.title} · {first_line(outcome.message)}")
+        if outcome.failure == "memory":
+            what = "out of memory, once more with half the micro-batch"
+        else:
+            what = f"worker lost, retry {retry} of {job.run.retries}"
+        self.say(f"{what}: {job.title} · {first_line(outcome.message)}")
 
     def warn(self, message: str) -> None:
         self.say(f"warning: {first_line(message)}")

@@ -10,7 +10,17 @@ import typer
 from harness.api.running import Executor
 from harness.cells.suite import ResolvedSuite
 from harness.cli import exits
-from harness.cli.common import ForceOption, LimitOption, OutOption, SetOption, SuiteArgument, check_address, layout_for
+from harness.cli.common import (
+    DataPlaceOption,
+    ForceOption,
+    LimitOption,
+    OutOption,
+    SetOption,
+    SuiteArgument,
+    bring_data,
+    check_address,
+    layout_for,
+)
 from harness.cli.subject import ran_before, suite_place
 from harness.cli.tried import refuse, to_train
 from harness.core.paths import Layout
@@ -19,9 +29,12 @@ from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import open_placed
 from harness.planning.plan import Plan, follow_up, make_plan
 from harness.records.anew import recover, waiting
+from harness.records.mirrored import send_suite
 from harness.results.shelf import keep_plugins
 from harness.results.suites import keep_suite, kept_as
 from harness.spec.unread import Unread
+from harness.storage.copies import copy_at, shown_place
+from harness.storage.reach import patient
 
 if TYPE_CHECKING:
     from harness.scheduling.drive import RunSummary
@@ -36,7 +49,8 @@ AddressOption = Annotated[
         "--address",
         metavar="ADDR",
         envvar="RAY_ADDRESS",
-        help="Join a Ray cluster: auto, or host:port. DIR and the data must lie in storage that all its nodes share.",
+        help="Join a Ray cluster: auto, or host:port. Results and data must lie in storage that all its nodes share: "
+        "a folder, or a URL.",
     ),
 ]
 TrackerOption = Annotated[str, typer.Option("--tracker", metavar="mlflow|none", help="Where results are mirrored.")]
@@ -45,6 +59,7 @@ TrackerOption = Annotated[str, typer.Option("--tracker", metavar="mlflow|none", 
 def run(
     suite: SuiteArgument,
     out: OutOption = None,
+    data: DataPlaceOption = None,
     executor: ExecutorOption = "ray",
     address: AddressOption = None,
     limit: LimitOption = None,
@@ -74,9 +89,9 @@ def run(
         typer.echo(f"{resolved.name}: {_nothing(plan)} ({monotonic() - began:.1f} s)")
         behind = REGISTRY.load("tracker", tracker)(None, layout, resolved.name).behind([c.cell_id for c in plan.cells])
         if behind:
-            typer.echo(f"{len(behind)} cells are not mirrored yet: bench track sync {layout.out}")
+            typer.echo(f"{len(behind)} cells are not mirrored yet: bench track sync {shown_place(layout.out)}")
     _show_blocked(plan)
-    _show_table(layout, resolved.name)
+    _show_table(layout, resolved)
     failed = summary is not None and bool(summary.failures)
     raise typer.Exit(exits.code_of_run(failed=failed, blocked=plan.blocked))
 
@@ -124,12 +139,14 @@ def _work(
     """
     from harness.records.lock import run_lock
 
-    with run_lock(layout):
+    with patient(), run_lock(layout):
+        _send_data(layout)
         recover(layout)
         plan = make_plan(resolved, layout, registry, force=force, limit=limit)
         _keep(resolved, layout)
         counts = plan.counts()
-        typer.echo(f"{resolved.name}: {_jobs(len(plan.to_run))} to do, {counts['done']} done before · {layout.out}")
+        told = f"{_jobs(len(plan.to_run))} to do, {counts['done']} done before"
+        typer.echo(f"{resolved.name}: {told} · {shown_place(layout.out)}")
         first, summary = plan, _round(plan, layout, executor, address, tracker)
         for _ in range(ROUNDS):
             plan = make_plan(resolved, layout, registry)
@@ -141,13 +158,23 @@ def _work(
         return first, summary
 
 
+def _send_data(layout: Layout) -> None:
+    """Puts on the store of the data what a run that was killed has made here."""
+    if copy_at(layout.data) is not None:
+        from harness.data.mirrored import send_known
+
+        send_known(layout.data)
+
+
 def _round(plan: Plan, layout: Layout, executor: str, address: str | None, tracker: str) -> RunSummary:
     from harness.cli.progress import make_display
     from harness.scheduling.drive import drive
 
     pool = start_executor(executor, address)
     mirror = REGISTRY.load("tracker", tracker)(None, layout, plan.suite)
-    return drive(plan, pool, mirror, layout, make_display(layout))
+    summary = drive(plan, pool, mirror, layout, make_display(layout))
+    bring_data(layout)  # what other machines have made of it
+    return summary
 
 
 def start_executor(name: str, address: str | None) -> Executor:
@@ -172,6 +199,7 @@ def _keep(resolved: ResolvedSuite, layout: Layout) -> None:
     """Writes the resolved suite and copies of its plug-ins beside its results, for what is asked of the folder."""
     keep_suite(resolved, layout)
     keep_plugins(resolved, layout)
+    send_suite(layout, resolved.name)
 
 
 def _report(summary: RunSummary) -> None:
@@ -208,12 +236,12 @@ def _indented(text: str) -> str:
     return text.replace("\n", "\n    ")
 
 
-def _show_table(layout: Layout, suite: str) -> None:
+def _show_table(layout: Layout, suite: ResolvedSuite) -> None:
     from harness.cli.leaderboard import told_of_earlier
-    from harness.reports.leaderboard import leaderboard
+    from harness.reports.leaderboard import board_of
     from harness.reports.render import render
 
     typer.echo("")
-    typer.echo(render(leaderboard(layout, suite), "table"))
-    for line in told_of_earlier(suite, layout):
+    typer.echo(render(board_of([suite], layout), "table"))
+    for line in told_of_earlier(suite.name, layout):
         typer.echo(line)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import typer
 
 from harness.cli import exits
-from harness.cli.common import OutOption, SetOption
+from harness.cli.common import DataPlaceOption, OutOption, SetOption
 from harness.cli.leaderboard import told_of_earlier
 from harness.cli.subject import SubjectArgument, find_subject
 from harness.cli.tables import print_table
@@ -19,11 +19,16 @@ from harness.core.paths import Layout
 from harness.planning.plan import CellStatus
 from harness.planning.table import cell_row, reports
 from harness.records import store
+from harness.records.mirrored import bring_log
 from harness.records.model import RunRecord
 from harness.records.state import activity
+from harness.storage.copies import copy_at, shown_place
+from harness.storage.lock import alive, holder_of
 
 
-def status(subject: SubjectArgument, out: OutOption = None, set_: SetOption = None) -> None:
+def status(
+    subject: SubjectArgument, out: OutOption = None, data: DataPlaceOption = None, set_: SetOption = None
+) -> None:
     """Show the state of every cell: of running ones the step, of failed ones the reason and the log."""
     found = find_subject(subject, out, set_)
     going_on = is_running(found.layout)
@@ -33,7 +38,7 @@ def status(subject: SubjectArgument, out: OutOption = None, set_: SetOption = No
             statuses.setdefault(cell.cell_id, _now(cell, found.layout, going_on))
     cells = list(statuses.values())
     print_table(("state", "task", "backbone", "variant", "seed", "cell", "what"), map(cell_row, cells))
-    typer.echo(_counts(cells) + (f" · a run is going on in {found.layout.out}" if going_on else ""))
+    typer.echo(_counts(cells) + (f" · a run is going on in {shown_place(found.layout.out)}" if going_on else ""))
     for report in reports(cells):
         typer.echo(f"\n{report}")
     _print_failures(cells, found.layout)
@@ -45,7 +50,11 @@ def status(subject: SubjectArgument, out: OutOption = None, set_: SetOption = No
 
 
 def is_running(layout: Layout) -> bool:
-    """Whether a run uses the folder. Asks the kernel's lock, because the text in the file outlives a killed run."""
+    """Whether a run uses the folder. Asks the kernel's lock, because the text in the file outlives a killed run; of a
+    store also the store's, which says so of runs on other machines."""
+    copy = copy_at(layout.out)
+    if copy is not None and (holder := holder_of(copy)) is not None and holder.copy != copy.id and alive(holder):
+        return True
     try:
         with open(layout.lock, encoding="utf-8") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -100,5 +109,7 @@ def _log(record: RunRecord, layout: Layout) -> str:
     """The log of the last attempt, found in the folder where it lies now: records hold an absolute path."""
     assert record.failure is not None
     here = layout.job_log(record.attempts[-1].job) if record.attempts else None
+    if record.attempts and not os.path.isfile(record.failure.log):
+        bring_log(layout, record.attempts[-1].job)
     moved = here is not None and here.is_file() and not os.path.isfile(record.failure.log)
     return str(here) if moved else record.failure.log

@@ -23,8 +23,12 @@ from harness.results.shelf import cell_statuses, shelve
 from harness.results.suites import kept_as, read_suites, suite_files
 from harness.spec.sources import find_suite, shipped_suites
 from harness.spec.unread import Unread
+from harness.storage.copies import folder_of, shown_place
+from harness.storage.reach import is_url
 
-SubjectArgument = Annotated[str, typer.Argument(metavar="SUITE|DIR", help="A suite, or a folder of results.")]
+SubjectArgument = Annotated[
+    str, typer.Argument(metavar="SUITE|DIR", help="A suite, or a folder of results, which may be a URL.")
+]
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def ran_before(suite: ResolvedSuite, layout: Layout, registry: Registry) -> dict
         if stand_in in known:
             told = "; its results are those of the last run"
         elif any(each.name == ref.name and not each.is_unread for each in before) or (not before and trained):
-            told = f"; its results cannot be told · try: bench leaderboard {layout.out}"
+            told = f"; its results cannot be told · try: bench leaderboard {shown_place(layout.out)}"
         typer.echo(f"warning: {said or ref.name}{told}", err=True)
     return known
 
@@ -89,8 +93,10 @@ def suite_place(name: str) -> str:
 
 def find_subject(name: str, out: Path | None = None, overrides: Sequence[str] | None = None) -> Subject:
     """A folder of results if that is what `name` is, else a suite."""
-    if os.path.isdir(Path(name) / "suites") and out is None and not overrides:
-        layout = layout_for("", Path(name))
+    folder = folder_of(name)
+    there = layout_for("", folder) if is_url(name) else None
+    if there is not None or (os.path.isdir(folder / "suites") and out is None and not overrides):
+        layout = there or layout_for("", folder)
         stored = read_suites(layout)
         shelves = [(suite, shelve(suite, layout, REGISTRY)) for suite in stored.suites]
         problems = [problem for _, shelf in shelves for problem in shelf.problems.values()]

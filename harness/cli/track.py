@@ -8,10 +8,12 @@ import typer
 
 from harness.cells.suite import ResolvedSuite
 from harness.cli import exits
-from harness.cli.common import OutOption
+from harness.cli.common import DataPlaceOption, OutOption
 from harness.cli.subject import SubjectArgument, find_subject
 from harness.core.paths import Layout
 from harness.parts.catalogue import REGISTRY
+from harness.records.mirrored import bring_results
+from harness.storage.mirror import shown
 
 track = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Bring MLflow up to date.")
 
@@ -22,13 +24,14 @@ def _group() -> None:
 
 
 @track.command()
-def sync(subject: SubjectArgument, out: OutOption = None) -> None:
+def sync(subject: SubjectArgument, out: OutOption = None, data: DataPlaceOption = None) -> None:
     """Mirror every record that MLflow does not show as it is. Asks the server, so that nothing is mirrored twice.
 
     The server is MLFLOW_TRACKING_URI, else the database in the folder of results.
     """
     found = find_subject(subject, out)
     layout = found.layout
+    bring_results(layout, shown)
     behind: dict[str, str] = {}
     for suite, _ in found.suites:
         cells = _with_record(layout, suite)

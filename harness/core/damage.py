@@ -12,11 +12,13 @@ import fcntl
 import logging
 import os
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from harness.core.beat import beat
 from harness.core.errors import Damaged, DataError, HarnessError
 from harness.core.paths import abandoned, remove_away, storage_error
 
@@ -133,7 +135,19 @@ def _lock(descriptor: int, folder: Path) -> None:
             log.debug("no lock on %s: %s", folder, error)
             return
         log.info("waiting for another run, which is making %s", folder)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while not _got_lock(descriptor):
+            beat()  # who waits is not frozen
+            time.sleep(0.2)
+
+
+def _got_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        raise
+    return True
 
 
 _ASIDE = ".aside"

@@ -17,7 +17,7 @@ class Superseded(HarnessError):
     """Another try of this job has begun: this one was given up, and must not write any more."""
 
 
-_fence: tuple[Path, str] | None = None
+_fence: tuple[str, bytes] | None = None
 """The file and the token of the job that this process runs. One for all threads: a worker runs one job at a time."""
 
 
@@ -25,25 +25,32 @@ _fence: tuple[Path, str] | None = None
 def fenced(path: Path, token: str) -> Iterator[None]:
     """Inside, writes are refused as soon as the file at `path` holds another token. Without a token nothing is."""
     global _fence
-    before, _fence = _fence, (path, token) if token else None
+    before, _fence = _fence, (str(path), token.encode()) if token else None
     try:
         yield
     finally:
         _fence = before
 
 
-def check_fence() -> None:
-    """Raises Superseded (kind `worker_lost`) when another try of this process's job has begun.
+def superseded() -> bool:
+    """Whether another try of the job that this process runs has begun.
 
-    A file that is gone or cannot be read stops nobody: a shared disk may be away for a minute.
+    The file is opened each time: on a network disk that alone asks the server whether it has changed (its attributes
+    may be a minute old). A file that cannot be read, or is not there, says nothing.
     """
     if _fence is None:
-        return
+        return False
     path, token = _fence
     try:
-        found = path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        return
-    if found and found != token:
+        with open(path, "rb", buffering=0) as handle:
+            found = handle.read().strip()
+    except OSError:
+        return False
+    return found not in (b"", token)
+
+
+def check_fence() -> None:
+    """Raises Superseded when another try of the job that this process runs has begun. Called before every write."""
+    if _fence is not None and superseded():
         what = "this try of the job was given up, and another one has begun: it stops here"
-        raise Superseded(what, where=str(path), hint="nothing: the other one goes on", kind="worker_lost")
+        raise Superseded(what, where=_fence[0], hint="nothing: the other one goes on", kind="worker_lost")

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from harness.core.errors import FailureClass, HarnessError, text_of
-from harness.core.machine import shortage
+from harness.core.machine import is_of_machine
 from harness.core.text import shortened
 
 MODULES = "priorbench_plugin_"
@@ -109,7 +109,7 @@ class _Surroundings:
 def blame(error: BaseException, hint: str = "") -> HarnessError | None:
     """The error as a plug-in's fault; None when it is not one."""
     frames = _guest_frames(error)
-    if not frames or isinstance(error, HarnessError) or shortage(error) or _of_user(error, frames):
+    if not frames or isinstance(error, HarnessError) or is_of_machine(error) or _of_user(error, frames):
         return None
     frame, line = frames[-1]
     what = f"{_part(frames)}{_said(error)}"
@@ -121,7 +121,7 @@ def _blame_owner(error: BaseException, owner: object, hint: str) -> HarnessError
     cls = owner if isinstance(owner, type) else type(owner)
     if not is_guest(cls) or not isinstance(error, Exception):
         return None
-    if isinstance(error, HarnessError) or shortage(error):
+    if isinstance(error, HarnessError) or is_of_machine(error):
         return None
     return HarnessError(f"{cls.__name__}: {_said(error)}", where=guest_place(cls), hint=hint, kind="plugin")
 

@@ -30,6 +30,11 @@ def shortage(error: BaseException) -> Shortage | None:
     return "storage" if isinstance(error, Exception) and _says(error, _DISK_WORDS) else None
 
 
+def is_of_machine(error: BaseException) -> bool:
+    """Whether a machine is at fault, whoever's line was running: it ran out of something, or another one went."""
+    return shortage(error) is not None or is_broken_collective(error)
+
+
 def _is_memory(error: BaseException) -> bool:
     names = {kind.__name__ for kind in type(error).__mro__}
     if isinstance(error, MemoryError) or "OutOfMemoryError" in names:
@@ -44,3 +49,30 @@ def _is_memory(error: BaseException) -> bool:
 def _says(error: BaseException, words: tuple[str, ...]) -> bool:
     text = text_of(error).lower()
     return any(each in text for each in words)
+
+
+_COLLECTIVE_ERRORS = {"DistError", "DistBackendError", "DistNetworkError", "DistStoreError", "DistQueueEmptyError"}
+"""torch.distributed's own, by name."""
+
+_COLLECTIVE_WORDS = (
+    "gloo/transport",
+    "[gloo]",
+    "nccl error",
+    "nccl communicator",
+    "ncclremoteerror",
+    "ncclsystemerror",
+    "application timeout caused pair closure",
+)
+"""gloo raises plain RuntimeErrors that name the file of its source, all but one."""
+
+
+def is_broken_collective(error: BaseException) -> bool:
+    """Whether processes that compute together lost each other: one has ended, is silent, or cannot be reached.
+
+    Imports no library whose errors it knows. A machine's doing, whoever's code was waiting for the others.
+    """
+    if _is_memory(error):
+        return False
+    if any(kind.__name__ in _COLLECTIVE_ERRORS for kind in type(error).__mro__):
+        return True
+    return isinstance(error, RuntimeError) and _says(error, _COLLECTIVE_WORDS)

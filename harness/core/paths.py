@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import HarnessError
+from harness.core.fence import check_fence
 from harness.core.identity import json_text
 from harness.core.text import shown_name
 
@@ -94,6 +95,8 @@ def below(root: Path, *names: str) -> Path:
     Raises HarnessError for a name that is not one plain name, such as `..` or `a/b`.
     """
     for name in names:
+        if name.isalnum():
+            continue
         if name in ("", ".", "..") or any(character in "/\\\0" for character in name):
             what = f"{shown_name(name)!r} cannot be the name of a file or folder here"
             raise HarnessError(what, where=str(root), hint="give the part or split a plain name", kind="suite")
@@ -104,14 +107,17 @@ def below(root: Path, *names: str) -> Path:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`; moves it there when the block ends well, removes it otherwise.
 
-    Raises HarnessError (kind `storage`) when the disk is full or the folder cannot be written.
+    Raises HarnessError (kind `storage`) when the disk is full or the folder cannot be written, Superseded when another
+    try of the job that writes has begun.
     """
+    check_fence()
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with open(temporary, "rb") as handle:
             os.fsync(handle.fileno())
+        check_fence()  # what was written may have taken long
         os.replace(temporary, path)
     except OSError as error:
         raise storage_error(error, path) from error
@@ -140,12 +146,14 @@ def write_json(path: Path, value: Any) -> None:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Gives a temporary folder beside `path`; renames it to `path` when the block ends well, removes it otherwise.
 
-    If `path` exists by then, because another run made the same content, that folder is kept.
+    If `path` exists by then, because another run made the same content, that folder is kept. Raises as `atomic_file`.
     """
+    check_fence()
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         temporary.mkdir(parents=True)
         yield temporary
+        check_fence()
         try:
             os.rename(temporary, path)
         except OSError as error:
@@ -179,8 +187,10 @@ def remove_away(path: Path) -> Path | None:
     """Removes a file, link or folder, renamed first, so that no kill leaves half of it under its name.
 
     Gives where the rest of a folder lies that could not be removed whole. Nothing happens to what is not there.
-    Raises HarnessError (kind `storage`) when it cannot be renamed; it is whole then.
+    Raises HarnessError (kind `storage`) when it cannot be renamed, Superseded when another try of the job that removes
+    it has begun; it is whole then.
     """
+    check_fence()
     away = path.with_name(f".{path.name.removeprefix('.')}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         os.rename(path, away)
@@ -250,8 +260,17 @@ class Layout:
     def job_file(self, job_id: str) -> Path:
         return below(self.out, "jobs", f"{job_id}.json")
 
-    def job_log(self, job_id: str) -> Path:
-        return below(self.out, "jobs", f"{job_id}.log")
+    def job_attempt(self, job_id: str) -> Path:
+        """Which try of a job may write (harness.core.fence)."""
+        return below(self.out, "jobs", f"{job_id}.attempt")
+
+    def job_log(self, job_id: str, rank: int = 0) -> Path:
+        """The log of one process of a job: `<job>.log` of the one that writes its results, `<job>.rank1.log` …"""
+        return below(self.out, "jobs", f"{job_id}.rank{rank}.log" if rank else f"{job_id}.log")
+
+    def job_scores(self, job_id: str) -> Path:
+        """The values of a part of a test set, until the evaluation has them (harness.records.scores)."""
+        return below(self.out, "jobs", f"{job_id}.scores")
 
     def job_failure(self, job_id: str) -> Path:
         """Why a shards or features job failed; not there once it has succeeded (harness.records.job_failures)."""

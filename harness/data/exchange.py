@@ -23,9 +23,10 @@ from harness.core.paths import (
 from harness.data.checked import verify_file
 from harness.data.index import INDEX
 from harness.data.manifest import MANIFEST, FileEntry, Manifest, files_of, manifest_of, read_manifest, true_hint
-from harness.data.origin import AGAIN_THERE, OriginNote, origin_of, read_note, store_of, write_note
-from harness.data.store_place import Place, done, placed_by, size_at
+from harness.data.origin import AGAIN_THERE, OriginNote, origin_of, read_note, write_note
+from harness.data.store_place import Place, placed_by, size_at
 from harness.data.verified import Verified
+from harness.storage.reach import done, store_of
 
 PUSHED = ".push.json"
 """Lies beside the files of a push that is not finished: the digest of the manifest that they belong to."""
@@ -48,7 +49,7 @@ def push(folder: Path, url: str, *, verify: bool = False) -> int:
     lie there (`PUSHED`); of the same set they are left as they are, so that pushing again goes on, and any others are
     written over. With `verify`, what lies there is read, and what is not the set's is written over, too. Raises
     DataError when the place has another set, Damaged for a file here that is not what the manifest says, HarnessError
-    (kind `storage`) for a local folder that cannot be written, and as harness.data.origin.tried.
+    (kind `storage`) for a local folder that cannot be written, and as harness.storage.reach.tried.
     """
     manifest, sha256 = _manifest_here(folder)
     source = manifest.set.source

@@ -9,21 +9,17 @@ nothing is gained by replacing one kept shard by another.
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
 import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import fsspec
-from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
 
 from harness.api.reference import Frozen
 from harness.api.sets import ORIGIN
@@ -31,23 +27,10 @@ from harness.core.damage import held, sweep, unreadable
 from harness.core.errors import Damaged, DataError, HarnessError
 from harness.core.identity import file_sha256
 from harness.core.paths import atomic_file, remove_away, unread, write_json
+from harness.storage.reach import store_of, tried
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-WAITS = (0.5, 1.0, 2.0, 4.0)
-"""Seconds between the tries to reach a store."""
-_HERE = frozenset(
-    [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EISDIR]
-)
-"""What this machine refuses, not the store: s3fs gives a store's refusals none of these."""
-_S3 = {
-    "retries": {"total_max_attempts": 1},
-    "connect_timeout": 10,
-    "read_timeout": 60,
-}
-"""Of botocore: nothing is tried again but by `tried`; seconds until a server that says nothing counts as lost."""
 AGAIN_THERE = "where the set is sound: bench data push SET --to URL --verify"
 AHEAD = 2
 """Shards that are fetched at once ahead of their reading."""
@@ -69,65 +52,6 @@ class Shard:
     name: str
     sha256: str
     bytes: int
-
-
-def store_of(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """The file system of a URL and the path in it. Raises HarnessError for one that cannot be used here."""
-    try:
-        on_s3 = {"config_kwargs": _S3} if url.startswith(("s3://", "s3a://")) else {}
-        found: tuple[fsspec.AbstractFileSystem, str] = url_to_fs(url, use_listings_cache=False, **on_s3)
-    except ImportError as error:
-        hint = "pip install 'priorbench[s3]'" if url.startswith("s3") else str(error)
-        raise HarnessError("the library for this kind of store is not installed", where=url, hint=hint) from error
-    except ValueError as error:
-        hint = "a folder, or a URL such as s3://bucket/sets"
-        raise HarnessError(f"this is no place that can be reached: {error}", where=url, hint=hint) from error
-    if on_s3:
-        found[0].retries = 1  # of s3fs itself
-    return found
-
-
-def tried(action: Callable[[], T], url: str) -> T:
-    """What an action on a store gives, tried again while the store cannot be reached.
-
-    Raises DataError for what is not there, HarnessError (kind `storage`) when it cannot be reached or refuses, and
-    OSError for what this machine's disks refuse, as all that a store in a local folder does.
-    """
-    for wait in (*WAITS, None):
-        try:
-            return action()
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise DataError("this is not there", where=url, hint="see the URL; was all of the set pushed?") from error
-        except PermissionError as error:
-            if _is_local(error, url):
-                raise
-            hint = "see the account's rights and its keys, as AWS_ACCESS_KEY_ID"
-            raise HarnessError(f"the store refuses: {error}", where=url, hint=hint, kind="storage") from error
-        except HarnessError:
-            raise
-        except Exception as error:
-            # Every store's library raises its own for a lost connection.
-            if _is_local(error, url):
-                raise
-            _again(error, wait, url)
-    raise AssertionError(url)
-
-
-def _is_local(error: Exception, url: str) -> bool:
-    """Whether an error is this machine's: it names a path here, or is of a kind that no connection has."""
-    if not isinstance(error, OSError):
-        return False
-    return error.filename is not None or error.errno in _HERE or isinstance(store_of(url)[0], LocalFileSystem)
-
-
-def _again(error: Exception, wait: float | None, url: str) -> None:
-    """Waits for the next try. Raises HarnessError (kind `storage`) when there is none."""
-    said = " ".join(str(error).split()) or type(error).__name__
-    if wait is None:
-        hint = "see that the store runs and can be reached, then run the same command again: it goes on"
-        raise HarnessError(f"the store cannot be reached: {said}", where=url, hint=hint, kind="storage") from error
-    log.warning("%s: %s; tried again in %g s", url, said, wait)
-    time.sleep(wait)
 
 
 class Origin:

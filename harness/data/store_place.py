@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from harness.core.damage import sweep
 from harness.core.errors import DataError
-from harness.core.paths import PLACE_OPTION, atomic_file, storage_error, write_bytes
+from harness.core.paths import PLACE_OPTION, atomic_file, write_bytes
 from harness.data.manifest import FileEntry
-from harness.data.origin import tried
-
-T = TypeVar("T")
+from harness.storage.reach import done
 
 
 @contextmanager
@@ -31,14 +27,6 @@ def placed_by(option: str) -> Iterator[None]:
         yield
     finally:
         PLACE_OPTION.reset(token)
-
-
-def done(action: Callable[[], T], url: str) -> T:
-    """As harness.data.origin.tried, and HarnessError (kind `storage`) for what this machine's disks refuse."""
-    try:
-        return tried(action, url)
-    except OSError as error:
-        raise storage_error(error, Path(os.fsdecode(error.filename or url))) from error
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.core.beat import beat
 from harness.core.errors import DataError
 from harness.data import tiff
 from harness.data.index import Member, SampleRow, Side
@@ -61,6 +62,7 @@ class ShardWriter:
         pair, a key that is there already, two clean images of one truth, or names that are not
         valid Unicode; nothing is written then.
         """
+        beat()
         where = f"sample {key!r}"
         if key in self._rows:
             raise DataError("two samples have this key", where=where, hint="rename one of the images")

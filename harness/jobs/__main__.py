@@ -1,59 +1,93 @@
-"""`python -m harness.jobs FILE [--debug]`: runs one job of a suite again, alone, without Ray.
+"""`python -m harness.jobs FILE [--debug] [--beside]`: runs one job of a suite, without Ray, on this machine.
 
 Exit code 0 when it is done, 1 when it failed or another run uses the folder, whose lock it takes. `--debug` lets the
-exception through with its traceback.
+exception through with its traceback. `--beside` shares the lock with other jobs that are run so, as in a batch system's
+array (launchers/slurm/array.sbatch).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import signal
 import sys
+import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from harness.api.running import ALONE
 from harness.core.errors import HarnessError
 from harness.core.guests import tell_interrupts
-from harness.core.paths import Layout
-from harness.jobs.run import do_job, read_job, run_job_file
+from harness.core.paths import Layout, write_json, write_text
+from harness.jobs.local_gang import debug_gang, run_gang
+from harness.jobs.notes import note_outcome
+from harness.jobs.run import debug_job_file, read_job, run_job_file
+from harness.jobs.staging import job_here
 from harness.planning.job import Job
 from harness.planning.places import layout_of
 from harness.records.anew import recover, take_in
-from harness.records.lock import run_lock
+from harness.records.lock import run_lock, side_lock
+from harness.records.mirrored import job_place, send_cell
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the job of a file under `<out>/jobs/`; gives the exit code."""
     parser = argparse.ArgumentParser(prog="python -m harness.jobs", description="Run one job of a suite again, alone.")
-    parser.add_argument("file", help="job file, <out>/jobs/<job>.json")
+    parser.add_argument("file", help="job file, <out>/jobs/<job>.json, or its URL")
     parser.add_argument("--debug", action="store_true", help="stop with the traceback, leave the record as it is")
+    parser.add_argument("--beside", action="store_true", help="let other jobs of the folder run beside it")
     given = parser.parse_args(arguments)
     tell_interrupts()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     with ExitStack() as held:
         try:
+            given.file = str(job_here(given.file, ALONE))
             job = read_job(Path(given.file))
             layout = layout_of(job)
-            held.enter_context(run_lock(layout))
-            recover(layout)
+            if given.beside:
+                held.enter_context(side_lock(layout, job.cell_id or job.id))
+            else:
+                held.enter_context(run_lock(layout))
+                recover(layout)
+            begin_attempt(given.file, layout.job_attempt(job.id))
+            job_place(layout, job.id)
         except HarnessError as error:
             print(error, file=sys.stderr)
             return 1
         if given.debug:
-            do_job(job, layout)
-            return 0
+            return _debug(given.file, job, layout)
         print(job.title)
         return _run(given.file, job, layout)
 
 
+def begin_attempt(file: str, token_file: Path) -> None:
+    """Makes this try of the job the only one that may write: a lost worker of an earlier one may still live."""
+    content = json.loads(Path(file).read_bytes())
+    content["attempt"] = uuid.uuid4().hex
+    write_text(token_file, content["attempt"])
+    write_json(Path(file), content)
+
+
+def _debug(file: str, job: Job, layout: Layout) -> int:
+    if job.processes > 1:
+        return debug_gang(file, job, layout)
+    debug_job_file(file)
+    return 0
+
+
 def _run(file: str, job: Job, layout: Layout) -> int:
-    outcome = run_job_file(file)
+    alone = job.processes == 1
+    outcome = run_job_file(file) if alone else run_gang(file, job, layout, loud=True)
     if outcome.failure is None:
         print(f"done in {outcome.seconds:.1f} s")
     else:
         print(f"failed ({outcome.failure}): {outcome.message}\nlog: {outcome.log}", file=sys.stderr)
     try:
+        note_outcome(job, layout, outcome)
+        if job.cell_id is not None:
+            send_cell(layout, job.cell_id)
         _told(job, layout)
     except HarnessError as error:
         print(error, file=sys.stderr)
@@ -74,4 +108,9 @@ def _told(job: Job, layout: Layout) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # which batch systems send: it stops as Ctrl-C does
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        sys.exit(130)

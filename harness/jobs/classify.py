@@ -6,7 +6,7 @@ import errno
 
 from harness.core.errors import FailureClass, HarnessError, text_of
 from harness.core.guests import blame
-from harness.core.machine import shortage
+from harness.core.machine import is_broken_collective, shortage
 
 _REFUSED = {errno.EACCES, errno.EPERM}
 """Errors of folders that belong to somebody else: of the place, once a plug-in's own code is ruled out."""
@@ -22,6 +22,8 @@ def classify(error: BaseException) -> FailureClass:
         return "interrupted"
     if (short := shortage(error)) is not None:
         return short
+    if is_broken_collective(error):
+        return "worker_lost"
     return "storage" if isinstance(error, OSError) and error.errno in _REFUSED else "bug"
 
 

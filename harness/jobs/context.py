@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from harness.api.running import ALONE, Seat
 from harness.core.errors import DataError
 from harness.core.paths import Layout
 from harness.core.registry import Registry
@@ -21,6 +22,8 @@ class Context:
 
     layout: Layout
     registry: Registry
+    seat: Seat = ALONE
+    """The place of this process among those that run the job."""
 
     def record(self, cell_id: str) -> RunRecord | None:
         """The cell's record; None also when it is damaged, as it is then made anew. Refuses what must stay."""

@@ -22,9 +22,10 @@ from harness.evaluation.samples import shown, write_strip
 from harness.evaluation.score import FAILURES
 from harness.jobs.context import Context
 from harness.jobs.evaluated import Evaluated, Pass, lacking, passes
-from harness.jobs.inputs import Inputs, open_inputs, refuse_mix
+from harness.jobs.inputs import Inputs, not_pairs, open_inputs, refuse_mix
 from harness.jobs.leaks import audit_test
-from harness.jobs.scoring import Evaluation, Restore, Scored, Trouble, not_pairs, score_set, trouble_of
+from harness.jobs.parts import Left, left_by_parts, strips_of
+from harness.jobs.scoring import Evaluation, Restore, Scored, Trouble, score_set, trouble_of
 from harness.models.assemble import RestorationModel, build_model
 from harness.models.weights import load_weights
 from harness.planning.job import EvaluateWork, Job
@@ -55,7 +56,7 @@ def run(job: Job, context: Context) -> None:
     todo, record = passes(job, evaluated.evaluations, context.registry), evaluated.record
     if not todo and record is not None and record.status == "done":
         return
-    restorer = _Restorer(job, evaluated)
+    restorer = Restorer(job, evaluated)
     if todo:
         restorer.check()
     journal = Journal(context.layout, work.cell.id, job.id, job.kind)
@@ -70,7 +71,7 @@ def run(job: Job, context: Context) -> None:
     _tell(journal, "end")
 
 
-class _Restorer:
+class Restorer:
     """The trained network as a function of an image; for the cell `input`, the identity. Built when it is needed."""
 
     def __init__(self, job: Job, evaluated: Evaluated) -> None:
@@ -135,32 +136,50 @@ def settings_of(opened: OpenSamples) -> dict[str, float]:
     return cast(VaryingDegradation, noise).settings(np.random.default_rng(0))  # single values take no random number
 
 
-def _evaluate(each: Pass, restorer: _Restorer, evaluated: Evaluated) -> list[Trouble]:
+def _evaluate(each: Pass, restorer: Restorer, evaluated: Evaluated) -> list[Trouble]:
     """Scores one test set and saves it. Gives why something of it is left out."""
     began = time.perf_counter()
     context, cell = evaluated.context, restorer.cell
     try:
-        wanted = cell.test_features(each.samples)
-        inputs = open_inputs(each.samples, wanted, context.registry, context.layout.data)
-        inputs.opened.check_noise()
+        inputs = opened_for(each, restorer, evaluated)
         told = (*not_pairs(inputs.opened, each.title), *_about_input(cell, inputs.opened, each.title))
-        refuse_mix(inputs, evaluated.record)
     except HarnessError as error:
         why = _unprepared(each, context) or trouble_of(error, f"test set {each.title}")
         found = {evaluation.id: _without(evaluation, why) for evaluation in each.evaluations}
         return evaluated.add(each, found, None, time.perf_counter() - began)
-    refused = {evaluation.id: evaluated.refused_before(evaluation, inputs) for evaluation in each.evaluations}
-    asked = [_asked(evaluation, refused[evaluation.id]) for evaluation in each.evaluations]
-    asked = [evaluation for evaluation in asked if lacking(evaluation)]
-    found, warnings = _scored(each, asked, inputs, restorer, context) if asked else ({}, ())
+    asked, refused = asked_of(each, inputs, evaluated)
+    left = left_by_parts(each, evaluated, inputs, asked, strips_of(restorer.job, cell))
+    found, warnings = _scored(each, asked, inputs, restorer, context, left) if asked else ({}, ())
     for evaluation in each.evaluations:
         scored = found.setdefault(evaluation.id, Scored())
         scored.left_out |= refused[evaluation.id]
-    return evaluated.add(each, found, inputs, time.perf_counter() - began, (*warnings, *told))
+    seconds = left.seconds + time.perf_counter() - began
+    troubles = evaluated.add(each, found, inputs, seconds, (*warnings, *told))
+    left.remove()
+    return troubles
+
+
+def opened_for(each: Pass, restorer: Restorer, evaluated: Evaluated) -> Inputs:
+    """The images of a test set, with their prior rows. Raises HarnessError and its kinds when they cannot be had."""
+    context = evaluated.context
+    wanted = restorer.cell.test_features(each.samples)
+    inputs = open_inputs(each.samples, wanted, context.registry, context.layout.data)
+    inputs.opened.check_noise()
+    refuse_mix(inputs, evaluated.record)
+    return inputs
+
+
+def asked_of(
+    each: Pass, inputs: Inputs, evaluated: Evaluated
+) -> tuple[list[Evaluation], dict[str, dict[str, Trouble]]]:
+    """What is to be scored of a test set, and by the evaluation's id which metrics would refuse its images again."""
+    refused = {evaluation.id: evaluated.refused_before(evaluation, inputs) for evaluation in each.evaluations}
+    asked = [_asked(evaluation, refused[evaluation.id]) for evaluation in each.evaluations]
+    return [evaluation for evaluation in asked if lacking(evaluation)], refused
 
 
 def _scored(
-    each: Pass, asked: Sequence[Evaluation], inputs: Inputs, restorer: _Restorer, context: Context
+    each: Pass, asked: Sequence[Evaluation], inputs: Inputs, restorer: Restorer, context: Context, left: Left
 ) -> tuple[dict[str, Scored], Sequence[str]]:
     """What came of the evaluations of one test set, by id, and warnings about the set."""
     cell, samples = restorer.cell, each.samples
@@ -171,11 +190,12 @@ def _scored(
         leak = trouble_of(audit.leak)
         return {each.id: Scored(left_out=dict.fromkeys(_all_of(each), leak)) for each in asked}, audit.warnings
     restore_image, folder = restorer.of(inputs), context.layout.samples(cell.id)
-    strips = 0 if cell.backbone is None else restorer.job.run.samples
+    strips = strips_of(restorer.job, cell)
     try:
         found = score_set(
             cell, inputs, asked, restore_image, context.registry,
             title=each.title, strips=strips, write=lambda name, shown: write_strip(folder / name, shown),
+            ready=left.rows,
         )  # fmt: skip
     except FAILURES as error:
         log.exception("test set %s is left out", each.title)

@@ -17,9 +17,9 @@ from harness.core.errors import DataError
 from harness.core.identity import digest
 from harness.core.registry import Registry
 from harness.jobs.context import Context
-from harness.jobs.inputs import Inputs
+from harness.jobs.inputs import Inputs, scorable
 from harness.jobs.provenance import provenance
-from harness.jobs.scoring import Evaluation, Scored, Trouble, scorable
+from harness.jobs.scoring import Evaluation, Scored, Trouble
 from harness.planning.job import EvaluateWork, Job, is_scored
 from harness.records import store
 from harness.records.labels import condition_text, samples_digest
@@ -35,6 +35,8 @@ class Pass:
     evaluations: tuple[Evaluation, ...]
     jobs: tuple[str, ...] = ()
     """The jobs that prepare it, where the plan names them."""
+    parts: tuple[str, ...] = ()
+    """The jobs that score parts of it."""
     condition: Mapping[str, Any] = field(default_factory=dict)
     """The options under which it stands in columns of its own; empty for most."""
 
@@ -58,6 +60,7 @@ def passes(job: Job, known: Mapping[str, EvaluationRecord], registry: Registry) 
     work = job.work
     assert isinstance(work, EvaluateWork), work.kind
     preparing = dict(zip((test.model_dump_json() for test in work.tests), job.tests, strict=False))
+    scoring = dict(zip((test.model_dump_json() for test in work.tests), job.parts, strict=False))
     found: dict[str, Pass] = {}
     for samples, protocol in _evaluations(work, registry):
         name = evaluation_id(work.cell, samples, protocol)
@@ -66,7 +69,8 @@ def passes(job: Job, known: Mapping[str, EvaluationRecord], registry: Registry) 
         if asked := lacking(evaluation):
             evaluation = replace(evaluation, metrics=asked)
             written = samples.model_dump_json()
-            each = found.get(written, Pass(samples, (), preparing.get(written, ()), work.condition(samples)))
+            jobs = preparing.get(written, ()), scoring.get(written, ())
+            each = found.get(written, Pass(samples, (), *jobs, work.condition(samples)))
             found[written] = replace(each, evaluations=(*each.evaluations, evaluation))
     return list(found.values())
 

@@ -12,6 +12,7 @@ import torch
 
 from harness.api.prior import DerivedPrior, MapPrior, Prior
 from harness.api.sets import FeatureSet
+from harness.core.beat import beat
 from harness.core.damage import forget_damage, held, set_aside, sweep
 from harness.core.errors import Damaged
 from harness.core.guests import fault
@@ -166,6 +167,7 @@ class _Repeat:
 
 
 def _encode(prior: Prior, images: list[np.ndarray], device: torch.device, dim: int) -> np.ndarray:
+    beat()
     height, width = images[0].shape[:2]
     told = f"it saw {len(images)} images of height {height} and width {width}"
     with memory_told(told, where=f"prior {type(prior).__name__}"):

@@ -6,7 +6,7 @@ from harness.api.declaration import declaration
 from harness.api.reference import PartRef
 from harness.core.errors import DataError
 from harness.core.registry import Registry
-from harness.planning.job import EvaluateWork, Work
+from harness.planning.job import EvaluateWork, ScoresWork, Work
 from harness.planning.missing import needs
 from harness.weights.files import needed_files, weights_digest
 
@@ -17,8 +17,9 @@ def check_files(work: Work, registry: Registry) -> None:
     Files that are missing are told of by the part itself, published ones are compared with their known digest there.
     """
     parts = needs(work)
-    if isinstance(work, EvaluateWork):
-        parts += [("metric", metric.part) for metric in work.metrics]
+    of = work.of if isinstance(work, ScoresWork) else work
+    if isinstance(of, EvaluateWork):
+        parts += [("metric", metric.part) for metric in of.metrics]
     for kind, part in parts:
         if kind not in ("dataset", "weights") and part.digest is not None:
             _check(kind, part, registry)

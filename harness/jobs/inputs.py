@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from harness.api.sets import FeatureSet, PreparedSet, Samples
 from harness.core.errors import DataError
 from harness.core.registry import Registry
@@ -71,6 +73,29 @@ def with_features(opened: OpenSamples, features: FeatureSet | None, data: Path) 
             hint="bench run SUITE computes them again",
         )
     return Inputs(opened.samples, opened, rows, features)
+
+
+def scorable(opened: OpenSamples) -> np.ndarray:
+    """The rows of a test set that have both a degraded and a clean image, which metrics compare; of a set without any
+    clean image those that have a degraded one, which metrics without reference score."""
+    wanted = opened.has_lq & opened.has_gt if opened.has_gt.any() else opened.has_lq
+    found: np.ndarray = np.flatnonzero(wanted)
+    return found
+
+
+def not_pairs(opened: OpenSamples, title: str) -> tuple[str, ...]:
+    """What readers of the values should know of a test set some of whose images have no counterpart; else nothing.
+
+    Raises DataError for one of which no image can be scored.
+    """
+    whys = ("no clean image", ~opened.has_gt), ("no degraded image", ~opened.has_lq)
+    told = " and ".join(f"{missing.sum()} have {why}" for why, missing in whys if missing.any())
+    if not len(scorable(opened)):
+        what = f"no image can be scored: of {len(opened)} images {told or 'none is there'}"
+        raise DataError(what, where=f"test set {title}", hint="metrics compare pairs: give a test set that has both")
+    if not opened.has_gt.any():
+        return (f"{title}: it has no clean images, and is scored by metrics without reference alone",)
+    return (f"{title}: of {len(opened)} images {told}, and are not scored",) if told else ()
 
 
 def one_of_each(given: Iterable[Mapping[str, str]], where: str) -> dict[str, str]:

@@ -5,34 +5,33 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 import cv2
 import torch
 
-from harness.api.running import JobOutcome
+from harness.api.running import ALONE, JobOutcome, Seat
 from harness.cells.suite import Run
 from harness.core.conduct import watched
-from harness.core.errors import DataError, HarnessError
+from harness.core.errors import DataError
+from harness.core.fence import fenced
 from harness.core.guests import contained
-from harness.core.paths import Layout, storage_error
+from harness.core.kept import usable
+from harness.core.paths import Layout
 from harness.jobs.as_planned import check_parts
 from harness.jobs.classify import classify, message
 from harness.jobs.context import Context
 from harness.jobs.files import check_files
-from harness.jobs.provenance import provenance
+from harness.jobs.gang import device_index, gathered, leaks, on_gpu
+from harness.jobs.job_log import logging_to
+from harness.jobs.notes import note, now
+from harness.jobs.staging import job_here, staged
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend
-from harness.planning.job import EvaluateWork, Job, TrainWork
+from harness.planning.job import Job
 from harness.planning.places import layout_of, placed
-from harness.records import store
-from harness.records.anew import note_attempt
-from harness.records.job_failures import clear_failure, note_failure
-from harness.records.model import Attempt, Failure
 
 log = logging.getLogger(__name__)
 
@@ -40,20 +39,35 @@ FAILURES = (Exception, SystemExit, GeneratorExit)
 """What ends a job and not its worker: anything that a part may raise. Ctrl-C alone is the user's."""
 
 
-def run_job_file(path: str) -> JobOutcome:
-    """Runs a job and says how it ended. A failure is classified, logged and written to the cell's record.
+def run_job_file(path: str, seat: Seat = ALONE) -> JobOutcome:
+    """Runs a job, or this process's share of it, and says how it ended. A failure is classified and logged.
 
-    Raises nothing except KeyboardInterrupt, after it is noted.
+    Rank 0 alone writes the cell's record: how the job ended, and a failure that is a reason of its own; the failures of
+    other processes, and those of processes that lost each other, are put there by whoever started them
+    (`JobOutcome.noted`). Raises nothing except KeyboardInterrupt, after it is noted.
     """
     began = time.perf_counter()
     try:
-        job = read_job(Path(path))
+        job = read_job(job_here(path, seat))
         layout = layout_of(job)
-        with _logging_to(layout.job_log(job.id)):
-            outcome = _run_noted(job, layout)
+        with (
+            fenced(layout.job_attempt(job.id), job.attempt),
+            logging_to(layout.job_log(job.id, seat.rank)),
+            staged(job, layout, seat),
+        ):
+            outcome = _run_noted(job, layout, seat)
+        outcome = replace(outcome, fresh=leaks(job.run.strategy))
     except FAILURES as error:
         outcome = JobOutcome(Path(path).stem, classify(error), message(error))
-    return JobOutcome(outcome.job_id, outcome.failure, outcome.message, outcome.log, time.perf_counter() - began)
+    return replace(outcome, seconds=time.perf_counter() - began, rank=seat.rank)
+
+
+def debug_job_file(path: str, seat: Seat = ALONE) -> None:
+    """Runs a job, or this process's share of it, and lets its exception through; nothing is noted."""
+    job = read_job(job_here(path, seat))
+    layout = layout_of(job)
+    with fenced(layout.job_attempt(job.id), job.attempt), staged(job, layout, seat):
+        do_job(job, layout, seat)
 
 
 def read_job(path: Path) -> Job:
@@ -70,18 +84,22 @@ def read_job(path: Path) -> Job:
         raise DataError(f"not a job file of this version: {error}", where=str(path), hint=hint) from error
 
 
-def do_job(job: Job, layout: Layout) -> None:
-    """Does the job's work in this process; exceptions are not caught."""
-    settle_process(job.run)
-    context = Context(layout, extend(REGISTRY, job.plugins))
-    check_parts(job.work, context.registry)
-    check_files(job.work, context.registry)
-    with watched(job.plugins):
-        import_module(f"harness.jobs.{job.work.kind}").run(job, context)
+def do_job(job: Job, layout: Layout, seat: Seat = ALONE) -> None:
+    """Does the job's work in this process, beside the others of its gang; exceptions are not caught."""
+    settle_process(job.run, seat)
+    with gathered(seat, job.run) as gang:
+        plugins = usable(job.plugins, job.copies)
+        context = Context(layout, extend(REGISTRY, plugins), seat)
+        check_parts(job.work, context.registry)
+        check_files(job.work, context.registry)
+        with watched(plugins):
+            import_module(f"harness.jobs.{job.work.kind}").run(job, context)
+        gang.end_together()
 
 
-def settle_process(run: Run) -> None:
-    """Threads and determinism of this job. The order of float sums, and so trained weights, depends on the threads.
+def settle_process(run: Run, seat: Seat = ALONE) -> None:
+    """Threads, determinism and GPU of this job. The order of float sums, and so trained weights, depends on the
+    threads.
 
     Where a GPU has no deterministic kernel, torch warns and goes on. Fresh tensors are not filled with NaN, which
     deterministic mode does by default and which costs a pass over memory for each.
@@ -94,115 +112,29 @@ def settle_process(run: Run) -> None:
     torch.backends.cudnn.benchmark = False
     torch.set_default_dtype(torch.float32)  # planning may have run a data set's file in this process
     torch.set_grad_enabled(True)
+    if seat.ranks > 1 and on_gpu(run):
+        torch.cuda.set_device(device_index(seat))
 
 
-def _run_noted(job: Job, layout: Layout) -> JobOutcome:
+def _run_noted(job: Job, layout: Layout, seat: Seat) -> JobOutcome:
     """Runs a job inside its log; the attempt goes on record for the jobs that belong to a cell."""
-    where = str(layout.job_log(job.id))
-    started = _now()
-    log.info("%s (%s)", job.title, job.id)
+    where = str(layout.job_log(job.id, seat.rank))
+    started, writes = now(), seat.rank == 0
+    log.info("%s (%s)%s", job.title, job.id, f", rank {seat.rank} of {seat.ranks}" if seat.ranks > 1 else "")
     try:
         with contained("mend that line; the job's log has the whole traceback"):
-            do_job(job, layout)
+            do_job(job, layout, seat)
     except KeyboardInterrupt as error:
-        _note(job, layout, started, error)
+        if writes:
+            note(job, layout, started, error)
         raise
     except FAILURES as error:
-        log.exception("failed: %s", classify(error))
-        _note(job, layout, started, error)
-        return JobOutcome(job.id, classify(error), message(error), where)
+        kind = classify(error)
+        log.exception("failed: %s", kind)
+        if own := writes and kind != "worker_lost":
+            note(job, layout, started, error)
+        return JobOutcome(job.id, kind, message(error), where, noted=own)
     log.info("done")
-    _note(job, layout, started, None)
+    if writes:
+        note(job, layout, started, None)
     return JobOutcome(job.id, None, "", where)
-
-
-def _note(job: Job, layout: Layout, started: str, error: BaseException | None) -> None:
-    """Puts the attempt on record. When even that fails (a full disk), log and outcome still say why."""
-    try:
-        if job.cell_id is None:
-            _note_of_set(job, layout, error)
-        else:
-            _note_of_cell(job, layout, started, error)
-    except HarnessError:
-        if error is None:
-            raise
-        log.exception("the failure could not be put on record")
-
-
-def _note_of_set(job: Job, layout: Layout, error: BaseException | None) -> None:
-    """Remembers why shards or features could not be made, until they are."""
-    if error is None:
-        clear_failure(layout, job.id)
-    elif not isinstance(error, KeyboardInterrupt):
-        failure = Failure(kind=classify(error), message=message(error), log=str(layout.job_log(job.id)))
-        note_failure(layout, job.id, failure)
-
-
-def _note_of_cell(job: Job, layout: Layout, started: str, error: BaseException | None) -> None:
-    """Puts the attempt on the cell's record."""
-    work = job.work
-    assert isinstance(work, TrainWork | EvaluateWork), work.kind
-    kind = classify(error) if error else None
-    attempt = Attempt(
-        job=job.id,
-        started=started,
-        ended=_now(),
-        outcome="done" if kind is None else "interrupted" if kind == "interrupted" else "failed",
-        failure=kind,
-        message=message(error) if error else "",
-        resumed_at=_resumed_at(job, layout),
-    )
-    failed = attempt.outcome == "failed" and kind is not None
-    failure = Failure(kind=kind, message=attempt.message, log=str(layout.job_log(job.id))) if failed and kind else None
-    note_attempt(
-        layout,
-        cell_id=work.cell.id,
-        cell=work.cell.model_dump(mode="json"),
-        labels=job.labels.model_dump() if job.labels else {},
-        attempt=attempt,
-        failure=failure,
-        provenance=provenance(threads=job.run.cpus),
-    )
-
-
-def _resumed_at(job: Job, layout: Layout) -> int | None:
-    """The checkpoint's step that this attempt's training went on from."""
-    if not isinstance(job.work, TrainWork):
-        return None
-    events = store.read_events(layout, job.work.cell.id)
-    steps = [event.get("step") for event in events if event.get("job") == job.id and event.get("event") == "start"]
-    return (steps[-1] or None) if steps else None
-
-
-@contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """Sends Python's logging and warnings to the job's log, which earlier attempts have begun.
-
-    A log that cannot be written costs no result: the job goes on without it, and says so where warnings go.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        log.warning("there will be no log: %s", storage_error(error, path))
-        yield
-        return
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    logging.captureWarnings(True)
-    logging.raiseExceptions = False  # a full disk would put a traceback on standard error for every line
-    try:
-        yield
-    finally:
-        logging.captureWarnings(False)
-        root.setLevel(level)
-        root.removeHandler(handler)
-        with suppress(OSError):  # it writes what is left, on a disk that may be full
-            handler.close()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

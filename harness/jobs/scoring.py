@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,16 +13,16 @@ from harness.api.metric import Metric
 from harness.api.reference import PartRef
 from harness.api.task import EvaluationProtocol, Sides
 from harness.cells.cell import Cell
+from harness.core.beat import beat
 from harness.core.errors import DataError, FailureClass, HarnessError
 from harness.core.guests import contained
 from harness.core.memory import memory_told
 from harness.core.registry import Registry
-from harness.data.samples import OpenSamples
 from harness.evaluation.samples import strip_name
 from harness.evaluation.score import FAILURES, Shared, build_metrics, content_of, score_shared
 from harness.evaluation.sight import seen
 from harness.jobs.classify import classify, message
-from harness.jobs.inputs import Inputs
+from harness.jobs.inputs import Inputs, scorable
 from harness.records import store
 from harness.records.model import EvaluationRecord
 
@@ -73,29 +74,6 @@ class Scored:
     """Metrics that say nothing of this test set, and why: they are done, without values."""
 
 
-def scorable(opened: OpenSamples) -> np.ndarray:
-    """The rows of a test set that have both a degraded and a clean image, which metrics compare; of a set without any
-    clean image those that have a degraded one, which metrics without reference score."""
-    wanted = opened.has_lq & opened.has_gt if opened.has_gt.any() else opened.has_lq
-    found: np.ndarray = np.flatnonzero(wanted)
-    return found
-
-
-def not_pairs(opened: OpenSamples, title: str) -> tuple[str, ...]:
-    """What readers of the values should know of a test set some of whose images have no counterpart; else nothing.
-
-    Raises DataError for one of which no image can be scored.
-    """
-    whys = ("no clean image", ~opened.has_gt), ("no degraded image", ~opened.has_lq)
-    told = " and ".join(f"{missing.sum()} have {why}" for why, missing in whys if missing.any())
-    if not len(scorable(opened)):
-        what = f"no image can be scored: of {len(opened)} images {told or 'none is there'}"
-        raise DataError(what, where=f"test set {title}", hint="metrics compare pairs: give a test set that has both")
-    if not opened.has_gt.any():
-        return (f"{title}: it has no clean images, and is scored by metrics without reference alone",)
-    return (f"{title}: of {len(opened)} images {told}, and are not scored",) if told else ()
-
-
 def trouble_of(error: BaseException, where: str = "") -> Trouble:
     """An exception as the reason for a gap, in one line. `where` comes before what it says itself."""
     if isinstance(error, HarnessError):
@@ -117,44 +95,101 @@ def score_set(
     title: str,
     strips: int,
     write: WriteStrip,
+    ready: Mapping[str, Sequence[store.ImageRow]] = MappingProxyType({}),
 ) -> dict[str, Scored]:
     """One row per image, protocol and metric, by the evaluation's id. Strips of the first `strips` images are written.
 
     `title`: what messages and strips call the test set. Images that have no counterpart are left out (`not_pairs`).
     Every image is restored once for all protocols under which the network gets the same of it. A metric that fails on
-    an image is left out under that protocol, with the reason. Raises HarnessError and its kinds when an image cannot be
-    read or restored: a mean over the others would be of another test set.
+    an image is left out under that protocol, with the reason. `ready`: values that are known already, by image; one of
+    which some are lacking is scored all the same. Raises HarnessError and its kinds when an image cannot be read or
+    restored: a mean over the others would be of another test set.
     """
-    found = {evaluation.id: Scored() for evaluation in evaluations}
-    metrics = {
-        evaluation.id: _metrics(evaluation, registry, found[evaluation.id], pairs=bool(inputs.opened.has_gt.any()))
-        for evaluation in evaluations
-    }
-    groups = by_sight(evaluations)
+    scoring = _Scoring.begin(cell, inputs, evaluations, restore, registry, title)
     for number, row in enumerate(scorable(inputs.opened).tolist()):
-        pair = inputs.opened.pair(row)
-        prior = inputs.features.row(row) if inputs.features else None
-        for place, ((read, through), group) in enumerate(groups.items()):
-            lq, truth = seen(pair, read)
-            said = _said(title, pair.key, lq)
-            restored = _restored(cell, said, restore, (lq, prior, truth, through))
-            if number < strips and place == 0:
-                shown = (lq, restored) if truth is None else (lq, restored, truth)
-                _strip(title, inputs, pair.key, write, shown)
-            where = f"image {pair.key} of {title}"
-            shared = _shared(where, restored, truth)
-            for evaluation in group:
-                scored, own = found[evaluation.id], metrics[evaluation.id]
-                values = _values((where, said), evaluation.protocol, own, shared, scored)
-                named = (evaluation.id, inputs.samples.dataset.called, pair.key)
-                scored.rows += [
-                    store.ImageRow(*named, key, value, pair.scene, pair.group) for key, value in values.items()
-                ]
+        rows = ready.get(inputs.opened.index.keys[row], ())
+        if not scoring.is_whole(rows):
+            rows = scoring.image(row, write if number < strips else None)
+        for each in rows:
+            scoring.found[each.evaluation].rows.append(each)
     for evaluation in evaluations:
-        scored = found[evaluation.id]
+        scored = scoring.found[evaluation.id]
         scored.rows = [row for row in scored.rows if row.metric not in scored.left_out]
         scored.metrics = {key: part.version for key, part in evaluation.metrics.items() if key not in scored.left_out}
-    return found
+    return scoring.found
+
+
+def score_images(
+    cell: Cell,
+    inputs: Inputs,
+    evaluations: Sequence[Evaluation],
+    restore: Restore,
+    registry: Registry,
+    title: str,
+    places: range,
+) -> Iterator[list[store.ImageRow]]:
+    """The values of the images at some places among those that can be scored, image by image, as `score_set` has them.
+
+    A metric that fails on an image has no values from there on. Raises as `score_set`.
+    """
+    scoring = _Scoring.begin(cell, inputs, evaluations, restore, registry, title)
+    for row in scorable(inputs.opened)[places.start : places.stop].tolist():
+        yield scoring.image(row, None)
+
+
+@dataclass
+class _Scoring:
+    """What scores the images of one test set."""
+
+    cell: Cell
+    inputs: Inputs
+    restore: Restore
+    title: str
+    groups: dict[tuple[Sides | None, Sides | None], list[Evaluation]]
+    found: dict[str, Scored]
+    metrics: dict[str, dict[str, Metric]]
+    """Those of each evaluation that have not failed."""
+
+    @classmethod
+    def begin(
+        cls,
+        cell: Cell,
+        inputs: Inputs,
+        evaluations: Sequence[Evaluation],
+        restore: Restore,
+        registry: Registry,
+        title: str,
+    ) -> _Scoring:
+        found, pairs = {each.id: Scored() for each in evaluations}, bool(inputs.opened.has_gt.any())
+        metrics = {each.id: _metrics(each, registry, found[each.id], pairs=pairs) for each in evaluations}
+        return cls(cell, inputs, restore, title, by_sight(evaluations), found, metrics)
+
+    def is_whole(self, rows: Sequence[store.ImageRow]) -> bool:
+        """Whether these are all the values of an image that are still wanted; never where there is none."""
+        there = {(row.evaluation, row.metric) for row in rows}
+        return bool(there) and all((of, key) in there for of, metrics in self.metrics.items() for key in metrics)
+
+    def image(self, row: int, write: WriteStrip | None) -> list[store.ImageRow]:
+        """The values of one image. `write`: writes its strip."""
+        beat()
+        pair, rows = self.inputs.opened.pair(row), []
+        prior = self.inputs.features.row(row) if self.inputs.features else None
+        for (read, through), group in self.groups.items():
+            lq, truth = seen(pair, read)
+            said = _said(self.title, pair.key, lq)
+            restored = _restored(self.cell, said, self.restore, (lq, prior, truth, through))
+            if write is not None:
+                shown = (lq, restored) if truth is None else (lq, restored, truth)
+                _strip(self.title, self.inputs, pair.key, write, shown)
+                write = None
+            where = f"image {pair.key} of {self.title}"
+            shared = _shared(where, restored, truth)
+            for evaluation in group:
+                scored, own = self.found[evaluation.id], self.metrics[evaluation.id]
+                values = _values((where, said), evaluation.protocol, own, shared, scored)
+                named = (evaluation.id, self.inputs.samples.dataset.called, pair.key)
+                rows += [store.ImageRow(*named, key, value, pair.scene, pair.group) for key, value in values.items()]
+        return rows
 
 
 def by_sight(evaluations: Sequence[Evaluation]) -> dict[tuple[Sides | None, Sides | None], list[Evaluation]]:

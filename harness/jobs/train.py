@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from harness.api.declaration import declaration
 from harness.api.loss import Reads
@@ -24,24 +25,26 @@ from harness.core.paths import Layout
 from harness.data.index import Member, Side
 from harness.data.samples import OpenSamples, open_samples
 from harness.jobs.context import Context
-from harness.jobs.inputs import Inputs, one_of_each, with_features
+from harness.jobs.inputs import Inputs, with_features
 from harness.jobs.leaks import refuse_leaks
+from harness.jobs.made_of import MadeOf, rests_on
 from harness.jobs.prior_saw import prior_saw
 from harness.jobs.provenance import provenance
 from harness.models.assemble import RestorationModel, build_model, start_from_base
 from harness.models.fits import Seen, check_images
 from harness.models.priors import build_prior, dim_of, encode_exact, width_of
-from harness.models.upstream import sound_weights
-from harness.models.weights import load_weights, save_weights
+from harness.models.weights import load_weights, save_tensors
 from harness.planning.job import Job, TrainWork
 from harness.recipes.presets import recipe_use
 from harness.records import store
-from harness.records.model import RunRecord, Training, weights_of
+from harness.records.model import RunRecord, Training
 from harness.training.checkpoint import drop_checkpoints
 from harness.training.data import TrainLoader
-from harness.training.device import start_accelerator
+from harness.training.engines.base import Engine
+from harness.training.engines.choose import start_engine
 from harness.training.journal import Journal
-from harness.training.loop import Progress, train
+from harness.training.loop import Place, Progress, train
+from harness.training.stages import micro_batch_of
 from harness.weights.catalogue import find
 
 log = logging.getLogger(__name__)
@@ -56,42 +59,60 @@ def run(job: Job, context: Context) -> None:
     DataError when all the test sets that its job names have pictures among the training images.
     """
     assert isinstance(job.work, TrainWork), job.work.kind
-    cell, layout = job.work.cell, context.layout
+    cell = job.work.cell
     if cell.rules != RULES:
         what = "this cell was planned by an earlier release, which drew weights and random numbers in another way"
         raise HarnessError(what, where=f"cell {cell.id}", hint="plan it again: bench run SUITE")
-    if _is_trained(cell, context):
-        log.info("cell %s is trained already", cell.id)
-        return
-    if cell.ready_made:
-        _take_over(job, cell, context)
-        return
+    if job.processes != context.seat.ranks:
+        what = f"the job is for {job.processes} processes, and {context.seat.ranks} began it"
+        raise HarnessError(what, where=f"cell {cell.id}", hint="bench run SUITE, or python -m harness.jobs JOB_FILE")
+    with closing(start_engine(cell, job.run, context.seat)) as engine:
+        first = engine.rank == 0
+        # One process looks, as another one may see a shared disk a moment later.
+        if engine.spread(_is_trained(cell, context) if first else None):
+            log.info("cell %s is trained already", cell.id)
+        elif cell.ready_made:
+            if first:
+                _take_over(job, cell, context)
+        else:
+            _train(job, cell, context, engine)
+
+
+def _train(job: Job, cell: Cell, context: Context, engine: Engine) -> None:
+    """One process's part of the training; rank 0 writes what comes of it."""
+    assert isinstance(job.work, TrainWork), job.work.kind
+    _check_halved(cell, engine.ranks, job.halved)
     refuse_leaks(cell, job.work.tests, context, allowed=job.allow_overlap)
-    accelerator = start_accelerator(cell.recipe.precision, gpus=job.run.gpus)
     inputs = _inputs(cell, context)
-    made_of = _made_of(cell, inputs, context)
-    prior = _live_prior(cell, context, accelerator.device)
+    made_of = rests_on(cell, inputs, context)
+    prior = _live_prior(cell, context, engine.device)
     model = _build(cell, context, inputs[-1], prior)
     check_images(cell, model, _seen(inputs[-1].opened))
     _check_pairs(cell, model, inputs[-1].opened, context)
-    journal = Journal(layout, cell.id, job.id, job.kind, writes=accelerator.is_main_process)
-    ranks = {"rank": accelerator.process_index, "world": accelerator.num_processes}
+    first, counts = engine.rank == 0, model.parameter_counts()
+    journal = Journal(context.layout, cell.id, job.id, job.kind, writes=first)
+    ranks = {"rank": engine.rank, "world": engine.ranks}
     with memory_told(f"batches of {_sizes(cell)} were trained on", where=f"cell {cell.id}", hint=_ROOM):
-        progress = train(
+        progress, weights = train(
             cell,
             model,
             lambda stage, position, reads: _loader(cell, stage, inputs[stage], position, reads, **ranks),
-            accelerator,
+            engine,
+            Place(job.run, context.layout, journal, made_of.data | made_of.weights, job.halved),
             registry=context.registry,
-            run=job.run,
-            layout=layout,
-            journal=journal,
             encode_live=partial(encode_exact, prior, dim=width_of(prior)) if prior else None,
-            made_of=made_of.data | made_of.weights,
         )
-    if accelerator.is_main_process:
-        _finish(job, cell, model, progress, made_of, context)
+    if first:
+        _finish(job, cell, weights, counts, progress, made_of, context)
         journal.write("end", step=progress.step, steps=cell.recipe.steps, loss=progress.final_loss)
+
+
+def _check_halved(cell: Cell, processes: int, halved: int) -> None:
+    """Raises HarnessError (kind `memory`) when a micro-batch cannot be halved once more: it is one image already."""
+    sizes = [[micro_batch_of(part, processes, times) for part in cell.recipe.parts] for times in range(halved + 1)]
+    if halved and sizes[-1] == sizes[-2]:
+        what = "memory ran out, and a process trains on one image at a time already"
+        raise HarnessError(what, where=f"cell {cell.id}", hint=_ROOM, kind="memory")
 
 
 def _take_over(job: Job, cell: Cell, context: Context) -> None:
@@ -100,7 +121,8 @@ def _take_over(job: Job, cell: Cell, context: Context) -> None:
     assert cell.backbone.weights is not None
     model = build_model(cell, context.registry, None)
     load_weights(model.backbone, find(cell.backbone.weights).path, sha256=cell.backbone.digest, kind="weights")
-    _finish(job, cell, model, Progress(), _made_of(cell, (), context), context)
+    made_of = rests_on(cell, (), context)
+    _finish(job, cell, model.state_dict(), model.parameter_counts(), Progress(), made_of, context)
 
 
 def _is_trained(cell: Cell, context: Context) -> bool:
@@ -208,15 +230,22 @@ def _loader(
 
 
 def _finish(
-    job: Job, cell: Cell, model: RestorationModel, progress: Progress, made_of: _MadeOf, context: Context
+    job: Job,
+    cell: Cell,
+    weights: Mapping[str, Tensor],
+    parameters: tuple[int, int],
+    progress: Progress,
+    made_of: MadeOf,
+    context: Context,
 ) -> None:
     """Writes the weights, then the record, then removes the step folders.
 
-    After a crash in between, no more than the last steps are trained again.
+    After a crash in between, no more than the last steps are trained again. `parameters`: of the backbone, and those
+    that the refiner adds.
     """
     layout, old = context.layout, context.record(cell.id)
-    sha256 = save_weights(model, layout.final_weights(cell.id))
-    backbone, added = model.parameter_counts()
+    sha256 = save_tensors(weights, layout.final_weights(cell.id))
+    backbone, added = parameters
     training = Training(
         steps=progress.step,
         images=0 if cell.ready_made else cell.recipe.images,
@@ -225,7 +254,9 @@ def _finish(
         backbone_parameters=backbone,
         added_parameters=added,
         checkpoint_sha256=sha256,
-        recipe=recipe_use(cell, progress.processes),
+        processes=progress.processes,
+        halved=job.halved,
+        recipe=recipe_use(cell, progress.processes, job.halved),
         prior_saw=prior_saw(cell, context.registry),
     )
     record = RunRecord(
@@ -241,37 +272,3 @@ def _finish(
     )
     store.save(layout, record)
     drop_checkpoints(layout.checkpoints(cell.id))
-
-
-class _MadeOf(NamedTuple):
-    """Digests of all that a training rests on, by name, and the files left out, as provenances hold them."""
-
-    data: dict[str, str]
-    weights: dict[str, str]
-    skipped: dict[str, dict[str, str]]
-
-
-def _made_of(cell: Cell, inputs: Sequence[Inputs], context: Context) -> _MadeOf:
-    """Found before training starts.
-
-    Raises DataError when upstream weights are not those that their record names, or the prior's vectors are of others.
-    """
-    data = {name: sha256 for each in inputs for name, sha256 in each.data.items()}
-    where = f"cell {cell.id}"
-    found = one_of_each([*(each.weights for each in inputs), _weights(cell, context.layout)], where)
-    record = context.record(cell.prior_source.id) if cell.prior_source else None
-    if record is not None and record.training is not None and weights_of(record.cell_id) in found:
-        one_of_each((found, {weights_of(record.cell_id): record.training.checkpoint_sha256}), where)
-    return _MadeOf(data, found, {name: files for each in inputs for name, files in each.skipped.items()})
-
-
-def _weights(cell: Cell, layout: Layout) -> dict[str, str]:
-    """Digests of the weights that training itself reads: the base cell's, a live prior's, a loss's."""
-    parts = [term.part for term in cell.loss_terms]
-    parts += [cell.variant.prior] if cell.variant.prior else []
-    digests = {part.name: part.digest for part in parts if part.digest}
-    if cell.ready_made and cell.backbone and cell.backbone.digest:
-        digests[str(cell.backbone.weights)] = cell.backbone.digest
-    read = [cell.base] if cell.base else []
-    read += [cell.prior_source] if cell.prior_source and cell.variant.features == "live" else []
-    return digests | {weights_of(each.id): sound_weights(each, layout) for each in read}

@@ -21,9 +21,14 @@ def save_weights(module: nn.Module, path: Path) -> str:
 
     Raises HarnessError (kind `storage`) when it cannot be written.
     """
+    return save_tensors(module.state_dict(), path)
+
+
+def save_tensors(state: Mapping[str, Tensor], path: Path) -> str:
+    """The same of a state dict."""
     # Cloned: safetensors refuses tensors that share memory.
-    state = {key: tensor.detach().cpu().clone().contiguous() for key, tensor in module.state_dict().items()}
-    content = save(state)  # Not save_file: it reports a full disk as an error of its own, not as an OSError.
+    whole = {key: tensor.detach().cpu().clone().contiguous() for key, tensor in state.items()}
+    content = save(whole)  # Not save_file: it reports a full disk as an error of its own, not as an OSError.
     write_bytes(path, content)
     return hash_bytes(content).hexdigest()
 

@@ -23,7 +23,7 @@ from harness.api.prior import PriorDim
 from harness.core.conduct import check_conduct
 from harness.core.errors import HarnessError
 from harness.core.guests import contained, fault, guest_place, is_guest
-from harness.core.machine import shortage
+from harness.core.machine import is_of_machine
 from harness.core.pixels import off_scale
 from harness.core.registry import Registry
 from harness.core.text import first_line
@@ -75,7 +75,7 @@ def differentiated(*networks: nn.Module) -> Iterator[None]:
     except RuntimeError as error:
         modules = {type(module) for network in networks for module in network.modules()}
         guests = sorted((cls for cls in modules if is_guest(cls)), key=lambda cls: cls.__qualname__)
-        if not guests or shortage(error):
+        if not guests or is_of_machine(error):
             raise
         names = " or ".join(cls.__name__ for cls in guests)
         what = f"the gradients through {names} cannot be computed: {first_line(str(error), 300)}"

@@ -12,10 +12,11 @@ from harness.core.registry import Registry
 from harness.planning.blocked import obstacles
 from harness.planning.disk import Disk, read_disk
 from harness.planning.gaps import Gaps, joined, leave_out, metric_gaps
-from harness.planning.graph import JobGraph, build_graph
+from harness.planning.graph import build_graph
 from harness.planning.look import look
 from harness.planning.missing import lacking_metrics
 from harness.planning.needed import need
+from harness.planning.nodes import JobGraph
 from harness.planning.verdict import Reason, Verdict, Why
 
 

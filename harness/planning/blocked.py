@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.core.registry import Registry
-from harness.planning.graph import JobGraph, JobNode
 from harness.planning.missing import lacks
+from harness.planning.nodes import JobGraph, JobNode
 from harness.planning.verdict import Reason, Verdict, Why
 
 
@@ -32,7 +32,7 @@ def obstacles(
 def _before(node: JobNode, graph: JobGraph, found: Mapping[str, Reason]) -> Reason | None:
     """ "Waits for …": the first obstacle among the jobs that it depends on; None when none has one."""
     for job in node.depends:
-        reason = found.get(job)
+        reason = None if graph.nodes[job].kind == "scores" else found.get(job)  # it does without
         if reason is not None:
             return reason if reason.kind is Why.WAITS else Reason(Why.WAITS, graph.title(job), str(reason))
     return None

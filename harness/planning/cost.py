@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from statistics import fmean
-from typing import Any
 
 from harness.cells.cell import Cell
 from harness.core.identity import canonical_json
@@ -16,40 +15,44 @@ _NO_PACE = frozenset({"steps", "lr", "lr_min", "warmup", "hold", "cycles", "mile
 """Fields of a recipe that change no step's speed."""
 
 
-def _pace(cell: Mapping[str, Any]) -> str:
-    """A name for all that a cell's speed depends on: network, variant and recipe without the number of steps."""
-    recipe = {name: value for name, value in cell["recipe"].items() if name not in _NO_PACE}
-    return canonical_json([cell["backbone"], cell["variant"], recipe])
-
-
-def _pace_of(cell: Cell) -> str:
-    return _pace(cell.model_dump(mode="json", include={"backbone", "variant", "recipe"}))
-
-
 class Costs:
     """Seconds per training step and per test set, by network, variant and recipe."""
 
-    def __init__(self, records: Iterable[RunRecord]) -> None:
-        steps, images = defaultdict(list), defaultdict(list)
-        for record in records:
-            pace = _pace(record.cell)
+    def __init__(self, records: Iterable[tuple[Cell, RunRecord]]) -> None:
+        """`records`: cells with what is on record of them."""
+        self._paces: dict[tuple[int, ...], tuple[object, str]] = {}
+        steps: dict[str, list[float]] = defaultdict(list)
+        tests: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        for cell, record in records:
+            pace = self._pace(cell)
             if record.training is not None and record.training.steps > 0:
                 steps[pace].append(record.training.seconds / record.training.steps)
             for evaluation in record.evaluations:
-                images[pace].append((evaluation.dataset, evaluation.seconds))
+                tests[pace][evaluation.dataset].append(evaluation.seconds)
         self._step = {pace: fmean(values) for pace, values in steps.items()}
-        self._tests = dict(images)
+        self._tests = {pace: {name: fmean(values) for name, values in sets.items()} for pace, sets in tests.items()}
 
     def seconds(self, work: Work) -> float | None:
         """Expected wall time of a train or evaluate job; None when nothing like it is on record."""
         if isinstance(work, TrainWork) and self._step:
-            step = self._step.get(_pace_of(work.cell))
+            step = self._step.get(self._pace(work.cell))
             return None if step is None else step * work.cell.recipe.steps
         if isinstance(work, EvaluateWork) and self._tests:
-            known = self._tests.get(_pace_of(work.cell), [])
-            tests = [[s for name, s in known if name == test.dataset.called] for test in work.tests]
-            return sum(map(fmean, tests)) if all(tests) else None
+            known = self._tests.get(self._pace(work.cell), {})
+            tests = [known.get(test.dataset.called) for test in work.tests]
+            found = [seconds for seconds in tests if seconds is not None]
+            return sum(found) if len(found) == len(tests) else None
         return None
+
+    def _pace(self, cell: Cell) -> str:
+        """A name for all that a cell's speed depends on: network, variant and recipe without the number of steps."""
+        of = (cell.backbone, cell.variant, cell.recipe)
+        key = tuple(map(id, of))  # thousands of cells hold the very same ones, which are kept beside their places
+        if key not in self._paces:
+            content = cell.model_dump(mode="json", include={"backbone", "variant", "recipe"})
+            recipe = {name: value for name, value in content["recipe"].items() if name not in _NO_PACE}
+            self._paces[key] = of, canonical_json([content["backbone"], content["variant"], recipe])
+        return self._paces[key][1]
 
 
 def wall_time(seconds: Iterable[float | None], at_once: int) -> tuple[float, int] | None:

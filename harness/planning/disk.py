@@ -15,13 +15,14 @@ from harness.core.damage import is_damage, noted_damage
 from harness.core.errors import DataError
 from harness.core.identity import json_text, unsealed
 from harness.core.paths import Layout, unfit_name, unread
-from harness.planning.graph import JobGraph, JobNode
 from harness.planning.job import FeaturesWork, ShardsWork
+from harness.planning.nodes import JobGraph, JobNode
 from harness.planning.verdict import Reason, Why
 from harness.records import store
 from harness.records.job_failures import read_failure
 from harness.records.migrate import NewerSchema, Untouchable
 from harness.records.model import RunRecord
+from harness.storage.mirror import elsewhere
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def read_kept(layout: Layout, cell_id: str) -> Kept:
     begun = trained = False
     try:
         begun = layout.checkpoints(cell_id).is_dir()
-        trained = begun and layout.final_weights(cell_id).is_file()
+        final = layout.final_weights(cell_id)
+        trained = begun and (final.is_file() or elsewhere(final) is not None)
         record = store.load(layout, cell_id)
         if record is None or record.training is None:
             return Kept(record, _misplaced(layout, cell_id), begun, trained)
@@ -157,12 +159,17 @@ def _damage(folder: Path, manifest: Mapping[str, Any]) -> Reason | None:
         try:
             found = path.stat().st_size
         except OSError as error:
-            if not is_damage(error) or (not os.path.lexists(path) and (folder / ORIGIN).exists()):
+            if not is_damage(error) or (not os.path.lexists(path) and _comes(path)):
                 continue  # the job that reads it will say so, or fetch it
             return Reason(Why.SET_DAMAGED, f"{folder.name}/{path.name}", unread(error))
         if size not in (None, found):
             return Reason(Why.SET_DAMAGED, f"{folder.name}/{path.name}", f"{found} bytes instead of {size}")
     return None
+
+
+def _comes(path: Path) -> bool:
+    """Whether a file of a set that is not here comes from another store when it is read."""
+    return (path.parent / ORIGIN).exists() or elsewhere(path) is not None
 
 
 def _files(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

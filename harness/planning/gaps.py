@@ -8,8 +8,8 @@ from typing import Literal
 
 from harness.cells.suite import SuiteMetric
 from harness.planning.disk import Disk
-from harness.planning.graph import HeldOut, JobGraph, JobNode, without
 from harness.planning.look import not_scored
+from harness.planning.nodes import HeldOut, JobGraph, JobNode, without
 from harness.planning.verdict import Reason, Verdict
 
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from typing import Any
 
 from harness.api.asking import keys_of, opened
 from harness.api.library import InLibrary
 from harness.api.protocols import protocols_of
 from harness.api.reference import PartRef
+from harness.api.score_parts import score_parts
 from harness.api.sets import FeatureSet, PreparedSet, Samples, TestSet
 from harness.api.shard_parts import parts_of, shards_in, shards_of
 from harness.api.task import EvaluationProtocol
 from harness.cells.cell import Cell
-from harness.cells.suite import Labels, SuiteCell, SuiteMetric
+from harness.cells.suite import SuiteCell, SuiteMetric
 from harness.core.errors import HarnessError
 from harness.core.registry import Registry
 from harness.planning.job import (
     EvaluateWork,
     FeaturesWork,
+    ScoresWork,
     ShardsWork,
     TrainWork,
     Work,
@@ -27,88 +29,8 @@ from harness.planning.job import (
     conditions_of,
     job_id,
     protocols_by_test,
-    title_of,
 )
-from harness.planning.titles import distinctions
-from harness.records.job_ids import JobKind
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """A test set of an evaluate job, and the jobs that prepare it."""
-
-    samples: Samples
-    shards: str
-    """The job that makes the stored set; it comes after that of the clean images, where those are another set."""
-    features: str | None = None
-
-    @property
-    def jobs(self) -> tuple[str, ...]:
-        return (self.shards,) if self.features is None else (self.shards, self.features)
-
-
-@dataclass(frozen=True)
-class JobNode:
-    """A job before anything is known of its state."""
-
-    id: str
-    work: Work
-    cell_id: str | None
-    """The cell that it belongs to; None for shards and features, which cells share."""
-    depends: tuple[str, ...] = ()
-    tests: tuple[HeldOut, ...] = ()
-    """Of an evaluate job, as in its work."""
-    shards: range = range(0)
-    """Of a part of a prepared set: the numbers of its shards."""
-
-    @property
-    def kind(self) -> JobKind:
-        return self.work.kind
-
-
-@dataclass(frozen=True)
-class CellJobs:
-    """The jobs of one cell of the suite, by id. The input has no train job, a cell without tests no evaluate job."""
-
-    suite_cell: SuiteCell
-    id: str
-    train: str | None
-    evaluate: str | None
-
-
-@dataclass(frozen=True)
-class JobGraph:
-    """All jobs of a suite, by id. Every job stands after those that it depends on."""
-
-    nodes: Mapping[str, JobNode]
-    cells: tuple[CellJobs, ...]
-    trains: Mapping[str, str]
-    """Cell id → id of its train job. Also of cells that are not in the suite, but that others start from."""
-    labels: Mapping[str, Labels]
-    """Cell id → how tables call it, of the suite's cells."""
-
-    def backwards(self) -> Iterator[tuple[str, JobNode]]:
-        """The jobs from the last to the first: every job comes after those that depend on it."""
-        return reversed(tuple(self.nodes.items()))
-
-    def labels_of(self, node: JobNode) -> Labels | None:
-        """How tables call a job's cell; None for shards, features and cells that are not in the suite."""
-        return None if node.cell_id is None else self.labels.get(node.cell_id)
-
-    @cached_property
-    def told_apart(self) -> Mapping[str, str]:
-        """What to add to the titles that several jobs have, by job id."""
-        titles = {job: title_of(node.work, self.labels_of(node)) for job, node in self.nodes.items()}
-        return distinctions({job: node.work for job, node in self.nodes.items()}, titles)
-
-    def title(self, job: str) -> str:
-        """What people call a job."""
-        node = self.nodes[job]
-        return title_of(node.work, self.labels_of(node), self.told_apart.get(job, ""))
-
-    def with_nodes(self, nodes: Iterable[JobNode]) -> JobGraph:
-        """The graph with these nodes in place of those with the same ids."""
-        return replace(self, nodes={**self.nodes, **{node.id: node for node in nodes}})
+from harness.planning.nodes import CellJobs, HeldOut, JobGraph, JobNode
 
 
 def build_graph(
@@ -135,13 +57,16 @@ def graph_of_sets(sets: Iterable[PreparedSet], registry: Registry) -> JobGraph:
     return JobGraph(builder.nodes, (), {}, {})
 
 
-def without(node: JobNode, lost: Collection[HeldOut]) -> JobNode:
-    """An evaluate job that leaves out some test sets, and the jobs that prepare only those."""
-    kept = tuple(test for test in node.tests if test not in lost)
-    work = node.work.model_copy(update={"tests": tuple(test.samples for test in kept)})
-    preparing = {job for test in node.tests for job in test.jobs}
-    depends = [job for test in kept for job in test.jobs] + [job for job in node.depends if job not in preparing]
-    return replace(node, work=work, depends=tuple(dict.fromkeys(depends)), tests=kept)
+@dataclass(frozen=True)
+class _Asked:
+    """Some test sets as evaluate work holds them (harness.planning.job)."""
+
+    sets: tuple[Samples, ...]
+    protocols: tuple[EvaluationProtocol, ...]
+    own: dict[str, tuple[int, ...]]
+    conditions: dict[str, dict[str, Any]]
+    datasets: Mapping[str, PartRef]
+    """By their JSON text."""
 
 
 class _Builder:
@@ -157,13 +82,37 @@ class _Builder:
         """JSON text of a prepared or feature set → id of its job. The text is computed faster than the id."""
         self._splits: dict[tuple[str, str], tuple[int, bool]] = {}
         """JSON text of a data set, and a split → what the data set says of it."""
+        # Thousands of cells hold the very same objects. What was made of them stands under their places in memory,
+        # beside the objects themselves, so that no other object can have these places.
+        self._tested: dict[tuple[int, ...], tuple[object, _Asked]] = {}
+        self._held_out: dict[tuple[int, ...], tuple[object, HeldOut]] = {}
+        self._trained_on: dict[tuple[int, ...], tuple[object, tuple[list[str], bool]]] = {}
 
     def cell(self, suite_cell: SuiteCell) -> CellJobs:
         cell = suite_cell.cell
         train = self._train(cell) if cell.backbone is not None else None
         evaluate = None
         if suite_cell.tests:
-            named = [(test, self._protocols(test)) for test in suite_cell.tests]
+            asked = self._asked_of(suite_cell.tests)
+            tests = tuple(self._test(cell, samples) for samples in asked.sets)
+            work = EvaluateWork(
+                cell=cell,
+                tests=asked.sets,
+                metrics=self.metrics,
+                protocols=asked.protocols,
+                own=asked.own,
+                conditions=asked.conditions,
+            )
+            depends = [job for test in tests for job in test.jobs] + ([train] if train else [])
+            parts = self._score_parts(work, tests, train)
+            evaluate = self._add(work, [*depends, *(job for jobs in parts for job in jobs)], tests, parts=parts)
+        return CellJobs(suite_cell, cell.id, train, evaluate)
+
+    def _asked_of(self, tests: tuple[TestSet, ...]) -> _Asked:
+        """What evaluate work holds of test sets, the same for all cells that are tested on these."""
+        key = tuple(map(id, tests))
+        if key not in self._tested:
+            named = [(test, self._protocols(test)) for test in tests]
             drawn = [
                 (test.samples(draw), test.condition, protocols)
                 for test, protocols in named
@@ -171,19 +120,25 @@ class _Builder:
             ]
             seen = [(samples, condition) for samples, condition, _ in drawn]
             sets = tuple({samples.model_dump_json(): samples for samples, _ in seen}.values())  # stored: for all draws
-            tests = tuple(self._test(cell, samples) for samples in sets)
             every, own = protocols_by_test((samples, protocols) for samples, _, protocols in drawn)
-            work = EvaluateWork(
-                cell=cell,
-                tests=sets,
-                metrics=self.metrics,
-                protocols=every,
-                own=own,
-                conditions=conditions_of(seen),
-            )
-            depends = [job for test in tests for job in test.jobs] + ([train] if train else [])
-            evaluate = self._add(work, depends, tests)
-        return CellJobs(suite_cell, cell.id, train, evaluate)
+            datasets = {test.dataset.model_dump_json(): test.dataset for test in tests}
+            self._tested[key] = tests, _Asked(sets, every, own, conditions_of(seen), datasets)
+        return self._tested[key][1]
+
+    def _score_parts(
+        self, work: EvaluateWork, tests: Sequence[HeldOut], train: str | None
+    ) -> tuple[tuple[str, ...], ...]:
+        """The jobs that score parts of each test set of an evaluation, after what the set and the cell need."""
+        numbers = score_parts([self._asked(test.samples.stored)[0] for test in tests]) if self.metrics else ()
+        if not any(numbers):
+            return ()
+        found = []
+        for test, parts in zip(tests, numbers, strict=True):
+            of = work.model_copy(update={"tests": (test.samples,)})
+            depends = [*test.jobs, *([train] if train else [])]
+            works = [ScoresWork(of=of, part=part, parts=parts) for part in range(1, parts + 1)]
+            found.append(tuple(self._add(each, depends) for each in works))
+        return tuple(found)
 
     def _protocols(self, test: TestSet) -> tuple[EvaluationProtocol, ...]:
         return protocols_of(self.registry, test.task, test.dataset, self.protocols)
@@ -192,7 +147,7 @@ class _Builder:
         """Names in each train job the data sets on which its cell is tested, or one that starts from it or reads it."""
         tests: dict[str, dict[str, PartRef]] = {}
         for each in cells:
-            named = {test.dataset.model_dump_json(): test.dataset for test in each.tests}
+            named = self._asked_of(each.tests).datasets if each.tests else {}
             waiting = [each.cell] if named else []
             while waiting:
                 cell = waiting.pop()
@@ -204,17 +159,27 @@ class _Builder:
             self.nodes[job] = replace(self.nodes[job], work=work.model_copy(update={"tests": tuple(named.values())}))
 
     def _add(
-        self, work: Work, depends: Iterable[str], tests: tuple[HeldOut, ...] = (), shards: range = range(0)
+        self,
+        work: Work,
+        depends: Iterable[str],
+        tests: tuple[HeldOut, ...] = (),
+        shards: range = range(0),
+        parts: tuple[tuple[str, ...], ...] = (),
     ) -> str:
         identity = job_id(work)
-        node = JobNode(identity, work, cell_id_of(work), tuple(dict.fromkeys(depends)), tests, shards)
+        node = JobNode(identity, work, cell_id_of(work), tuple(dict.fromkeys(depends)), tests, parts, shards)
         self.nodes.setdefault(identity, node)
         return identity
 
     def _test(self, cell: Cell, samples: Samples) -> HeldOut:
-        features = cell.test_features(samples)
-        shards = self.shards(samples.stored)
-        return HeldOut(samples, shards, None if features is None else self._features(features, cell.prior_source))
+        of = (samples, cell.variant, cell.task, cell.train, cell.recipe)
+        key = tuple(map(id, of))
+        if key not in self._held_out:
+            features = cell.test_features(samples)
+            shards = self.shards(samples.stored)
+            rows = None if features is None else self._features(features, cell.prior_source)
+            self._held_out[key] = of, HeldOut(samples, shards, rows)
+        return self._held_out[key][1]
 
     def shards(self, stored: PreparedSet) -> str:
         """The job that makes a set, after those that make its parts and the set of its clean images."""
@@ -267,13 +232,22 @@ class _Builder:
     def _train(self, cell: Cell) -> str:
         """After its data, its features and the cells that it starts from."""
         if cell.id not in self.trains:
-            stages = () if cell.ready_made else range(len(cell.recipe.crops))
-            depends = [self.shards(cell.train_samples.stored)] if stages else []
-            rows = [features for stage in stages if (features := cell.train_features(stage)) is not None]
-            depends += [self._features(features, cell.prior_source) for features in rows]
+            depends, rows = self._read(cell)
             if not rows and cell.prior_source is not None:
-                depends.append(self._train(cell.prior_source))
+                depends = [*depends, self._train(cell.prior_source)]
             if cell.base is not None:
-                depends.append(self._train(cell.base))
+                depends = [*depends, self._train(cell.base)]
             self.trains[cell.id] = self._add(TrainWork(cell=cell), depends)
         return self.trains[cell.id]
+
+    def _read(self, cell: Cell) -> tuple[list[str], bool]:
+        """The jobs that make what a training reads, and whether features are among them."""
+        of = (cell.variant, cell.task, cell.train, cell.recipe, cell.backbone, cell.base)
+        key = (*map(id, of[:5]), cell.base is None)
+        if key not in self._trained_on:
+            stages = () if cell.ready_made else range(len(cell.recipe.crops))
+            shards = [self.shards(cell.train_samples.stored)] if stages else []
+            rows = [features for stage in stages if (features := cell.train_features(stage)) is not None]
+            made = [self._features(features, cell.prior_source) for features in rows]
+            self._trained_on[key] = of, ([*shards, *made], bool(rows))
+        return self._trained_on[key][1]

@@ -71,6 +71,21 @@ class EvaluateWork(Frozen):
         return self.conditions.get(f"{samples.name}/{samples.split}", {})
 
 
+class ScoresWork(Frozen):
+    """Score one part of the images of one test set; the evaluation of the cell takes the values over."""
+
+    kind: Literal["scores"] = "scores"
+    of: EvaluateWork
+    """The evaluation, of that test set alone."""
+    part: int
+    """Which part of its images, 1 to `parts`."""
+    parts: int
+
+    @property
+    def cell(self) -> Cell:
+        return self.of.cell
+
+
 def conditions_of(tests: Iterable[tuple[Samples, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     """The conditions of test sets that have one, as evaluate work holds them.
 
@@ -100,7 +115,7 @@ def is_scored(test: Samples, protocol: EvaluationProtocol) -> bool:
     return test.noise is None or test.draw == protocol.draw
 
 
-Work = Annotated[ShardsWork | FeaturesWork | TrainWork | EvaluateWork, Field(discriminator="kind")]
+Work = Annotated[ShardsWork | FeaturesWork | TrainWork | ScoresWork | EvaluateWork, Field(discriminator="kind")]
 
 
 class Job(Frozen):
@@ -111,6 +126,9 @@ class Job(Frozen):
     tests: tuple[tuple[str, ...], ...] = ()
     """Of an evaluate job, for each test set of its work: those of `depends` that prepare it. When one of them fails,
     that set is left out, and the others are scored."""
+    parts: tuple[tuple[str, ...], ...] = ()
+    """Of an evaluate job, for each test set of its work: those of `depends` that score parts of it. When one of them
+    fails, the evaluation scores those images itself."""
     labels: Labels | None = None
     told_apart: str = ""
     """What tells its title from those of other jobs that would have the same."""
@@ -124,9 +142,11 @@ class Job(Frozen):
     halved: int = 0
     """How often its micro-batch was halved because memory ran out. The batch stays."""
     out: str = ".."
-    """This path, `data` and `plugins` are said from the folder of the job's file, or absolute."""
+    """This path, `data`, `plugins` and `copies` are said from the folder of the job's file, or absolute."""
     data: str = "../data"
     plugins: tuple[str, ...] = ()
+    copies: tuple[str, ...] = Field((), exclude_if=lambda copies: not copies)
+    """Of each plug-in the copy beside the results (harness.core.kept), said like them; empty for one without."""
     anew: tuple[str, ...] = ()
     """The cells among those that it reads or writes which this run makes again, in folders of their own."""
 
@@ -145,13 +165,21 @@ class Job(Frozen):
         return cell_id_of(self.work)
 
     @property
+    def processes(self) -> int:
+        """How many processes run it together: several for a training alone."""
+        if not isinstance(self.work, TrainWork) or self.work.cell.ready_made:
+            return 1
+        return self.run.ranks(self.run.gpus if isinstance(self.run.gpus, int) else 1)
+
+    @property
     def title(self) -> str:
         """One phrase for people: what this job is about."""
         return title_of(self.work, self.labels, self.told_apart)
 
 
 def cell_id_of(work: Work) -> str | None:
-    """The cell that train or evaluate work belongs to; None for shards and features, which cells share."""
+    """The cell whose record train or evaluate work writes; None for shards and features, which cells share, and for
+    parts of an evaluation, of which many run at once."""
     return work.cell.id if isinstance(work, TrainWork | EvaluateWork) else None
 
 
@@ -160,7 +188,7 @@ def cells_of(work: Work) -> tuple[str, ...]:
     if isinstance(work, TrainWork):
         cells = (work.cell, work.cell.base, work.cell.prior_source)
         return tuple(cell.id for cell in cells if cell is not None)
-    if isinstance(work, EvaluateWork):
+    if isinstance(work, ScoresWork | EvaluateWork):
         return (work.cell.id,)
     return (work.prior_source.id,) if isinstance(work, FeaturesWork) and work.prior_source is not None else ()
 
@@ -171,6 +199,9 @@ def job_id(work: Work) -> str:
         return job_id_of(work.kind, work.cell.id)
     if isinstance(work, FeaturesWork):
         return job_id_of(work.kind, digest(work.features.identity(), 12))
+    if isinstance(work, ScoresWork):
+        (samples,) = work.of.tests
+        return job_id_of(work.kind, digest([work.cell.id, samples.identity(), work.part, work.parts], 12))
     content = work.stored.identity()
     return job_id_of(work.kind, digest(content if work.part is None else [content, work.part, work.parts], 12))
 
@@ -196,7 +227,12 @@ def _title_of(work: Work, labels: Labels | None) -> str:
         of = f"{samples.dataset.called}/{samples.split}{_degraded(samples)}{every}"
         return f"features {prior.name} of {of}"
     seed = work.cell.seed
-    return f"{work.kind} {labels.title(seed) if labels else f'{work.cell.id} seed {seed}'}"
+    cell = labels.title(seed) if labels else f"{work.cell.id} seed {seed}"
+    if isinstance(work, ScoresWork):
+        (samples,) = work.of.tests
+        on = f"{samples.dataset.called}/{samples.split}{_degraded(samples)}"
+        return f"{work.kind} {cell} on {on}, part {work.part} of {work.parts}"
+    return f"{work.kind} {cell}"
 
 
 def _degraded(samples: Samples) -> str:

@@ -10,9 +10,9 @@ from harness.cells.cell import evaluation_id
 from harness.cells.suite import SuiteMetric
 from harness.core.errors import DataError
 from harness.planning.disk import Disk, Kept, SetManifest
-from harness.planning.graph import CellJobs, HeldOut, JobGraph, JobNode
 from harness.planning.job import EvaluateWork, FeaturesWork, ShardsWork, TrainWork, job_id
 from harness.planning.missing import one_line
+from harness.planning.nodes import CellJobs, HeldOut, JobGraph, JobNode
 from harness.planning.verdict import DONE, TODO, Reason, Verdict, Why, stale
 from harness.records import store
 from harness.records.migrate import Untouchable
@@ -29,7 +29,9 @@ def look(graph: JobGraph, disk: Disk, forced: Collection[str]) -> dict[str, Verd
     """
     found: dict[str, Verdict] = {}
     for job, node in graph.nodes.items():
-        if node.cell_id is None:
+        if node.kind == "scores":
+            found[job] = TODO  # the job sees whether its values are there, and what they are worth
+        elif node.cell_id is None:
             verdict = _of_set(node, disk)
             again = (_other_soon(graph.nodes[each], found[each]) for each in node.depends)
             if verdict == DONE and not node.shards and any(again):

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 
 from harness.core.identity import known_sha256
 from harness.planning.disk import Disk
-from harness.planning.graph import JobGraph, JobNode
+from harness.planning.nodes import JobGraph, JobNode
 from harness.planning.verdict import Reason, Verdict, Why, stale
+from harness.storage.mirror import elsewhere
 
 NOT_NEEDED = Verdict("done", Reason(Why.NOT_NEEDED))
 
@@ -38,12 +39,14 @@ def need(graph: JobGraph, found: Mapping[str, Verdict], disk: Disk, forced: Coll
             if evaluate is not None:
                 verdicts[evaluate] = stale(Why.TRAINED_AGAIN)
                 depends = graph.nodes[evaluate].depends
-                assert all(each in inner or graph.nodes[each].kind == "shards" for each in depends), evaluate
+                assert all(each in inner or graph.nodes[each].kind in ("shards", "scores") for each in depends), (
+                    evaluate
+                )
                 inner.update(depends)
                 inner.update(_before(depends, graph, verdicts))
         if verdicts[job].runs and (job in needed or job in inner):
             inner.update(node.depends)
-            upstream.update(node.depends if node.kind != "evaluate" else ())
+            upstream.update(node.depends if node.kind not in ("scores", "evaluate") else ())
     needed |= inner
     return {job: NOT_NEEDED if verdict.runs and job not in needed else verdict for job, verdict in verdicts.items()}
 
@@ -93,7 +96,7 @@ def _lost_checkpoint(node: JobNode, verdict: Verdict, disk: Disk, *, hashed: boo
         return None
     path = disk.layout.final_weights(node.cell_id)
     try:
-        sound = kept.weights_sha256 in (None, known_sha256(path))
+        sound = kept.weights_sha256 in (None, elsewhere(path) or known_sha256(path))
     except OSError:
         sound = False
     return None if sound else Reason(Why.CHECKPOINT_DAMAGED, path.name)

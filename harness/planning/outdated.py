@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from harness.cells.cell import evaluation_id
 from harness.planning.assess import Assessment
-from harness.planning.graph import HeldOut, JobNode
 from harness.planning.job import EvaluateWork
 from harness.planning.look import changed_tests
+from harness.planning.nodes import HeldOut, JobNode
 from harness.records.model import vectors_of
 from harness.records.remake import Outdated
 

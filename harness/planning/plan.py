@@ -7,14 +7,15 @@ from dataclasses import dataclass, field, replace
 
 from harness.cells.suite import ResolvedSuite, SuiteCell
 from harness.core.errors import UnknownName, did_you_mean
+from harness.core.garbage import seldom_collected
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.planning.assess import Assessment, assess
 from harness.planning.cost import Costs, wall_time
 from harness.planning.failures import Failed, failed_before, failed_words, lost_sets
 from harness.planning.gaps import Gap
-from harness.planning.graph import CellJobs, JobNode
 from harness.planning.job import Job, cells_of
+from harness.planning.nodes import CellJobs, JobNode
 from harness.planning.order import cells_served, ordered
 from harness.planning.outdated import outdated_of
 from harness.planning.places import places
@@ -96,6 +97,7 @@ class Plan:
         return wall_time((job.estimate_s for job in self.to_run), at_once)
 
 
+@seldom_collected()
 def make_plan(
     suite: ResolvedSuite,
     layout: Layout,
@@ -256,11 +258,16 @@ def _jobs(
 ) -> tuple[PlannedJob, ...]:
     """The jobs in the order in which they start. `anew`: the cells that are made again."""
     graph, kept = assessment.graph, assessment.disk.kept
-    costs = Costs(record for jobs in graph.cells if (record := kept[jobs.id].record) is not None)
+    costs = Costs((each.suite_cell.cell, found) for each in graph.cells if (found := kept[each.id].record) is not None)
     seconds = {job: cost for job, node in graph.nodes.items() if (cost := costs.seconds(node.work)) is not None}
     cells = cells_served(graph)
     allowed = suite.allow_overlap
-    shared = {"suite": suite.name, "run": suite.run, "allow_overlap": allowed, **places(layout, suite.plugins)}
+    shared = {
+        "suite": suite.name,
+        "run": suite.run,
+        "allow_overlap": allowed,
+        **places(layout, suite.plugins, suite.name),
+    }
     told_apart = graph.told_apart
 
     def planned(node: JobNode) -> PlannedJob:
@@ -269,6 +276,7 @@ def _jobs(
             work=node.work,
             depends=node.depends,
             tests=tuple(test.jobs for test in node.tests),
+            parts=node.parts,
             labels=graph.labels_of(node),
             told_apart=told_apart.get(node.id, ""),
             anew=tuple(cell for cell in cells_of(node.work) if cell in anew),

@@ -9,9 +9,10 @@ from harness.cells.suite import Run
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.planning.disk import read_disk
-from harness.planning.graph import JobNode, graph_of_sets
+from harness.planning.graph import graph_of_sets
 from harness.planning.job import Job, ShardsWork
 from harness.planning.look import look
+from harness.planning.nodes import JobNode
 from harness.planning.order import ordered
 from harness.planning.places import places
 from harness.planning.plan import Plan, PlannedJob

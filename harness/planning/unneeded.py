@@ -15,10 +15,12 @@ from harness.cells.suite import ResolvedSuite, SuiteCell
 from harness.core.errors import DataError, HarnessError
 from harness.core.paths import Layout, abandoned, remove_away, storage_error
 from harness.core.registry import Registry
-from harness.planning.graph import JobGraph, build_graph
+from harness.planning.graph import build_graph
 from harness.planning.job import FeaturesWork, ShardsWork
+from harness.planning.nodes import JobGraph
 from harness.records import store
 from harness.records.job_ids import JobKind, job_id_of
+from harness.storage.mirror import bytes_elsewhere
 
 _OF_A_CELL: tuple[JobKind, ...] = ("train", "evaluate")
 
@@ -110,7 +112,7 @@ def _jobs(graphs: Iterable[JobGraph], earlier: Collection[str], layout: Layout) 
     for path in _inside(layout.out / "jobs"):
         if TEMPORARY.fullmatch(path.name):
             yield _made("temporary", path.name, path)
-        elif path.name.partition(".")[0] not in needed and path.suffix in (".json", ".log"):
+        elif path.name.partition(".")[0] not in needed and path.suffix in (".json", ".log", ".attempt", ".scores"):
             yield _made("job", path.name, path)
 
 
@@ -197,7 +199,8 @@ def _made(kind: Kind, name: str, path: Path) -> Unneeded:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder; links are not followed."""
+    """Bytes of a file, or of all below a folder, also of those that are only on its store; links are not followed."""
     if path.is_symlink() or not path.is_dir():
         return path.lstat().st_size
-    return sum(os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names)
+    here = sum(os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names)
+    return here + bytes_elsewhere(path)

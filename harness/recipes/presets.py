@@ -200,8 +200,11 @@ def _preset(network: str, name: str, file: _File, entry: _Entry) -> Preset:
     )
 
 
-def recipe_use(cell: Cell, processes: int) -> RecipeUse | None:
-    """How a cell trained by so many processes uses its preset; None for a recipe without a preset."""
+def recipe_use(cell: Cell, processes: int, halved: int = 0) -> RecipeUse | None:
+    """How a cell trained by so many processes uses its preset; None for a recipe without a preset.
+
+    `halved`: how often its micro-batch was halved because memory ran out.
+    """
     ref = cell.recipe.preset
     if ref is None or cell.backbone is None:
         return None
@@ -213,7 +216,7 @@ def recipe_use(cell: Cell, processes: int) -> RecipeUse | None:
         pairs |= _options("refiner", preset.refiner, cell.variant.refiner)
     known = {name: value for name, value in preset.task.items() if name in cell.task.options}
     pairs |= _options("task", known, cell.task)
-    ours = _micro_batches(cell.recipe, processes)
+    ours = _micro_batches(cell.recipe, processes, halved)
     pairs["images"] = (preset.recipe.images, cell.recipe.images)
     if preset.gpus is None:
         pairs.pop("micro_batch", None)
@@ -234,10 +237,10 @@ def _options(kind: str, official: Mapping[str, Any], part: PartRef) -> dict[str,
     return {f"{kind}.{name}": (value, part.options.get(name)) for name, value in official.items()}
 
 
-def _micro_batches(recipe: Recipe, processes: int) -> tuple[int, ...]:
+def _micro_batches(recipe: Recipe, processes: int, halved: int = 0) -> tuple[int, ...]:
     """Images of one forward pass of one process, by stage."""
     shares = [(part, -(-(part.batch or recipe.batch) // processes)) for part in recipe.parts]
-    return tuple(min(part.micro_batch or share, share) for part, share in shares)
+    return tuple(-(-min(part.micro_batch or share, share) // 2**halved) for part, share in shares)
 
 
 def _weights(term: LossTerm | LossMapping) -> dict[str, float]:

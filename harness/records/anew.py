@@ -25,6 +25,7 @@ from typing import Any
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout, atomic_folder, remove_away, storage_error, write_bytes
 from harness.records import store
+from harness.records.mirrored import bring_whole, drop_folder, send_cell, swapping
 from harness.records.model import Attempt, Failure, Provenance
 from harness.records.remake import NOTE, Remake, based, is_whole, read_note, seed, sound, write_note
 
@@ -38,6 +39,13 @@ def begin(layout: Layout, cell_id: str, remake: Remake) -> None:
     begins as the old folder without the evaluations that are outdated; nothing is made where there is no training to
     score. Raises HarnessError (kind `storage`), Untouchable when the old values cannot be read now.
     """
+    if remake.purpose == "rescore":
+        bring_whole(layout, cell_id)
+    _begin(layout, cell_id, remake)
+    send_cell(layout, cell_id)
+
+
+def _begin(layout: Layout, cell_id: str, remake: Remake) -> None:
     target, old = layout.anew_cell(cell_id), sound(Layout(layout.out, layout.data), cell_id)
     remake = based(remake, old)
     known = read_note(target)
@@ -45,6 +53,7 @@ def begin(layout: Layout, cell_id: str, remake: Remake) -> None:
         write_note(target, remake)
         return
     remove_away(target)
+    drop_folder(target)
     if remake.purpose == "train":
         with atomic_folder(target) as folder:
             write_note(folder, remake)
@@ -58,6 +67,7 @@ def mark_whole(layout: Layout, cell_id: str) -> None:
     """Says that all jobs of a cell that is made again are done, so that a later start may swap it in."""
     if layout.anew_cell(cell_id).is_dir():
         write_bytes(layout.anew_cell(cell_id) / _MARK, b"")
+        send_cell(layout, cell_id)
 
 
 def swap(layout: Layout, cell_id: str) -> None:
@@ -66,8 +76,12 @@ def swap(layout: Layout, cell_id: str) -> None:
     Raises HarnessError (kind `storage`); the old folder is then in place, or `recover` puts one there.
     """
     new, place, old = layout.anew_cell(cell_id), layout.placed_cell(cell_id), layout.old_cell(cell_id)
-    if not new.is_dir():
-        return
+    if new.is_dir():
+        with swapping(layout, cell_id, (_MARK, NOTE)):
+            _swap(new, place, old)
+
+
+def _swap(new: Path, place: Path, old: Path) -> None:
     try:
         if os.path.lexists(place):
             if os.path.lexists(old):
@@ -87,6 +101,7 @@ def drop_empty(layout: Layout, cell_id: str) -> None:
     with suppress(OSError):
         if os.listdir(folder) == [NOTE]:
             remove_away(folder)
+            send_cell(layout, cell_id)
 
 
 def take_in(layout: Layout, cell_id: str) -> bool:

@@ -9,6 +9,7 @@ import json
 
 from pydantic import ValidationError
 
+from harness.core.fence import check_fence
 from harness.core.paths import Layout, storage_error, write_json
 from harness.records.model import Failure
 
@@ -20,6 +21,7 @@ def note_failure(layout: Layout, job_id: str, failure: Failure) -> None:
 
 def clear_failure(layout: Layout, job_id: str) -> None:
     """Forgets an earlier failure. Raises HarnessError (kind `storage`)."""
+    check_fence()
     try:
         layout.job_failure(job_id).unlink(missing_ok=True)
     except OSError as error:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.api.sets import Samples
-from harness.core.identity import canonical_json, digest
+from harness.core.identity import canonical_json, text_digest
 
 DIGITS = 4
 """How much of a digest tells apart what shares a name."""
@@ -36,7 +36,8 @@ def short_names(found: Iterable[Labelled]) -> Mapping[Labelled, str]:
 
 def samples_digest(samples: Samples) -> str:
     """What records call test images with what degrades them, however their random numbers are drawn, 12 hex digits."""
-    return digest(samples.model_copy(update={"draw": "named"}).identity(), 12)
+    named = samples if samples.draw == "named" else samples.model_copy(update={"draw": "named"})
+    return text_digest(named.canonical, 12)
 
 
 def condition_text(condition: Mapping[str, Any], sign: str = "=") -> str:

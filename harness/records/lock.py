@@ -12,41 +12,72 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 
 from harness.core.errors import HarnessError
 from harness.core.paths import PLACE_OPTION, Layout, storage_error
+from harness.records.mirrored import bring_results
+from harness.storage.copies import copy_at, shown_place
+from harness.storage.lock import store_lock
 
 
 @contextmanager
 def run_lock(layout: Layout) -> Iterator[None]:
-    """Holds the output folder until the block ends.
+    """Holds the output folder until the block ends; of a store that it is the copy of, the store's, too.
 
     Raises HarnessError at once when another run holds it (who, since when, what to do), or when the folder cannot be
     written.
     """
+    copy = copy_at(layout.out)
+    with _held(layout, layout.lock, fcntl.LOCK_EX), nullcontext() if copy is None else store_lock(copy):
+        bring_results(layout)  # of a store: another run may have ended since it was last looked at
+        yield
+
+
+@contextmanager
+def side_lock(layout: Layout, name: str) -> Iterator[None]:
+    """Holds the output folder together with others that do so, and `name`, a job's or a cell's id, alone.
+
+    For jobs that run side by side without a driver. Whoever needs the folder alone is refused meanwhile. Raises
+    HarnessError as `run_lock`, and for the copy of a store, which only a driver keeps up to date.
+    """
+    if copy_at(layout.out) is not None:
+        hint = "bench run SUITE, or results in a folder that all machines share"
+        raise HarnessError("single jobs cannot write into an object store", where=shown_place(layout.out), hint=hint)
+    with (
+        _held(layout, layout.lock, fcntl.LOCK_SH),
+        _held(layout, layout.lock.with_name(f"{layout.lock.name}.{name}"), fcntl.LOCK_EX),
+    ):
+        yield
+
+
+@contextmanager
+def _held(layout: Layout, path: Path, how: int) -> Iterator[None]:
+    """Holds a lock file, alone (LOCK_EX) or beside others (LOCK_SH)."""
     try:
         layout.out.mkdir(parents=True, exist_ok=True)
-        handle = open(layout.lock, "a+", encoding="utf-8")  # noqa: SIM115 - closed below; never truncated before it is ours
+        handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed below; never truncated before it is ours
     except OSError as error:
         raise storage_error(error, layout.out) from error
     with handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, how | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise storage_error(error, layout.lock) from error
+                raise storage_error(error, path) from error
             handle.seek(0)
             raise _taken(layout, handle.read()) from None
         try:
             _sign(handle.fileno())
         except OSError as error:
-            raise storage_error(error, layout.lock) from error
+            raise storage_error(error, path) from error
         try:
             yield
         finally:
-            handle.truncate(0)
+            if how == fcntl.LOCK_EX:  # the text of others that hold it, too, stays
+                handle.truncate(0)
 
 
 def _sign(descriptor: int) -> None:
@@ -68,6 +99,6 @@ def _taken(layout: Layout, signature: str) -> HarnessError:
         who, stop = "a process that has just started", "stop it"
     return HarnessError(
         f"another run is using this folder: {who}",
-        where=str(layout.out),
+        where=shown_place(layout.out),
         hint=f"wait until it ends, {stop}, or choose another folder with {PLACE_OPTION.get()}",
     )

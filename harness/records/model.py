@@ -85,6 +85,10 @@ class Training(Frozen):
     added_parameters: int
     """Parameters that the refiner adds."""
     checkpoint_sha256: str
+    processes: int = 1
+    """Over which every batch was divided, in the last attempt."""
+    halved: int = 0
+    """How often its micro-batch was halved, in the last attempt, because memory ran out."""
     recipe: RecipeUse | None = None
     """The preset that the recipe was made from, and what differed from it; None without one."""
     prior_saw: str | None = None

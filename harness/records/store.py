@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from pydantic import ValidationError
 
 from harness.core.errors import DataError
+from harness.core.fence import check_fence
 from harness.core.identity import sealed, unsealed
 from harness.core.paths import Layout, atomic_file, storage_error, unread, write_bytes, write_json
 from harness.records.images import ImageRow as ImageRow
@@ -171,7 +172,8 @@ def read_images(layout: Layout, record: RunRecord) -> bytes:
 
     A table that the record names and that was not put in its place, because of a kill, is put there.
     """
-    path, content = layout.images(record.cell_id), _read(layout.images(record.cell_id))
+    path = layout.images(record.cell_id)
+    content = _read(path)
     if _is_named(content, record):
         return content
     waits = _read(_waiting(layout, record))
@@ -226,7 +228,11 @@ def _line(event: dict[str, Any]) -> bytes:
 
 
 def append_event(layout: Layout, cell_id: str, event: dict[str, Any]) -> None:
-    """Adds a line to events.jsonl. A torn line that a killed worker left at the end is cut off first."""
+    """Adds a line to events.jsonl. A torn line that a killed worker left at the end is cut off first.
+
+    Raises Superseded when another try of the job that writes has begun.
+    """
+    check_fence()
     path, line = layout.events(cell_id), _line(event)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

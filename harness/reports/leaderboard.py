@@ -26,6 +26,7 @@ from harness.results.columns import Column
 from harness.results.frames import Results
 from harness.results.schema import COLUMN
 from harness.results.suites import stored_suites
+from harness.storage.copies import shown_place
 
 _EARLIER = "earlier release"
 
@@ -91,7 +92,8 @@ def leaderboard(layout: Layout, suite: str | None = None, registry: Registry = R
     """The table of one suite that has been run in a folder of results, or of all of them."""
     suites = [stored for stored in stored_suites(layout) if suite in (None, stored.name)]
     if not suites:
-        raise UnknownName(f"suite {suite!r} has not been run here", where=str(layout.out), hint=f"bench run {suite}")
+        what = f"suite {suite!r} has not been run here"
+        raise UnknownName(what, where=shown_place(layout.out), hint=f"bench run {suite}")
     return board_of(suites, layout, registry)
 
 

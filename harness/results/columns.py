@@ -9,7 +9,7 @@ import polars as pl
 
 from harness.api.sets import TestSet
 from harness.cells.suite import DATASET_DIGITS
-from harness.core.identity import digest
+from harness.core.identity import text_digest
 from harness.core.paths import Layout
 from harness.records import store
 from harness.records.labels import condition_text
@@ -47,7 +47,7 @@ Asked = Sequence[tuple[Value, Column]]
 
 def column_of(test: TestSet, protocol: str, protocol_digest: str, metric: str) -> Column:
     """The column of a metric of a test set. `protocol`: its label."""
-    content = digest(test.dataset.identity(), DATASET_DIGITS)
+    content = text_digest(test.dataset.canonical, DATASET_DIGITS)
     return Column(test.dataset.called, content, condition_text(test.condition), protocol, protocol_digest, metric)
 
 

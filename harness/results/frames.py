@@ -26,6 +26,7 @@ from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
 from harness.records import store
+from harness.records.mirrored import bring_results
 from harness.records.model import RunRecord
 from harness.results.columns import Column
 from harness.results.comparison import Bases, configuration
@@ -33,6 +34,7 @@ from harness.results.schema import CELLS, COLUMN, COVERAGE, CURVES, IMAGES, METR
 from harness.results.shelf import shelve
 from harness.results.suites import read_suites
 from harness.results.survey import Survey, SurveyedCell, merged, survey
+from harness.storage.copies import folder_of, shown_place
 
 
 def open_results(folder: str | Path, data: str | Path | None = None) -> Results:
@@ -45,9 +47,10 @@ def open_results(folder: str | Path, data: str | Path | None = None) -> Results:
     for given in (folder,) if data is None else (folder, data):
         if not isinstance(given, str | os.PathLike):
             raise HarnessError(f"a folder is a path, not {given!r}", hint='open_results("results/smoke")')
-    out = Path(folder).absolute()
+    out = folder_of(os.fspath(folder)).absolute()
     prepared = data or os.environ.get("PRIORBENCH_DATA") or out / "data"
-    layout = Layout(out, Path(prepared).absolute())
+    layout = Layout(out, folder_of(os.fspath(prepared)).absolute())
+    bring_results(layout)
     stored = read_suites(layout)
     return Results(stored.suites, layout, problems=stored.problems)
 
@@ -173,7 +176,7 @@ class Results:
             return list(self._suites.values())
         if suite not in self._suites:
             hint = did_you_mean(suite, self._suites) or f"bench run {suite}"
-            raise UnknownName(f"suite {suite!r} has not been run here", where=str(self._layout.out), hint=hint)
+            raise UnknownName(f"suite {suite!r} has not been run here", where=shown_place(self._layout.out), hint=hint)
         return [self._suites[suite]]
 
     def _survey(self, suite: str | None) -> Survey:

@@ -1,6 +1,6 @@
 """The plug-ins of a suite that was run: as they are now, and as they were.
 
-A run keeps a copy of each plug-in file beside the suite, `suites/<suite>.plugins/<place in the list>.py`. The copy is
+A run keeps a copy of each plug-in file beside the suite, `suites/<suite>.plugins/<place in the list>.py`. This copy is
 read, never run, for what tables and plans need to know of a part: its protocol, its unit. Results on record need no
 more, so that a file may have gone, broken or changed since then. What is not on record cannot be made: such a cell is
 blocked, and the others are not.
@@ -9,7 +9,9 @@ blocked, and the others are not.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from harness.api.reference import PartRef
@@ -17,9 +19,11 @@ from harness.api.sets import TestSet
 from harness.cells.cell import Cell
 from harness.cells.suite import ResolvedSuite, SuiteCell
 from harness.core.errors import HarnessError, SpecErrors
+from harness.core.kept import UNREADABLE, keep
 from harness.core.paths import Layout, write_bytes
 from harness.core.registry import Entry, Registry
 from harness.parts.plugins import declared, extend
+from harness.planning.places import plugin_copies
 from harness.planning.plan import CellStatus, make_plan
 from harness.records import store
 from harness.records.labels import samples_digest
@@ -42,12 +46,15 @@ class Shelf:
 
     def lost(self, suite_cell: SuiteCell) -> str:
         """Why a cell cannot be run here: a part of it that is gone. Empty when all are there."""
-        known = {(entry.kind, entry.name) for entry in self.current.entries()}
         for kind, part in _parts(suite_cell):
-            if (kind, part.name) not in known:
+            if (kind, part.name) not in self._known:
                 why = "; ".join(self.problems.values()) or "no plug-in of the suite has it"
                 return f"{kind} {part.name} is gone: {why}"
         return ""
+
+    @cached_property
+    def _known(self) -> frozenset[tuple[str, str]]:
+        return frozenset((entry.kind, entry.name) for entry in self.current.entries())
 
     def knows_task(self, suite_cell: SuiteCell) -> bool:
         """Whether it is known how the cell's task is scored."""
@@ -58,15 +65,14 @@ class Shelf:
         return not suite_cell.cell.is_earlier and self.knows_task(suite_cell)
 
 
-def copies(layout: Layout, suite: str) -> Path:
-    """The folder of the copies of a suite's plug-ins."""
-    return layout.suite(suite).with_name(f"{suite}.plugins")
-
-
 def keep_plugins(suite: ResolvedSuite, layout: Layout) -> None:
-    """Copies the plug-in files of a suite that is about to run. A file that cannot be read is left to the run."""
+    """Copies the plug-in files of a suite that is about to run. A file that cannot be read is left to the run.
+
+    Besides the copies that are read, those that jobs run where the files are not (harness.core.kept).
+    """
+    folder = plugin_copies(layout, suite.name)
     for place, file in enumerate(suite.plugins):
-        kept = copies(layout, suite.name) / f"{place}.py"
+        kept = folder / f"{place}.py"
         try:
             content = Path(file).read_bytes()
             known = kept.read_bytes() if kept.is_file() else None
@@ -74,13 +80,15 @@ def keep_plugins(suite: ResolvedSuite, layout: Layout) -> None:
             continue
         if content != known:
             write_bytes(kept, content)
+        with suppress(*UNREADABLE):
+            keep(folder, file)
 
 
 def shelve(suite: ResolvedSuite, layout: Layout, registry: Registry) -> Shelf:
     """The registry with the parts of a suite's plug-ins, whose files are read, not run. Never raises for a plug-in."""
     current, before, problems = registry, [], {}
     for place, file in enumerate(suite.plugins):
-        kept = _as_it_was(copies(layout, suite.name) / f"{place}.py")
+        kept = _as_it_was(plugin_copies(layout, suite.name) / f"{place}.py")
         before += kept
         try:
             current = extend(current, [file])

@@ -7,13 +7,18 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
+from harness.cells.cell import WHOLE_IMAGES
 from harness.cells.suite import ResolvedSuite
 from harness.core.errors import DataError, UnknownName
+from harness.core.garbage import seldom_collected
 from harness.core.identity import json_text, sealed, unsealed
 from harness.core.paths import Layout, storage_error, unread, write_bytes
+from harness.storage.copies import shown_place
 
 
 def suite_files(layout: Layout) -> list[Path]:
@@ -21,6 +26,7 @@ def suite_files(layout: Layout) -> list[Path]:
     return sorted(layout.suite("*").parent.glob("*.json"))
 
 
+@seldom_collected()
 def read_suite_file(path: Path) -> ResolvedSuite:
     """One stored suite, under the name of its file. Raises DataError when it cannot be read as a suite."""
     try:
@@ -64,7 +70,7 @@ def read_suites(layout: Layout) -> StoredSuites:
     """All stored suites. Raises UnknownName when there is none, DataError when none can be read."""
     paths = suite_files(layout)
     if not paths:
-        raise UnknownName("no suite has been run here", where=str(layout.out), hint="bench run SUITE --out DIR")
+        raise UnknownName("no suite has been run here", where=shown_place(layout.out), hint="bench run SUITE --out DIR")
     suites: list[ResolvedSuite] = []
     errors: list[DataError] = []
     for path in paths:
@@ -92,6 +98,9 @@ def kept_as(suite: ResolvedSuite, file: str, layout: Layout) -> ResolvedSuite:
     be hidden: this one is then called `<name>~2`, `<name>~3`, ….
     """
     placed = suite.model_copy(update={"file": file})
+    of_file = next((path.stem for path in _namesakes(suite.name, layout) if _is_of_file(path, file)), None)
+    if of_file is not None:
+        return placed.model_copy(update={"name": of_file})
     known = {path.stem: _stored(path) for path in _namesakes(suite.name, layout)}
     for same in (_same_file, _of_an_earlier_release, _same_content, _moved):
         for name, stored in known.items():
@@ -112,8 +121,8 @@ def is_earlier(suite: ResolvedSuite) -> bool:
 def earlier_namesakes(name: str, layout: Layout) -> list[str]:
     """The stored suites of an earlier release beside which a suite of this name, or `<name>~2`, … , was run."""
     plain = re.sub(r"~\d+$", "", name)
-    stored = {path.stem: _stored(path) for path in _namesakes(plain, layout)}
-    return [each for each, suite in stored.items() if each != name and suite is not None and is_earlier(suite)]
+    stored = {path.stem: _stored(path) for path in _namesakes(plain, layout) if path.stem != name}
+    return [each for each, suite in stored.items() if suite is not None and is_earlier(suite)]
 
 
 def keep_suite(suite: ResolvedSuite, layout: Layout) -> None:
@@ -121,7 +130,9 @@ def keep_suite(suite: ResolvedSuite, layout: Layout) -> None:
 
     Raises HarnessError when the folder cannot be written.
     """
-    path, content = layout.suite(suite.name), json_text(sealed(json.loads(suite.model_dump_json()))).encode()
+    path, content = layout.suite(suite.name), from_json(suite.model_dump_json())
+    if _holds(path, content):
+        return
     if os.path.lexists(path) and _stored(path) is None:
         number = 1
         while os.path.lexists(aside := path.with_name(f"{path.name}.damaged-{number}")):
@@ -130,8 +141,16 @@ def keep_suite(suite: ResolvedSuite, layout: Layout) -> None:
             os.rename(path, aside)
         except OSError as error:
             raise storage_error(error, path) from error
-    if not path.is_file() or path.read_bytes() != content:
-        write_bytes(path, content)
+    write_bytes(path, json_text(sealed(content)).encode())
+
+
+def _holds(path: Path, content: dict[str, Any]) -> bool:
+    """Whether a file is sound, sealed, and holds that content."""
+    try:
+        found = unsealed(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return found.bare is None and found.content == content
 
 
 def _namesakes(name: str, layout: Layout) -> list[Path]:
@@ -149,6 +168,16 @@ def _stored(path: Path) -> ResolvedSuite | None:
 
 def _same_file(suite: ResolvedSuite, stored: ResolvedSuite) -> bool:
     return stored.file == suite.file
+
+
+def _is_of_file(path: Path, file: str) -> bool:
+    """Whether a stored suite of this release came from that file. Only what tells that is looked at: what else is wrong
+    with it is seen to when the suite is kept."""
+    try:
+        stored = from_json(path.read_bytes())
+        return bool(stored["file"] == file) and all(each["cell"]["rules"] >= WHOLE_IMAGES for each in stored["cells"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _of_an_earlier_release(suite: ResolvedSuite, stored: ResolvedSuite) -> bool:

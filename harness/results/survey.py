@@ -11,10 +11,11 @@ import polars as pl
 from harness.api.protocols import protocols_of
 from harness.api.sets import TestSet
 from harness.api.task import EvaluationProtocol
-from harness.cells.cell import Cell, evaluation_id
+from harness.cells.cell import Cell, canonical_protocol, evaluation_id
 from harness.cells.suite import ResolvedSuite, SuiteCell, SuiteMetric
 from harness.core.errors import DataError
-from harness.core.identity import digest
+from harness.core.garbage import seldom_collected
+from harness.core.identity import digest, text_digest
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.planning.assess import assess
@@ -85,6 +86,7 @@ class Survey:
     values: pl.DataFrame
 
 
+@seldom_collected()
 def survey(suite: ResolvedSuite, layout: Layout, shelf: Shelf) -> Survey:
     """Reads the records and per-image values of a suite. What is damaged or outdated is left out, with the reason.
 
@@ -215,7 +217,10 @@ def _asked(suite_cell: SuiteCell, metrics: Sequence[SuiteMetric], scored: Sequen
     inputs are made share their evaluation: it fills a column of each.
     """
     return [
-        ((evaluation, metric.key), column_of(test, protocol.label, digest(protocol.identity(), 8), metric.key))
+        (
+            (evaluation, metric.key),
+            column_of(test, protocol.label, text_digest(canonical_protocol(protocol), 8), metric.key),
+        )
         for test, protocol in scored
         for evaluation in [evaluation_id(suite_cell.cell, test.samples(protocol.draw), protocol)]
         for metric in metrics

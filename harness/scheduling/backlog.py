@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from harness.planning.job import Job
 from harness.planning.plan import PlannedJob
+from harness.scheduling.order import priorities
 
 
 class Backlog:
@@ -21,7 +22,7 @@ class Backlog:
         self.given_up: dict[str, str] = {}
         """Reason by job id, of jobs that were to run and cannot."""
         self._titles = {p.id: p.job.title for p in planned}
-        self._priority = {job_id: place for place, job_id in enumerate(self.jobs)}
+        self._priority = priorities([p for p in planned if p.runs])
         self._open = set(self.jobs)
         done = {p.id for p in planned if p.state == "done"}
         self._missing = {job_id: set(job.depends) - done for job_id, job in self.jobs.items()}
@@ -43,7 +44,7 @@ class Backlog:
         return bool(self._open)
 
     def priority(self, job: Job) -> int:
-        """Place in the plan: lower goes first."""
+        """Lower goes first; see harness.scheduling.order."""
         return self._priority[job.id]
 
     def first(self) -> list[Job]:
@@ -75,17 +76,23 @@ class Backlog:
 
     def _goes_on_without(self, job: Job, lost: str) -> bool:
         """Whether a job that is lost prepared one of several test sets of an evaluation; it then is not waited for."""
+        if any(lost in parts for parts in job.parts):  # it scores those images itself
+            self._without(job, lost)
+            return True
         if not any(lost in preparing for preparing in job.tests):
             return False
         gone = self._lost[job.id] | {lost}
         if all(gone.intersection(preparing) for preparing in job.tests):
             return False
         self._lost[job.id] = gone
+        self._without(job, lost)
+        return True
+
+    def _without(self, job: Job, lost: str) -> None:
         missing = self._missing[job.id]
         missing.discard(lost)
         if not missing:
             self._released.append(job)
-        return True
 
     def _give_up_dependents(self, lost: str) -> list[Job]:
         causes, given_up = [lost], []

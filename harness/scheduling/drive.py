@@ -5,26 +5,23 @@ Knows executors and trackers by their protocols alone.
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Container, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from importlib import import_module
+import os
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Protocol
+from uuid import uuid4
 
-from harness.api.running import Executor, JobOutcome, Tracker
+from harness.api.running import Executor, JobOutcome, Shared, Tracker
 from harness.core.paths import Layout, write_text
-from harness.planning.job import EvaluateWork, Job, TrainWork
+from harness.jobs.notes import note_outcome
+from harness.planning.job import Job, TrainWork
 from harness.planning.plan import Plan
-from harness.records.anew import note_attempt
-from harness.records.job_failures import note_failure
-from harness.records.model import Attempt, Failure, Provenance
+from harness.records.mirrored import bring_outcome, job_place, send_attempt, send_cell, send_failure
 from harness.scheduling.backlog import Backlog
 from harness.scheduling.remakes import Remakes
-from harness.scheduling.resources import job_resources
+from harness.scheduling.resources import job_resources, near
+from harness.scheduling.signals import sigterm_as_interrupt, uninterrupted
 from harness.tracking.background import Background
 
 POLL = 0.5
@@ -115,11 +112,11 @@ def drive(
     run = _Run(plan, executor, mirror, layout, display, last)
     display.begin(plan)
     try:
-        with _sigterm_as_interrupt():
+        with sigterm_as_interrupt():
             try:
                 run.loop()
             finally:
-                with _uninterrupted():
+                with uninterrupted():
                     executor.stop()
                     run.end_remakes()
         run.summary.untracked = mirror.finish(TRACKER_PATIENCE)
@@ -150,20 +147,25 @@ class _Run:
         self.executor, self.mirror, self.layout, self.display, self.last = executor, mirror, layout, display, last
         self.backlog = Backlog(plan.jobs)
         self.remakes = Remakes(plan, layout)
-        self.capacity: Mapping[str, float] = executor.capacity()
+        self.capacity: Mapping[str, float] = {}
         self.submissions: dict[int, tuple[Any, _Submission]] = {}
         """By identity of the executor's handle, which is kept alive beside it."""
         self.began = monotonic()
+        self.given_up = False
+        """Whether a job has failed after which none is tried."""
         self.summary = RunSummary(already=sum(planned.state == "done" for planned in plan.jobs))
 
     def loop(self) -> None:
+        self.executor.prove(self.shared(), self.display.warn)
+        self.capacity = self.executor.capacity()
         self.executor.expect([job_resources(job, self.capacity) for job in self.backlog.jobs.values()])
         self.remakes.begin()
         for job in self.backlog.first():
             self.submit(_Submission(job))
         while self.backlog.open and not self.given_up:
             for handle in self.executor.running():
-                self.note_started(self.submissions[id(handle)][1])
+                if not self.note_started(self.submissions[id(handle)][1]):
+                    break  # the last to start come first
             for handle, outcome in self.executor.poll(POLL):
                 submission = self.submissions.pop(id(handle))[1]
                 self.note_started(submission)  # it may have started and ended between two looks
@@ -171,32 +173,40 @@ class _Run:
                 if self.given_up:
                     break
 
-    @property
-    def given_up(self) -> bool:
-        """Whether a job has failed after which none is tried."""
-        return any(failure.kind in self.last for failure in self.summary.failures)
+    def shared(self) -> Shared:
+        """What the machines must see alike. Job files name plug-ins from the folder where they lie."""
+        folder = self.layout.out.absolute() / "jobs"
+        plugins = dict.fromkeys(plugin for job in self.backlog.jobs.values() for plugin in job.plugins)
+        here = tuple(os.path.normpath(folder / plugin) for plugin in plugins)
+        return Shared(str(self.layout.out.absolute()), str(self.layout.data.absolute()), here)
 
     def submit(self, submission: _Submission) -> None:
-        job = submission.job
-        path = self.layout.job_file(job.id)
-        write_text(path, job.model_dump_json(indent=1) + "\n")
-        handle = self.executor.submit(str(path), job_resources(job, self.capacity), self.backlog.priority(job))
+        """Hands out a job, as a try of its own: from now on no earlier one writes (harness.core.fence)."""
+        job = submission.job = submission.job.model_copy(update={"attempt": uuid4().hex})
+        write_text(self.layout.job_file(job.id), job.model_dump_json(indent=1) + "\n")
+        write_text(self.layout.job_attempt(job.id), job.attempt)
+        place, request = job_place(self.layout, job.id), job_resources(job, self.capacity)
+        handle = self.executor.submit(place, request, self.backlog.priority(job), near(job))
         self.submissions[id(handle)] = (handle, submission)
 
-    def note_started(self, submission: _Submission) -> None:
-        if submission.started is None:
-            submission.started = monotonic()
-            self.display.started(submission.job)
+    def note_started(self, submission: _Submission) -> bool:
+        """Notes that a job runs; whether that is new."""
+        if submission.started is not None:
+            return False
+        submission.started = monotonic()
+        self.display.started(submission.job)
+        return True
 
     def take(self, submission: _Submission, outcome: JobOutcome) -> None:
         """Notes how a job ended, and submits it again or the jobs that can start because of it."""
         job, now = submission.job, monotonic()
-        if outcome.failure == "worker_lost":
-            self.note_lost(submission, outcome)
-            if submission.retries < job.run.retries:
-                self.display.retrying(job, outcome, submission.retries + 1)
-                self.submit(_Submission(job, submission.retries + 1))
-                return
+        bring_outcome(self.layout, job.id, job.cell_id, failed=outcome.failure is not None)
+        if outcome.failure is not None and not outcome.noted:
+            self.note(job, outcome)
+        if (further := _again(submission, outcome)) is not None:
+            self.display.retrying(job, outcome, further.retries)
+            self.submit(further)
+            return
         self.display.finished(job, outcome)
         if job.cell_id is not None:
             self.mirror.tell(job.cell_id)
@@ -209,6 +219,7 @@ class _Run:
         else:
             log = outcome.log or str(self.layout.job_log(job.id))
             self.summary.failures.append(FailedJob(job.id, job.title, outcome.failure, outcome.message, log))
+            self.given_up |= outcome.failure in self.last
             for lost in self.backlog.failed(job, outcome.failure):
                 self.end_job(lost, done=False)
             for ready in self.backlog.released():
@@ -217,7 +228,7 @@ class _Run:
 
     def end_job(self, job: Job, *, done: bool) -> None:
         """Swaps in the cells that are whole now, and tells the tracker."""
-        with _uninterrupted():
+        with uninterrupted():
             swapped = self.remakes.ended(job, done=done)
         for cell_id in swapped:
             self.mirror.tell(cell_id)
@@ -227,31 +238,19 @@ class _Run:
         for cell_id in self.remakes.end():
             self.mirror.tell(cell_id)
 
-    def note_lost(self, submission: _Submission, outcome: JobOutcome) -> None:
-        """Writes into the cell's record what the lost worker could not."""
-        job = submission.job
-        failure = Failure(kind="worker_lost", message=outcome.message, log=str(self.layout.job_log(job.id)))
-        if not isinstance(job.work, TrainWork | EvaluateWork):
-            note_failure(self.layout, job.id, failure)
-            return
-        ended = datetime.now(UTC)
-        attempt = Attempt(
-            job=job.id,
-            started=(ended - timedelta(seconds=outcome.seconds)).isoformat(timespec="seconds"),
-            ended=ended.isoformat(timespec="seconds"),
-            outcome="failed",
-            failure="worker_lost",
-            message=outcome.message,
-        )
-        note_attempt(
-            replace(self.layout, anew=frozenset(job.anew)),
-            cell_id=job.work.cell.id,
-            cell=job.work.cell.model_dump(mode="json"),
-            labels=job.labels.model_dump() if job.labels else {},
-            attempt=attempt,
-            failure=failure,
-            provenance=_provenance(job),
-        )
+    def note(self, job: Job, outcome: JobOutcome) -> None:
+        """Puts a failure on record that the job's own processes did not: they were lost, or are not the one to write.
+
+        First another try begins, so that a process that lives on where nobody sees it writes no more.
+        """
+        if outcome.failure == "worker_lost":
+            write_text(self.layout.job_attempt(job.id), uuid4().hex)
+            send_attempt(self.layout, job.id)
+        note_outcome(job, self.layout, outcome)
+        if job.cell_id is None:
+            send_failure(self.layout, job.id)
+        else:
+            send_cell(self.layout, job.cell_id)
 
     def close(self) -> RunSummary:
         failed = {failure.id for failure in self.summary.failures}
@@ -263,38 +262,11 @@ class _Run:
         return self.summary
 
 
-def _provenance(job: Job) -> Provenance:
-    """The driver's own provenance, in place of a lost worker's. Imported here, because it imports torch."""
-    found: Provenance = import_module("harness.jobs.provenance").provenance(threads=job.run.cpus)
-    return found
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM, which batch systems send, stops a run as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(signum: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ignores signals, so that a second Ctrl-C does not leave workers behind."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _again(submission: _Submission, outcome: JobOutcome) -> _Submission | None:
+    """The next try of a job that failed, if that may help: after a lost worker, or with half the memory."""
+    job = submission.job
+    if outcome.failure == "worker_lost" and submission.retries < job.run.retries:
+        return _Submission(job, submission.retries + 1)
+    if outcome.failure == "memory" and isinstance(job.work, TrainWork) and not job.halved:
+        return _Submission(job.model_copy(update={"halved": 1}), submission.retries)
+    return None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Mapping
 
+from harness.api.reference import PartRef
 from harness.api.running import Request
 from harness.core.errors import HarnessError
-from harness.planning.job import Job, ShardsWork, TrainWork
+from harness.planning.job import FeaturesWork, Job, ScoresWork, ShardsWork, TrainWork
 from harness.scheduling.address import ADDRESSES, is_address
 
 
@@ -20,14 +21,30 @@ def job_resources(job: Job, capacity: Mapping[str, float]) -> Request:
     """
     run = job.run
     if isinstance(job.work, ShardsWork):
-        return Request()
+        return Request(patience=run.patience)
     gpus = int(capacity["gpus"] > 0) if run.gpus == "auto" else min(run.gpus, 1)
     if not gpus:
         _check_precision(job)
     if not isinstance(job.work, TrainWork) or job.work.cell.ready_made:
-        return Request(run.cpus, gpus)
-    ranks = run.ranks(run.gpus if isinstance(run.gpus, int) else 1)
-    return Request(run.cpus, gpus, ranks, run.nodes)
+        return Request(run.cpus, gpus, patience=run.patience)
+    return Request(run.cpus, gpus, job.processes, run.nodes, run.patience)
+
+
+def near(job: Job) -> str:
+    """A word for the pictures that a job reads; empty when it has none."""
+    work = job.work
+    if isinstance(work, ShardsWork):
+        return _word(work.stored.dataset)
+    if isinstance(work, FeaturesWork):
+        return _word(work.features.samples.dataset)
+    if isinstance(work, TrainWork):
+        return _word(work.cell.train)
+    tests = work.of.tests if isinstance(work, ScoresWork) else work.tests
+    return _word(tests[0].dataset) if tests else ""
+
+
+def _word(dataset: PartRef) -> str:
+    return dataset.digest or dataset.name
 
 
 def _check_precision(job: Job) -> None:

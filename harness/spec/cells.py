@@ -17,6 +17,7 @@ from harness.spec.tasks import Tasks
 BASE = VariantDraft()
 CONTINUED = VariantDraft(regime="from_base")
 _BASE = Variant()
+_CONTINUED = Variant(regime="from_base")
 _NO_TRAINING = Recipe()
 """The recipe of base cells with published weights, which are not trained."""
 
@@ -28,6 +29,7 @@ class Cells:
         self._recipes, self._tasks = recipes, tasks
         self._bases: dict[tuple[int, ...], Cell] = {}
         self._bound: dict[tuple[int, ...], PartRef] = {}
+        self._variants: dict[tuple[int, ...], tuple[object, Variant]] = {}
 
     def make(
         self,
@@ -62,7 +64,7 @@ class Cells:
         if variant.refiner is None or variant.continued:
             named = CONTINUED if variant.refiner else variant
             alone = {**whole, "recipe": self._recipes.cut(recipe, "backbone")}
-            yield CellDraft(Cell(**alone, variant=Variant(regime="from_base"), base=base), named, tests)
+            yield CellDraft(Cell(**alone, variant=_CONTINUED, base=base), named, tests)
         if variant.refiner is not None:
             yield from self._refined(variant, variant.refiner, whole, base, layers, tests)
 
@@ -85,18 +87,30 @@ class Cells:
             if source is None:
                 return
             yield CellDraft(source, BASE, (), listed=False)
-        bound = Variant(
-            refiner=refiner,
-            prior=variant.prior and self._bind(variant.prior, source),
-            placement=variant.placement,
-            regime=variant.regime,
-            features=(variant.features or usual_policy(recipe, whole["task"])) if variant.prior else "image",
-            views=variant.views,
-            losses=variant.losses,
-            stages=self._recipes.declared_stages(variant.stages, recipe.parts[-1].steps, ("refiner", refiner.name)),
-        )
+        bound = self._variant(variant, refiner, source, recipe, whole["task"])
         cell = Cell(**({**whole, "recipe": recipe}), variant=bound, base=base, prior_source=source)
         yield CellDraft(cell, variant, tests)
+
+    def _variant(
+        self, variant: VariantDraft, refiner: PartRef, source: Cell | None, recipe: Recipe, task: PartRef
+    ) -> Variant:
+        """A variant of cells; equal ones come out as the same object, like base cells."""
+        prior = variant.prior and self._bind(variant.prior, source)
+        of = (variant, refiner, prior, recipe, task)
+        key = tuple(map(id, of))
+        if key not in self._variants:
+            made = Variant(
+                refiner=refiner,
+                prior=prior,
+                placement=variant.placement,
+                regime=variant.regime,
+                features=(variant.features or usual_policy(recipe, task)) if variant.prior else "image",
+                views=variant.views,
+                losses=variant.losses,
+                stages=self._recipes.declared_stages(variant.stages, recipe.parts[-1].steps, ("refiner", refiner.name)),
+            )
+            self._variants[key] = of, made
+        return self._variants[key][1]
 
     def _base(self, task: PartRef, train: PartRef, backbone: PartRef, recipe: Recipe, seed: int) -> Cell:
         recipe = _NO_TRAINING if backbone.weights else self._recipes.cut(recipe, "backbone")

@@ -169,9 +169,15 @@ def _gang_mistakes(run: Run) -> Iterator[Mistake]:
         what = f"every process has one GPU, and {run.processes} processes have not {gpus}"
         yield Mistake(("processes",), what, f"leave processes away: gpus: {gpus} are {gpus} processes")
     ranks = run.ranks(gpus)
+    if gpus and not run.processes and ranks != gpus:
+        what = f"every process has one GPU, and {run.nodes} machines with a process each have not {gpus}"
+        yield Mistake(("nodes",), what, f"gpus: {run.nodes} or a multiple of it")
     if run.nodes and ranks % run.nodes:
         what = f"{ranks} processes cannot be divided equally over {run.nodes} machines"
         yield Mistake(("nodes",), what, f"a multiple of {run.nodes} processes")
+    if run.strategy != "ddp" and ranks == 1 and (run.processes or run.nodes or run.gpus != "auto"):
+        what = f"strategy {run.strategy} divides a training over processes, and this one has one"
+        yield Mistake(("strategy",), what, "processes: 2 or more, or leave strategy away")
 
 
 def gang_mistakes(recipe: Recipe, run: Run) -> Iterator[Mistake]:
@@ -191,6 +197,9 @@ def device_mistakes(recipe: Recipe, run: Run) -> Iterator[Mistake]:
     if run.gpus == 0 and recipe.precision == "fp16":
         what = "run.gpus 0 trains on the CPU, which cannot train in fp16"
         yield Mistake(("precision",), what, "precision: bf16, or precision: fp32")
+    elif run.strategy != "ddp" and recipe.precision == "fp16":
+        what = f"fp16 scales its loss, which strategy {run.strategy} does not"
+        yield Mistake(("precision",), what, "precision: bf16, or strategy: ddp in `run:`")
 
 
 def image_mistakes(recipe: Recipe, train: PartRef, registry: Registry) -> Iterator[Mistake]:

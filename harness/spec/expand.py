@@ -12,6 +12,7 @@ from harness.api.reference import PartRef
 from harness.cells.recipe import Recipe
 from harness.cells.suite import ResolvedSuite, SuiteCell
 from harness.core.errors import SpecErrors
+from harness.core.garbage import seldom_collected
 from harness.core.registry import Registry
 from harness.core.yaml import Path
 from harness.recipes.mapping import BackboneMapping, PartMapping, RecipeMapping
@@ -42,6 +43,7 @@ from harness.spec.tasks import AS_IT_IS, Options, Placed, Tasks
 from harness.spec.unread import Unread
 from harness.spec.untrained import untrained
 from harness.spec.unused import StageUses
+from harness.spec.zero_file import read_run
 
 
 def expand(suite: SuiteFile, registry: Registry) -> ResolvedSuite:
@@ -53,6 +55,7 @@ def expand(suite: SuiteFile, registry: Registry) -> ResolvedSuite:
     return expand_placed(suite, registry)[0]
 
 
+@seldom_collected()
 def expand_placed(
     suite: SuiteFile, registry: Registry, unread: Unread | None = None
 ) -> tuple[ResolvedSuite, Mapping[str, Origin]]:
@@ -67,12 +70,13 @@ def expand_placed(
         expansion.resolver.report(path, what, "remove one")
     for mistake in run_mistakes(suite.run):
         expansion.resolver.report(("run", *mistake.path), mistake.what, mistake.hint)
+    run = read_run(suite, expansion.problems)
     metrics, protocols = named_metrics(expansion.resolver), named_protocols(expansion.resolver)
     blocks = [list(expansion.block(index)) for index in range(len(suite.blocks))]
     drafts = list(chain.from_iterable(blocks))
     published = published_numbers(expansion.resolver, blocks, metrics)
     refuse_impossible(expansion.resolver, protocols, [test.task for draft in drafts for test in draft.tests])
-    expansion.problems += misplaced([draft.cell for draft in drafts], expansion.origins, suite.run, registry)
+    expansion.problems += misplaced([draft.cell for draft in drafts], expansion.origins, run, registry)
     if not suite.allow_overlap:
         expansion.problems += overlap_mistakes(drafts, expansion.origins, registry)
     if not drafts and not expansion.problems:
@@ -96,7 +100,7 @@ def expand_placed(
         dataset_labels=expansion.resolver.dataset_labels(),
         allow_overlap=suite.allow_overlap,
         published=published,
-        run=suite.run,
+        run=run,
         plugins=suite.plugins,
     )
     return resolved, expansion.origins

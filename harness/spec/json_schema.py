@@ -15,7 +15,7 @@ from harness.api.declaration import declaration
 from harness.api.protocols import PROTOCOLS
 from harness.cells.patches import Regions
 from harness.cells.recipe import Cycle, Darken, Grain, Mixup, Scale
-from harness.cells.suite import Run
+from harness.cells.suite import DeepSpeed, Run
 from harness.core.registry import Registry
 from harness.core.source import REQUIRED, Option, definitions, parse_module
 from harness.recipes.mapping import BackboneMapping, LossMapping, PartMapping, RecipeMapping, StageMapping
@@ -26,8 +26,8 @@ ID = "https://priorbench.invalid/results_schema/suite.v1.json"
 """An identifier, not an address: `.invalid` never resolves."""
 
 _MODELS: tuple[type[BaseModel], ...] = (
-    SuiteFile, Run, Defaults, Block, Axes, Exclude, VariantMapping, CellMapping, RecipeMapping, StageMapping, Cycle,
-    Mixup, Grain, Scale, Darken, Regions,
+    SuiteFile, Run, DeepSpeed, Defaults, Block, Axes, Exclude, VariantMapping, CellMapping,
+    RecipeMapping, StageMapping, Cycle, Mixup, Grain, Scale, Darken, Regions,
     PartMapping, BackboneMapping, LossMapping,
 )  # fmt: skip
 _PARTS: dict[str, type[PartMapping]] = {
@@ -48,10 +48,11 @@ def suite_json_schema(registry: Registry) -> Schema:
     shapes = _shapes()
     suite = shapes.pop(SuiteFile.__name__)
     keys = {kind: shapes[mapping.__name__]["properties"] for kind, mapping in _PARTS.items()}
+    shared = shapes[PartMapping.__name__]["properties"]
     for mapping in set(_PARTS.values()):
         del shapes[mapping.__name__]
     for kind in _PARTS:
-        shapes |= _kind(registry, kind, keys[kind])
+        shapes |= _kind(registry, kind, keys[kind], shared)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": ID, "title": "priorbench suite"}
     return head | suite | {"$defs": dict(sorted(shapes.items()))}
 
@@ -110,15 +111,16 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _kind(registry: Registry, kind: str, keys: dict[str, Schema]) -> dict[str, Schema]:
+def _kind(registry: Registry, kind: str, keys: dict[str, Schema], shared: dict[str, Schema]) -> dict[str, Schema]:
     """The definitions of one kind: a part of it by name or as a mapping; each known part's options; unknown parts.
 
-    `keys`: those of the mapping that are no options.
+    `keys`: those of the mapping that are no options; `shared`: those that parts of every kind have.
     """
-    known = sorted(registry.names(kind))
-    beside = {key: {"$ref": f"#/$defs/{kind}_{key}"} for key in keys if key != "name"}
-    others = {"type": "string", "not": {"enum": known}, "description": "A part of a plug-in."}
-    mappings = {f"{kind}.{name}": _part(registry, kind, name, beside) for name in known}
+    names = {key: f"part_{key}" if shape == shared.get(key) else f"{kind}_{key}" for key, shape in keys.items()}
+    known = {"$ref": f"#/$defs/{kind}_known"}
+    beside = {key: {"$ref": f"#/$defs/{name}"} for key, name in names.items() if key != "name"}
+    others = {"type": "string", "not": known, "description": "A part of a plug-in."}
+    mappings = {f"{kind}.{name}": _part(registry, kind, name, beside) for name in sorted(registry.names(kind))}
     mappings[f"{kind}_of_plugin"] = {
         "type": "object",
         "properties": {"name": others, **beside},
@@ -126,8 +128,9 @@ def _kind(registry: Registry, kind: str, keys: dict[str, Schema]) -> dict[str, S
     }
     return {
         kind: {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in (f"{kind}_name", *mappings)]},
-        f"{kind}_name": {"anyOf": [{"enum": known}, {"type": "string"}]},
-        **{f"{kind}_{key}": shape for key, shape in keys.items() if key != "name"},
+        f"{kind}_known": {"enum": sorted(registry.names(kind))},
+        f"{kind}_name": {"anyOf": [known, {"type": "string"}]},
+        **{names[key]: shape for key, shape in keys.items() if key != "name"},
         **mappings,
     }
 

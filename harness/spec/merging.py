@@ -17,8 +17,9 @@ def with_inputs(drafts: Sequence[CellDraft]) -> Iterator[CellDraft]:
     for draft in drafts:
         task = draft.cell.task
         if draft.listed:
-            alone = Cell(task=task, train=draft.cell.train, backbone=None, rules=RULES)
-            known = inputs.get(id(task)) or CellDraft(alone, BASE, ())
+            known = inputs.get(id(task))
+            if known is None:
+                known = CellDraft(Cell(task=task, train=draft.cell.train, backbone=None, rules=RULES), BASE, ())
             inputs[id(task)] = CellDraft(known.cell, BASE, _union(known.tests, draft.tests))
     for draft in drafts:
         if draft.listed and (first := inputs.pop(id(draft.cell.task), None)):

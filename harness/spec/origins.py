@@ -15,6 +15,7 @@ from harness.spec.checks import device_mistakes, gang_mistakes, image_mistakes
 from harness.spec.drafts import CellDraft, Layer, VariantDraft
 from harness.spec.layers import Recipes
 from harness.spec.schema import SuiteFile
+from harness.spec.zero_file import unlike_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +77,8 @@ def misplaced(cells: Iterable[Cell], places: Mapping[str, Origin], run: Run, reg
         if cell.ready_made or key in known:
             continue
         known.add(key)
+        if run.deepspeed is not None:
+            found += unlike_file(places[cell.id].suite, cell.recipe, run, run.deepspeed, found)
         for mistake in (
             *device_mistakes(cell.recipe, run),
             *gang_mistakes(cell.recipe, run),

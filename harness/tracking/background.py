@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Thread
+from time import monotonic
 
 from harness.api.running import Tracker
+
+AGAIN = 60.0
+"""Seconds after which what could not be mirrored is tried again."""
 
 
 class Background:
     """Calls `tracker.sync` from one thread, with the ids of the cells it was told of.
 
-    `warn` is called once, with the first reason for which a cell could not be mirrored. A process that ends does not
-    wait for the thread: whatever it had not mirrored is caught up by `bench track sync`.
+    `warn` is called once, with the first reason for which a cell could not be mirrored. Such cells are tried again with
+    later ones, once a minute, and at the end, as a server may be gone for a while. A process that ends does not wait
+    for the thread: whatever it had not mirrored is caught up by `bench track sync`.
     """
 
     def __init__(self, tracker: Tracker, warn: Callable[[str], None]) -> None:
@@ -22,6 +27,7 @@ class Background:
         self._queue: SimpleQueue[str | None] = SimpleQueue()
         self._behind: dict[str, str] = {}
         self._told: set[str] = set()
+        self._warned, self._again = False, 0.0
         self._thread = Thread(target=self._work, name="tracker", daemon=True)
         self._thread.start()
 
@@ -50,6 +56,9 @@ class Background:
                     break
             going = None not in batch
             cells = list(dict.fromkeys(cell_id for cell_id in batch if cell_id is not None))
+            if self._behind and (not going or monotonic() >= self._again):
+                cells = list(dict.fromkeys((*cells, *self._behind)))
+                self._again = monotonic() + AGAIN
             if cells:
                 self._sync(cells)
         self._tracker.close()
@@ -59,8 +68,10 @@ class Background:
             reasons = self._tracker.sync(cells)
         except Exception as error:  # noqa: BLE001 - whatever a tracker's library raises, the run goes on
             reasons = dict.fromkeys(cells, f"{type(error).__name__}: {error}")
-        if reasons and not self._behind:
+        if reasons and not self._warned:
+            self._warned = True
             self._warn(next(iter(reasons.values())))
+            self._again = monotonic() + AGAIN
         for cell_id in cells:
             self._behind.pop(cell_id, None)
         self._behind.update(reasons)

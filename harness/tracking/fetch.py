@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout, write_bytes
 from harness.records.model import RunRecord
+from harness.storage.copies import shown_place
 from harness.tracking.server import RECORD, Server, stored_suite
 
 _MOST_TOLD = 8
@@ -25,7 +26,7 @@ def fetch_suite(server: Server, into: Layout) -> None:
     Raises HarnessError when the server has none of the suite's runs, and when something is missing: an artifact that a
     run's tags speak of, or the run of a cell that has a record in the server's layout.
     """
-    suite, sync = server.suite, f"bench track sync {server.layout.out}"
+    suite, sync = server.suite, f"bench track sync {shown_place(server.layout.out)}"
     if not server.runs:
         what = f"MLflow has no runs of suite {suite!r}"
         raise HarnessError(

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 from harness.core.identity import file_sha256
 from harness.core.paths import Layout, write_json
+
+_SHARE = 20
+"""Times as long as it takes to write the file it is not written again."""
 
 
 class Ledger:
@@ -26,6 +30,7 @@ class Ledger:
         whole = self._read()
         known = whole.get(uri, whole.get(older, {}))
         found = known.get(suite, {}) if isinstance(known, dict) else {}
+        self._unwritten, self._next = False, 0.0
         self._mirrored: dict[str, str] = dict(found) if isinstance(found, dict) else {}
 
     def _read(self) -> dict[str, dict[str, dict[str, str]]]:
@@ -45,13 +50,27 @@ class Ledger:
         return {cell_id: sha for cell_id, sha in digests.items() if not trust or self._mirrored.get(cell_id) != sha}
 
     def note(self, mirrored: dict[str, str]) -> None:
-        """Adds cells with the digest of the record that the server now has."""
+        """Adds cells with the digest of the record that the server now has.
+
+        The file is written at most a twentieth of the time, so that it does not cost the square of a suite's cells;
+        what a kill loses of it is asked of the server. `flush` writes the rest.
+        """
         self._mirrored.update(mirrored)
+        self._unwritten = True
+        if time.monotonic() >= self._next:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what was noted."""
+        if not self._unwritten:
+            return
+        began = time.monotonic()
         whole = self._read()
         if not isinstance(whole.get(self._uri), dict):
             whole[self._uri] = {}
         whole[self._uri][self._suite] = dict(sorted(self._mirrored.items()))
         write_json(self._path, whole)
+        self._unwritten, self._next = False, began + _SHARE * (time.monotonic() - began)
 
     def forget(self) -> list[str]:
         """Takes nothing for mirrored any more, as the server has lost it; gives the cells that were."""

@@ -15,8 +15,9 @@ from pathlib import Path
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout
 from harness.records.store import load
+from harness.storage.copies import shown_place
 from harness.tracking.answers import Refused, Unreachable, answered
-from harness.tracking.database import damage, database_file, is_there, opening, set_aside
+from harness.tracking.database import damage, database_file, is_there, opening, set_aside, unhurried
 from harness.tracking.fetch import cells_of, fetch_suite
 from harness.tracking.ledger import Ledger
 from harness.tracking.server import CELL, EXPERIMENT, RECORD, Server
@@ -111,6 +112,8 @@ class MLflowTracker:
                 if file is not None:
                     held.enter_context(opening(file))
                     self._mend(file)
+                    if self._own:
+                        unhurried(file)
                 _opened.add(self.uri)
                 server = Server(self.uri, self._layout, self._suite, own=self._own)
                 server.prepare()
@@ -130,7 +133,8 @@ class MLflowTracker:
             self._owed = self._ledger.forget()
 
     def close(self) -> None:
-        """Marks the suite's run as finished, if this tracker mirrored anything."""
+        """Writes the ledger, and marks the suite's run as finished, if this tracker mirrored anything."""
+        self._ledger.flush()
         if self._server is not None:
             try:
                 with answered(self.uri):
@@ -151,7 +155,7 @@ class MLflowTracker:
                 raise _damaged(uri, why)
             if file is not None and not is_there(uri):
                 what = "there is no database here" if not file.exists() else "the database is empty"
-                hint = f"bench track sync {layout.out}"
+                hint = f"bench track sync {shown_place(layout.out)}"
                 raise HarnessError(f"nothing has been mirrored to MLflow yet: {what}", where=uri, hint=hint)
             for suite in suites:
                 fetch_suite(Server(uri, layout, suite), into)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,18 @@ from harness.core.paths import Layout, write_bytes
 from harness.records.model import RunRecord
 from harness.records.store import load_images, read_events
 from harness.tracking import entries
+from harness.tracking.batch import Batch
 from harness.tracking.database import ARTIFACTS, artifacts_beside, database_file, follow, local_path
-from harness.tracking.names import LONGEST_NAME, LONGEST_PARAMETER, LONGEST_TAG, cut_names, mlflow_name, stored_text
+from harness.tracking.names import LONGEST_NAME, LONGEST_PARAMETER, cut_names, mlflow_name, stored_text
 
 EXPERIMENT = "priorbench"
 SUITE, CELL, RECORD, CURVE = "priorbench.suite", "priorbench.cell", "priorbench.record", "priorbench.curve"
 """Tags: a run's suite; a child's cell, SHA-256 of the record it shows, and digest of its loss curve."""
 PARENT = "mlflow.parentRunId"
 
-METRICS_PER_CALL, ENTRIES_PER_CALL = 1000, 100
-"""MLflow's limits of one log_batch: metrics; parameters or tags."""
+_AT_ONCE = 1.0
+"""Seconds within which a server makes a run that was asked for once: MLflow asks again where no answer came, and the
+run may have been made all the same."""
 
 
 def stored_suite(layout: Layout, suite: str) -> ResolvedSuite | None:
@@ -35,6 +37,11 @@ def stored_suite(layout: Layout, suite: str) -> ResolvedSuite | None:
         return ResolvedSuite.model_validate_json(json.dumps(unsealed(layout.suite(suite).read_bytes()).content))
     except (OSError, ValueError):
         return None
+
+
+def _best(runs: Sequence[Any]) -> Any:
+    """The oldest of some runs that shows a record, else the oldest: what was asked for twice is empty."""
+    return next((run for run in runs if RECORD in run.data.tags), runs[0])
 
 
 class Server:
@@ -47,6 +54,8 @@ class Server:
         self.uri, self.layout, self.suite, self._own = uri, layout, suite, own
         self.client: Any = MlflowClient(uri)
         found = self.client.get_experiment_by_name(EXPERIMENT)
+        self._sure = True
+        """Whether no run can have been made twice."""
         self.deleted = found is not None and found.lifecycle_stage == "deleted"
         self.experiment: str | None = str(found.experiment_id) if found else None
         self.runs = self._find_runs()
@@ -56,8 +65,12 @@ class Server:
         return stored_suite(self.layout, self.suite)
 
     def _find_runs(self) -> dict[str, Any]:
-        """Runs of the suite by cell id, the parent under "". When a cell has two runs by accident, the oldest."""
-        runs: dict[str, Any] = {}
+        """Runs of the suite by cell id, the parent under ""; of several that one cell has by accident, `_best`."""
+        return {cell_id: _best(runs) for cell_id, runs in self._all_runs().items()}
+
+    def _all_runs(self) -> dict[str, list[Any]]:
+        """Runs of the suite by cell id, the oldest first."""
+        runs: dict[str, list[Any]] = {}
         token = None
         while self.experiment is not None:
             page = self.client.search_runs(
@@ -68,11 +81,21 @@ class Server:
                 page_token=token,
             )
             for run in page:
-                runs.setdefault(run.data.tags.get(CELL, ""), run)
+                runs.setdefault(run.data.tags.get(CELL, ""), []).append(run)
             token = page.token
             if not token:
                 break
         return runs
+
+    def _once_each(self) -> dict[str, Any]:
+        """As `_find_runs`; the others of a cell are deleted."""
+        found = {}
+        for cell_id, runs in self._all_runs().items():
+            found[cell_id] = _best(runs)
+            for run in runs:
+                if cell_id and run is not found[cell_id]:
+                    self.client.delete_run(run.info.run_id)
+        return found
 
     def prepare(self) -> None:
         """Creates the experiment and the parent run when they are missing; stores the resolved suite with it.
@@ -87,7 +110,7 @@ class Server:
             self.client.restore_experiment(self.experiment)
         if file is not None:
             follow(file, str(self.experiment), own=self._own)
-        self.runs = self._find_runs()
+        self.runs = self._once_each()
         if "" not in self.runs:
             self.runs[""] = self.client.create_run(self.experiment, run_name=self.suite, tags={SUITE: self.suite})
         self._log_suite()
@@ -110,74 +133,62 @@ class Server:
             self.client.delete_run(run.info.run_id)
             run = None
         if run is None:
-            run = self._create(cell_id, record)
-        run_id, parent = run.info.run_id, self.runs[""].info.run_id
+            run = self._create(cell_id, record, curve)
+        parent, files = self.runs[""].info.run_id, self._files(cell_id)
         if run.data.tags.get(PARENT) != parent:
-            self.client.set_tag(run_id, PARENT, parent)
+            self.client.set_tag(run.info.run_id, PARENT, parent)
         if run.data.tags.get(RECORD) == sha:
-            if self._lacks(run, self._files(cell_id)):
-                self._log_files(run, self._files(cell_id))
+            if self._lacks(run, files):
+                self._log_files(run, files)
             return
-        self._log_values(run, record, points, curve)
-        self._log_files(run, self._files(cell_id))
-        self._log_tags(run_id, {**entries.tags(record), RECORD: sha})
-        self.client.update_run(run_id, status=entries.STATUS[record.status])
-        self.runs[cell_id] = self.client.get_run(run_id)
+        self._log_files(run, files)
+        self.client.update_run(run.info.run_id, status=entries.STATUS[record.status])
+        shown = run.data.tags.get(CURVE) == curve and RECORD in run.data.tags
+        batch = self._batch(record, () if shown else points, known=run.data.params)
+        batch.tags |= {CURVE: curve, RECORD: sha}
+        for call in batch.calls():
+            self.client.log_batch(run.info.run_id, **call)
+        self.runs[cell_id] = batch.added_to(run)
 
-    def _create(self, cell_id: str, record: RunRecord) -> Any:
+    def _create(self, cell_id: str, record: RunRecord, curve: str) -> Any:
+        """A run that names the loss curve that it will show, before it has a point of it."""
         name = " ".join([*record.labels.values(), f"seed {record.cell.get('seed', 0)}"])
-        labels = {SUITE: self.suite, CELL: cell_id, PARENT: self.runs[""].info.run_id}
-        run = self.client.create_run(self.experiment, run_name=stored_text(name, LONGEST_NAME), tags=labels)
+        tags = {SUITE: self.suite, CELL: cell_id, CURVE: curve, PARENT: self.runs[""].info.run_id}
+        began, sure, self._sure = time.monotonic(), self._sure, False
+        run = self.client.create_run(self.experiment, run_name=stored_text(name, LONGEST_NAME), tags=tags)
+        self._sure = sure and time.monotonic() - began < _AT_ONCE
         self.runs[cell_id] = run
         return run
 
-    def _log_values(self, run: Any, record: RunRecord, points: list[entries.Point], curve: str) -> None:
-        """Parameters that the run has not, its loss curve, costs and means, and the names that had to be cut."""
-        from mlflow.entities import Param
-
-        run_id, found = run.info.run_id, entries.parameters(record)
-        names = {mlflow_name(name): name for name in found}
-        parameters = [
-            Param(name, stored_text(found[text], LONGEST_PARAMETER))
-            for name, text in names.items()
-            if name not in run.data.params  # they never change, and half of them is there after a kill
-        ]
-        for start in range(0, len(parameters), ENTRIES_PER_CALL):
-            self.client.log_batch(run_id, params=parameters[start : start + ENTRIES_PER_CALL])
-        if run.data.tags.get(CURVE) != curve:
-            self._log_points(run_id, points)
-            self.client.set_tag(run_id, CURVE, curve)
+    def _batch(self, record: RunRecord, points: Sequence[entries.Point], known: Collection[str]) -> Batch:
+        """Parameters that the run has not (`known`: those that it has, as they never change), the loss curve, costs,
+        means, and tags, the names among them that had to be cut."""
+        found = entries.parameters(record)
         values = entries.costs(record)
         if record.images_sha256 is not None:
             tests, labels = self._asked(record.cell_id)
             values |= entries.means(record, load_images(self.layout, record.cell_id), tests, labels)
-        now = int(time.time() * 1000)
+        names = {mlflow_name(name): name for name in found}
         called = {mlflow_name(name): name for name in values}
-        self._log_points(run_id, [entries.Point(name, values[text], 0, now) for name, text in called.items()])
-        self._log_tags(run_id, cut_names({**names, **called}))
+        now = int(time.time() * 1000)
+        return Batch(
+            {name: stored_text(found[text], LONGEST_PARAMETER) for name, text in names.items() if name not in known},
+            [*points, *(entries.Point(name, values[text], 0, now) for name, text in called.items())],
+            cut_names({**names, **called}) | entries.tags(record),
+        )
 
     def _asked(self, cell_id: str) -> tuple[Sequence[TestSet], Mapping[str, str]]:
         """The test sets of a cell in the stored suite, and what that calls data sets; nothing where it has none."""
         suite = self._resolved
-        tests = (
-            () if suite is None else [test for each in suite.cells if each.cell.id == cell_id for test in each.tests]
-        )
-        return tests, suite.dataset_labels if suite else {}
+        return self._tests.get(cell_id, ()), suite.dataset_labels if suite else {}
 
-    def _log_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        found = [RunTag(key, stored_text(value, LONGEST_TAG)) for key, value in tags.items()]
-        for start in range(0, len(found), ENTRIES_PER_CALL):
-            self.client.log_batch(run_id, tags=found[start : start + ENTRIES_PER_CALL])
-
-    def _log_points(self, run_id: str, points: list[entries.Point]) -> None:
-        from mlflow.entities import Metric
-
-        for start in range(0, len(points), METRICS_PER_CALL):
-            chunk = points[start : start + METRICS_PER_CALL]
-            metrics = [Metric(point.name, point.value, point.time_ms, point.step) for point in chunk]
-            self.client.log_batch(run_id, metrics=metrics)
+    @cached_property
+    def _tests(self) -> Mapping[str, Sequence[TestSet]]:
+        """The test sets of the cells of the stored suite."""
+        found: dict[str, list[TestSet]] = {}
+        for each in self._resolved.cells if self._resolved else ():
+            found.setdefault(each.cell.id, []).extend(each.tests)
+        return found
 
     def _files(self, cell_id: str) -> dict[str, Path]:
         """The files of a cell that are mirrored, by the name of the artifact."""
@@ -226,5 +237,7 @@ class Server:
 
     def finish(self) -> None:
         """Marks the parent run as finished."""
+        if not self._sure:
+            self._once_each()
         if "" in self.runs:
             self.client.set_terminated(self.runs[""].info.run_id)

@@ -9,6 +9,7 @@ Shape letters: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from harness.cells.patches import Patch, Sides, sides_of
 from harness.cells.recipe import Darken, Grain, Mixup, Recipe, Scale
 from harness.core.errors import HarnessError
 from harness.core.identity import seed as named_seed
+from harness.parts.ops.whole_batch import gathered
 from harness.training.pixels import scaled
 
 GREY = (0.2126, 0.7152, 0.07228)
@@ -38,13 +40,14 @@ class Alteration:
     patch: Patch
     rank: int = 0
     world: int = 1
+    gather: Callable[[Tensor], Sequence[Tensor]] = gathered
+    """A tensor of every process, in the order of ranks."""
 
     def __call__(self, batch: Batch, step: int) -> tuple[Batch, Tensor]:
         """The batch as losses see it, and the degraded images that the network sees, in optimizer step `step`.
 
         Changed images are float32, white at 1; a batch that nothing changes stays as it is. Prior rows are left out:
-        they belong to the images before the change. Raises HarnessError when the groups of mixed samples cannot be
-        shared equally by the processes.
+        they belong to the images before the change. All processes take their steps together (collective).
         """
         recipe = self.recipe
         if not recipe.alters_inputs:
@@ -84,38 +87,39 @@ class Alteration:
         return [np.random.default_rng(named_seed("alter", purpose, self.seed, step, place)) for place in places]
 
     def _mixed(self, mixup: Mixup, step: int, lq_BCHW: Tensor, gt_BCHW: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Each of the rank's groups mixed with a generator of its own."""
-        first, groups = self._groups(mixup.groups)
-        size = len(lq_BCHW) // groups
-        weights, others = torch.ones(len(lq_BCHW)), torch.arange(len(lq_BCHW))
-        for group in range(groups):
-            random = np.random.default_rng(named_seed("mixup", self.seed, step, first + group))
-            if random.random() < mixup.chance:
-                part = slice(group * size, (group + 1) * size)
-                drawn = random.beta(mixup.alpha, mixup.alpha, size if mixup.per == "sample" else 1)
-                weights[part] = torch.from_numpy(drawn).float()
-                others[part] = group * size + torch.from_numpy(random.permutation(size))
-        weights_B111 = weights[:, None, None, None]
+        """Each group of the whole batch mixed with a generator of its own.
 
-        if bool((weights_B111 == 1).all()):
-            return lq_BCHW, gt_BCHW
+        Where a group is shared by processes, all of them exchange their images.
+        """
+        share = len(lq_BCHW)
+        weights, others = _mixture(mixup, self.seed, step, share * self.world)
+        own = slice(self.rank * share, (self.rank + 1) * share)
+        apart = bool((others // share != torch.arange(len(others)) // share).any())
+        weights_B111, mixed = weights[own, None, None, None], bool((weights[own] != 1).any())
 
         def mix(images_BCHW: Tensor) -> Tensor:
-            return torch.lerp(images_BCHW[others], images_BCHW, weights_B111)
+            whole = torch.cat([*self.gather(images_BCHW)]) if apart else images_BCHW
+            first = 0 if apart else own.start
+            return torch.lerp(whole[others[own] - first], images_BCHW, weights_B111) if mixed else images_BCHW
 
+        if not (mixed or apart):
+            return lq_BCHW, gt_BCHW
         return mix(lq_BCHW), None if gt_BCHW is None else mix(gt_BCHW)
 
-    def _groups(self, groups: int) -> tuple[int, int]:
-        """(number of the rank's first group, how many it has). With more processes than groups each is a group."""
-        if groups >= self.world and groups % self.world == 0:
-            return self.rank * (groups // self.world), groups // self.world
-        if self.world % groups == 0:
-            return self.rank, 1
-        raise HarnessError(
-            f"{groups} groups of mixed samples cannot be shared equally by {self.world} processes",
-            where="recipe.mixup.groups",
-            hint=f"set recipe.mixup.groups to a multiple of {self.world}",
-        )
+
+def _mixture(mixup: Mixup, seed: int, step: int, images: int) -> tuple[Tensor, Tensor]:
+    """For every sample of a whole batch its weight, and the place of the one that it is mixed with; 1 for samples that
+    are left as they are."""
+    weights, others = torch.ones(images), torch.arange(images)
+    size = images // mixup.groups
+    for group in range(mixup.groups):
+        random = np.random.default_rng(named_seed("mixup", seed, step, group))
+        if random.random() < mixup.chance:
+            part = slice(group * size, (group + 1) * size)
+            drawn = random.beta(mixup.alpha, mixup.alpha, size if mixup.per == "sample" else 1)
+            weights[part] = torch.from_numpy(drawn).float()
+            others[part] = group * size + torch.from_numpy(random.permutation(size))
+    return weights, others
 
 
 def _changed(images: list[Tensor], recipe: Recipe, patch: Sides | None, random: np.random.Generator) -> list[Tensor]:

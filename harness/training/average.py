@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from harness.training.engines.base import Engine, ModelState
 
 
 class Average:
@@ -14,32 +15,28 @@ class Average:
 
     As `model_ema` of basicsr (basicsr/models/base_model.py), without a correction for the start. What is not a
     parameter, as the statistics of batch norm, is not averaged: the last value counts. Parameters that never train are
-    left out. All processes of a training compute the same average.
+    left out. Each process averages what it holds of the weights.
     """
 
-    def __init__(self, model: nn.Module, decay: float | None) -> None:
-        """The average of the parameters of `model` that require gradients now; of none, without a decay."""
+    def __init__(self, engine: Engine, names: Collection[str], decay: float | None) -> None:
+        """The average of these parameters of what the engine has prepared; of none, without a decay."""
         self._update = get_ema_multi_avg_fn(decay or 0.0)
-        trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
-        self._weights = {} if decay is None else trained
-        self._average = {name: value.detach().clone() for name, value in self._weights.items()}
+        self._engine = engine
+        self._names = () if decay is None else tuple(names)
+        held = engine.shares() if self._names else {}
+        self._average = {name: held[name].detach().clone() for name in self._names}
 
     def update(self) -> None:
         """Takes in the weights after an optimizer step."""
-        if self._weights:
-            self._update(list(self._average.values()), list(self._weights.values()), None)
+        if self._names:
+            held = self._engine.shares()
+            self._update(list(self._average.values()), [held[name] for name in self._names], None)
 
-    @torch.no_grad()
-    def replace_weights(self) -> None:
-        """Puts the average into the model, once training is over."""
-        for name, value in self._weights.items():
-            value.copy_(self._average[name])
-
-    def state(self) -> dict[str, Tensor]:
-        """The average by parameter, for a checkpoint."""
-        return {name: value.cpu() for name, value in self._average.items()}
+    def whole(self) -> ModelState:
+        """The average by parameter, whole, on rank 0; empty on the others (collective)."""
+        return self._engine.whole(self._average) if self._names else {}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restores what `state` gave."""
-        for name, value in self._average.items():
-            value.copy_(state[name])
+        """Restores what `whole` gave, which every rank has."""
+        if self._names:
+            self._average = self._engine.cut({name: state[name] for name in self._names})

@@ -1,13 +1,16 @@
-"""Training checkpoints that a killed run goes on from, bit for bit.
+"""Training checkpoints that a killed run goes on from, on any number of processes, however these divide the training.
 
 `<checkpoint>/step-00000200/` appears whole or not at all, and holds:
 
-- `model.safetensors`: the state dict of the assembled model
-- `training.pt`: optimizer, average of the weights, gradient scaler, random states of every rank, data position, the
-  loss since the last log line (torch.save, read back with weights_only, so that no file can run code)
-- `manifest.json`: step, the SHA-256 of the two, the digests of the data and weights that training rests on; sealed
+- `model.safetensors`: the state dict of the assembled model, whole tensors
+- `training.pt`: the optimizer's state by the names of the parameters, average of the weights, adversaries, gradient
+  scaler, random states of every rank, data position, the loss since the last log line (torch.save, read back with
+  weights_only, so that no file can run code)
+- `manifest.json`: format, step, the SHA-256 of the two, the digests of the data and weights that training rests on;
+  sealed
 
-The last two are kept: a damaged newest one falls back to the one before.
+The last two are kept: a damaged newest one falls back to the one before. Rank 0 of a job alone calls what stands here.
+On the same number of processes, each of which holds all weights, training goes on bit for bit.
 """
 
 from __future__ import annotations
@@ -23,14 +26,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from safetensors.torch import load_file
+from torch import Tensor
 
 from harness.core.errors import HarnessError
 from harness.core.identity import file_sha256, sealed, unsealed
 from harness.core.paths import atomic_folder, remove_away, write_bytes, write_json
-from harness.models.weights import load_weights, save_weights
+from harness.models.weights import save_tensors
+from harness.storage.outgoing import checkpointed
 
 KEPT = 2
+FORMAT = 2
+"""Of `training.pt`. Others are read by no present code."""
 _FOLDER = re.compile(r"step-(\d{8})")
 
 
@@ -41,34 +48,38 @@ class FoundCheckpoint:
     step: int
     state: dict[str, Any]
     folder: Path
-    made_of: Mapping[str, str] | None
-    """Digests of the data and weights that it was trained from; None in those of earlier releases."""
+    made_of: Mapping[str, str]
+    """Digests of the data and weights that it was trained from."""
     damaged: tuple[str, ...] = ()
+    format: int = FORMAT
 
-    def differs(self, made_of: Mapping[str, str]) -> list[str]:
-        """What it was trained from that is another now, by name."""
-        before = made_of if self.made_of is None else self.made_of
-        return sorted(name for name in {*before, *made_of} if before.get(name) != made_of.get(name))
+    def misfit(self, made_of: Mapping[str, str]) -> str | None:
+        """Why training cannot go on from it, in words: its form, or what it was trained from, which is another now."""
+        if self.format != FORMAT:
+            return "it was written by another release, in a form that this one does not read"
+        differs = sorted(name for name in {*self.made_of, *made_of} if self.made_of.get(name) != made_of.get(name))
+        return f"it was trained from other {', '.join(differs)}" if differs else None
 
 
 def write_checkpoint(
-    root: Path, step: int, model: nn.Module, state: dict[str, Any], made_of: Mapping[str, str]
+    root: Path, step: int, model: Mapping[str, Tensor], state: dict[str, Any], made_of: Mapping[str, str]
 ) -> None:
     """Writes a step's folder and drops all but the last two.
 
-    `state` holds tensors, numbers, strings and containers of them. `made_of`: digests, by name, of the data and weights
-    that training rests on. Raises HarnessError (kind `storage`).
+    `model`: its state dict, whole. `state` holds tensors, numbers, strings and containers of them. `made_of`: digests,
+    by name, of the data and weights that training rests on. Raises HarnessError (kind `storage`).
     """
     packed = io.BytesIO()
     torch.save(state, packed)
     with atomic_folder(root / f"step-{step:08d}") as folder:
-        model_sha256 = save_weights(model, folder / "model.safetensors")
+        model_sha256 = save_tensors(model, folder / "model.safetensors")
         write_bytes(folder / "training.pt", packed.getvalue())
         files = {"model.safetensors": model_sha256, "training.pt": file_sha256(folder / "training.pt")}
-        manifest = {"step": step, "files": files, "made_of": dict(made_of)}
+        manifest = {"format": FORMAT, "step": step, "files": files, "made_of": dict(made_of)}
         write_json(folder / "manifest.json", sealed(manifest))
     for old in _folders(root)[KEPT:]:
         remove_away(old)
+    checkpointed()
 
 
 def find_checkpoint(root: Path) -> FoundCheckpoint | None:
@@ -87,7 +98,8 @@ def find_checkpoint(root: Path) -> FoundCheckpoint | None:
         for other, _ in damaged:
             remove_away(other)
         said = tuple(reason for _, reason in damaged)
-        return FoundCheckpoint(manifest["step"], state, folder, manifest.get("made_of"), said)
+        made_of, form = manifest.get("made_of") or {}, manifest.get("format", 1)
+        return FoundCheckpoint(manifest["step"], state, folder, made_of, said, form)
     if damaged:
         raise HarnessError(
             "every training checkpoint is damaged (" + "; ".join(reason for _, reason in damaged) + ")",
@@ -98,9 +110,9 @@ def find_checkpoint(root: Path) -> FoundCheckpoint | None:
     return None
 
 
-def load_model(found: FoundCheckpoint, model: nn.Module) -> None:
-    """Puts a checkpoint's parameters into a model of the same cell."""
-    load_weights(model, found.folder / "model.safetensors")
+def read_model(found: FoundCheckpoint) -> dict[str, Tensor]:
+    """The state dict of a checkpoint's model."""
+    return load_file(found.folder / "model.safetensors")
 
 
 def drop_checkpoints(root: Path) -> None:

@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout
 from harness.records.store import append_event, read_events, rewrite_events
+from harness.training.engines.base import Engine
 
 
 @dataclass(frozen=True)
 class Journal:
-    """The events of one job of a cell. Only the main process of a job writes."""
+    """The events of one job of a cell. Only rank 0 writes."""
 
     layout: Layout
     cell_id: str
@@ -44,16 +44,31 @@ class Journal:
                 rewrite_events(self.layout, self.cell_id, kept)
 
 
+@dataclass(frozen=True)
+class Pending:
+    """The loss of the steps since the last line of the curve."""
+
+    sums: tuple[float, ...] = ()
+    """Over these steps, of each rank."""
+    steps: int = 0
+
+    def of(self, rank: int, ranks: int) -> float:
+        """A rank's part of it; another number of ranks than there were shares it equally, as their mean counts."""
+        if not self.sums:
+            return 0.0
+        return self.sums[rank] if len(self.sums) == ranks else math.fsum(self.sums) / len(self.sums)
+
+
 class LossCurve:
     """Mean loss over the steps since the last line, so that no step is unseen: one NaN makes the mean NaN.
 
     The sum stays on the device; reading it waits for the device, so it is read only for a line or a checkpoint.
     """
 
-    def __init__(self, journal: Journal, accelerator: Accelerator, *, pending: tuple[float, int]) -> None:
-        self._journal, self._accelerator = journal, accelerator
-        self._sum = torch.tensor(pending[0], dtype=torch.float32, device=accelerator.device)
-        self._steps = pending[1]
+    def __init__(self, journal: Journal, engine: Engine, *, pending: Pending) -> None:
+        self._journal, self._engine = journal, engine
+        self._sum = torch.tensor(pending.of(engine.rank, engine.ranks), dtype=torch.float32, device=engine.device)
+        self._steps = pending.steps
         self._timed_images, self._since = 0, time.perf_counter()
 
     def add(self, loss: Tensor, *, images: int) -> None:
@@ -62,17 +77,16 @@ class LossCurve:
         self._steps += 1
         self._timed_images += images
 
-    def pending(self, step: int) -> tuple[float, int]:
-        """This rank's sum and number of steps since the last line. Raises HarnessError (kind `nan`)."""
-        total = float(self._sum)
-        if not math.isfinite(total):
+    def pending(self, step: int) -> Pending:
+        """What is to come into the next line (collective). Raises HarnessError (kind `nan`), on every rank."""
+        sums = self._engine.gather(float(self._sum))
+        if not all(map(math.isfinite, sums)):
             raise not_finite("the loss", step)
-        return total, self._steps
+        return Pending(tuple(sums), self._steps)
 
     def write(self, step: int, *, steps: int, lr: float) -> float:
-        """Adds a line and gives the mean over steps and ranks. Raises HarnessError (kind `nan`)."""
-        reduced = self._accelerator.reduce(self._sum.clone(), reduction="mean")
-        mean = float(reduced) / self._steps
+        """Adds a line and gives the mean over steps and ranks (collective). Raises HarnessError (kind `nan`)."""
+        mean = float(self._engine.mean(self._sum)) / self._steps
         if not math.isfinite(mean):
             raise not_finite("the loss", step)
         now = time.perf_counter()

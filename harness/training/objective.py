@@ -5,19 +5,20 @@ Shape letters: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from harness.api.batch import Restored
 from harness.api.declaration import declaration
 from harness.api.loss import Adversary, InputsLoss, Loss, LossInputs, LossTraits, Reads
 from harness.cells.cell import Cell
 from harness.cells.recipe import LossTerm, Stage
+from harness.core.draws import drawing_apart
 from harness.core.identity import seed
 from harness.core.registry import Registry
 from harness.models.fresh import fresh_module, fresh_whole
@@ -27,14 +28,11 @@ from harness.parts.guard import (
     check_same,
     check_unchanged,
     copies_of,
-    differentiated,
     made_module,
     versions_of,
 )
+from harness.training.adversaries import Adversaries
 from harness.training.outputs import detached, each_tensor, tensors_in
-
-if TYPE_CHECKING:  # an import of accelerate takes longer than to build a suite's networks once
-    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
@@ -121,13 +119,14 @@ class Objective:
 
         `share`: this part's share of the rank's images; `ranks`: number of processes over which gradients are averaged.
         Neither micro-batches nor the number of processes changes the gradient (`Term.scale`). `number`: the seed that
-        random numbers of losses follow from: each loss draws the same, whatever stands beside it.
+        random numbers of losses follow from: each loss draws the same, whatever stands beside it, for all parts of a
+        batch.
         """
         total = images.lq_BCHW.new_zeros(())
         for share_of_look, inputs, term in self.seen(restored, images, step):
-            torch.manual_seed(self._number("loss", term, inputs, number))
             weight = term.weight_of(refined=inputs.refined) * share_of_look
-            value = self._value(term, inputs)
+            with _drawing(self._number("loss", term, inputs, number)):
+                value = self._value(term, inputs)
             learns = term.traits.takes == "images" and inputs.restored_BCHW.requires_grad
             total = total + weight * term.scale(share, ranks) * check_loss(term.loss, value, learns=learns)
         return total
@@ -166,8 +165,9 @@ class Objective:
             return
         for share_of_look, inputs, term in self.seen(detached(restored), images, step):
             if term.traits.adversary:
-                torch.manual_seed(self._number("adversary", term, inputs, number))
-                self.adversaries.backward(cast(Adversary, term.loss), inputs, share_of_look * term.scale(share, ranks))
+                with _drawing(self._number("adversary", term, inputs, number)):
+                    factor = share_of_look * term.scale(share, ranks)
+                    self.adversaries.backward(cast(Adversary, term.loss), inputs, factor)
 
     def seen(self, restored: Restored, images: Images, step: int) -> Sequence[tuple[float, LossInputs, Term]]:
         """Every term that weighs something, with its inputs and the share of this restoration: 1, or λ₁ for Ī."""
@@ -194,62 +194,6 @@ class Objective:
             for factor, each, term in seen
             if term.weight_of(refined=each.refined)
         ]
-
-
-@dataclass
-class Adversaries:
-    """The losses with networks of their own, each with its optimizer.
-
-    Their parameters get gradients in `backward` alone. Parameters that a loss has frozen stay frozen.
-    """
-
-    losses: Sequence[Adversary]
-    parameters: list[list[nn.Parameter]] = field(init=False)
-    """The trainable parameters of each loss."""
-    optimizers: list[Adam] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.parameters = [
-            [parameter for parameter in _module(loss).parameters() if parameter.requires_grad] for loss in self.losses
-        ]
-        self.optimizers = [
-            Adam(own, lr=loss.lr, betas=loss.betas, fused=True)
-            for loss, own in zip(self.losses, self.parameters, strict=True)
-        ]
-        for own in self.parameters:
-            _train(own, False)
-
-    def backward(self, loss: Adversary, inputs: LossInputs, factor: float) -> None:
-        """Adds the gradients of one adversary's own loss."""
-        own = self.parameters[self.losses.index(loss)]
-        _train(own, True)
-        with called(loss):
-            value = loss.own_loss(inputs)
-        with differentiated(_module(loss)):
-            (factor * check_loss(loss, value, learns=False)).backward()
-        _train(own, False)
-
-    def step(self, accelerator: Accelerator, rate: float) -> None:
-        """Takes a step with the gradients that have gathered, averaged over processes, at `rate` of the peak rate."""
-        for loss, own, optimizer in zip(self.losses, self.parameters, self.optimizers, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = loss.lr * rate
-            for parameter in own:
-                if parameter.grad is not None and accelerator.num_processes > 1:
-                    parameter.grad = cast(Tensor, accelerator.reduce(parameter.grad, reduction="mean"))
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-
-    def state(self) -> list[dict[str, Any]]:
-        """Weights and optimizer of each, for a checkpoint."""
-        pairs = zip(self.losses, self.optimizers, strict=True)
-        return [{"loss": _module(loss).state_dict(), "optimizer": own.state_dict()} for loss, own in pairs]
-
-    def load(self, states: Sequence[dict[str, Any]]) -> None:
-        """Restores what `state` gave."""
-        for loss, optimizer, state in zip(self.losses, self.optimizers, states, strict=True):
-            _module(loss).load_state_dict(state["loss"])
-            optimizer.load_state_dict(state["optimizer"])
 
 
 def build_objective(
@@ -283,10 +227,9 @@ def _build(term: LossTerm, added: bool, number: int, registry: Registry, device:
     return Term(term.weight, cast("Loss | InputsLoss", loss), declared.filled(given), added, term.refined_weight)
 
 
-def _module(loss: Adversary) -> nn.Module:
-    return cast(nn.Module, loss)
-
-
-def _train(parameters: Sequence[nn.Parameter], train: bool) -> None:
-    for parameter in parameters:
-        parameter.requires_grad_(train)
+@contextmanager
+def _drawing(number: int) -> Iterator[None]:
+    """A loss's own random numbers, for the whole batch and by sample."""
+    torch.manual_seed(number)
+    with drawing_apart(number):
+        yield

@@ -30,9 +30,10 @@ from harness.core.source import is_file
 from harness.models.assemble import RestorationModel
 from harness.parts.guard import check_loss, made
 from harness.spec.checks import declared_side
+from harness.training.adversaries import Adversaries
 from harness.training.building import Device, built, imported
 from harness.training.faults import Fault, Found, blamed
-from harness.training.objective import Adversaries, Images, Objective, Term
+from harness.training.objective import Images, Objective, Term
 from harness.training.outputs import detached
 from harness.training.stages import Span, choose_trained, spans
 from harness.weights.files import needed_files

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
-from torch.optim import Optimizer
 
 from harness.cells.cell import Cell
 from harness.cells.recipe import LossTerm, Recipe, Stage
 from harness.core.errors import HarnessError
 from harness.core.registry import Registry
+from harness.parts.ops.whole_batch import prepare
 from harness.training.alter import Alteration
-from harness.training.objective import Objective, build_objective
+from harness.training.engines.base import Engine
+from harness.training.objective import build_objective
 from harness.training.optim import build_optimizer, learning_rate
+from harness.training.passes import Passes
 from harness.training.step import EncodeLive, Stepper
-
-if TYPE_CHECKING:  # an import of accelerate takes longer than a trial of a small suite
-    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
@@ -112,14 +111,11 @@ def choose_trained(model: nn.Module, trainable: Collection[str], modules: Collec
 
 @dataclass
 class Part:
-    """What a stage trains with: the model as Accelerate wraps it, its optimizer, its losses."""
+    """What a stage trains with: the network and its losses, as the engine has prepared them."""
 
     span: Span
-    wrapped: nn.Module
-    optimizer: Optimizer
-    stepped: Optimizer
-    """The optimizer as Accelerate wraps it."""
-    objective: Objective
+    engine: Engine
+    passes: Passes
 
     @classmethod
     def after(
@@ -130,58 +126,68 @@ class Part:
         model: nn.Module,
         trainable: Collection[str],
         registry: Registry,
-        accelerator: Accelerator,
+        engine: Engine,
     ) -> Part:
         """The part for a stage. Whatever the stage does not start anew is taken from the stage before.
 
-        Afterwards the parameters that the stage trains are trainable, as far as they are in `trainable`.
+        Afterwards the parameters that the stage trains are trainable, as far as they are in `trainable`. Raises
+        HarnessError when the engine cannot train the network.
         """
+        aims = before is None or span.aimed == span.first
+        objective = build_objective(cell, span.stage, registry, engine.device, added=span.added) if aims else None
+        for loss in () if objective is None else objective.modules:
+            prepare(loss)
+        if before is None:
+            assert objective is not None
+            prepare(model)
+            passes = Passes(model, objective)
+        else:
+            passes = before.passes
+            passes.objective = objective or passes.objective
         if before is None or span.began == span.first:
             choose_trained(model, trainable, span.optimised)
             own = span.recipe.model_copy(update={"lr": span.peak, "betas": span.stage.betas})
-            optimizer = build_optimizer(own, model.named_parameters())
-            wrapped, stepped = accelerator.prepare(model, optimizer)
-        else:
-            optimizer, wrapped, stepped = before.optimizer, before.wrapped, before.stepped
+            engine.prepare(passes, build_optimizer(own, model.named_parameters()))
         choose_trained(model, trainable, span.stage.trains)
-        if before is None or span.aimed == span.first:
-            objective = build_objective(cell, span.stage, registry, accelerator.device, added=span.added)
-        else:
-            objective = before.objective
-        return cls(span, wrapped, optimizer, stepped, objective)
+        return cls(span, engine, passes)
 
-    def load(self, state: dict[str, Any], step: int, accelerator: Accelerator) -> None:
+    def load(self, state: dict[str, Any], step: int) -> None:
         """Goes on from a checkpoint of that step. An optimizer or loss that begins after it keeps its fresh state."""
         if step > self.span.began:
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.engine.load_optimizer(state["optimizer"])
         if step > self.span.aimed:
-            self.objective.adversaries.load(state["adversaries"])
-        if accelerator.scaler and state["scaler"]:
-            accelerator.scaler.load_state_dict(state["scaler"])
+            self.passes.objective.adversaries.load(state["adversaries"])
+        if state["scale"] is not None:
+            self.engine.load_scale(state["scale"])
 
     def stepper(
         self,
         cell: Cell,
-        accelerator: Accelerator,
         encode_live: EncodeLive | None,
         *,
         gives_truth: bool,
         tells_settings: bool = False,
+        halved: int = 0,
     ) -> Stepper:
-        """The callable that takes the optimizer steps of this stage."""
-        assert self.span.stage.patch is not None, self.span.stage
-        ranks = accelerator.process_index, accelerator.num_processes
-        alteration = Alteration(cell.recipe, cell.seed, self.span.stage.patch, *ranks)
+        """The callable that takes the optimizer steps of this stage. `halved`: how often its micro-batch is."""
+        stage, engine = self.span.stage, self.engine
+        assert stage.patch is not None, stage
         return Stepper(
-            accelerator,
-            self.wrapped,
-            self.stepped,
-            self.objective,
-            self.span.stage.micro_batch,
+            engine,
+            self.passes,
+            micro_batch_of(stage, engine.ranks, halved),
             cell.recipe.clip_grad,
             encode_live,
-            alteration,
+            Alteration(cell.recipe, cell.seed, stage.patch, engine.rank, engine.ranks),
             gives_truth=gives_truth,
             tells_settings=tells_settings,
+            group=stage.micro_batch,
             seed=cell.seed,
         )
+
+
+def micro_batch_of(stage: Stage, processes: int, halved: int = 0) -> int:
+    """Images of one process in one pass, at least one. `halved`: how often it was halved, an odd number upwards."""
+    assert stage.batch is not None, stage
+    share = -(-stage.batch // processes)
+    return -(-min(stage.micro_batch or share, share) // 2**halved)

@@ -6,23 +6,20 @@ Shape letters: B batch, C channels, H height, W width, D prior width.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
-from harness.api.batch import Batch, Restored
+from harness.api.batch import Batch
 from harness.core.identity import seed as named_seed
 from harness.parts.guard import differentiated
+from harness.parts.ops.whole_batch import Pass, passes, take_statistics
 from harness.training.alter import Alteration
-from harness.training.objective import Images, Objective
+from harness.training.engines.base import Engine
+from harness.training.objective import Images
+from harness.training.passes import MicroBatch, Passes
 from harness.training.pixels import scaled
-
-if TYPE_CHECKING:  # an import of accelerate takes longer than a trial of a small suite
-    from accelerate import Accelerator
 
 EncodeLive = Callable[[Tensor], Tensor]
 """B×3×H×W degraded images to B×D prior rows, for the policy `live`."""
@@ -32,11 +29,11 @@ EncodeLive = Callable[[Tensor], Tensor]
 class Stepper:
     """What an optimizer step needs besides the batch."""
 
-    accelerator: Accelerator
-    model: nn.Module
-    optimizer: Optimizer
-    objective: Objective
+    engine: Engine
+    passes: Passes
+    """The network and its losses, which the engine has prepared."""
     micro_batch: int | None
+    """Images of one process in one pass; all of its share of the batch when None."""
     clip_grad: float | None
     encode_live: EncodeLive | None = None
     alteration: Alteration | None = None
@@ -45,6 +42,9 @@ class Stepper:
     """Whether the model itself sees the truth in training (semantics of the truth, SKF)."""
     tells_settings: bool = False
     """Whether the model is told what its degraded images were made with (harness.api.backbone.Capabilities.told)."""
+    group: int | None = None
+    """Images that belong together, whatever the number of processes (harness.parts.ops.whole_batch): the recipe's
+    micro-batch; the whole batch when None."""
     seed: int = 0
     """The cell's seed, which the random numbers of every step follow from."""
 
@@ -53,54 +53,59 @@ class Stepper:
 
         `rate`: the learning rate of this step as a share of its peak, for adversaries.
         """
-        accelerator = self.accelerator
+        engine = self.engine
         batch, seen_BCHW = self.alteration(batch, step) if self.alteration else (batch, batch.lq_BCHW)
-        images = len(batch.lq_BCHW)
-        size = self.micro_batch or images
-        total = torch.zeros((), device=accelerator.device)
-        for start in range(0, images, size):
-            part = slice(start, start + size)
-            last = start + size >= images
+        parts = passes(
+            len(batch.lq_BCHW), rank=engine.rank, ranks=engine.ranks, group=self.group, most=self.micro_batch
+        )
+        total = torch.zeros((), device=engine.device)
+        for place in parts:
+            part = self._part(batch, seen_BCHW, place, step)
             # Gradients of the parts add up locally; only the last part's backward pass exchanges them.
-            with nullcontext() if last else accelerator.no_sync(self.model):
-                total += self._backward(batch, seen_BCHW, part, step, min(size, images - start) / images)
-        if self.clip_grad is not None:
-            accelerator.clip_grad_norm_(self.model.parameters(), self.clip_grad)
-        self.optimizer.step()
-        # Not the wrapped optimizer's zero_grad, which inspects its own signature at every call.
-        self.model.zero_grad(set_to_none=True)
-        self.objective.adversaries.step(accelerator, rate)
+            loss, restored = engine.forward(part, last=place is parts[-1])
+            with differentiated(self.passes.model, *self.passes.objective.modules):
+                engine.backward(loss)
+            self.passes.train_adversaries(restored, part)
+            total += loss.detach()
+        take_statistics(parts[-1])
+        engine.step(self.clip_grad)
+        self.passes.objective.adversaries.step(engine.mean, rate)
         return total
 
-    def _backward(self, batch: Batch, seen_BCHW: Tensor, part: slice, step: int, share: float) -> Tensor:
-        """The gradients of a part of the batch; gives its loss, detached.
+    def _part(self, batch: Batch, seen_BCHW: Tensor, place: Pass, step: int) -> MicroBatch:
+        """A part of a rank's batch.
 
         `seen_BCHW`: the degraded images that the network sees, where they are others than the losses read.
         """
+        start = place.first - place.rank * place.share
+        part = slice(start, start + place.images)
         lq_BCHW = shown_BCHW = self._on_device(batch.lq_BCHW, part)
         if seen_BCHW is not batch.lq_BCHW:
             shown_BCHW = self._on_device(seen_BCHW, part)
         images = Images(lq_BCHW, self._moved(batch.gt_BCHW, part), self._moved(batch.clean_BCHW, part))
-        prior_BD = self.encode_live(shown_BCHW) if self.encode_live else self._moved(batch.prior_BD, part)
-        truth = (images.gt_BCHW,) if self.gives_truth else ()
-        # Anew for every part, and just before F: a variant's F drops the same paths as its base.
-        number = named_seed("train", self.seed, self.accelerator.process_index, step, part.start)
-        torch.manual_seed(number)
-        told = {"settings": self._settings(batch, part)} if self.tells_settings else {}
-        restored: Restored = self.model(shown_BCHW, prior_BD, *truth, **told)
-        how = {"step": step, "share": share, "ranks": self.accelerator.num_processes, "number": number}
-        loss = self.objective(restored, images, **how)
-        with differentiated(self.model, *self.objective.modules):
-            self.accelerator.backward(loss)
-        self.objective.train_adversaries(restored, images, **how)
-        return loss.detach()
+        places = range(place.first, place.first + place.images)
+        number = named_seed("train", self.seed, 0, step, place.group.start)
+        return MicroBatch(
+            shown_BCHW,
+            images,
+            self.encode_live(shown_BCHW) if self.encode_live else self._moved(batch.prior_BD, part),
+            images.gt_BCHW if self.gives_truth else None,
+            self._settings(batch, part) if self.tells_settings else None,
+            step=step,
+            share=place.images / place.share,
+            ranks=self.engine.ranks,
+            number=number,
+            common=number,
+            seeds=[named_seed("sample", self.seed, step, each) for each in places],
+            place=place,
+        )
 
     def _settings(self, batch: Batch, part: slice) -> dict[str, Tensor]:
-        return {name: values_B[part].to(self.accelerator.device) for name, values_B in batch.settings.items()}
+        return {name: values_B[part].to(self.engine.device) for name, values_B in batch.settings.items()}
 
     def _moved(self, tensor: Tensor | None, part: slice) -> Tensor | None:
         return None if tensor is None else self._on_device(tensor, part)
 
     def _on_device(self, tensor: Tensor, part: slice) -> Tensor:
         """Images or prior rows of a part of the batch, float32. Pixels travel as they are stored: smaller."""
-        return scaled(tensor[part].to(self.accelerator.device, non_blocking=True))
+        return scaled(tensor[part].to(self.engine.device, non_blocking=True))

@@ -36,9 +36,10 @@ from harness.models.priors import build_prior
 from harness.parts.catalogue import REGISTRY
 from harness.planning.job import FeaturesWork, Job
 from harness.training.data import TrainLoader
-from harness.training.device import start_accelerator
+from harness.training.engines.ddp import start_ddp
 from harness.training.objective import build_objective
 from harness.training.optim import build_optimizer
+from harness.training.passes import Passes
 from harness.training.step import EncodeLive, Stepper
 
 MODEL = "ViT-B-32-quickgelu"
@@ -72,12 +73,12 @@ def a_cell(prior: PartRef) -> Cell:
 
 def turn(cell: Cell, opened: OpenSamples, rows: FeatureRows | None, live: EncodeLive | None) -> Callable[[], float]:
     """A function that takes STEPS optimizer steps and gives the seconds of one."""
-    accelerator = start_accelerator("fp32", gpus="auto")
-    model = build_model(cell, REGISTRY, 512).to(accelerator.device).train()
-    optimizer = build_optimizer(cell.recipe, model.named_parameters())
-    objective = build_objective(cell, cell.recipe.parts[0], REGISTRY, accelerator.device)
-    stepper = Stepper(accelerator, model, accelerator.prepare(optimizer), objective, None, None, live)
-    loader = iter(TrainLoader(opened, rows, cell.recipe, seed=0).to(accelerator.device))
+    engine = start_ddp("fp32", gpus="auto")
+    model = build_model(cell, REGISTRY, 512).to(engine.device).train()
+    passes = Passes(model, build_objective(cell, cell.recipe.parts[0], REGISTRY, engine.device))
+    engine.prepare(passes, build_optimizer(cell.recipe, model.named_parameters()))
+    stepper = Stepper(engine, passes, None, None, live)
+    loader = iter(TrainLoader(opened, rows, cell.recipe, seed=0).to(engine.device))
 
     def steps() -> float:
         began = time.perf_counter()

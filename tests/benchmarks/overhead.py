@@ -12,6 +12,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
@@ -25,7 +26,7 @@ from harness.scheduling.drive import drive
 from harness.scheduling.ray_pool import RayPool
 from harness.tracking.null import NullTracker
 
-SUITE = ("smoke", ["defaults.recipe.steps=20", "blocks.0.matrix.task=[low_light]"])
+CELLS = ("defaults.recipe.steps=20", "blocks.0.matrix.task=[low_light]")
 WARM = 2
 """Workers on this machine: so many first jobs of a kind pay for imports."""
 
@@ -66,10 +67,11 @@ def inside(layout: Layout, job: Job) -> float:
     return sum(evaluation.seconds for evaluation in record.evaluations)
 
 
-def main() -> None:
+def measure(options: Sequence[str]) -> dict[str, list[float]]:
+    """Seconds that the harness adds to each job, by kind."""
     with tempfile.TemporaryDirectory(prefix="pb") as root:
         layout = Layout(Path(root) / "out", Path(root) / "data")
-        suite, registry = open_suite(*SUITE)
+        suite, registry = open_suite("smoke", [*CELLS, *options])
         watch = Stopwatch()
         plan = make_plan(suite, layout, registry)
         drive(plan, RayPool(cpus=WARM), NullTracker(None, layout, suite.name), layout, watch)
@@ -80,11 +82,18 @@ def main() -> None:
             seen[kind] += 1
             if kind in added and seen[kind] > WARM:
                 added[kind].append(seconds - inside(layout, job))
-    for name, values in added.items():
-        print(f"{name:9} overhead per job, median of {len(values)}   {statistics.median(values):6.2f} s")
-        print(f"{name:9} overhead per job, largest        {max(values):6.2f} s")
-    both = sum(statistics.median(values) for values in added.values())
-    print(f"overhead per cell (train + evaluate)     {both:6.2f} s")
+    return added
+
+
+def main() -> None:
+    for title, options in (("one process", ()), ("two processes a training", ("run.processes=2",))):
+        print(title)
+        added = measure(options)
+        for name, values in added.items():
+            print(f"{name:9} overhead per job, median of {len(values)}   {statistics.median(values):6.2f} s")
+            print(f"{name:9} overhead per job, largest        {max(values):6.2f} s")
+        both = sum(statistics.median(values) for values in added.values())
+        print(f"overhead per cell (train + evaluate)     {both:6.2f} s")
 
 
 if __name__ == "__main__":

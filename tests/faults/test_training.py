@@ -41,12 +41,15 @@ setattr(module, name, deadly)
 run_job_file(sys.argv[1])
 """
 
+STEP = "harness.training.engines.ddp", "set_learning_rate"
+"""What is called once in every optimizer step, before it."""
+
 KILLS = {
     # Checkpoints every 4 steps, lines every 3, 12 steps: the loss since the last line must survive too.
-    "before the first checkpoint": ("harness.training.loop", "set_learning_rate", 3, None),
-    "between checkpoints": ("harness.training.loop", "set_learning_rate", 7, 4),
+    "before the first checkpoint": (*STEP, 3, None),
+    "between checkpoints": (*STEP, 7, 4),
     "inside a checkpoint": ("harness.training.checkpoint", "write_json", 2, 4),
-    "after a checkpoint, before its event": ("harness.training.loop", "set_learning_rate", 9, 8),
+    "after a checkpoint, before its event": (*STEP, 9, 8),
     "with the final weights written, before the record": ("harness.jobs.train", "provenance", 1, 8),
 }
 
@@ -102,7 +105,7 @@ def test_a_killed_average_and_killed_mixing_go_on_where_they_were(world: SmallWo
     cell = small_cell(recipe=RECIPE.model_copy(update={**changes, "rates": {"backbone.intro": 0.5}, "stages": stages}))
     reference = SmallWorld(Layout(tmp_path / "reference", world.layout.data))
     assert run_job_file(str(reference.write(reference.train_job(cell)))).failure is None
-    kill_at(world, cell, "harness.training.loop", "set_learning_rate", 10)
+    kill_at(world, cell, *STEP, 10)
     assert run_job_file(str(world.layout.job_file(f"train-{cell.id}"))).failure is None
     assert world.record(cell).attempts[-1].resumed_at == 8
     assert_same(world, reference, cell)
@@ -111,7 +114,7 @@ def test_a_killed_average_and_killed_mixing_go_on_where_they_were(world: SmallWo
 def test_killed_twice(world: SmallWorld, uninterrupted: SmallWorld) -> None:
     cell = refined_cell()
     for call in (6, 3):
-        kill_at(world, cell, "harness.training.loop", "set_learning_rate", call)
+        kill_at(world, cell, *STEP, call)
     assert run_job_file(str(world.layout.job_file(f"train-{cell.id}"))).failure is None
     assert_same(world, uninterrupted, cell)
 
@@ -130,7 +133,7 @@ def test_killed_from_outside_at_any_moment(world: SmallWorld, uninterrupted: Sma
 
 def test_a_damaged_newest_checkpoint_costs_its_steps_only(world: SmallWorld, uninterrupted: SmallWorld) -> None:
     cell = refined_cell()
-    kill_at(world, cell, "harness.training.loop", "set_learning_rate", 10)
+    kill_at(world, cell, *STEP, 10)
     assert steps(world, cell) == ["step-00000004", "step-00000008"]
     damage(world.layout.checkpoints(cell.id) / "step-00000008" / "model.safetensors")
     assert run_job_file(str(world.layout.job_file(f"train-{cell.id}"))).failure is None
@@ -142,7 +145,7 @@ def test_a_damaged_newest_checkpoint_costs_its_steps_only(world: SmallWorld, uni
 
 def test_only_damaged_checkpoints_fail_the_cell(world: SmallWorld) -> None:
     cell = refined_cell()
-    kill_at(world, cell, "harness.training.loop", "set_learning_rate", 10)
+    kill_at(world, cell, *STEP, 10)
     for name in steps(world, cell):
         damage(world.layout.checkpoints(cell.id) / name / "training.pt")
     outcome = run_job_file(str(world.layout.job_file(f"train-{cell.id}")))
@@ -165,6 +168,7 @@ def assert_finite(world: SmallWorld, cell: Cell) -> None:
     for name in steps(world, cell):
         state = torch.load(world.layout.checkpoints(cell.id) / name / "training.pt", weights_only=True)
         moments = [value for entry in state["optimizer"]["state"].values() for value in entry.values()]
+        assert moments
         assert all(torch.isfinite(moment).all() for moment in moments)
 
 

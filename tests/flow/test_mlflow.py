@@ -7,16 +7,20 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 
 import pytest
 from mlflow import MlflowClient
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from harness.core.errors import HarnessError
-from harness.core.identity import digest
+from harness.core.identity import digest, file_sha256
 from harness.core.paths import Layout, write_text
 from harness.records.labels import samples_digest
 from harness.records.store import load, load_images, save
 from harness.tracking.mlflow import CELL, EXPERIMENT, RECORD, MLflowTracker
+from harness.tracking.server import SUITE
 from tests.flow.bench import TINY
 from tests.unit.tracking.records import layout_in, leave, leave_failed, leave_suite, write_curve
 
@@ -152,7 +156,7 @@ def test_a_failed_cell_and_one_that_recovers(layout):
 def test_long_curves_go_in_pieces(layout, monkeypatch):
     losses = tuple(0.001 * step for step in range(1, 50))
     cell_id = leave(layout, 0, losses=losses)
-    monkeypatch.setattr("harness.tracking.server.METRICS_PER_CALL", 7)
+    monkeypatch.setattr("harness.tracking.batch.METRICS_PER_CALL", 7)
     assert MLflowTracker(None, layout, "tiny").sync([cell_id]) == {}
     client = MlflowClient(f"sqlite:///{layout.out / 'mlflow.db'}")
     history = client.get_metric_history(runs(layout)[cell_id][0].info.run_id, "loss")
@@ -248,3 +252,67 @@ def test_a_run_whose_server_is_down_goes_on_and_is_caught_up(finished, bench, tm
     assert "not mirrored" not in bench.ok("run", TINY, "--out", out)
     table = bench.ok("leaderboard", out, "--format", "csv", "--source", "mlflow")
     assert table == bench.ok("leaderboard", finished, "--format", "csv")
+
+
+def test_a_cell_costs_one_batch_and_five_commits(layout, monkeypatch):
+    cell_id, other = leave(layout, 0), leave(layout, 1)
+    tracker = MLflowTracker(None, layout, "tiny")
+    assert tracker.sync([other]) == {}
+    commits, calls = [], []
+    logged = MlflowClient.log_batch
+    monkeypatch.setattr(MlflowClient, "log_batch", lambda *a, **k: (calls.append(a), logged(*a, **k))[1])
+    event.listen(Engine, "commit", count := lambda connection: commits.append(connection))
+    try:
+        assert tracker.sync([cell_id]) == {}
+    finally:
+        event.remove(Engine, "commit", count)
+    assert len(calls) == 1
+    assert len([each for each in commits if each]) <= 20  # of sessions that only read, too
+    assert runs(layout)[cell_id][0].info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("call", ["create_run", "update_run", "log_batch"])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_mirror_that_is_killed_anywhere_goes_on_and_doubles_nothing(layout, monkeypatch, call, before):
+    class Killed(BaseException):
+        pass
+
+    cell_id = leave(layout, 0)
+    whole = getattr(MlflowClient, call)
+
+    def killed(self, *args, **kwargs):
+        if kwargs.get("tags") and SUITE in kwargs["tags"] and CELL not in kwargs["tags"]:
+            return whole(self, *args, **kwargs)  # the suite's own run
+        if not before:
+            whole(self, *args, **kwargs)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, call, killed)
+        with pytest.raises(Killed):
+            MLflowTracker(None, layout, "tiny").sync([cell_id])
+    assert MLflowTracker(None, layout, "tiny").sync([cell_id]) == {}
+    [run] = runs(layout)[cell_id]
+    client = MlflowClient(f"sqlite:///{layout.out / 'mlflow.db'}")
+    assert [point.value for point in client.get_metric_history(run.info.run_id, "loss")] == [0.5, 0.25]
+    assert run.data.tags[RECORD] == file_sha256(layout.record(cell_id))
+    assert run.info.status == "FINISHED"
+
+
+def test_a_run_that_a_lost_answer_made_twice_is_there_once(layout, monkeypatch):
+    cell_id = leave(layout, 0)
+    create = MlflowClient.create_run
+
+    def twice(self, *args, **kwargs):
+        if CELL in kwargs["tags"]:
+            create(self, *args, **kwargs)
+            time.sleep(1.1)  # as long as it takes to ask again
+        return create(self, *args, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, "create_run", twice)
+    tracker = MLflowTracker(None, layout, "tiny")
+    assert tracker.sync([cell_id]) == {}
+    assert len(runs(layout)[cell_id]) == 2
+    tracker.close()
+    [run] = runs(layout)[cell_id]
+    assert RECORD in run.data.tags

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 
 from harness.api.reference import PartRef
-from harness.api.running import JobOutcome
+from harness.api.running import JobOutcome, Request
 from harness.api.sets import PreparedSet
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout, write_text
@@ -19,13 +20,16 @@ from harness.data.shards import open_set
 from harness.planning.job import Job, ShardsWork
 from harness.scheduling.drive import drive
 from harness.scheduling.ray_pool import RayPool
+from harness.scheduling.room import Ticket
 from harness.tracking.null import NullTracker
 from tests.unit.scheduling.plans import plan
 from tests.unit.scheduling.test_drive import Notes
 
 PLUGIN = str(Path(__file__).with_name("slow_plugin.py"))
-SMALL, LARGE = {"cpus": 1.0, "gpus": 0.0}, {"cpus": 2.0, "gpus": 0.0}
+SMALL, LARGE, PAIR = Request(1), Request(2), Request(1, processes=2)
 PATIENCE = 90.0
+SILENCE = 15.0
+"""Seconds after which a worker that says nothing counts as lost."""
 
 pytestmark = pytest.mark.xdist_group("ray")
 
@@ -50,7 +54,7 @@ def shared(short_home: Path) -> Iterator[list[RayPool]]:
 def pool(shared: list[RayPool]) -> RayPool:
     """Two CPUs. Workers stay warm from test to test."""
     if not shared:
-        shared.append(RayPool(None, cpus=2, gpus=0))
+        shared.append(RayPool(None, cpus=2, gpus=0, silence=SILENCE, look=1.0))
     return shared[0]
 
 
@@ -129,14 +133,14 @@ def test_as_many_at_once_as_fit_and_the_first_in_line_first(pool, bench):
     late = pool.submit(bench.file(2), SMALL, priority=5)
     early = pool.submit(bench.file(3), SMALL, priority=1)
     deadline = time.monotonic() + PATIENCE
-    while len(pool.running()) < 2 and time.monotonic() < deadline:
+    while len(list(pool.running())) < 2 and time.monotonic() < deadline:
         pool.poll(0.2)
     assert set(map(id, pool.running())) == set(map(id, held))
     assert len(set(bench.pids(2))) == 2
     bench.gate.touch()
     assert {outcome.failure for outcome in results(pool, 4).values()} == {None}
     assert early.started < late.started
-    assert pool.running() == []
+    assert not list(pool.running())
 
 
 def test_two_shapes_take_turns(pool, bench):
@@ -147,15 +151,13 @@ def test_two_shapes_take_turns(pool, bench):
     small, again, large, last = bench.pids()
     assert small == again
     assert len({small, large, last}) == 3
-    deadline = time.monotonic() + 30
-    while not (is_gone(small) and is_gone(large)):
-        assert time.monotonic() < deadline, "a worker of another shape still holds its memory"
-        time.sleep(0.1)
+    wait_until_gone(small)
+    wait_until_gone(large)
 
 
 def test_a_killed_worker_is_a_lost_job_and_the_pool_goes_on(pool, bench):
     ticket = pool.submit(bench.file(0, held=True), SMALL)
-    while not pool.running():
+    while not list(pool.running()):
         pool.poll(0.2)
     os.kill(bench.pids(1)[0], signal.SIGKILL)
     outcome = results(pool, 1)[id(ticket)]
@@ -208,7 +210,7 @@ def test_a_failed_job_leaves_its_worker_warm(pool, bench):
 def test_stop_ends_the_workers_at_once_and_leaves_ray(pool, shared, bench):
     shared.clear()
     pool.submit(bench.file(0, held=True), SMALL)
-    while not pool.running():
+    while not list(pool.running()):
         pool.poll(0.2)
     (pid,) = bench.pids(1)
     began = time.monotonic()
@@ -229,7 +231,7 @@ def test_an_address_where_nobody_is_is_said_at_once(address, words):
 
 def test_a_worker_ignores_ctrl_c(pool, bench):
     pool.submit(bench.file(0, held=True), SMALL)
-    while not pool.running():
+    while not list(pool.running()):
         pool.poll(0.2)
     os.kill(bench.pids(1)[0], signal.SIGINT)
     time.sleep(0.3)
@@ -239,5 +241,80 @@ def test_a_worker_ignores_ctrl_c(pool, bench):
 
 def test_what_no_machine_has_is_refused_before_anything_starts(pool):
     with pytest.raises(HarnessError, match="3 cpus, but there are only 2"):
-        pool.expect([SMALL, {"cpus": 3.0, "gpus": 0.0}])
-    assert pool.running() == []
+        pool.expect([SMALL, Request(3)])
+    assert not list(pool.running())
+
+
+def pids_of(pool: RayPool, ticket: Ticket) -> list[int]:
+    """The processes of the workers that ran a job, rank by rank."""
+    held = pool._backend._held
+    actors = [held[place.slot].actors[place] for place in ticket.places]
+    return ray.get([actor.__ray_call__.remote(lambda worker: os.getpid()) for actor in actors])
+
+
+def gang(pool: RayPool, bench: Bench, number: int = 0) -> list[int]:
+    """Runs a job of two processes, and gives those."""
+    ticket = pool.submit(bench.file(number), PAIR)
+    assert results(pool, 1)[id(ticket)].failure is None
+    return pids_of(pool, ticket)
+
+
+def held_gang(pool: RayPool, bench: Bench, number: int) -> Ticket:
+    """A job whose two processes are at work: one makes the set, the other waits for it."""
+    ticket = pool.submit(bench.file(number, held=True), PAIR)
+    while not list(pool.running()):
+        pool.poll(0.2)
+    bench.pids(1, which="held")
+    other = bench.layout.job_log(bench.job(number, held=True).id, 1)
+    assert other.exists()
+    return ticket
+
+
+def test_a_gang_meets_and_its_processes_stay_for_the_next_job(pool, bench):
+    """Both processes of a job begin a real process group, and end it with the job."""
+    first = gang(pool, bench)
+    assert len(set(first)) == 2
+    began = time.monotonic()
+    assert set(gang(pool, bench, 1)) == set(first)
+    assert time.monotonic() - began < 20
+    for rank in (0, 1):
+        log = bench.layout.job_log(bench.job(1).id, rank).read_text()
+        assert f"rank {rank} of 2" in log
+    ticket = pool.submit(bench.file(3), SMALL)  # one of them runs what needs no other
+    results(pool, 1)
+    assert set(pids_of(pool, ticket)) < set(first)
+
+
+def test_a_killed_process_ends_its_gang_and_another_takes_the_job(pool, bench):
+    before = set(gang(pool, bench))
+    ticket = held_gang(pool, bench, 1)
+    (working,) = bench.pids(1, which="held")
+    (other,) = before - {working}
+    os.kill(other, signal.SIGKILL)
+    outcome = results(pool, 1)[id(ticket)]
+    assert outcome.failure == "worker_lost"
+    wait_until_gone(working)
+    bench.gate.touch()
+    again = pool.submit(bench.file(1, held=True), PAIR)
+    assert results(pool, 1)[id(again)].failure is None
+    assert not set(pids_of(pool, again)) & before
+
+
+def test_a_frozen_process_is_found_and_ended_with_its_gang(pool, bench):
+    before = set(gang(pool, bench))
+    ticket = held_gang(pool, bench, 1)
+    (working,) = bench.pids(1, which="held")
+    os.kill(working, signal.SIGSTOP)
+    outcome = results(pool, 1)[id(ticket)]
+    assert outcome.failure == "worker_lost"
+    assert "has not answered for" in outcome.message
+    for pid in before:
+        wait_until_gone(pid)
+    assert not set(gang(pool, bench, 2)) & before
+
+
+def wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 30
+    while not is_gone(pid):
+        assert time.monotonic() < deadline, "a process of the gang lives on"
+        time.sleep(0.1)

@@ -16,6 +16,7 @@ from harness.api.loss import LossInputs, LossTraits
 from harness.api.ranges import Channels, Count, Pixels, Rate
 from harness.core.errors import HarnessError
 from harness.parts.losses.patches import random_patches
+from harness.parts.ops.whole_batch import mean_of_group
 from harness.parts.shared.blocks import draw_normal_weights
 
 
@@ -24,8 +25,9 @@ class EnlightenGANLoss(nn.Module):
 
     Both tell restorations from clean images of other scenes. The first is asked whether an image is more real than
     the others are on average (RaGAN, Jolicoeur-Martineau 2018), so its loss depends on which images share a
-    micro-batch. The second sees `patches` random squares of `patch` pixels at the same places of all images; the
-    losses of the patches are averaged. `width` is their first layer's; defaults are the authors'.
+    micro-batch, of `recipe.micro_batch` images whatever the number of processes. The second sees `patches` random
+    squares of `patch` pixels at the same places of all images; the losses of the patches are averaged. `width` is
+    their first layer's; defaults are the authors'.
 
     Raises HarnessError when the data set has no clean images of other scenes.
     """
@@ -87,7 +89,7 @@ def _relativistic(better: Tensor, worse: Tensor) -> Tensor:
 
     These targets, 1 and 0, are the authors'; RaLSGAN's own are 1 and -1.
     """
-    return (_distance(better - worse.mean(), 1) + _distance(worse - better.mean(), 0)) / 2
+    return (_distance(better - mean_of_group(worse), 1) + _distance(worse - mean_of_group(better), 0)) / 2
 
 
 def _distance(scores: Tensor, wished: float) -> Tensor:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from harness.parts.ops.whole_batch import drawn
+
 SLOPE = 0.2
 BINOMIAL = (1.0, 3.0, 3.0, 1.0)
 
@@ -153,7 +155,7 @@ class StyledConv(nn.Module):
         """Without a guide, fresh Gaussian noise takes its place in training, and zeros otherwise."""
         x = self.conv(x_BCHW, style_BS)
         if guide_BOHW is None:
-            guide_BOHW = torch.randn_like(x) if self.training else torch.zeros_like(x)
+            guide_BOHW = drawn(x, torch.randn_like) if self.training else torch.zeros_like(x)
         return self.activate(torch.cat([x, self.noise.weight * guide_BOHW], 1))
 
 

@@ -51,3 +51,57 @@ def test_a_library_that_hangs_is_given_up(monkeypatch):
     monkeypatch.setattr(doctor, "PATIENCE", 0.2)
     found = doctor._in_process("x", "import time; time.sleep(60)", "", "do this")
     assert (found.state, found.todo) == ("missing", "do this")
+
+
+@pytest.fixture
+def account(tmp_path, monkeypatch):
+    """A home folder that everybody can enter, without a token."""
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(doctor, "_ways", lambda file: True)
+    return tmp_path
+
+
+def write_token(home, mode):
+    (home / ".ray").mkdir()
+    (home / ".ray" / "auth_token").write_text("0" * 64)
+    (home / ".ray" / "auth_token").chmod(mode)
+    return home / ".ray" / "auth_token"
+
+
+def test_an_account_without_a_token_lacks_nothing_until_the_mode_is_set(account, monkeypatch):
+    assert doctor._token().state == "ok"
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    found = doctor._token()
+    assert (found.state, "auth_token" in found.todo) == ("missing", True)
+    monkeypatch.setenv("RAY_AUTH_MODE", "tokens")
+    assert "which Ray does not know" in doctor._token().detail
+
+
+def test_a_token_that_others_can_read_is_told_with_the_cure(account):
+    file = write_token(account, 0o644)
+    found = doctor._token()
+    assert (found.state, found.todo) == ("missing", f"chmod 600 {file}")
+    file.chmod(0o600)
+    assert doctor._token().state == "ok"
+
+
+def test_a_readable_token_in_a_closed_folder_is_nobody_elses(account, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setenv("HOME", str(account))
+    write_token(account, 0o644).parent.chmod(0o700)
+    assert doctor._token().state == "ok"
+
+
+def test_a_named_token_file_that_is_not_there_is_told(account, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(account / "gone"))
+    found = doctor._token()
+    assert found.state == "missing"
+    assert str(account / "gone") in found.detail
+
+
+def test_what_several_processes_need_is_told():
+    found = doctor._in_process("processes", doctor.PROCESSES, "", "")
+    assert found.state == "ok"
+    assert found.detail.startswith("gloo for CPUs, ")

@@ -39,7 +39,7 @@ def test_every_command_has_a_module_and_a_help(monkeypatch, capsys):
         code, out, _ = bench(monkeypatch, capsys, name, "--help")
         assert code == 0
         assert out.startswith(f"Usage: bench {name}")
-    assert len(main.COMMANDS) == 14
+    assert len(main.COMMANDS) == 15
 
 
 def test_help_names_every_command_and_says_what_it_does(monkeypatch, capsys):

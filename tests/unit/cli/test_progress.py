@@ -61,6 +61,8 @@ def follow(progress, layout):
     progress.started(second)
     progress.retrying(second, JobOutcome(second.id, "worker_lost", "SIGKILL"), 1)
     progress.started(second)
+    progress.retrying(second, JobOutcome(second.id, "memory", "CUDA out of memory"), 1)
+    progress.started(second)
     append_event(layout, second.cell_id, {**step(20, 10), "job": second.id})
     running = progress.board.running_lines()
     progress.finished(second, JobOutcome(second.id, "nan", "the loss is not a number"))
@@ -72,6 +74,7 @@ def follow(progress, layout):
 LINES = [
     "[1/2] train denoise NAFNet base seed 0 · 12.3 s",
     "worker lost, retry 1 of 2: train denoise NAFNet base seed 1 · SIGKILL",
+    "out of memory, once more with half the micro-batch: train denoise NAFNet base seed 1 · CUDA out of memory",
     "[2/2] FAILED (nan) train denoise NAFNet base seed 1 · the loss is not a number",
     "warning: tracking is behind: down",
 ]

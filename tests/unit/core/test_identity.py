@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.core.identity import canonical_json, digest, file_sha256, seed
+from harness.core.identity import canonical_json, digest, file_sha256, joined_json, seed
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -66,3 +66,33 @@ def test_file_sha256(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"abc")
     assert file_sha256(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def walked(value):
+    """Canonical JSON by its definition alone."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{walked(key)}:{walked(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(walked, value)) + "]"
+    return json.dumps(value + 0.0 if isinstance(value, float) else value, ensure_ascii=False)
+
+
+hostile = st.sampled_from(
+    ["-0.0", '"1":', "1", "true", "null", '{"1":2}', "\\", '",', "é", "\x00", -0.0, 0.0, 2**70, -1e-7]
+)
+
+
+@given(st.recursive(hostile | json_values, lambda inner: st.lists(inner) | st.dictionaries(hostile.map(str), inner)))
+def test_canonical_json_is_what_its_definition_says(value):
+    assert canonical_json(value) == walked(value)
+
+
+@given(st.dictionaries(st.text(), json_values))
+def test_an_object_is_put_together_of_the_texts_of_its_values(value):
+    assert joined_json({name: canonical_json(item) for name, item in value.items()}) == canonical_json(value)
+
+
+@given(st.sampled_from([1, -1, 0, 1.5, -0.0, True, False, None]), json_values)
+def test_keys_that_json_would_write_as_text_are_refused_at_any_depth(key, value):
+    with pytest.raises(TypeError, match="string keys"):
+        canonical_json([value, {"a": [{key: value}]}])

@@ -20,12 +20,12 @@ from harness.core.damage import noted_damage
 from harness.core.errors import Damaged, DataError, HarnessError
 from harness.core.identity import sealed
 from harness.core.registry import Entry, Registry
-from harness.data import origin as origins
 from harness.data.exchange import fetch_all, is_pulled, pull, push, splits_here
 from harness.data.prepare import prepare_set
 from harness.data.shards import ShardSet, open_set
 from harness.parts.catalogue import BUILT_IN
 from harness.planning.disk import read_manifest
+from harness.storage import reach
 from tests.s3_server import S3Server
 from tests.small_set import blobs
 from tests.stored_set import BASE, BLURRED, picture, store
@@ -91,7 +91,7 @@ def test_beyond_its_limit_a_set_is_read_in_place(tmp_path: Path, here: ShardSet,
 def test_a_push_that_was_cut_off_goes_on_and_the_manifest_comes_last(
     tmp_path: Path, here: ShardSet, server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tried = origins.tried
+    tried = reach.tried
     calls: list[str] = []
 
     def cut_off(action: object, url: str) -> object:
@@ -100,13 +100,13 @@ def test_a_push_that_was_cut_off_goes_on_and_the_manifest_comes_last(
             raise KeyboardInterrupt
         return tried(action, url)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("harness.data.store_place.tried", cut_off)
+    monkeypatch.setattr("harness.storage.reach.tried", cut_off)
     with pytest.raises(KeyboardInterrupt):
         push(here.folder, server.url)
     assert [name.rpartition("/")[2] for name in server.objects()] == [".push.json", "000000.tar"]
     with pytest.raises(DataError, match="no prepared set lies there"):
         pull(f"{server.url}/{here.folder.parent.name}", tmp_path / "there")
-    monkeypatch.setattr("harness.data.store_place.tried", tried)
+    monkeypatch.setattr("harness.storage.reach.tried", tried)
     rest = here.manifest.bytes + here.manifest.index.bytes - here.manifest.shards[0].bytes
     assert push(here.folder, server.url) == rest
     names = [name.rpartition("/")[2] for name in server.objects()]
@@ -200,7 +200,7 @@ def test_what_lies_in_the_place_of_a_pulled_set_is_named_in_one_line(made: str, 
 
 def test_a_set_of_another_content_is_never_written_over(tmp_path: Path, here: ShardSet, server: S3Server) -> None:
     push(here.folder, server.url)
-    store, root = origins.store_of(server.url)
+    store, root = reach.store_of(server.url)
     place = f"{root}/{here.folder.parent.name}/{here.folder.name}/manifest.json"
     store.pipe_file(place, (here.folder / "manifest.json").read_bytes().replace(b'"licence"', b'"licence" '))
     with pytest.raises(DataError, match="another set of this name lies there"):
@@ -249,7 +249,7 @@ def test_a_damaged_store_is_repaired_by_pushing_with_verify(name: str, tmp_path:
 
 def test_a_damaged_object_is_replaced_with_verify(here: ShardSet, server: S3Server) -> None:
     push(here.folder, server.url)
-    store_, root = origins.store_of(server.url)
+    store_, root = reach.store_of(server.url)
     path = f"{root}/{here.folder.parent.name}/{here.folder.name}/000001.tar"
     store_.pipe_file(path, b"x" * here.manifest.shards[1].bytes)
     assert push(here.folder, server.url) == 0

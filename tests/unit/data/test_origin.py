@@ -15,7 +15,8 @@ import pytest
 
 from harness.core.errors import DataError, HarnessError
 from harness.data import origin as origins
-from harness.data.origin import AHEAD, Origin, OriginNote, Shard, read_note, store_of, write_note
+from harness.data.origin import AHEAD, Origin, OriginNote, Shard, read_note, write_note
+from harness.storage.reach import store_of, tried
 from tests.s3_server import S3Server
 
 
@@ -216,7 +217,7 @@ def test_what_this_machines_disk_refuses_is_no_lost_connection(url: str, code: i
         raise OSError(code, os.strerror(code))
 
     with pytest.raises(OSError, match=os.strerror(code)):
-        origins.tried(full, str(tmp_path) if url == "a folder" else url)
+        tried(full, str(tmp_path) if url == "a folder" else url)
     assert len(calls) == 1
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from harness.api.batch import Batch
 from harness.api.reference import PartRef
@@ -17,6 +19,7 @@ from harness.training import loop
 from harness.training.alter import Alteration
 from harness.training.average import Average
 from harness.training.data import TrainLoader
+from harness.training.engines.base import Engine
 from tests.small_world import RECIPE, SmallWorld, small_cell
 
 ALTERED = {
@@ -40,13 +43,13 @@ def test_the_average_of_all_steps_is_saved_and_does_not_steer_the_training(
     seen: list[dict[str, Tensor]] = []
 
     class Recorded(Average):
-        def __init__(self, model: nn.Module, decay: float | None) -> None:
-            super().__init__(model, decay)
-            self.model = model
+        def __init__(self, engine: Engine, names: Collection[str], decay: float | None) -> None:
+            super().__init__(engine, names, decay)
+            self.engine = engine
             self.record()
 
         def record(self) -> None:
-            seen.append({name: value.detach().clone() for name, value in self.model.named_parameters()})
+            seen.append({name: value.clone() for name, value in self.engine.shares().items()})
 
         def update(self) -> None:
             super().update()

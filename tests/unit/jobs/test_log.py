@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.jobs.run import _logging_to
+from harness.jobs.job_log import logging_to
 
 
 def test_a_full_disk_puts_no_traceback_on_the_terminal(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging, "raiseExceptions", True)
-    with _logging_to(Path("/dev/full")):
+    with logging_to(Path("/dev/full")):
         logging.getLogger("harness.test").warning("x" * 100_000)
     assert capfd.readouterr().err == ""

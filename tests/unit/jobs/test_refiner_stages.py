@@ -115,12 +115,14 @@ def test_each_stage_trains_its_modules_by_its_losses_on_the_same_samples(
 
     def watched(part: Any, cell: Cell, *given: Any, **named: Any) -> Any:
         stepper = real(part, cell, *given, **named)
-        losses[part.span.first] = [type(term.loss).__name__ for term in part.objective.terms]
+        losses[part.span.first] = [type(term.loss).__name__ for term in part.passes.objective.terms]
 
         def step(batch: Any, number: int, **how: Any) -> Any:
-            before = {name: value.detach().clone() for name, value in stepper.model.named_parameters()}
+            before = {name: value.detach().clone() for name, value in stepper.passes.model.named_parameters()}
             loss = stepper(batch, number, **how)
-            changed = {name for name, value in stepper.model.named_parameters() if not torch.equal(value, before[name])}
+            changed = {
+                name for name, value in stepper.passes.model.named_parameters() if not torch.equal(value, before[name])
+            }
             seen.setdefault(cell.id, []).append(batch.keys)
             moved.setdefault(cell.id, {})[number] = {name.rpartition(".")[0] for name in changed}
             return loss

@@ -21,8 +21,8 @@ from harness.data.shards import to_float
 from harness.evaluation.prepared import prepare
 from harness.evaluation.score import build_metrics, score
 from harness.jobs import evaluate, train
-from harness.jobs.inputs import Inputs
-from harness.jobs.scoring import Evaluation, Scored, not_pairs, scorable, score_set
+from harness.jobs.inputs import Inputs, not_pairs, scorable
+from harness.jobs.scoring import Evaluation, Scored, score_set
 from harness.parts.catalogue import BUILT_IN
 from tests.small_world import RECIPE, SmallWorld, refined_cell, small_cell
 from tests.small_world import prepare as prepare_world

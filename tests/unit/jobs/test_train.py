@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -12,11 +14,15 @@ from harness.api.reference import PartRef
 from harness.api.sets import PreparedSet
 from harness.cells.cell import Variant
 from harness.core.errors import DataError, HarnessError
-from harness.core.identity import file_sha256
+from harness.core.identity import file_sha256, sealed
+from harness.core.paths import Layout
 from harness.jobs import train
+from harness.jobs.classify import classify
 from harness.models.assemble import build_model
 from harness.parts.backbones.drunet import DRUNet
 from harness.records import store
+from harness.training.checkpoint import write_checkpoint
+from harness.training.passes import MicroBatch, Passes
 from tests import stored_set
 from tests.small_world import RECIPE, RUN, TINY_NAFNET, SmallWorld, low_light, refined_cell, small_cell
 
@@ -190,8 +196,66 @@ def test_derived_priors_cannot_be_live(world: SmallWorld) -> None:
 
 
 def test_more_gpus_than_processes_is_refused(world: SmallWorld) -> None:
-    with pytest.raises(HarnessError, match="2 GPUs"):
+    with pytest.raises(HarnessError, match="the job is for 2 processes, and 1 began it"):
         run(world, small_cell(), run=RUN.model_copy(update={"gpus": 2}))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
+def test_a_gpu_that_is_not_there_is_no_cpu(world: SmallWorld) -> None:
+    with pytest.raises(HarnessError, match="asks for a GPU, and this process sees none"):
+        run(world, small_cell(), run=RUN.model_copy(update={"gpus": 1}))
+
+
+def test_half_the_micro_batch_is_the_same_training_and_noted(world: SmallWorld) -> None:
+    """The driver hands a job out so when memory ran out."""
+    cell = small_cell()
+    whole = SmallWorld(Layout(world.layout.out / "whole", world.layout.data))
+    sizes: list[int] = []
+    real = Passes.forward
+
+    def watched(self: Passes, part: MicroBatch) -> Any:
+        sizes.append(len(part.seen_BCHW))
+        return real(self, part)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Passes, "forward", watched)
+        run(whole, cell)
+        assert set(sizes) == {4}
+        sizes.clear()
+        run(world, cell, halved=1)
+        assert set(sizes) == {2}
+    training, before = world.record(cell).training, whole.record(cell).training
+    assert training is not None
+    assert before is not None
+    assert (training.halved, before.halved, training.processes, training.images) == (1, 0, 1, before.images)
+    losses, expected = ([loss for _, loss, _ in each.curve(cell)] for each in (world, whole))
+    assert losses == pytest.approx(expected, rel=1e-5)
+
+
+def test_one_image_at_a_time_cannot_be_halved(world: SmallWorld) -> None:
+    cell = small_cell(recipe=RECIPE.model_copy(update={"micro_batch": 2}))
+    with pytest.raises(HarnessError, match="one image at a time already") as caught:
+        run(world, cell, halved=2)
+    assert classify(caught.value) == "memory"
+
+
+def test_a_checkpoint_of_another_release_is_said_and_not_read(world: SmallWorld) -> None:
+    """It is as whole as ever; training begins anew, and ends as it would have without."""
+    cell = small_cell()
+    whole = SmallWorld(Layout(world.layout.out / "whole", world.layout.data))
+    run(whole, cell)
+    folder = world.layout.checkpoints(cell.id)
+    state = {"position": 32, "optimizer": {"state": {}}, "ranks": [{"random": {}}]}
+    write_checkpoint(folder, 8, {"weight": torch.zeros(3)}, state, {})
+    manifest = json.loads((folder / "step-00000008/manifest.json").read_text())
+    old = {name: value for name, value in manifest.items() if name not in ("format", "sealed")}
+    (folder / "step-00000008/manifest.json").write_text(json.dumps(sealed(old)))
+    run(world, cell)
+    warnings = [line for line in store.read_events(world.layout, cell.id) if line["event"] == "warning"]
+    assert [line["step"] for line in warnings] == [0]
+    assert "checkpoint of step 8 dropped: it was written by another release" in warnings[0]["message"]
+    assert world.curve(cell) == whole.curve(cell)
+    assert world.layout.final_weights(cell.id).read_bytes() == whole.layout.final_weights(cell.id).read_bytes()
 
 
 def test_bfloat16_trains(world: SmallWorld) -> None:

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import SGD
 
@@ -17,7 +16,9 @@ from harness.api.loss import LossInputs, LossTraits
 from harness.api.refiner import RefinerTraits
 from harness.models.apart import in_evaluation, own_draws
 from harness.models.assemble import RestorationModel
+from harness.training.engines.ddp import start_ddp
 from harness.training.objective import Objective, Term
+from harness.training.passes import Passes
 from harness.training.step import Stepper
 
 
@@ -104,8 +105,9 @@ def stepped(model: RestorationModel, terms: Sequence[Term], micro_batch: int | N
 
     torch.manual_seed(7)
     batch = Batch(torch.rand(4, 3, 8, 8), torch.rand(4, 3, 8, 8), None, list("abcd"))
-    optimizer = SGD(model.parameters(), lr=0.0)
-    Stepper(Accelerator(cpu=True), model.train(), optimizer, Judge(terms, 1.0), micro_batch, None)(batch, 3)
+    engine, passes = start_ddp("fp32", gpus=0), Passes(model.train(), Judge(terms, 1.0))
+    engine.prepare(passes, SGD(model.parameters(), lr=0.0))
+    Stepper(engine, passes, micro_batch, None, group=micro_batch)(batch, 3)
     return seen
 
 

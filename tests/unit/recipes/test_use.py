@@ -22,6 +22,16 @@ def test_fewer_gpus_see_the_same_images(tmp_path: Path) -> None:
     assert alone.recipe.images == official.recipe.images == 11_040_000
 
 
+def test_the_record_says_what_fewer_processes_than_the_authors_see_at_once(tmp_path: Path) -> None:
+    """Eight GPUs of the authors on two processes: without a micro-batch a pass has four times as many images."""
+    use = recipe_use(cell(tmp_path, "{preset: official}"), 2)
+    assert use is not None
+    assert use.differs == {"gpus": (8, 2), "micro_batch": ([8, 5, 4, 2, 1, 1], [32, 20, 16, 8, 4, 4])}
+    use = recipe_use(cell(tmp_path, "{preset: official, micro_batch: 2}"), 2)
+    assert use is not None
+    assert use.differs["micro_batch"] == ([8, 5, 4, 2, 1, 1], [2, 2, 2, 2, 2, 2])
+
+
 def test_the_record_says_what_was_changed(tmp_path: Path) -> None:
     backbone = "{name: restormer, dim: 16}"
     use = recipe_use(cell(tmp_path, "{preset: proxy, lr: 2e-3, patch: 48, losses: [charbonnier]}", backbone), 1)

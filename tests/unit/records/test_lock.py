@@ -11,7 +11,7 @@ import pytest
 
 from harness.core.errors import HarnessError
 from harness.core.paths import PLACE_OPTION, Layout
-from harness.records.lock import run_lock
+from harness.records.lock import run_lock, side_lock
 
 HOLD = """
 import sys, time
@@ -88,3 +88,15 @@ def test_the_hint_names_the_option_of_the_command(layout):
     finally:
         PLACE_OPTION.reset(token)
     assert caught.value.hint.endswith("choose another folder with --data")
+
+
+def test_jobs_share_the_folder_and_not_what_they_write(layout):
+    with side_lock(layout, "one"), side_lock(layout, "two"):
+        with pytest.raises(HarnessError, match="another run is using this folder"), side_lock(layout, "one"):
+            pytest.fail("both write the same")
+        with pytest.raises(HarnessError, match="another run is using this folder"), run_lock(layout):
+            pytest.fail("a driver runs beside single jobs")
+    with run_lock(layout), pytest.raises(HarnessError, match=f"process {os.getpid()} "), side_lock(layout, "one"):
+        pytest.fail("a job runs beside a driver")
+    with side_lock(layout, "one"):
+        pass

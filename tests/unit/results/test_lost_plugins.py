@@ -17,12 +17,13 @@ from harness.core.paths import Layout, write_text
 from harness.core.source import parse_module
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend
+from harness.planning.places import plugin_copies
 from harness.records import store
 from harness.records.model import Failure
 from harness.reports.leaderboard import leaderboard
 from harness.reports.render import render
 from harness.results.frames import open_results
-from harness.results.shelf import cell_statuses, copies, keep_plugins, shelve
+from harness.results.shelf import cell_statuses, keep_plugins, shelve
 from harness.results.suites import read_suites
 from tests.unit.cli.results import bench
 from tests.unit.records.made import cell, conditioned, finish, listed, suite, values
@@ -145,7 +146,7 @@ def test_complete_results_are_shown_as_before_and_the_rest_is_blocked(folder, lo
 @pytest.mark.parametrize("lose", LOSSES[:2])
 def test_folders_of_earlier_releases_have_no_copies_and_keep_their_numbers(folder, lose):
     layout, file, made = folder
-    (copies(layout, made.name) / "0.py").unlink()
+    (plugin_copies(layout, made.name) / "0.py").unlink()
     images = open_results(layout.out).images()
     happens(lose, file)
     found = states(layout)
@@ -178,7 +179,7 @@ def test_commands_on_the_folder_go_on_and_warn_once(folder):
 
 def test_a_copy_follows_its_file_at_the_next_run(folder):
     layout, file, made = folder
-    kept = copies(layout, made.name) / "0.py"
+    kept = plugin_copies(layout, made.name) / "0.py"
     assert kept.read_text() == PLUGIN
     file.write_text(PLUGIN + "# changed\n")
     keep_plugins(made, layout)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness.api.running import JobOutcome
+from harness.api.running import JobOutcome, Request, Shared
 from harness.cells.suite import Run
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout
@@ -31,16 +31,28 @@ class Script:
         self.log: list[str] = []
         self.waiting: list[tuple[int, str, object]] = []
         self.stopped = False
-        self.expected: list[Mapping[str, float]] = []
+        self.expected: list[Request] = []
+        self.shared: Shared | None = None
+        self.handed: list[Job] = []
+        """The jobs as they were handed out, in order."""
+        self.fences: list[str] = []
+        """What each one's fence said then."""
+        self.near: list[str] = []
+
+    def prove(self, shared: Shared, tell: Callable[[str], None]) -> None:
+        self.shared = shared
 
     def capacity(self) -> Mapping[str, float]:
         return {"cpus": 2.0, "gpus": 0.0}
 
-    def expect(self, requests: Sequence[Mapping[str, float]]) -> None:
+    def expect(self, requests: Sequence[Request]) -> None:
         self.expected = list(requests)
 
-    def submit(self, job_file: str, resources: Mapping[str, float], priority: int = 0) -> object:
+    def submit(self, job_file: str, request: Request, priority: int = 0, near: str = "") -> object:
         job = Job.model_validate_json(Path(job_file).read_bytes())
+        self.handed.append(job)
+        self.fences.append(Path(job_file).with_suffix(".attempt").read_text())
+        self.near.append(near)
         handle = object()
         self.waiting.append((priority, job.id, handle))
         return handle
@@ -213,7 +225,7 @@ def test_an_interrupt_stops_the_executor_and_comes_through(layout, number):
 
 def test_an_executor_that_refuses_is_stopped_and_nothing_started(layout):
     class Refusing(Script):
-        def expect(self, requests: Sequence[Mapping[str, float]]) -> None:
+        def expect(self, requests: Sequence[Request]) -> None:
             raise HarnessError("too much")
 
     script = Refusing()
@@ -243,8 +255,85 @@ def test_a_tracker_that_breaks_fails_nothing(layout):
 
 def test_the_job_file_holds_the_job(layout):
     job = train(0, layout.out)
-    run([job], layout, Script())
-    assert Job.model_validate_json(layout.job_file(job.id).read_bytes()) == job
+    script = Script()
+    run([job], layout, script)
+    found = Job.model_validate_json(layout.job_file(job.id).read_bytes())
+    assert found.model_copy(update={"attempt": ""}) == job
+    assert script.fences == [found.attempt]
+
+
+def test_every_try_of_a_job_has_a_fence_of_its_own_that_is_up_before_it_is_handed_out(layout):
+    job = train(0, layout.out, run=Run(retries=2))
+    script = Script(lambda _, attempt: "worker_lost" if attempt < 3 else None)
+    run([job], layout, script)
+    tokens = [each.attempt for each in script.handed]
+    assert len(set(tokens)) == 3
+    assert script.fences == tokens
+
+
+def test_a_worker_that_was_given_up_for_good_may_not_write_any_more(layout):
+    job = train(0, layout.out, run=Run(retries=0))
+    script = Script(lambda _, attempt: "worker_lost")
+    run([job], layout, script)
+    assert layout.job_attempt(job.id).read_text() not in ("", script.handed[0].attempt)
+
+
+def test_training_that_runs_out_of_memory_is_tried_once_more_with_half_the_micro_batch(layout):
+    job = train(0, layout.out)
+    script = Script(lambda _, attempt: "memory" if attempt == 1 else None)
+    summary, notes = run([job], layout, script)
+    assert [each.halved for each in script.handed] == [0, 1]
+    assert (summary.done, summary.failures) == (1, [])
+    assert [line for line in notes.lines if line.startswith("retry")] == [f"retry 0 {job.id}"]
+
+
+def test_memory_that_gives_out_again_or_in_an_evaluation_is_a_failure(layout):
+    job = train(0, layout.out)
+    scored = evaluate(1, layout.out)
+    script = Script(lambda _, attempt: "memory")
+    summary, _ = run([job, scored], layout, script)
+    assert script.log == [job.id, job.id, scored.id]
+    assert [failure.kind for failure in summary.failures] == ["memory"] * 2
+
+
+def test_a_lost_worker_after_half_the_micro_batch_keeps_it(layout):
+    job = train(0, layout.out, run=Run(retries=1))
+    endings = iter(["memory", "worker_lost", None])
+    script = Script(lambda *_: next(endings))
+    run([job], layout, script)
+    assert [each.halved for each in script.handed] == [0, 1, 1]
+
+
+def test_the_failure_of_a_process_that_does_not_write_is_put_on_record(layout):
+    job = train(0, layout.out)
+    run([job], layout, Script(lambda *_: "data"))
+    record = load(layout, job.cell_id)
+    assert record is not None
+    assert [(attempt.failure, attempt.message) for attempt in record.attempts] == [("data", "it broke")]
+    assert record.failure is not None
+
+
+def test_the_machines_are_told_what_they_must_share_before_anything_else(layout):
+    job = train(0, layout.out).model_copy(update={"plugins": ("../../mine.py",)})
+
+    class Unproved(Script):
+        def prove(self, shared: Shared, tell: Callable[[str], None]) -> None:
+            super().prove(shared, tell)
+            raise HarnessError("no machine can run the jobs")
+
+    script = Unproved()
+    with pytest.raises(HarnessError, match="no machine can run the jobs"):
+        run([job], layout, script)
+    mine = str(layout.out.parent / "mine.py")
+    assert script.shared == Shared(str(layout.out), str(layout.data), (mine,))
+    assert (script.expected, script.log, script.stopped) == ([], [], True)
+
+
+def test_jobs_say_which_pictures_they_read(layout):
+    made = shards("train", layout.out)
+    script = Script()
+    run([made, train(0, layout.out, (made.id,))], layout, script)
+    assert script.near == ["d", "d"]
 
 
 def test_no_job_is_tried_after_a_failure_that_all_would_share(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness.api.running import JobOutcome
+from harness.api.running import JobOutcome, Request
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout
 from harness.parts.catalogue import REGISTRY
@@ -40,8 +40,8 @@ class Worker(Script):
         self.ends = ending
         self.jobs: dict[int, Job] = {}
 
-    def submit(self, job_file: str, resources: Mapping[str, float], priority: int = 0) -> object:
-        handle = super().submit(job_file, resources, priority)
+    def submit(self, job_file: str, request: Request, priority: int = 0, near: str = "") -> object:
+        handle = super().submit(job_file, request, priority, near)
         self.jobs[id(handle)] = placed(Job.model_validate_json(Path(job_file).read_bytes()), Path(job_file))
         return handle
 
@@ -55,7 +55,8 @@ class Worker(Script):
             made.finish(layout, job.work.cell)
         elif failure is None and job.kind == "evaluate":
             made.finish(layout, job.work.cell, NEW)
-        return [(handle, JobOutcome(job_id, failure, "it broke" if failure else ""))]
+        noted = failure not in (None, "worker_lost")  # a job that fails by itself is put on record by itself
+        return [(handle, JobOutcome(job_id, failure, "it broke" if failure else "", noted=noted))]
 
 
 @pytest.fixture

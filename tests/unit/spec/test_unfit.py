@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from harness.cells.zero_config import zero_config
 from harness.core.errors import SpecErrors
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import open_placed, open_suite
@@ -71,15 +73,148 @@ def mistakes(tmp_path: Path, text: str) -> list[tuple[str, str, str]]:
     return []
 
 
+BATCH = "defaults: {recipe: {batch: 8}}\n"
 BLOCK = "blocks:\n  - {task: low_light, dataset: photos, backbone: nafnet}\n"
 
 
-@pytest.mark.parametrize(("gpus", "refused"), [("0", False), ("1", False), ("auto", False), ("2", True), ("8", True)])
-def test_a_job_has_one_gpu_at_most(tmp_path: Path, gpus: str, refused: bool) -> None:
-    found = mistakes(tmp_path, f"run: {{gpus: {gpus}}}\n{BLOCK}")
-    assert [path for path, _, _ in found] == (["run.gpus"] if refused else [])
-    if refused:
-        assert found[0][2].startswith("gpus: 1, or gpus: 0")
+@pytest.mark.parametrize(
+    ("run", "path", "hint"),
+    [
+        ("gpus: 8, processes: 4", "run.processes", "leave processes away: gpus: 8 are 8 processes"),
+        ("processes: 4, nodes: 3", "run.nodes", "a multiple of 3 processes"),
+        ("gpus: 2, nodes: 4", "run.nodes", "gpus: 4 or a multiple of it"),
+        ("gpus: 1, strategy: fsdp2", "run.strategy", "processes: 2 or more, or leave strategy away"),
+        ("processes: 1, strategy: deepspeed", "run.strategy", "processes: 2 or more, or leave strategy away"),
+        ("processes: 2, deepspeed: {stage: 3}", "run.deepspeed", "strategy: deepspeed"),
+        ("processes: 2, strategy: fsdp2, deepspeed: {stage: 3}", "run.deepspeed", "strategy: deepspeed"),
+        ("processes: 2, strategy: deepspeed, deepspeed: {offload: all}", "run.deepspeed.offload", "stage: 3"),
+        ("processes: 200000", "run.processes", "leave processes away"),
+        ("nodes: 20000", "run.nodes", "leave nodes away"),
+        ("patience: 100000000", "run.patience", "patience: 600 is usual"),
+    ],
+)
+def test_processes_that_cannot_be(tmp_path: Path, run: str, path: str, hint: str) -> None:
+    found = mistakes(tmp_path, f"run: {{{run}}}\n{BATCH}{BLOCK}")
+    assert path in [place for place, _, _ in found]
+    assert next(try_ for place, _, try_ in found if place == path).startswith(hint)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        "gpus: 2",
+        "gpus: 0, processes: 4",
+        "gpus: 4, processes: 4",
+        "gpus: 4, nodes: 2",
+        "nodes: 2",
+        "processes: 4, nodes: 2, strategy: fsdp2",
+        "strategy: fsdp2",
+        "processes: 2, strategy: deepspeed",
+        "gpus: 2, strategy: deepspeed, deepspeed: {stage: 3, offload: all}",
+    ],
+)
+def test_processes_that_can_be(tmp_path: Path, run: str) -> None:
+    assert mistakes(tmp_path, f"run: {{{run}}}\n{BATCH}{BLOCK}") == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "path"),
+    [
+        ("{batch: 6}", "defaults.recipe.batch"),
+        ("{steps: 4, stages: [{steps: 2}, {steps: 2, batch: 10}], batch: 8}", "defaults.recipe.stages.1.batch"),
+    ],
+)
+def test_a_batch_that_cannot_be_divided_is_told_where_it_stands(tmp_path: Path, recipe: str, path: str) -> None:
+    found = mistakes(tmp_path, f"run: {{processes: 4}}\ndefaults: {{recipe: {recipe}}}\n{BLOCK}")
+    assert [(place, hint) for place, _, hint in found] == [(path, "a multiple of 4, or fewer processes in `run:`")]
+    assert "cannot be divided equally over 4 processes" in found[0][1]
+
+
+def test_all_mistakes_of_a_gang_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
+    text = "suite: s\nrun:\n  processes: 4\n  nodes: 3\n  deepspeed: {stage: 1}\ndefaults: {recipe: {batch: 6}}\n"
+    file = tmp_path / "suite.yaml"
+    file.write_text(text + BLOCK)
+    with pytest.raises(SpecErrors) as raised:
+        open_suite(str(file))
+    assert {(problem.path, problem.line) for problem in raised.value.problems} == {
+        ("run.nodes", 4),
+        ("run.deepspeed", 5),
+        ("defaults.recipe.batch", 6),
+    }
+    assert all(problem.file == str(file) for problem in raised.value.problems)
+
+
+ZERO = """{"zero_optimization": {"stage": 2}, "train_batch_size": 16, "gradient_clipping": 1.0,
+"optimizer": {"type": "AdamW", "params": {"lr": "auto", "weight_decay": 0.3}}, "bf16": {"enabled": true}}"""
+
+
+def with_file(tmp_path: Path, content: str, recipe: str = "{batch: 8}") -> list[tuple[str, str, str]]:
+    (tmp_path / "zero.json").write_text(content)
+    run = "run: {processes: 2, strategy: deepspeed, deepspeed: {config: zero.json}}"
+    return mistakes(tmp_path, f"{run}\ndefaults: {{recipe: {recipe}}}\n{BLOCK}")
+
+
+def test_what_a_deepspeed_file_and_the_recipe_say_differently_is_told_at_the_file(tmp_path: Path) -> None:
+    found = with_file(tmp_path, ZERO, "{batch: 8, optimizer: adamw, weight_decay: 0.1}")
+    assert {path for path, _, _ in found} == {"run.deepspeed.config"}
+    assert sorted(what.partition(" is")[0] for _, what, _ in found) == [
+        "bf16",
+        "gradient_clipping",
+        "optimizer.params.weight_decay",
+        "train_batch_size",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "zero_optimization.stage is 1, 2 or 3, and not null"),
+        ('{"zero_optimization": {"stage": 0}}', "and not 0"),
+        ('{"zero_optimization": {"stage": 3, "offload_param": {"device": "nvme"}}}', 'device is "nvme"'),
+        ('{"zero_optimization": {"stage": 3, "offload_param": "cpu"}}', 'device is "cpu", and none or cpu'),
+        ('{"zero_optimization": {"stage": 1}, "train_batch_size": {"a": 1}}', "train_batch_size is {"),
+        ('{"zero_optimization": {"stage": 1}, "optimizer": {"type": "Adam", "params": [1]}}', "optimizer is Adam"),
+        ('{"zero_optimization": {"stage": 3, "zero_hpz_partition_size": 8}}', "is not supported"),
+        ('{"zero_optimization": {"stage": 1}, "scheduler": {"type": "WarmupLR"}}', "the learning rate is the recipe's"),
+        ('{"zero_optimization": {"stage": 1}, "optimizer": {"type": "Lion"}}', "optimizer is Lion"),
+    ],
+)
+def test_a_deepspeed_file_that_cannot_be_followed(tmp_path: Path, content: str, words: str) -> None:
+    found = with_file(tmp_path, content)
+    assert [path for path, _, _ in found] == ["run.deepspeed.config"]
+    assert words in found[0][1]
+
+
+def test_a_deepspeed_file_that_leaves_the_rest_to_the_recipe_travels_with_the_suite(tmp_path: Path) -> None:
+    auto = dict.fromkeys(("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_clipping"), "auto")
+    content = {
+        "zero_optimization": {"stage": 3, "stage3_max_live_parameters": 1000},
+        **auto,
+        "bf16": {"enabled": "auto"},
+    }
+    assert with_file(tmp_path, json.dumps(content)) == []
+    suite, _ = open_suite(str(tmp_path / "suite.yaml"))
+    (tmp_path / "zero.json").unlink()
+    assert suite.run.deepspeed is not None
+    own = zero_config(suite.run.deepspeed, suite.cells[0].cell.recipe, 2)
+    assert own["zero_optimization"]["stage3_max_live_parameters"] == 1000
+    assert own["train_batch_size"] == 2
+    assert "bf16" not in own
+
+
+def test_a_deepspeed_file_that_is_not_there(tmp_path: Path) -> None:
+    found = mistakes(
+        tmp_path, f"run: {{processes: 2, strategy: deepspeed, deepspeed: {{config: no.json}}}}\n{BATCH}{BLOCK}"
+    )
+    assert [path for path, _, _ in found] == ["run.deepspeed.config"]
+    assert "cannot be read: No such file" in found[0][1]
+
+
+@pytest.mark.parametrize(("strategy", "refused"), [("ddp", False), ("fsdp2", True), ("deepspeed", True)])
+def test_half_precision_needs_a_scaled_loss(tmp_path: Path, strategy: str, refused: bool) -> None:
+    text = f"run: {{gpus: 2, strategy: {strategy}}}\ndefaults: {{recipe: {{batch: 8, precision: fp16}}}}\n{BLOCK}"
+    assert [path for path, _, _ in mistakes(tmp_path, text)] == (["defaults.recipe.precision"] if refused else [])
 
 
 @pytest.mark.parametrize(
@@ -207,3 +342,15 @@ def test_the_first_image_is_looked_at_where_nothing_is_declared(tmp_path: Path) 
 def test_a_first_image_that_fits_or_cannot_be_read(tmp_path: Path, dataset: str) -> None:
     """Images that cannot be read are told by those who prepare them. Tiny has none at all, and declares its side."""
     assert looked_at(tmp_path, block(dataset, "recipe: {patch: 48}")) == []
+
+
+def test_a_deepspeed_file_is_relative_to_the_file_that_names_it(tmp_path: Path) -> None:
+    below = tmp_path / "common"
+    below.mkdir()
+    (below / "zero.json").write_text('{"zero_optimization": {"stage": 1}}')
+    run = "run: {processes: 2, strategy: deepspeed, deepspeed: {config: zero.json}}\n"
+    (below / "run.yaml").write_text(f"{run}{BATCH}")
+    (tmp_path / "suite.yaml").write_text(f"include: [common/run.yaml]\nsuite: s\n{BLOCK}")
+    suite, _ = open_suite(str(tmp_path / "suite.yaml"))
+    assert suite.run.deepspeed is not None
+    assert json.loads(suite.run.deepspeed.config) == {"zero_optimization": {"stage": 1}}

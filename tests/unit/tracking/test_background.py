@@ -69,3 +69,33 @@ def test_a_tracker_that_hangs_holds_nobody_up():
     background.tell("a")
     assert background.finish(0.05) == {"a": "not confirmed within 0.05 s"}
     gate.open.set()
+
+
+def test_what_could_not_be_mirrored_is_tried_again_at_the_end():
+    gate = Gate({"a": "down"})
+    gate.open.set()
+    warnings: list[str] = []
+    background = Background(gate, warnings.append)
+    background.tell("a")
+    while not gate.batches:
+        pass
+    gate.reasons = {}
+    assert background.finish(30) == {}
+    assert gate.batches == [["a"], ["a"]]
+    assert warnings == ["down"]
+
+
+def test_a_server_that_is_back_gets_what_it_missed_with_the_next_cell(monkeypatch):
+    monkeypatch.setattr("harness.tracking.background.AGAIN", 0.0)
+    gate = Gate({"a": "down"})
+    gate.open.set()
+    background = Background(gate, lambda reason: None)
+    background.tell("a")
+    while not gate.batches:
+        pass
+    gate.reasons = {}
+    background.tell("b")
+    while len(gate.batches) < 2:
+        pass
+    assert gate.batches[1] == ["b", "a"]
+    assert background.finish(30) == {}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 import pytest
 
 from harness.core.identity import file_sha256
@@ -46,3 +49,15 @@ def test_a_damaged_ledger_is_an_empty_one(layout, content):
     assert list(ledger.behind([cell_id])) == [cell_id]
     ledger.note(ledger.behind([cell_id]))
     assert Ledger(layout, "u", "s").behind([cell_id]) == {}
+
+
+def test_the_file_is_not_written_for_every_cell_and_flush_writes_the_rest(layout, monkeypatch):
+    written = []
+    monkeypatch.setattr("harness.tracking.ledger.write_json", lambda path, value: (time.sleep(0.05), written.append(1)))
+    ledger = Ledger(layout, "u", "s")
+    for number in range(20):
+        ledger.note({f"cell {number}": "sha"})
+    assert len(written) == 1
+    monkeypatch.undo()
+    ledger.flush()
+    assert len(json.loads((layout.out / "tracking.json").read_text())["u"]["s"]) == 20

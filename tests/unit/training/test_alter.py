@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,10 +32,27 @@ def part(whole: Batch, rank: int, world: int) -> Batch:
     return Batch(whole.lq_BCHW[rows], whole.gt_BCHW[rows], None, whole.keys[rows])
 
 
-def alter(given: Batch, step: int = 1, *, number: int = 3, rank: int = 0, world: int = 1, **recipe: Any) -> Batch:
-    altered, seen = Alteration(Recipe(**recipe), number, given.lq_BCHW.shape[-1], rank, world)(given, step)
+def alter(given: Batch, step: int = 1, *, number: int = 3, **recipe: Any) -> Batch:
+    altered, seen = Alteration(Recipe(**recipe), number, given.lq_BCHW.shape[-1])(given, step)
     assert torch.equal(seen, altered.lq_BCHW)
     return altered
+
+
+def alter_shares(whole: Batch, world: int, step: int = 1, **recipe: Any) -> Batch:
+    """What several processes make of a batch together. They exchange images as they are: nothing else changes them."""
+    assert whole.gt_BCHW is not None
+    shares = []
+    for rank in range(world):
+        own = part(whole, rank, world)
+
+        def gather(images: torch.Tensor, own: Batch = own) -> Sequence[torch.Tensor]:
+            of = whole.lq_BCHW if torch.equal(images, own.lq_BCHW) else whole.gt_BCHW
+            assert of is not None
+            return of.chunk(world)
+
+        shares.append(Alteration(Recipe(**recipe), 3, own.lq_BCHW.shape[-1], rank, world, gather)(own, step)[0])
+    gt = torch.cat([images for each in shares if (images := each.gt_BCHW) is not None])
+    return replace(whole, lq_BCHW=torch.cat([each.lq_BCHW for each in shares]), gt_BCHW=gt)
 
 
 def drawn(mixup: Mixup, step: int, group: int, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -89,20 +108,19 @@ def test_groups_are_batches_of_their_own_whatever_the_number_of_processes() -> N
         whole = alter(given, step, mixup=mixup).lq_BCHW
         assert_is(whole, np.concatenate(expected))
         for world in (2, 4):
-            shares = [
-                alter(part(given, rank, world), step, rank=rank, world=world, mixup=mixup) for rank in range(world)
-            ]
-            assert torch.equal(torch.cat([share.lq_BCHW for share in shares]), whole)
+            assert torch.equal(alter_shares(given, world, step, mixup=mixup).lq_BCHW, whole)
 
 
-def test_more_processes_than_groups_are_a_group_each() -> None:
-    given, mixup = batch(12), Mixup(alpha=1.2, chance=1.0, groups=2)
-    for rank in range(4):
-        share = part(given, rank, 4)
-        found = alter(share, 5, rank=rank, world=4, mixup=mixup).lq_BCHW
-        assert_is(found, mixed(share.lq_BCHW, *drawn(mixup, 5, rank, 3)))
-    with pytest.raises(HarnessError, match="2 groups of mixed samples cannot be shared equally by 3 processes"):
-        alter(part(given, 0, 3), rank=0, world=3, mixup=mixup)
+@pytest.mark.parametrize("mixup", [Mixup(alpha=1.2), Mixup(alpha=0.6, chance=1.0, per="sample", groups=2)], ids=str)
+def test_groups_that_processes_share_are_mixed_as_one_process_does(mixup: Mixup) -> None:
+    """12 images in 1 or 2 groups: 2, 3, 4 and 6 processes see parts of a group, 3 of them parts of two."""
+    given = batch(12)
+    for step in range(1, 7):
+        whole = alter(given, step, mixup=mixup)
+        for world in (2, 3, 4, 6, 12):
+            found = alter_shares(given, world, step, mixup=mixup)
+            assert torch.equal(found.lq_BCHW, whole.lq_BCHW)
+            assert torch.equal(found.gt_BCHW, whole.gt_BCHW)  # type: ignore[arg-type]
 
 
 def test_what_is_drawn_is_the_seeds_and_the_steps() -> None:
@@ -113,10 +131,8 @@ def test_what_is_drawn_is_the_seeds_and_the_steps() -> None:
     assert all(torch.equal(alter(given, step, **recipe).lq_BCHW, each) for step, each in enumerate(one, 1))
     other = [alter(given, step, number=4, **recipe).lq_BCHW for step in range(1, 6)]
     assert not any(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-    shares = [alter(part(given, rank, 2), 1, rank=rank, world=2, **recipe | {"mixup": None}) for rank in (0, 1)]
-    assert torch.equal(
-        torch.cat([share.lq_BCHW for share in shares]), alter(given, 1, **recipe | {"mixup": None}).lq_BCHW
-    )
+    plain = recipe | {"mixup": None}
+    assert torch.equal(alter_shares(given, 2, 1, **plain).lq_BCHW, alter(given, 1, **plain).lq_BCHW)
 
 
 def test_grain_is_on_the_input_alone_and_of_several_strengths() -> None:

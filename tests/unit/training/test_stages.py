@@ -9,7 +9,6 @@ from torch import nn
 
 from harness.cells.cell import Cell
 from harness.cells.recipe import Recipe, Stage
-from harness.cells.suite import Run
 from harness.core.errors import HarnessError
 from harness.jobs.classify import classify
 from harness.models.assemble import build_model
@@ -67,11 +66,8 @@ def test_nothing_is_trained_before_the_check() -> None:
             build_model(cell, REGISTRY, None),
             nowhere,
             nowhere,
+            nowhere,
             registry=REGISTRY,
-            run=Run(),
-            layout=nowhere,
-            journal=nowhere,
-            made_of={},
         )
 
 

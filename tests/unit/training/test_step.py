@@ -21,9 +21,12 @@ from harness.core.errors import HarnessError
 from harness.data.shards import to_float
 from harness.parts.catalogue import REGISTRY
 from harness.parts.losses.charbonnier import Charbonnier
+from harness.training.adversaries import Adversaries
 from harness.training.alter import Alteration
 from harness.training.device import start_accelerator
-from harness.training.objective import Adversaries, Images, Objective, Term, build_objective
+from harness.training.engines.ddp import start_ddp
+from harness.training.objective import Images, Objective, Term, build_objective
+from harness.training.passes import Passes
 from harness.training.pixels import scaled
 from harness.training.step import Stepper
 
@@ -54,10 +57,9 @@ def objective(reduction: str = "mean", refined_weight: float = 1.0, weight: floa
 
 
 def stepper(model: nn.Module, aim: Objective, *, micro: int | None = None, clip: float | None = None) -> Stepper:
-    accelerator = start_accelerator("fp32", gpus=0)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    prepared, optimizer = accelerator.prepare(model, optimizer)
-    return Stepper(accelerator, prepared, optimizer, aim, micro, clip)
+    engine, passes = start_ddp("fp32", gpus=0), Passes(model, aim)
+    engine.prepare(passes, torch.optim.SGD(model.parameters(), lr=1.0))
+    return Stepper(engine, passes, micro, clip)
 
 
 def of(aim: Objective, restored: Restored, given: Batch, *, share: float = 1.0, ranks: int = 1) -> Tensor:
@@ -131,7 +133,7 @@ def test_live_prior_replaces_the_cached_one() -> None:
         seen.append(lq)
         return rows
 
-    Stepper(base.accelerator, base.model, base.optimizer, base.objective, None, None, encode)(batch(prior=False))
+    replace(base, encode_live=encode)(batch(prior=False))
     assert torch.equal(seen[0], given.lq_BCHW)
     assert all(torch.equal(a, b) for a, b in zip(cached.parameters(), live.parameters(), strict=True))
 
@@ -263,7 +265,7 @@ def test_the_network_sees_darker_images_than_the_losses() -> None:
     loss = Watching()
     base = stepper(model, Objective([Term(1.0, loss)], 1.0))
     darker = Alteration(Recipe(darken=Darken(chance=1.0, least=2.0, most=2.0)), seed=0, patch=8)
-    Stepper(base.accelerator, base.model, base.optimizer, base.objective, None, None, None, darker)(given)
+    replace(base, alteration=darker)(given)
     torch.testing.assert_close(read[0].restored_BCHW, 0.5 * given.lq_BCHW / 2)
     assert torch.equal(read[0].lq_BCHW, given.lq_BCHW)
 
@@ -350,5 +352,5 @@ def test_a_network_that_is_told_gets_the_settings_of_its_own_images() -> None:
 
     base = stepper(Told(), objective())
     given = replace(batch(), settings={"sigma": torch.arange(6.0)})
-    Stepper(base.accelerator, base.model, base.optimizer, base.objective, 4, None, tells_settings=True)(given)
+    replace(base, micro_batch=4, tells_settings=True)(given)
     assert [values.tolist() for values in told] == [[0, 1, 2, 3], [4, 5]]

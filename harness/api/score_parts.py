@@ -1,0 +1,35 @@
+"""In which parts the images of large test sets are scored, side by side on the machines that are free.
+
+How many there are follows from the number of images alone, which planning knows from the keys of a split: neither the
+machines nor what is prepared changes the jobs of a suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+UNDIVIDED = 128
+"""Images that a cell's evaluation scores itself, if there are no more in all of its test sets."""
+SMALL = 64
+"""Images of a test set that it scores itself in any case."""
+PART_IMAGES = 128
+"""Images of one part, at most."""
+MOST_PARTS = 32
+"""Parts of one test set, at most."""
+
+
+def score_parts(images: Sequence[int]) -> tuple[int, ...]:
+    """How many jobs score each of a cell's test sets, by the sets' numbers of images; 0: the evaluation does it.
+
+    A number of 0 is of a set that does not say how many it has.
+    """
+    if sum(images) <= UNDIVIDED:
+        return (0,) * len(images)
+    return tuple(min(-(-each // PART_IMAGES), MOST_PARTS) if each > SMALL else 0 for each in images)
+
+
+def images_in(part: int, parts: int, first: int, images: int) -> range:
+    """The places of the images of one part, 1 to `parts`: equal shares, up to one more or less, of `first` and all that
+    follow."""
+    left = max(0, images - first)
+    return range(first + left * (part - 1) // parts, first + left * part // parts)

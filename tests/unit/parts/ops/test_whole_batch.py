@@ -1,0 +1,165 @@
+"""Batch statistics and random numbers of a batch that several processes share, against torch on the whole of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from spandrel.util.timm import DropPath
+from torch import Tensor, nn
+
+from harness.core.errors import HarnessError
+from harness.parts.ops.whole_batch import mean_of_group, passes, passing, prepare, take_statistics
+from tests.unit.parts.ops.ranks import together
+
+BATCH, STEPS = 8, 3
+MICRO = {2: (None, 2, 4), 4: (None, 4)}
+"""Number of processes → micro-batches: groups that all share, that some share, that lie in one process."""
+
+
+class Net(nn.Module):
+    """A norm that every pass meets twice, one without factors, one whose statistics have no decay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, padding=1)
+        self.twice = nn.BatchNorm2d(4)
+        self.plain = nn.BatchNorm2d(4, affine=False, track_running_stats=False)
+        self.slow = nn.BatchNorm1d(4, momentum=None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.twice(self.first(x)).relu()
+        x = self.plain(self.twice(self.second(x)) + x)
+        return self.slow((x * x).mean((2, 3)))
+
+
+class Dropping(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(5))
+        self.layers = nn.Sequential(DropPath(0.4), nn.Dropout(0.3), nn.Dropout1d(0.3), DropPath(0.2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        windows = self.layers((x * self.weight).unflatten(-1, (1, 5)).repeat_interleave(2, 0))
+        return windows.flatten(1)
+
+
+def images() -> Tensor:
+    drawn = torch.Generator().manual_seed(1)
+    return 3 + torch.randn(STEPS, BATCH, 3, 7, 6, generator=drawn) * torch.arange(1.0, BATCH + 1)[:, None, None, None]
+
+
+def trained(
+    network: nn.Module, given: Tensor, rank: int, ranks: int, micro: int | None, most: int | None = None
+) -> dict[str, Any]:
+    """Results, mean gradients and buffers of some steps; gradients are added over steps."""
+    results = []
+    for step, batch in enumerate(given):
+        parts = passes(BATCH // ranks, rank=rank, ranks=ranks, group=micro, most=most)
+        for one in parts:
+            torch.manual_seed(100 * step + one.group.start)
+            with passing(one):
+                result = network(batch[one.first : one.first + one.images])
+                scores = result.flatten()
+                loss = (scores.sin() - mean_of_group(scores)).square().mean() * one.images / one.share
+                loss.backward()
+            results.append(result.detach())
+        take_statistics(parts[-1])
+    gradients = {name: value.grad for name, value in network.named_parameters()}
+    state = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    return {"results": results, "gradients": gradients, "state": state}
+
+
+def norms(rank: int, ranks: int, micro: int | None) -> dict[str, Any]:
+    torch.manual_seed(0)
+    network = Net()
+    if ranks > 1:
+        prepare(network)
+    return trained(network, images(), rank, ranks, micro)
+
+
+def drops(rank: int, ranks: int, micro: int | None) -> dict[str, Any]:
+    network = Dropping()
+    if ranks > 1:
+        prepare(network)
+    return trained(network, images().flatten(2)[..., :5], rank, ranks, micro)
+
+
+def in_order(shares: Sequence[dict[str, Any]]) -> Tensor:
+    """The results of all processes in the order of the batches."""
+    steps = [torch.cat(share["results"]).unflatten(0, (STEPS, -1)) for share in shares]
+    return torch.cat(steps, 1).flatten(0, 1)
+
+
+def everything(rank: int, ranks: int) -> dict[Any, Any]:
+    return {(work.__name__, micro): work(rank, ranks, micro) for work in (norms, drops) for micro in MICRO[ranks]}
+
+
+@pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_several_processes_are_one(ranks: int, tmp_path) -> None:
+    shares = together(everything, ranks, tmp_path)
+    for micro in MICRO[ranks]:
+        _same_norms(norms(0, 1, micro), [share["norms", micro] for share in shares])
+        whole = torch.cat(drops(0, 1, micro)["results"])
+        assert torch.equal(in_order([share["drops", micro] for share in shares]), whole)
+        assert 0.2 < (whole == 0).float().mean() < 0.95
+
+
+def _same_norms(alone: dict[str, Any], shares: Sequence[dict[str, Any]]) -> None:
+    torch.testing.assert_close(in_order(shares), torch.cat(alone["results"]), rtol=1e-4, atol=1e-5)
+    for name, gradient in alone["gradients"].items():
+        mean = sum(share["gradients"][name] for share in shares) / len(shares)
+        torch.testing.assert_close(mean, gradient, rtol=1e-3, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+    for share in shares:
+        assert share["state"].keys() == alone["state"].keys()
+        for name, value in alone["state"].items():
+            torch.testing.assert_close(share["state"][name], value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("micro", [None, 4])
+def test_smaller_passes_drop_the_same(micro: int | None) -> None:
+    whole, network = torch.cat(drops(0, 1, micro)["results"]), Dropping()
+    prepare(network)
+    for most in (3, 2, 1):
+        found = trained(network, images().flatten(2)[..., :5], 0, 1, micro, most)
+        assert torch.equal(torch.cat(found["results"]), whole)
+
+
+def test_a_prepared_network_alone_is_what_it_was() -> None:
+    torch.manual_seed(0)
+    network = Net()
+    names = list(network.state_dict())
+    prepare(network)
+    prepare(network)
+    assert list(network.state_dict()) == names
+    plain, own = norms(0, 1, None), trained(network, images(), 0, 1, None)
+    assert torch.equal(torch.cat(own["results"]), torch.cat(plain["results"]))
+    network.eval()
+    with passing(passes(BATCH // 2, ranks=2)[0]):
+        assert torch.isfinite(network(images()[0])).all()  # asks no other process
+
+
+def test_groups_that_do_not_lie_on_shares_have_no_statistics() -> None:
+    network = Net()
+    prepare(network)
+    one = passes(6, ranks=2, group=4)[0]  # places 4 to 7 are halves of both shares
+    told = "groups of 4 images cannot be normalised together in shares of 6"
+    with pytest.raises(HarnessError, match=told), passing(one):
+        network(images()[0][:4])
+
+
+def test_passes_lie_in_groups() -> None:
+    shares = [passes(6, rank=rank, ranks=2, group=4, most=most) for most in (None, 2) for rank in (0, 1)]
+    assert [[(one.first, one.images) for one in share] for share in shares] == [
+        [(0, 4), (4, 2)],
+        [(6, 2), (8, 4)],
+        [(0, 2), (2, 2), (4, 2)],
+        [(6, 2), (8, 2), (10, 2)],
+    ]
+    assert [one.group for one in shares[0] + shares[1]] == [range(4), range(4, 8), range(4, 8), range(8, 12)]
+    (whole,) = passes(12)
+    assert whole.is_whole
+    assert whole.members == range(1)
+    assert [one.members for one in passes(3, rank=3, ranks=4, group=6)] == [range(2, 4)]
