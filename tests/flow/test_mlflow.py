@@ -260,7 +260,12 @@ def test_a_cell_costs_one_batch_and_five_commits(layout, monkeypatch):
     assert tracker.sync([other]) == {}
     commits, calls = [], []
     logged = MlflowClient.log_batch
-    monkeypatch.setattr(MlflowClient, "log_batch", lambda *a, **k: (calls.append(a), logged(*a, **k))[1])
+
+    def counted(*given, **named):
+        calls.append(given)
+        return logged(*given, **named)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", counted)
     event.listen(Engine, "commit", count := lambda connection: commits.append(connection))
     try:
         assert tracker.sync([cell_id]) == {}

@@ -19,6 +19,7 @@ from harness.core.paths import Layout, write_text
 from harness.data.shards import open_set
 from harness.planning.job import Job, ShardsWork
 from harness.scheduling.drive import drive
+from harness.scheduling.ray_backend import RayBackend
 from harness.scheduling.ray_pool import RayPool
 from harness.scheduling.room import Ticket
 from harness.tracking.null import NullTracker
@@ -247,6 +248,7 @@ def test_what_no_machine_has_is_refused_before_anything_starts(pool):
 
 def pids_of(pool: RayPool, ticket: Ticket) -> list[int]:
     """The processes of the workers that ran a job, rank by rank."""
+    assert isinstance(pool._backend, RayBackend)
     held = pool._backend._held
     actors = [held[place.slot].actors[place] for place in ticket.places]
     return ray.get([actor.__ray_call__.remote(lambda worker: os.getpid()) for actor in actors])

@@ -22,6 +22,7 @@ from harness.core.errors import DataError
 from harness.core.identity import file_sha256
 from harness.core.paths import Layout
 from harness.core.registry import Entry
+from harness.evaluation import infer
 from harness.jobs import evaluate, scores, train
 from harness.jobs.context import Context
 from harness.parts.catalogue import REGISTRY
@@ -33,7 +34,7 @@ from tests.unit.jobs.test_evaluate import FUSSY
 
 PARTS = 2
 NO_STRIPS = RUN.model_copy(update={"samples": 0})
-NAMED = {"protocols": (RGB_UINT8, SIDD)}
+NAMED: dict[str, Any] = {"protocols": (RGB_UINT8, SIDD)}
 
 
 def input_cell() -> Cell:
@@ -86,7 +87,7 @@ def alone(world: SmallWorld, cell: Cell, tmp_path: Path, **changes: Any) -> byte
 def restored(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """The sizes of the images that are restored from now on."""
     seen: list[tuple[int, ...]] = []
-    own = evaluate.restore
+    own = infer.restore
 
     def restore(model: Any, lq: Any, *given: Any) -> Any:
         seen.append(lq.shape)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tracemalloc
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.planning.graph import CellJobs, JobGraph
+from harness.planning.nodes import CellJobs, JobGraph, JobNode
 from harness.planning.order import cells_served, ordered, unlocks
 
 
@@ -64,7 +65,9 @@ def test_what_waits_for_a_job_and_whom_it_serves_is_found_by_following_every_pat
     assert unlocks(depends) == {job: len(jobs) for job, jobs in behind.items()}
     cells = ["c2", "c0", "c1"]  # of owners 3 and 4 the suite has no cell
     nodes = {job: Node(f"c{owners[n]}", needed) for n, (job, needed) in enumerate(depends.items())}
-    graph = JobGraph(nodes, tuple(CellJobs(None, each, None, None) for each in cells), {}, {})
+    graph = JobGraph(
+        cast(Mapping[str, JobNode], nodes), tuple(CellJobs(None, each, None, None) for each in cells), {}, {}
+    )
     for job, served in cells_served(graph).items():
         own = {nodes[each].cell_id for each in (job, *behind[job])}
         assert served == tuple(each for each in cells if each in own)
@@ -72,7 +75,7 @@ def test_what_waits_for_a_job_and_whom_it_serves_is_found_by_following_every_pat
 
 def peak(count):
     """Bytes that it takes to order the jobs of so many cells, which share ten sets, one in thirty parts."""
-    shared = {f"set{n}": [] for n in range(10)} | {f"part{n}": [] for n in range(30)}
+    shared: dict[str, list[str]] = {f"{kind}{n}": [] for kind, many in (("set", 10), ("part", 30)) for n in range(many)}
     depends = {**shared, "whole": [f"part{n}" for n in range(30)]}
     for cell in range(count):
         depends[f"train{cell}"] = ["whole", f"set{cell % 10}"]

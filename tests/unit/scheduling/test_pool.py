@@ -6,6 +6,7 @@ The machines exist in memory alone; tests/flow/test_ray_pool.py and test_cluster
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -229,7 +230,8 @@ def shared(tmp_path: Path) -> Shared:
 def test_a_machine_that_cannot_run_jobs_gets_none_and_is_named(shared):
     backend = InMemory(("good", 1, 0), ("bad", 4, 0))
     backend.lacks = {"bad": ["the output folder /out is not there", "torch is 1.0 there and 2.0 here"]}
-    pool, told = Pool(backend), []
+    pool = Pool(backend)
+    told: list[str] = []
     pool.prove(shared, told.append)
     assert told == [
         "bad (address of bad) gets no jobs: the output folder /out is not there; torch is 1.0 there and 2.0 here"
@@ -249,7 +251,8 @@ def test_a_machine_that_cannot_run_jobs_gets_none_and_is_named(shared):
 def test_machines_that_join_later_prove_themselves_too(shared, clock):
     backend = InMemory(("good", 1, 0))
     backend.lacks = {"bad": ["torch is missing"]}
-    pool, told = Pool(backend), []
+    pool = Pool(backend)
+    told: list[str] = []
     pool.prove(shared, told.append)
     tickets = [pool.submit(f"/out/jobs/{number}.json", Request()) for number in range(3)]
     backend.machines += [("bad", 1, 0), ("new", 1, 0)]
@@ -273,7 +276,8 @@ def test_no_machine_left_is_one_error_with_all_reasons(shared):
 
 
 def test_a_machine_that_does_not_answer_is_set_aside(shared, clock, monkeypatch):
-    backend, told = InMemory(("a", 1, 0), ("mute", 1, 0)), []
+    backend = InMemory(("a", 1, 0), ("mute", 1, 0))
+    told: list[str] = []
     answer = backend.prove
     monkeypatch.setattr(backend, "prove", lambda node, evidence: node.name == "mute" or answer(node, evidence))
     quiet = backend.events
@@ -300,7 +304,8 @@ def test_what_proves_machines_is_removed_when_the_run_ends(shared):
 
 
 def test_jobs_that_no_machine_holds_any_more_are_told_once(shared, clock):
-    backend, told = InMemory(("large", 4, 0)), []
+    backend = InMemory(("large", 4, 0))
+    told: list[str] = []
     pool = Pool(backend)
     pool.prove(shared, told.append)
     pool.expect([Request(4)])
@@ -316,7 +321,8 @@ def test_jobs_that_no_machine_holds_any_more_are_told_once(shared, clock):
 
 
 def test_a_cluster_without_machines_is_waited_for(shared, clock, monkeypatch):
-    backend, told = InMemory(), []
+    backend = InMemory()
+    told: list[str] = []
     quiet = backend.events
 
     def events(timeout: float):
@@ -331,13 +337,19 @@ def test_a_cluster_without_machines_is_waited_for(shared, clock, monkeypatch):
     assert told == ["no machine of the cluster takes jobs yet: waiting for the first"]
     assert pool.capacity()["cpus"] == 1.0
     empty = InMemory()
-    monkeypatch.setattr(empty, "events", lambda timeout: setattr(clock, "now", clock.now + 60) or [])
+
+    def a_minute(timeout: float) -> list[Any]:
+        clock.now += 60
+        return []
+
+    monkeypatch.setattr(empty, "events", a_minute)
     with pytest.raises(HarnessError, match="has joined the cluster for 600 s"):
         Pool(empty).expect([Request()])
 
 
 def test_workers_that_do_not_start_are_told(shared, clock):
-    backend, told = InMemory(("a", 2, 0), cold=True), []
+    backend = InMemory(("a", 2, 0), cold=True)
+    told: list[str] = []
     pool = Pool(backend)
     pool.prove(shared, told.append)
     pool.submit("/out/jobs/1.json", Request())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -155,7 +155,7 @@ def test_an_interrupt_leaves_the_old_results_as_they_are(layout, number, kind):
 
 def test_a_run_that_cannot_start_leaves_the_folder_as_it_was(layout):
     class Refusing(Worker):
-        def expect(self, requests: Sequence[Mapping[str, float]]) -> None:
+        def expect(self, requests: Sequence[Request]) -> None:
             raise HarnessError("too much")
 
     content = cell()

@@ -53,7 +53,12 @@ def test_a_damaged_ledger_is_an_empty_one(layout, content):
 
 def test_the_file_is_not_written_for_every_cell_and_flush_writes_the_rest(layout, monkeypatch):
     written = []
-    monkeypatch.setattr("harness.tracking.ledger.write_json", lambda path, value: (time.sleep(0.05), written.append(1)))
+
+    def slowly(path, value):
+        time.sleep(0.05)
+        written.append(1)
+
+    monkeypatch.setattr("harness.tracking.ledger.write_json", slowly)
     ledger = Ledger(layout, "u", "s")
     for number in range(20):
         ledger.note({f"cell {number}": "sha"})

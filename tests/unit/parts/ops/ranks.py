@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from torch import distributed as dist
-from torch import multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 
 
 def together(work: Callable[..., Any], ranks: int, folder: Path, *given: Any) -> list[Any]:
     """What `work(rank, ranks, *given)`, a function of a module, gives in each of some processes."""
-    mp.spawn(_one, (work, ranks, folder, given), nprocs=ranks)  # type: ignore[no-untyped-call]
+    spawn(_one, (work, ranks, folder, given), nprocs=ranks)  # type: ignore[no-untyped-call]
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(ranks)]
 
 
