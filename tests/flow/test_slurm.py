@@ -52,7 +52,7 @@ class Held(nn.Module):
     def forward(self, inputs: LossInputs) -> Tensor:
         while inputs.step >= 25 and not Path({marker!r}).exists():
             time.sleep(0.1)
-        return (inputs.restored - inputs.truth).abs().mean()
+        return (inputs.restored_BCHW - inputs.gt_BCHW).abs().mean()
 
 
 CATALOGUE = (("loss", "held", "Held"),)
@@ -120,7 +120,8 @@ def submit(slurm: Slurm, bench: Bench, suite: Path, out: Path, *options: str, no
     return slurm.sbatch(*words, "--out", out, "--tracker", "none", env=bench.env(), cwd=bench.cwd)
 
 
-@pytest.mark.parametrize("nodes", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("nodes", [1, 2])
 def test_a_job_that_is_signalled_requeues_itself_and_ends_with_the_same_table(slurm, account, tmp_path, nodes):
     """The limit's signal, sent by hand: Slurm's own limits count minutes."""
     suite, out = suite_file(tmp_path, steps=150), tmp_path / "out"
@@ -185,15 +186,14 @@ def test_an_array_of_plain_jobs_gives_the_same_table(slurm, account, tmp_path):
     arrays = [line.split()[1].rstrip(":") for line in said.splitlines() if line.startswith("array ")]
     assert len(arrays) == 4  # sets, degraded sets, trainings, evaluations
     await_step(out, 10, slurm, arrays[2])
-    (training,) = [one["JobId"] for one in slurm.jobs(arrays[2]) if one["JobState"] == "RUNNING"]
-    slurm.run("scancel", "--batch", "--signal=USR1", training)
+    (training,) = [one["ArrayTaskId"] for one in slurm.jobs(arrays[2]) if one["JobState"] == "RUNNING"]
+    slurm.run("scancel", "--batch", "--signal=USR1", f"{arrays[2]}_{training}")
     assert [slurm.ended(array, 200) for array in arrays] == [{"COMPLETED"}] * 4, slurm.logs()
     assert sum(restarts(slurm, arrays[2])) == 1
     assert "nothing to do" in account.ok("run", suite, "--out", out, "--tracker", "none")
     assert table(account, out) == undisturbed(account, suite, tmp_path / "alone")
 
 
-@pytest.mark.slow
 def test_a_failed_wave_cancels_those_behind_it(slurm, account, tmp_path):
     suite, out = suite_file(tmp_path, steps=10), tmp_path / "out"
     (out / "data").mkdir(parents=True)
