@@ -53,7 +53,8 @@ class Evidence:
 
 def gather(shared: Shared) -> Evidence:
     """The evidence of this machine. Raises nothing for a folder that cannot be written: then what lies in it counts."""
-    marks = [_mark("the output folder", shared.out), _mark("the data folder", shared.data)]
+    name = f".nonce-{hashlib.sha256(shared.out.encode()).hexdigest()[:12]}"  # a killed run's is written over
+    marks = [_mark("the output folder", shared.out, name), _mark("the data folder", shared.data, name)]
     return Evidence(tuple(marks), versions(), {path: _digest(path) for path in shared.plugins})
 
 
@@ -97,12 +98,12 @@ def in_words(reasons: Sequence[str]) -> str:
     return "; ".join(reasons)
 
 
-def _mark(what: str, folder: str) -> Mark:
+def _mark(what: str, folder: str, name: str) -> Mark:
     if (url := url_of(Path(folder))) is not None:
-        mark = Mark(what, url, f"{url}/.nonce-{uuid.uuid4().hex[:12]}", uuid.uuid4().hex)
+        mark = Mark(what, url, f"{url}/{name}", uuid.uuid4().hex)
         Store(url).write(_key(mark), mark.content.encode())
         return mark
-    path = os.path.join(os.path.abspath(folder), f".nonce-{uuid.uuid4().hex[:12]}")
+    path = os.path.join(os.path.abspath(folder), name)
     content = uuid.uuid4().hex
     try:
         os.makedirs(folder, exist_ok=True)

@@ -191,7 +191,7 @@ class World:
         return {
             pid: line
             for pid, line in lines.items()
-            if "harness" in line or (line.startswith("ray::") and not line.startswith("ray::IDLE"))
+            if "harness" in line or line.startswith("ray::Worker")
         }
 
     def close(self) -> None:

@@ -105,3 +105,10 @@ def test_a_plug_in_that_differs_is_said_and_one_that_is_missing_comes_with_the_j
     assert shortcomings(evidence) == []
     Path(plugin).write_text("CATALOGUE = (1,)")
     assert shortcomings(evidence) == [f"the plug-in {plugin} is another file there"]
+
+
+def test_a_killed_run_leaves_one_mark_at_most_which_the_next_one_removes(tmp_path):
+    shared = Shared(str(tmp_path / "out"), str(tmp_path / "data"), ())
+    gather(shared)  # by a run that is killed
+    forget(gather(shared))
+    assert [*(tmp_path / "out").iterdir(), *(tmp_path / "data").iterdir()] == []
