@@ -23,11 +23,11 @@ from harness.core.identity import digest
 from harness.core.source import parse_module
 
 _REQUIRED = {
-    "PIL", "accelerate", "alembic", "annotated_types", "cv2", "deepspeed", "diffusers", "fsspec", "imagecodecs",
-    "imagehash", "jsonschema", "mlflow", "numpy", "open_clip", "polars", "psutil", "pyarrow", "pydantic",
-    "pydantic_core", "pyiqa", "ray", "rich", "ruamel", "safetensors", "scipy", "skimage", "sklearn", "spandrel",
-    "sqlalchemy", "tifffile", "torch", "torchvision", "tqdm", "transformers", "typer", "webdataset", "yaml",
-    "zstandard",
+    "PIL", "accelerate", "alembic", "annotated_types", "cv2", "deepspeed", "diffusers", "fsspec", "grpc",
+    "imagecodecs", "imagehash", "jsonschema", "mlflow", "numpy", "open_clip", "polars", "psutil", "pyarrow",
+    "pydantic", "pydantic_core", "pyiqa", "ray", "rich", "ruamel", "safetensors", "scipy", "skimage", "sklearn",
+    "spandrel", "sqlalchemy", "tifffile", "torch", "torchvision", "tqdm", "transformers", "typer", "webdataset",
+    "yaml", "zstandard",
 }  # fmt: skip
 """What this package requires, by the names of imports: a machine that only plans may lack it.
 

@@ -12,6 +12,7 @@ from tests.faults.campaign.world import Size, World
 pytestmark = pytest.mark.xdist_group("campaign")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(560)
 def test_a_run_that_is_struck_ends_with_the_table_of_one_that_is_not():
     world = World(Size(alone=1, gangs=1, steps=96, checkpoint_every=12))
