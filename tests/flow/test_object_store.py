@@ -97,6 +97,7 @@ def checkpoints(server: S3Server) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_killed_in_mid_training_a_run_goes_on_on_another_machine_with_the_same_table(
     machines: Machines, base_only: Path, short_home: Path
 ) -> None:

@@ -188,11 +188,7 @@ class World:
     def of_the_run(self) -> dict[int, str]:
         """Processes of runs that have ended, which a cluster that stays must not hold any more."""
         lines = self.processes()
-        return {
-            pid: line
-            for pid, line in lines.items()
-            if "harness" in line or line.startswith("ray::Worker")
-        }
+        return {pid: line for pid, line in lines.items() if "harness" in line or line.startswith("ray::Worker")}
 
     def close(self) -> None:
         """Ends all. `ray start --block` takes some fifteen seconds to end by itself, and needs not."""

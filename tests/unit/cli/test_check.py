@@ -80,7 +80,8 @@ def test_the_schema_that_editors_get_is_the_one_that_is_stored() -> None:
     assert result.output == stored.read_text(), "run: bench check --json-schema > results_schema/suite.v1.json"
     schema = json.loads(result.output)
     jsonschema.Draft202012Validator.check_schema(schema)
-    names = schema["$defs"]["prior_name"]["anyOf"][0]["enum"]
+    assert schema["$defs"]["prior_name"]["anyOf"][0] == {"$ref": "#/$defs/prior_known"}
+    names = schema["$defs"]["prior_known"]["enum"]
     assert names == sorted(REGISTRY.names("prior"))
     recipe = schema["$defs"]["RecipeMapping"]["properties"]
     assert recipe["lr"]["description"] == "Peak learning rate."

@@ -20,8 +20,8 @@ from harness.data.index import Side
 from harness.data.shards import ShardSet
 from harness.jobs import train
 from harness.parts.catalogue import REGISTRY
-from harness.training import loop
 from harness.training.data import TrainLoader
+from harness.training.engines import ddp
 from harness.training.optim import set_learning_rate
 from tests.small_world import RANDOM, RECIPE, SmallWorld, low_light, prepare, small_cell
 
@@ -140,10 +140,10 @@ def test_stages_follow_each_other_and_resume_bit_for_bit(
                 raise KeyboardInterrupt
             set_learning_rate(*given)
 
-        monkeypatch.setattr(loop, "set_learning_rate", deadly)
+        monkeypatch.setattr(ddp, "set_learning_rate", deadly)
         with pytest.raises(KeyboardInterrupt):
             train.run(broken.train_job(cell), broken.context)
-        monkeypatch.setattr(loop, "set_learning_rate", set_learning_rate)
+        monkeypatch.setattr(ddp, "set_learning_rate", set_learning_rate)
         train.run(broken.train_job(cell), broken.context)
         assert weights(broken, cell) == weights(whole, cell), f"killed after step {killed_at}"
         assert broken.curve(cell) == whole.curve(cell)

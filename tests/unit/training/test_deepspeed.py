@@ -16,6 +16,8 @@ from harness.cells.zero_config import zero_config, zero_conflicts
 from tests.unit.training.sharded import Differences, differences, run_gang, run_plain
 from tests.unit.training.sharded_gang import Task
 
+pytestmark = pytest.mark.xdist_group("deepspeed")  # its trainings are made once, for all tests
+
 CLIPPED: dict[str, Any] = {"clip": 0.05, "micro": 1}
 RESTART: dict[str, Any] = {"restart": 2, "rates": {"backbone.intro": 0.1}}
 THEN: dict[str, Any] = {"trains": ("backbone.intro", "backbone.ending"), "then": ("backbone.ending",)}

@@ -21,6 +21,8 @@ from harness.training.passes import MicroBatch, Passes
 from harness.training.resume import check_together, whole_weights
 from tests.unit.parts.ops.ranks import together
 
+pytestmark = pytest.mark.xdist_group("engines")  # its trainings are made once, for all tests
+
 
 class Partly(nn.Module):
     """A network of which one part is frozen, and one comes into its outputs and into no loss."""

@@ -11,6 +11,8 @@ import torch
 from tests.unit.training.sharded import differences, run_gang, run_plain
 from tests.unit.training.sharded_gang import Task
 
+pytestmark = pytest.mark.xdist_group("fsdp2")  # its trainings are made once, for all tests
+
 CLIPPED: dict[str, Any] = {"clip": 0.05, "micro": 1}
 RESTART: dict[str, Any] = {"restart": 2, "rates": {"backbone.intro": 0.1}, "optimizer": "sgd"}
 PLAIN = [

@@ -25,6 +25,8 @@ from tests.small_world import RECIPE, RUN, SmallWorld, refined_cell, small_cell
 from tests.unit.training.gang import STEP, run_together
 from tests.unit.training.sampled_cells import SMALL
 
+pytestmark = pytest.mark.xdist_group("ranks")  # its trainings are made once, for all tests
+
 
 def with_recipe(cell: Cell, **changes: object) -> Cell:
     return cell.model_copy(update={"recipe": RECIPE.model_copy(update=changes)})
