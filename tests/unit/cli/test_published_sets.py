@@ -38,6 +38,7 @@ def suite(place: Path, network: str, more: str = "") -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_the_shipped_suite_is_in_order_once_its_test_sets_are_prepared(library: Path) -> None:
     done = bench("check", "published")
     assert done.exit_code == exits.DONE, done.output
