@@ -221,8 +221,6 @@ def take_statistics(one: Pass) -> None:
         for (norm, _, _), both in zip(_statistics, of_groups.split(sizes), strict=True):
             _follow(norm, *both.chunk(2))
     _statistics.clear()
-    _statistics.clear()
-    _statistics.clear()
 
 
 @torch.no_grad()
