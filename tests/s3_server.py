@@ -94,7 +94,7 @@ class KeptServer(S3Server):
 def kept_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[KeptServer]:
     """As `s3_server`, one that may stop and start again with its content."""
     server = KeptServer()
-    with _running(server, monkeypatch):
+    with serving(server, monkeypatch):
         yield server
 
 
@@ -102,12 +102,13 @@ def kept_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[KeptServer]:
 def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     """A server for a test, with the environment in which `s3://` means it."""
     server = S3Server()
-    with _running(server, monkeypatch):
+    with serving(server, monkeypatch):
         yield server
 
 
 @contextmanager
-def _running(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def serving(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server, with the environment in which `s3://` means it."""
     for name, value in (
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),

@@ -13,7 +13,7 @@ from harness.api.library import InLibrary, library
 from harness.api.loading import load_part
 from harness.core.errors import HarnessError
 from harness.core.guests import contained, fault
-from harness.core.paths import unfit_name
+from harness.core.names import unfit_name
 from harness.core.registry import Registry
 
 _HINT = "mend the plug-in; --debug shows the traceback"

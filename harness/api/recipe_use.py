@@ -20,4 +20,5 @@ class RecipeUse(Frozen):
     """Images of one forward pass of one process in this run, by stage; the rest of the batch is accumulated."""
     differs: dict[str, tuple[Any, Any]]
     """Field → (official, used), for what changes the result (`lr`, `images`, `task.quantise`) and what does not
-    (`gpus`)."""
+    (`gpus`). `batch_norm`, where there is one: images whose statistics it takes at once, by stage; on the authors' GPUs
+    those of a GPU's share, here those of `micro_batch` images, or of the batch, over all processes."""

@@ -35,6 +35,8 @@ class JobOutcome:
     handed the job out writes the others, once all processes of the gang have ended."""
     fresh: bool = False
     """Whether the process must not run another job, because this one left something in it that cannot be undone."""
+    killed: bool = False
+    """Whether the machine ended the process for the memory that all of its processes took together."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class Shared:
     """Folder of shards and features."""
     plugins: tuple[str, ...] = ()
     """The user's own Python files."""
+    fills_data: bool = False
+    """Whether jobs write into `data`, and do not only read what lies there."""
 
 
 ALONE = Seat()
@@ -114,7 +118,7 @@ class Executor(Protocol):
     def submit(self, job_file: str, request: Request, priority: int = 0, near: str = "") -> Any:
         """Starts a job when its resources are free, the lowest `priority` first; gives a handle at once.
 
-        Jobs of one word `near` read the same files, and run on the same machine where that costs no waiting.
+        Jobs of one word `near` read the same files, and run on the same machine where that costs hardly any waiting.
         """
 
     def poll(self, timeout: float) -> Sequence[tuple[Any, JobOutcome]]:

@@ -90,14 +90,15 @@ class Cell(Hashed):
     @cached_property
     def id(self) -> str:
         """12 hex digits; the same for the same resolved content on every machine."""
-        return text_digest(self._canonical_content(), 12)
+        return text_digest(self.canonical_content(), 12)
 
-    def _canonical_content(self) -> str:
-        """The canonical JSON of `content`, put together of that of its parts, which thousands of cells share."""
+    def canonical_content(self, *without: str) -> str:
+        """The canonical JSON of `content` but for some fields, put together of that of its parts, which thousands of
+        cells share."""
         if self.backbone is None or self.is_earlier:
-            return canonical_json(self.content())
+            return canonical_json({name: value for name, value in self.content().items() if name not in without})
         texts = {"kind": '"cell"', "base": f'"{self.base.id}"' if self.base else "null"}
-        for name in _OWN:
+        for name in _OWN.difference(without):
             value = getattr(self, name)
             texts[name] = value.canonical if isinstance(value, Hashed) else canonical_json(value)
         return joined_json(texts)
@@ -169,7 +170,7 @@ class Cell(Hashed):
         return {"grid": recipe.grid(stage), "resize": recipe.resize, "pad": recipe.pad}
 
 
-_OWN = tuple(Cell.model_fields.keys() - {"base", "prior_source"})
+_OWN = frozenset(Cell.model_fields) - {"base", "prior_source"}
 """The fields that a cell's identity holds as they are; of the cells that it rests on it holds the ids."""
 
 

@@ -13,7 +13,7 @@ from harness.api.asking import opened
 from harness.cli.common import write_new
 from harness.cli.exits import WrongArgument
 from harness.cli.new_suite import quoted
-from harness.core.paths import unfit_name
+from harness.core.names import unfit_name
 from harness.parts.catalogue import REGISTRY
 
 PlaceOption = Annotated[str | None, typer.Option(metavar="DIR", help="A folder, or a pattern in quotes.")]

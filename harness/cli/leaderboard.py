@@ -12,6 +12,7 @@ import typer
 
 from harness.cli.common import DataPlaceOption, OutOption, SetOption
 from harness.cli.subject import Subject, SubjectArgument, find_subject
+from harness.core.garbage import seldom_collected
 from harness.core.paths import Layout
 from harness.parts.catalogue import REGISTRY
 from harness.planning.places import plugin_copies
@@ -44,11 +45,12 @@ def leaderboard(
     set_: SetOption = None,
 ) -> None:
     """Show the results of a suite, or of all suites that were run in a folder. Missing ones are shown with reasons."""
-    found = find_subject(subject, out, set_)
-    for line in () if found.stored else told_of_earlier(found.suites[0][0].name, found.layout):
-        typer.echo(line, err=True)
-    board = _from_mlflow(found) if source is Source.mlflow else _board(found, found.layout)
-    typer.echo(render(board, form.value), nl=False)
+    with seldom_collected():  # all that is read stays until the end
+        found = find_subject(subject, out, set_)
+        for line in () if found.stored else told_of_earlier(found.suites[0][0].name, found.layout):
+            typer.echo(line, err=True)
+        board = _from_mlflow(found) if source is Source.mlflow else _board(found, found.layout)
+        typer.echo(render(board, form.value), nl=False)
 
 
 def told_of_earlier(name: str, layout: Layout) -> list[str]:

@@ -12,6 +12,7 @@ from harness.cli import exits
 from harness.cli.common import DataPlaceOption, ForceOption, LimitOption, OutOption, SetOption, SuiteArgument
 from harness.cli.subject import read_suite
 from harness.cli.tables import print_table
+from harness.core.garbage import seldom_collected
 from harness.core.paths import Layout
 from harness.planning.plan import Plan, make_plan
 from harness.planning.table import cell_row, job_row, reports, summary
@@ -38,26 +39,28 @@ def plan(
     set_: SetOption = None,
 ) -> None:
     """Show which jobs are todo, done, stale or blocked, with reasons, counts and the time left. Runs nothing."""
-    subject = read_suite(suite, out, set_)
-    resolved, registry = subject.suites[0]
-    planned = make_plan(resolved, subject.layout, registry, force=force or (), limit=limit)
-    if cells:
-        print_table(("state", "task", "backbone", "variant", "seed", "cell", "reason"), map(cell_row, planned.cells))
-        for report in reports(planned.cells):
-            typer.echo(report)
-    else:
-        print_table(("state", "job", "cells", "time", "reason"), map(job_row, planned.jobs))
-        reasons = (status.reason for status in planned.cells if status.state == "blocked" or status.gaps)
-        for reason in dict.fromkeys(reasons):
-            typer.echo(f"blocked: {reason}")
-    for missing in unprepared(resolved.cells, registry):
-        typer.echo(f"{missing.state}: {missing}")
-    for note in notes(resolved, registry):
-        typer.echo(f"note: {note}", err=True)
-    if write_jobs:
-        _write(resolved, subject.layout, planned)
-    typer.echo(summary(planned, max(1, (os.cpu_count() or 1) // resolved.run.cpus)))
-    raise typer.Exit(exits.BLOCKED if planned.blocked else exits.DONE)
+    with seldom_collected():  # all that is read stays until the end
+        subject = read_suite(suite, out, set_)
+        resolved, registry = subject.suites[0]
+        planned = make_plan(resolved, subject.layout, registry, force=force or (), limit=limit)
+        if cells:
+            titles = ("state", "task", "backbone", "variant", "seed", "cell", "reason")
+            print_table(titles, map(cell_row, planned.cells))
+            for report in reports(planned.cells):
+                typer.echo(report)
+        else:
+            print_table(("state", "job", "cells", "time", "reason"), map(job_row, planned.jobs))
+            reasons = (status.reason for status in planned.cells if status.state == "blocked" or status.gaps)
+            for reason in dict.fromkeys(reasons):
+                typer.echo(f"blocked: {reason}")
+        for missing in unprepared(resolved.cells, registry):
+            typer.echo(f"{missing.state}: {missing}")
+        for note in notes(resolved, registry):
+            typer.echo(f"note: {note}", err=True)
+        if write_jobs:
+            _write(resolved, subject.layout, planned)
+        typer.echo(summary(planned, max(1, (os.cpu_count() or 1) // resolved.run.cpus)))
+        raise typer.Exit(exits.BLOCKED if planned.blocked else exits.DONE)
 
 
 def _write(suite: ResolvedSuite, layout: Layout, planned: Plan) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -23,11 +23,13 @@ from harness.cli.common import (
 )
 from harness.cli.subject import ran_before, suite_place
 from harness.cli.tried import refuse, to_train
+from harness.core.garbage import seldom_collected
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import open_placed
-from harness.planning.plan import Plan, follow_up, make_plan
+from harness.planning.assess import Assessment
+from harness.planning.plan import Plan, assessed_plan, follow_up, make_plan
 from harness.records.anew import recover, waiting
 from harness.records.mirrored import send_suite
 from harness.results.shelf import keep_plugins
@@ -72,27 +74,37 @@ def run(
     for kind, name in (("executor", executor), ("tracker", tracker)):
         REGISTRY.get(kind, name)  # a misspelt name is an error before anything is written
     check_address(address)
-    resolved, registry, origins = open_placed(suite, set_ or ())
-    layout = layout_for(resolved.name, out)
-    if known := ran_before(resolved, layout, registry):  # else the suite that is stored would lose what is on record
-        resolved, registry, origins = open_placed(suite, set_ or (), Unread(known))
-    resolved = kept_as(resolved, suite_place(suite), layout)
-    _recover(layout)
-    plan = make_plan(resolved, layout, registry, force=force or (), limit=limit)
-    summary = None
-    if plan.to_run:
-        refuse(resolved, registry, origins, to_train(plan))
-        plan, summary = _work(resolved, layout, registry, force or [], limit, executor, address, tracker)
-        _report(summary)
-    else:
-        _keep(resolved, layout)
-        typer.echo(f"{resolved.name}: {_nothing(plan)} ({monotonic() - began:.1f} s)")
-        behind = REGISTRY.load("tracker", tracker)(None, layout, resolved.name).behind([c.cell_id for c in plan.cells])
-        if behind:
-            typer.echo(f"{len(behind)} cells are not mirrored yet: bench track sync {shown_place(layout.out)}")
+    with seldom_collected():  # all that is read stays until the end
+        resolved, registry, origins = open_placed(suite, set_ or ())
+        layout = layout_for(resolved.name, out)
+        known = ran_before(resolved, layout, registry)
+        if known:  # else the suite that is stored would lose what is on record
+            resolved, registry, origins = open_placed(suite, set_ or (), Unread(known))
+        resolved = kept_as(resolved, suite_place(suite), layout)
+        _recover(layout)
+        plan, found = assessed_plan(resolved, layout, registry, force=force or (), limit=limit)
+        if not plan.to_run:
+            _keep(resolved, layout)
+            typer.echo(f"{resolved.name}: {_nothing(plan)} ({monotonic() - began:.1f} s)")
+            mirror = REGISTRY.load("tracker", tracker)(None, layout, resolved.name)
+            if behind := mirror.behind([c.cell_id for c in plan.cells]):
+                typer.echo(f"{len(behind)} cells are not mirrored yet: bench track sync {shown_place(layout.out)}")
+            _end(plan, resolved, layout, found)
+    del found  # it is of before the run
+    refuse(resolved, registry, origins, to_train(plan))
+    plan, summary, last = _work(resolved, layout, registry, force or [], limit, executor, address, tracker)
+    _report(summary)
+    _end(plan, resolved, layout, last, failed=bool(summary.failures))
+
+
+@seldom_collected()
+def _end(
+    plan: Plan, suite: ResolvedSuite, layout: Layout, found: Assessment | None, *, failed: bool = False
+) -> NoReturn:
+    """Shows what is blocked and the results, and ends the command. `found`: what planning has read of the folder, if
+    that is how it is now."""
     _show_blocked(plan)
-    _show_table(layout, resolved)
-    failed = summary is not None and bool(summary.failures)
+    _show_table(layout, suite, found)
     raise typer.Exit(exits.code_of_run(failed=failed, blocked=plan.blocked))
 
 
@@ -132,10 +144,11 @@ def _work(
     executor: str,
     address: str | None,
     tracker: str,
-) -> tuple[Plan, RunSummary]:
+) -> tuple[Plan, RunSummary, Assessment | None]:
     """Runs the plan, made again under the folder's lock: another run may just have ended.
 
-    Then what has become stale because something that it rests on was made anew, until nothing is.
+    Then what has become stale because something that it rests on was made anew, until nothing is. Gives what ran first,
+    what became of it, and what was found in the folder after the last job.
     """
     from harness.records.lock import run_lock
 
@@ -148,14 +161,16 @@ def _work(
         told = f"{_jobs(len(plan.to_run))} to do, {counts['done']} done before"
         typer.echo(f"{resolved.name}: {told} · {shown_place(layout.out)}")
         first, summary = plan, _round(plan, layout, executor, address, tracker)
+        found: Assessment | None = None
         for _ in range(ROUNDS):
-            plan = make_plan(resolved, layout, registry)
+            plan, found = assessed_plan(resolved, layout, registry)
             further = follow_up(plan, summary.lost, first)
             if further is None:
                 break
             typer.echo(f"{_stale(further)} rest on what was made anew: {_jobs(len(further.to_run), ' more')}")
             summary.add(_round(further, layout, executor, address, tracker))
-        return first, summary
+            found = None
+        return first, summary, found
 
 
 def _send_data(layout: Layout) -> None:
@@ -236,12 +251,12 @@ def _indented(text: str) -> str:
     return text.replace("\n", "\n    ")
 
 
-def _show_table(layout: Layout, suite: ResolvedSuite) -> None:
+def _show_table(layout: Layout, suite: ResolvedSuite, found: Assessment | None) -> None:
     from harness.cli.leaderboard import told_of_earlier
     from harness.reports.leaderboard import board_of
     from harness.reports.render import render
 
     typer.echo("")
-    typer.echo(render(board_of([suite], layout), "table"))
+    typer.echo(render(board_of([suite], layout, known={suite.name: found} if found else None), "table"))
     for line in told_of_earlier(suite.name, layout):
         typer.echo(line)

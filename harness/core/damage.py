@@ -20,6 +20,7 @@ from pathlib import Path
 
 from harness.core.beat import beat
 from harness.core.errors import Damaged, DataError, HarnessError
+from harness.core.outlast import make_folder, outlast
 from harness.core.paths import abandoned, remove_away, storage_error
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ def _locked(lock: Path, folder: Path) -> int:
     """A descriptor of the file that has the lock, and that is still the file in this place."""
     while True:
         try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
+            outlast(lambda: make_folder(lock.parent), lock)
             descriptor = _descriptor(lock)
         except OSError as error:
             raise storage_error(error, folder) from error

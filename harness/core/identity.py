@@ -20,6 +20,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from harness.core.beat import beat
+from harness.core.outlast import outlast
 
 DIGEST_LENGTH = 16
 SEAL = "sealed"
@@ -146,6 +147,10 @@ def _is_sealed_by(content: dict[str, Any], seal: object) -> bool:
 def file_sha256(path: str | Path) -> str:
     """Full SHA-256 of a file, read in pieces."""
     beat()
+    return outlast(lambda: _file_sha256(path), path)
+
+
+def _file_sha256(path: str | Path) -> str:
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
@@ -158,7 +163,7 @@ def stamp_of(status: os.stat_result) -> list[int]:
 
 def known_sha256(path: str | Path) -> str:
     """SHA-256 of a file that rarely changes: hashed once per process as long as its stamp stays the same."""
-    return _known_sha256(str(path), *stamp_of(os.stat(path)))
+    return _known_sha256(str(path), *stamp_of(outlast(lambda: os.stat(path), path)))
 
 
 @cache

@@ -10,8 +10,8 @@ from harness.core.errors import text_of
 Shortage = Literal["memory", "storage"]
 """As the classes of failures call it (harness.core.errors)."""
 
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
-"""A disk that is full, that takes nothing, or that is broken."""
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE}
+"""A disk that is full, that takes nothing, that is broken, or whose server knows it no more."""
 
 _MEMORY_WORDS = (
     "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "insufficient memory",

@@ -33,3 +33,31 @@ def file_name(exact: str, ending: str, *, readable: str = "") -> str:
 def _without_escapes(text: str) -> str:
     pieces = text.split("=")
     return pieces[0] + "".join(piece[2:] for piece in pieces[1:])
+
+
+LONGEST_NAME = 100
+"""Bytes of a name that becomes a part of a folder's name: file systems take 255, and digests stand beside it."""
+
+_RESERVED = frozenset(
+    ["CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))]
+)
+"""Names that are devices in Windows, whatever follows a dot."""
+
+
+def unfit_name(name: str) -> str:
+    """Why a name cannot become a part of a folder's name on every system; empty when it can."""
+    if not name:
+        return "a name is not empty"
+    if not name.isprintable():
+        return "a name holds only characters that can be printed"
+    if found := next((character for character in name if character in '/\\:*?"<>|'), ""):
+        return f"a name holds no {found!r}: folders are called by it"
+    if name[0] == "." or name[-1] == ".":
+        return "a name neither begins nor ends with a dot: folders are called by it"
+    if name != name.strip():
+        return "a name neither begins nor ends with a space"
+    if name.partition(".")[0].strip().upper() in _RESERVED:
+        return f"{name!r} is the name of a device in Windows"
+    if len(name.encode(errors="surrogatepass")) > LONGEST_NAME:
+        return f"a name has at most {LONGEST_NAME} bytes in UTF-8"
+    return ""

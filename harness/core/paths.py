@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from typing import Any
 from harness.core.errors import HarnessError
 from harness.core.fence import check_fence
 from harness.core.identity import json_text
+from harness.core.outlast import is_cut_off, is_there, make_folder, outlast
 from harness.core.text import shown_name
 
 PLACE_OPTION = ContextVar("PLACE_OPTION", default="--out")
@@ -24,8 +25,14 @@ PLACE_OPTION = ContextVar("PLACE_OPTION", default="--out")
 
 
 def storage_error(error: OSError, path: Path) -> HarnessError:
-    """The HarnessError that tells a user about the OSError of a write."""
+    """The HarnessError that tells a user about the OSError of a write.
+
+    Its kind is `storage`; `worker_lost`, with which a job is tried again, where its disk went away in between.
+    """
     where = str(path)
+    if is_cut_off(error, path):
+        what, hint = "its disk went away while it was written", "nothing in a run, which tries again; else run it again"
+        return HarnessError(what, where=where, hint=hint, kind="worker_lost")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         what, hint = "the disk is full", "free some space, then run the same command again"
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
@@ -61,34 +68,6 @@ def unread(error: OSError) -> str:
     return (error.strerror or str(error) or type(error).__name__).lower()
 
 
-LONGEST_NAME = 100
-"""Bytes of a name that becomes a part of a folder's name: file systems take 255, and digests stand beside it."""
-
-_RESERVED = frozenset(
-    ["CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))]
-)
-"""Names that are devices in Windows, whatever follows a dot."""
-
-
-def unfit_name(name: str) -> str:
-    """Why a name cannot become a part of a folder's name on every system; empty when it can."""
-    if not name:
-        return "a name is not empty"
-    if not name.isprintable():
-        return "a name holds only characters that can be printed"
-    if found := next((character for character in name if character in '/\\:*?"<>|'), ""):
-        return f"a name holds no {found!r}: folders are called by it"
-    if name[0] == "." or name[-1] == ".":
-        return "a name neither begins nor ends with a dot: folders are called by it"
-    if name != name.strip():
-        return "a name neither begins nor ends with a space"
-    if name.partition(".")[0].strip().upper() in _RESERVED:
-        return f"{name!r} is the name of a device in Windows"
-    if len(name.encode(errors="surrogatepass")) > LONGEST_NAME:
-        return f"a name has at most {LONGEST_NAME} bytes in UTF-8"
-    return ""
-
-
 def below(root: Path, *names: str) -> Path:
     """The path of these names below a folder, one folder a name: whatever is written or removed lies there.
 
@@ -108,17 +87,24 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`; moves it there when the block ends well, removes it otherwise.
 
     Raises HarnessError (kind `storage`) when the disk is full or the folder cannot be written, Superseded when another
-    try of the job that writes has begun.
+    try of the job that writes has begun. A disk that is away is waited for (harness.core.outlast), but for what the
+    block itself writes.
     """
+    with _placed(path) as temporary:
+        yield temporary
+        with outlast(lambda: open(temporary, "rb"), path) as handle:
+            os.fsync(handle.fileno())
+
+
+@contextmanager
+def _placed(path: Path) -> Iterator[Path]:
+    """As `atomic_file`, for a block that has the disk keep what it writes."""
     check_fence()
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        outlast(lambda: make_folder(path.parent), path)
         yield temporary
-        with open(temporary, "rb") as handle:
-            os.fsync(handle.fileno())
-        check_fence()  # what was written may have taken long
-        os.replace(temporary, path)
+        outlast(lambda: _rename(temporary, path, os.replace), path)
     except OSError as error:
         raise storage_error(error, path) from error
     finally:
@@ -126,10 +112,22 @@ def atomic_file(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def _rename(temporary: Path, path: Path, rename: Callable[[Path, Path], None]) -> None:
+    check_fence()  # what was written, or the disk's coming back, may have taken long
+    rename(temporary, path)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a whole file atomically."""
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(content)
+    """Writes a whole file atomically, again from its beginning where its disk was away in between."""
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+
+    with _placed(path) as temporary:
+        outlast(lambda: write(temporary), path)
 
 
 def write_text(path: Path, content: str) -> None:
@@ -151,16 +149,20 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     check_fence()
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        temporary.mkdir(parents=True)
+        outlast(lambda: make_folder(temporary), path)
         yield temporary
-        check_fence()
         try:
-            os.rename(temporary, path)
+            outlast(lambda: _rename(temporary, path, os.rename), path)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
     except OSError as error:
         raise storage_error(error, path) from error
+    except Exception as error:
+        gone = FileNotFoundError(errno.ENOENT, str(error))  # which libraries wrap in errors of their own
+        if isinstance(error, HarnessError) or not is_cut_off(gone, path):
+            raise
+        raise storage_error(gone, path) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -193,7 +195,7 @@ def remove_away(path: Path) -> Path | None:
     check_fence()
     away = path.with_name(f".{path.name.removeprefix('.')}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        os.rename(path, away)
+        outlast(lambda: _rename(path, away, os.rename), path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -204,6 +206,10 @@ def remove_away(path: Path) -> Path | None:
         with suppress(OSError):
             away.unlink(missing_ok=True)
     return away if os.path.lexists(away) else None
+
+
+RECORD, CHECKPOINTS, FINAL_WEIGHTS = "record.json", "checkpoint", "final.safetensors"
+"""In a cell's folder: its record, the folder of what its training leaves, and the finished training's weights there."""
 
 
 @dataclass(frozen=True)
@@ -217,12 +223,17 @@ class Layout:
     data: Path
     anew: frozenset[str] = frozenset()
 
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Those that are there, for `outlasting` (harness.core.outlast)."""
+        return tuple(root for root in (self.out, self.data) if root.is_dir())
+
     def cell(self, cell_id: str) -> Path:
         """The folder of a cell: where it is made anew while it is; where the old one waits if a swap was cut off."""
-        if cell_id in self.anew and (made := self.anew_cell(cell_id)).is_dir():
+        if cell_id in self.anew and is_there(made := self.anew_cell(cell_id)):
             return made
         place = self.placed_cell(cell_id)
-        if not place.exists() and (old := self.old_cell(cell_id)).is_dir():
+        if not is_there(place) and is_there(old := self.old_cell(cell_id)):
             return old
         return place
 
@@ -239,7 +250,7 @@ class Layout:
         return below(self.out, "cells", f".{cell_id}.old")
 
     def record(self, cell_id: str) -> Path:
-        return self.cell(cell_id) / "record.json"
+        return self.cell(cell_id) / RECORD
 
     def images(self, cell_id: str) -> Path:
         return self.cell(cell_id) / "images.parquet"
@@ -248,11 +259,11 @@ class Layout:
         return self.cell(cell_id) / "events.jsonl"
 
     def checkpoints(self, cell_id: str) -> Path:
-        return self.cell(cell_id) / "checkpoint"
+        return self.cell(cell_id) / CHECKPOINTS
 
     def final_weights(self, cell_id: str) -> Path:
         """The checkpoint of a trained cell: what is evaluated, and what other cells start from."""
-        return self.checkpoints(cell_id) / "final.safetensors"
+        return self.checkpoints(cell_id) / FINAL_WEIGHTS
 
     def samples(self, cell_id: str) -> Path:
         return self.cell(cell_id) / "samples"

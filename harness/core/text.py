@@ -27,7 +27,7 @@ def printable(text: str) -> str:
     (control characters, the beginnings of escape sequences, marks that turn the direction, lone surrogates) becomes its
     code, as `\\x1b`.
     """
-    if text.isprintable():
+    if text.isprintable() or all(line.isprintable() for line in text.split("\n")):
         return text
     return "".join(letter if letter.isprintable() or letter in _KEPT else _code(letter) for letter in text)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.core.damage import unreadable
+from harness.core.outlast import outlast
 from harness.core.paths import unread
 from harness.data.index import AGAIN, INDEX, Side, damaged
 from harness.data.shard_file import BLOCK, check_header
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def verify_file(path: Path, entry: FileEntry, verified: Verified) -> None:
     """Whether a file is the one that the manifest names."""
     try:
-        size = path.stat().st_size
+        size = outlast(path.stat, path).st_size
         found = verified.sha256(path) if size == entry.bytes else ""
     except FileNotFoundError:
         raise damaged(str(path), "a file of the prepared set is missing") from None

@@ -14,10 +14,10 @@ from fsspec.implementations.local import LocalFileSystem
 from harness.api.sets import ORIGIN, SETS, PreparedSet
 from harness.core.damage import damage_noted, forget_damage, held
 from harness.core.errors import DataError
+from harness.core.names import unfit_name
 from harness.core.paths import (
     atomic_folder,
     below,
-    unfit_name,
     unread,
 )
 from harness.data.checked import verify_file

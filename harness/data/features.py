@@ -24,6 +24,7 @@ from harness.api.sets import FeatureSet
 from harness.core.damage import damage_noted, unreadable
 from harness.core.errors import Damaged, DataError
 from harness.core.identity import canonical_json, file_sha256, known_sha256, sealed, unsealed
+from harness.core.outlast import outlast
 from harness.core.paths import atomic_folder, unread, write_json
 from harness.core.version import package_version
 
@@ -182,7 +183,7 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
     """The manifest and its digest (harness.core.identity.Unsealed)."""
     path = folder / MANIFEST
     try:
-        found = unsealed(path.read_bytes())
+        found = unsealed(outlast(path.read_bytes, path))
     except (FileNotFoundError, NotADirectoryError):
         hint = "run the suite, which computes them"
         raise Damaged("these prior vectors have not been made", where=str(folder), hint=hint) from None
@@ -195,7 +196,7 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
 
 def _check(path: Path, shape: tuple[int, int], orientations: int, sha256: str | None) -> None:
     try:
-        path.stat()
+        outlast(path.stat, path)
         changed = sha256 is not None and known_sha256(path) != sha256
     except FileNotFoundError:
         raise Damaged("a file of prior vectors is missing", where=str(path), hint=_REMAKE) from None

@@ -15,7 +15,9 @@ from harness.api.sets import ORIGIN, PreparedSet
 from harness.core.damage import unreadable
 from harness.core.errors import Damaged
 from harness.core.identity import unsealed
-from harness.core.paths import unfit_name, unread
+from harness.core.names import unfit_name
+from harness.core.outlast import outlast
+from harness.core.paths import unread
 from harness.data.index import AGAIN, INDEX, damaged
 from harness.data.origin import Shard, read_note
 
@@ -110,7 +112,7 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
     """The manifest and its digest (harness.core.identity.Unsealed)."""
     path = folder / MANIFEST
     try:
-        content = path.read_bytes()
+        content = outlast(path.read_bytes, path)
     except (FileNotFoundError, NotADirectoryError):
         there = os.path.lexists(folder)
         what = "this prepared set has no manifest" if there else "this prepared set does not exist"

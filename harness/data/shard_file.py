@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+from harness.core.outlast import outlast
 from harness.data.index import Member, Side
 from harness.data.members import member_name
 
@@ -25,10 +26,14 @@ class ShardFile:
     place, and leaves none behind."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._path = path
+        self._descriptor = outlast(lambda: os.open(path, os.O_RDONLY | os.O_CLOEXEC), path)
 
     def read(self, offset: int, length: int) -> bytes:
         """`length` bytes from `offset` on; fewer at the end of the file."""
+        return outlast(lambda: self._read(offset, length), self._path)
+
+    def _read(self, offset: int, length: int) -> bytes:
         content = os.pread(self._descriptor, length, offset)
         while 0 < len(content) < length:  # a network file system may give less than there is
             more = os.pread(self._descriptor, length - len(content), offset + len(content))

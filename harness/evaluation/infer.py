@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate
 
 from harness.api.backbone import Capabilities
 from harness.api.task import Sides
+from harness.core.beat import beat
 from harness.core.errors import HarnessError
 from harness.models.assemble import RestorationModel
 from harness.models.maps import part_of_map
@@ -126,6 +127,7 @@ def _restore_tiled(given: _Given, lq_BCHW: Tensor, tile: int) -> Tensor:
     total = lq_BCHW.new_zeros(lq_BCHW.shape[0], given.model.capabilities.channels_out, height, width)
     weights = lq_BCHW.new_zeros(1, 1, height, width)
     for top, left in product(tile_starts(height, tile), tile_starts(width, tile)):
+        beat()
         place = (..., slice(top, top + tile), slice(left, left + tile))
         restored = _restore_padded(given, lq_BCHW[place], top, left)
         rows, columns = restored.shape[-2:]

@@ -1,5 +1,6 @@
 """`python -m harness.jobs FILE [--debug] [--beside]`: runs one job of a suite, without Ray, on this machine.
 
+A training that runs out of memory is tried once more with half its micro-batch, as in a run.
 Exit code 0 when it is done, 1 when it failed or another run uses the folder, whose lock it takes. `--debug` lets the
 exception through with its traceback. `--beside` shares the lock with other jobs that are run so, as in a batch system's
 array (launchers/slurm/array.sbatch).
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from harness.api.running import ALONE
+from harness.api.running import ALONE, JobOutcome
 from harness.core.errors import HarnessError
 from harness.core.guests import tell_interrupts
 from harness.core.paths import Layout, write_json, write_text
@@ -25,7 +26,7 @@ from harness.jobs.local_gang import debug_gang, run_gang
 from harness.jobs.notes import note_outcome
 from harness.jobs.run import debug_job_file, read_job, run_job_file
 from harness.jobs.staging import job_here
-from harness.planning.job import Job
+from harness.planning.job import Job, TrainWork
 from harness.planning.places import layout_of
 from harness.records.anew import recover, take_in
 from harness.records.lock import run_lock, side_lock
@@ -62,10 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(given.file, job, layout)
 
 
-def begin_attempt(file: str, token_file: Path) -> None:
-    """Makes this try of the job the only one that may write: a lost worker of an earlier one may still live."""
-    content = json.loads(Path(file).read_bytes())
-    content["attempt"] = uuid.uuid4().hex
+def begin_attempt(file: str, token_file: Path, **changes: int) -> None:
+    """Makes this try of the job the only one that may write: a lost worker of an earlier one may still live.
+
+    `changes`: of the job's fields, in this try.
+    """
+    content = {**json.loads(Path(file).read_bytes()), "attempt": uuid.uuid4().hex, **changes}
     write_text(token_file, content["attempt"])
     write_json(Path(file), content)
 
@@ -78,14 +81,12 @@ def _debug(file: str, job: Job, layout: Layout) -> int:
 
 
 def _run(file: str, job: Job, layout: Layout) -> int:
-    alone = job.processes == 1
-    outcome = run_job_file(file) if alone else run_gang(file, job, layout, loud=True)
-    if outcome.failure is None:
-        print(f"done in {outcome.seconds:.1f} s")
-    else:
-        print(f"failed ({outcome.failure}): {outcome.message}\nlog: {outcome.log}", file=sys.stderr)
     try:
-        note_outcome(job, layout, outcome)
+        outcome = _tried(file, job, layout)
+        if outcome.failure == "memory" and isinstance(job.work, TrainWork) and not job.halved:  # as a driver does
+            print("once more, with half the micro-batch")
+            begin_attempt(file, layout.job_attempt(job.id), halved=1)
+            outcome = _tried(file, job, layout)
         if job.cell_id is not None:
             send_cell(layout, job.cell_id)
         _told(job, layout)
@@ -93,6 +94,17 @@ def _run(file: str, job: Job, layout: Layout) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0 if outcome.failure is None else 1
+
+
+def _tried(file: str, job: Job, layout: Layout) -> JobOutcome:
+    """How a try of a job ended, which is said and on record then."""
+    outcome = run_job_file(file) if job.processes == 1 else run_gang(file, job, layout, loud=True)
+    if outcome.failure is None:
+        print(f"done in {outcome.seconds:.1f} s")
+    else:
+        print(f"failed ({outcome.failure}): {outcome.message}\nlog: {outcome.log}", file=sys.stderr)
+    note_outcome(job, layout, outcome)
+    return outcome
 
 
 def _told(job: Job, layout: Layout) -> None:

@@ -7,6 +7,7 @@ import errno
 from harness.core.errors import FailureClass, HarnessError, text_of
 from harness.core.guests import blame
 from harness.core.machine import is_broken_collective, shortage
+from harness.core.outlast import is_cut_off
 
 _REFUSED = {errno.EACCES, errno.EPERM}
 """Errors of folders that belong to somebody else: of the place, once a plug-in's own code is ruled out."""
@@ -16,6 +17,8 @@ def classify(error: BaseException) -> FailureClass:
     """The class of an exception that ended a job. Imports no library whose errors it knows."""
     if isinstance(error, HarnessError):
         return error.kind
+    if isinstance(error, OSError) and is_cut_off(error, error.filename or ""):
+        return "worker_lost"
     if blame(error) is not None:
         return "plugin"
     if isinstance(error, KeyboardInterrupt):

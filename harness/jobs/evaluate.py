@@ -25,7 +25,7 @@ from harness.jobs.evaluated import Evaluated, Pass, lacking, passes
 from harness.jobs.inputs import Inputs, not_pairs, open_inputs, refuse_mix
 from harness.jobs.leaks import audit_test
 from harness.jobs.parts import Left, left_by_parts, strips_of
-from harness.jobs.scoring import Evaluation, Restore, Scored, Trouble, score_set, trouble_of
+from harness.jobs.scoring import Evaluation, Restore, Scored, Scoring, Trouble, trouble_of
 from harness.models.assemble import RestorationModel, build_model
 from harness.models.weights import load_weights
 from harness.planning.job import EvaluateWork, Job
@@ -192,11 +192,10 @@ def _scored(
     restore_image, folder = restorer.of(inputs), context.layout.samples(cell.id)
     strips = strips_of(restorer.job, cell)
     try:
-        found = score_set(
-            cell, inputs, asked, restore_image, context.registry,
-            title=each.title, strips=strips, write=lambda name, shown: write_strip(folder / name, shown),
-            ready=left.rows,
-        )  # fmt: skip
+        scoring = Scoring.begin(cell, inputs, asked, restore_image, context.registry, each.title)
+        found = scoring.score(
+            strips=strips, write=lambda name, shown: write_strip(folder / name, shown), ready=left.rows
+        )
     except FAILURES as error:
         log.exception("test set %s is left out", each.title)
         why = trouble_of(error)

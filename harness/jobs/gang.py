@@ -24,7 +24,8 @@ import psutil
 import torch
 import torch.distributed.nn.functional
 from torch import distributed
-from torch._C._distributed_c10d import TCPStore
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
+from torch.distributed.distributed_c10d import _world
 
 from harness.api.running import Seat
 from harness.cells.suite import Run
@@ -49,6 +50,8 @@ _INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 _ended: list[ref[Any]] = []
 """The process groups of ended jobs that still live."""
 
+_LONGEST_PAUSE = 0.2  # seconds between two looks: ranks may wait long for one, and all ask rank 0
+
 _FAILED = "failed"
 """What a process that fails by itself leaves in the store, so that the others can say why they stop."""
 
@@ -59,7 +62,9 @@ class Gang:
 
     seat: Seat
     patience: float
-    store: TCPStore | None = None
+    name: str = ""
+    """Of this try of the job: another gang that was told the same port is not met."""
+    store: Store | None = None
 
     def tell(self, error: BaseException) -> None:
         """Tells the others why this process leaves."""
@@ -89,12 +94,13 @@ class Gang:
         self.store.set(f"done {self.seat.rank}", "")
         # rank 0 keeps the store, and so leaves last
         awaited = [f"done {rank}" for rank in ranks] if self.seat.rank else [f"left {rank}" for rank in ranks if rank]
-        until = monotonic() + self.patience
+        until, pause = monotonic() + self.patience, 0.005
         while not self.store.check(awaited):
             if (why := self.told()) or monotonic() > until:
                 raise _lost(self.seat, why or "a process did not end with the others")
             beat()  # this one has nothing left to do
-            sleep(0.005)
+            sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
         if self.seat.rank:
             self.store.set(f"left {self.seat.rank}", "")
 
@@ -103,21 +109,24 @@ def leaks(strategy: str = "ddp") -> bool:
     """Whether the groups of ended jobs live on in this process, with their connections and threads, as something that
     those jobs left holds them.
 
-    A library may keep the first group that it meets. What DeepSpeed keeps is the whole network of its job.
+    A library may keep the first group that it meets: torch's `fully_shard` does (FSDP2), beyond what Python can let go
+    of, and keeps no later one and no network. What DeepSpeed's stage 3 keeps, in a cache of one of its methods, is the
+    whole network of every job, and with it the group.
     """
     _ended[:] = [group for group in _ended if group() is not None]
     return len(_ended) > (0 if strategy == "deepspeed" else 1)
 
 
 @contextmanager
-def gathered(seat: Seat, run: Run) -> Iterator[Gang]:
-    """Inside, this process belongs to the job's process group; a gang of one begins none.
+def gathered(seat: Seat, run: Run, name: str = "") -> Iterator[Gang]:
+    """Inside, this process belongs to the job's process group; a gang of one begins none. `name`: of this try of the
+    job, alike in all its processes.
 
     NCCL carries what is on a GPU, gloo what is on the CPU. Raises HarnessError (kind `worker_lost`) when another
     process does not come, ends or falls silent for `run.patience` seconds; the words say which, if it said why.
     """
     with _surroundings(seat):
-        gang = Gang(seat, run.patience)
+        gang = Gang(seat, run.patience, name)
         try:
             if seat.ranks > 1:
                 gc.freeze()  # so that the collection at the end looks at what has come since, and takes no time
@@ -168,9 +177,10 @@ def _begin(gang: Gang, run: Run) -> None:
         _import_first("cuda" if on_gpu(run) else "cpu")
     seat, patience = gang.seat, timedelta(seconds=run.patience)
     host, _, port = seat.meet.rpartition(":")
-    gang.store = TCPStore(
+    server = TCPStore(
         host.strip("[]"), int(port), seat.ranks, is_master=seat.rank == 0, timeout=patience, wait_for_workers=False
     )
+    gang.store = PrefixStore(gang.name, server)  # nobody keeps the port free: it may be that of another gang by now
     gpu = on_gpu(run)
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if gpu else "gloo",
@@ -201,6 +211,7 @@ def _end(gang: Gang) -> None:
             distributed.destroy_process_group()
     except Exception:
         log.warning("the process group did not end cleanly", exc_info=True)
+    _world.group_count = 0  # by which torch calls groups: one that did not begin counts, and the next would not be met
     gang.store = None
     if gang.seat.ranks > 1:
         gc.collect()  # gloo's connections and threads end with the last object that knows the group

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.core.beat import beat
 from harness.core.fence import superseded
+from harness.core.outlast import make_folder, outlast
 from harness.core.paths import storage_error
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ def logging_to(path: Path) -> Iterator[None]:
     A log that cannot be written costs no result: the job goes on without it, and says so where warnings go.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        outlast(lambda: make_folder(path.parent), path)
         handler = _JobLog(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         log.warning("there will be no log: %s", storage_error(error, path))

@@ -18,6 +18,7 @@ from time import monotonic
 
 from harness.api.running import JobOutcome, Seat
 from harness.core.errors import HarnessError
+from harness.core.outlast import make_folder, outlast
 from harness.core.paths import Layout
 from harness.jobs.verdict import GRACE, decide
 from harness.planning.job import Job
@@ -148,7 +149,7 @@ def _start(file: str, seat: Seat, job_id: str, log: Path, options: Sequence[str]
 def _kept(log: Path) -> Path:
     """The log, or nowhere, where it cannot be written: that costs no result."""
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        outlast(lambda: make_folder(log.parent), log)
         with open(log, "ab"):
             return log
     except OSError:

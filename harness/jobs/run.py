@@ -19,6 +19,7 @@ from harness.core.errors import DataError
 from harness.core.fence import fenced
 from harness.core.guests import contained
 from harness.core.kept import usable
+from harness.core.outlast import outlast, outlasting
 from harness.core.paths import Layout
 from harness.jobs.as_planned import check_parts
 from harness.jobs.classify import classify, message
@@ -48,9 +49,12 @@ def run_job_file(path: str, seat: Seat = ALONE) -> JobOutcome:
     """
     began = time.perf_counter()
     try:
-        job = read_job(job_here(path, seat))
-        layout = layout_of(job)
+        file = job_here(path, seat)
+        with outlasting(file.parent.parent):  # the driver has just written it there
+            job = read_job(file)
+            layout = layout_of(job)
         with (
+            outlasting(*layout.roots),
             fenced(layout.job_attempt(job.id), job.attempt),
             logging_to(layout.job_log(job.id, seat.rank)),
             staged(job, layout, seat),
@@ -76,7 +80,7 @@ def read_job(path: Path) -> Job:
     Raises DataError when it cannot be read, is not a job, or belongs to another folder.
     """
     try:
-        return placed(Job.model_validate_json(path.read_bytes()), path)
+        return placed(Job.model_validate_json(outlast(path.read_bytes, path)), path)
     except OSError as error:
         raise DataError(f"cannot read the job file: {error.strerror}", where=str(path)) from error
     except ValueError as error:
@@ -87,7 +91,7 @@ def read_job(path: Path) -> Job:
 def do_job(job: Job, layout: Layout, seat: Seat = ALONE) -> None:
     """Does the job's work in this process, beside the others of its gang; exceptions are not caught."""
     settle_process(job.run, seat)
-    with gathered(seat, job.run) as gang:
+    with gathered(seat, job.run, f"{job.id} {job.attempt}") as gang:
         plugins = usable(job.plugins, job.copies)
         context = Context(layout, extend(REGISTRY, plugins), seat)
         check_parts(job.work, context.registry)

@@ -19,7 +19,7 @@ from harness.jobs.evaluated import Evaluated, Pass, passes
 from harness.jobs.inputs import scorable
 from harness.jobs.leaks import audit_test
 from harness.jobs.parts import made_by, strips_of
-from harness.jobs.scoring import score_images
+from harness.jobs.scoring import Scoring
 from harness.planning.job import Job, ScoresWork
 from harness.records.images import ImageRow
 from harness.records.scores import PartScores, load_scores, save_scores
@@ -66,8 +66,8 @@ def _score(job: Job, work: ScoresWork, each: Pass, restorer: Restorer, evaluated
         return
     rows: list[ImageRow] = []
     try:
-        scored = score_images(work.cell, inputs, asked, restorer.of(inputs), context.registry, each.title, places)
-        for found in scored:
+        scoring = Scoring.begin(work.cell, inputs, asked, restorer.of(inputs), context.registry, each.title)
+        for found in scoring.part(places):
             rows += found
     except FAILURES as error:
         log.warning("left to the evaluation: %s", message(error), exc_info=error)

@@ -85,66 +85,17 @@ def trouble_of(error: BaseException, where: str = "") -> Trouble:
     return Trouble(" ".join(text.split()), classify(error))
 
 
-def score_set(
-    cell: Cell,
-    inputs: Inputs,
-    evaluations: Sequence[Evaluation],
-    restore: Restore,
-    registry: Registry,
-    *,
-    title: str,
-    strips: int,
-    write: WriteStrip,
-    ready: Mapping[str, Sequence[store.ImageRow]] = MappingProxyType({}),
-) -> dict[str, Scored]:
-    """One row per image, protocol and metric, by the evaluation's id. Strips of the first `strips` images are written.
-
-    `title`: what messages and strips call the test set. Images that have no counterpart are left out (`not_pairs`).
-    Every image is restored once for all protocols under which the network gets the same of it. A metric that fails on
-    an image is left out under that protocol, with the reason. `ready`: values that are known already, by image; one of
-    which some are lacking is scored all the same. Raises HarnessError and its kinds when an image cannot be read or
-    restored: a mean over the others would be of another test set.
-    """
-    scoring = _Scoring.begin(cell, inputs, evaluations, restore, registry, title)
-    for number, row in enumerate(scorable(inputs.opened).tolist()):
-        rows = ready.get(inputs.opened.index.keys[row], ())
-        if not scoring.is_whole(rows):
-            rows = scoring.image(row, write if number < strips else None)
-        for each in rows:
-            scoring.found[each.evaluation].rows.append(each)
-    for evaluation in evaluations:
-        scored = scoring.found[evaluation.id]
-        scored.rows = [row for row in scored.rows if row.metric not in scored.left_out]
-        scored.metrics = {key: part.version for key, part in evaluation.metrics.items() if key not in scored.left_out}
-    return scoring.found
-
-
-def score_images(
-    cell: Cell,
-    inputs: Inputs,
-    evaluations: Sequence[Evaluation],
-    restore: Restore,
-    registry: Registry,
-    title: str,
-    places: range,
-) -> Iterator[list[store.ImageRow]]:
-    """The values of the images at some places among those that can be scored, image by image, as `score_set` has them.
-
-    A metric that fails on an image has no values from there on. Raises as `score_set`.
-    """
-    scoring = _Scoring.begin(cell, inputs, evaluations, restore, registry, title)
-    for row in scorable(inputs.opened)[places.start : places.stop].tolist():
-        yield scoring.image(row, None)
-
-
 @dataclass
-class _Scoring:
-    """What scores the images of one test set."""
+class Scoring:
+    """What restores and scores the images of one test set. Every image is restored once for all protocols under which
+    the network gets the same of it."""
 
     cell: Cell
     inputs: Inputs
+    evaluations: Sequence[Evaluation]
     restore: Restore
     title: str
+    """What messages and strips call the test set."""
     groups: dict[tuple[Sides | None, Sides | None], list[Evaluation]]
     found: dict[str, Scored]
     metrics: dict[str, dict[str, Metric]]
@@ -159,10 +110,44 @@ class _Scoring:
         restore: Restore,
         registry: Registry,
         title: str,
-    ) -> _Scoring:
+    ) -> Scoring:
+        """With the metrics made; those that cannot be are left out."""
         found, pairs = {each.id: Scored() for each in evaluations}, bool(inputs.opened.has_gt.any())
         metrics = {each.id: _metrics(each, registry, found[each.id], pairs=pairs) for each in evaluations}
-        return cls(cell, inputs, restore, title, by_sight(evaluations), found, metrics)
+        return cls(cell, inputs, evaluations, restore, title, by_sight(evaluations), found, metrics)
+
+    def score(
+        self, *, strips: int, write: WriteStrip, ready: Mapping[str, Sequence[store.ImageRow]] = MappingProxyType({})
+    ) -> dict[str, Scored]:
+        """One row per image, protocol and metric, by the evaluation's id. Strips of the first `strips` images are
+        written.
+
+        Images that have no counterpart are left out (`not_pairs`). A metric that fails on an image is left out under
+        that protocol, with the reason. `ready`: values that are known already, by image; one of which some are lacking
+        is scored all the same. Raises HarnessError and its kinds when an image cannot be read or restored: a mean over
+        the others would be of another test set.
+        """
+        for number, row in enumerate(scorable(self.inputs.opened).tolist()):
+            rows = ready.get(self.inputs.opened.index.keys[row], ())
+            if not self.is_whole(rows):
+                rows = self.image(row, write if number < strips else None)
+            for each in rows:
+                self.found[each.evaluation].rows.append(each)
+        for evaluation in self.evaluations:
+            scored = self.found[evaluation.id]
+            scored.rows = [row for row in scored.rows if row.metric not in scored.left_out]
+            scored.metrics = {
+                key: part.version for key, part in evaluation.metrics.items() if key not in scored.left_out
+            }
+        return self.found
+
+    def part(self, places: range) -> Iterator[list[store.ImageRow]]:
+        """The values of the images at some places among those that can be scored, image by image, as `score` has them.
+
+        A metric that fails on an image has no values from there on. Raises as `score`.
+        """
+        for row in scorable(self.inputs.opened)[places.start : places.stop].tolist():
+            yield self.image(row, None)
 
     def is_whole(self, rows: Sequence[store.ImageRow]) -> bool:
         """Whether these are all the values of an image that are still wanted; never where there is none."""

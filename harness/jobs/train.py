@@ -256,7 +256,7 @@ def _finish(
         checkpoint_sha256=sha256,
         processes=progress.processes,
         halved=job.halved,
-        recipe=recipe_use(cell, progress.processes, job.halved),
+        recipe=recipe_use(cell, progress.processes, job.halved, takes_statistics=progress.takes_statistics),
         prior_saw=prior_saw(cell, context.registry),
     )
     record = RunRecord(

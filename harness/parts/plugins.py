@@ -17,7 +17,7 @@ from harness.cells.suite import ResolvedSuite
 from harness.core.bindings import bound_again, bound_in_module, plain
 from harness.core.errors import HarnessError, Problem, SpecErrors, did_you_mean
 from harness.core.helpers import helpers_of
-from harness.core.paths import unfit_name
+from harness.core.names import unfit_name
 from harness.core.registry import Entry, Registry
 from harness.core.source import definitions, parse_module
 from harness.core.text import shown_name

@@ -16,8 +16,8 @@ from harness.planning.graph import build_graph
 from harness.planning.look import look
 from harness.planning.missing import lacking_metrics
 from harness.planning.needed import need
-from harness.planning.nodes import JobGraph
-from harness.planning.verdict import Reason, Verdict, Why
+from harness.planning.nodes import CellJobs, JobGraph
+from harness.planning.verdict import DONE, Reason, Verdict, Why
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,16 @@ class Assessment:
 
     graph: JobGraph
     """Its evaluate jobs leave out what `gaps` names."""
+    whole: JobGraph
+    """The same with all test sets."""
     disk: Disk
     verdicts: Mapping[str, Verdict]
     """By job id."""
     gaps: Gaps
     forced: Collection[str]
     """Ids of the cells that the user wants made again."""
+    registry: Registry
+    """The parts that were to be had."""
 
     @property
     def forget(self) -> list[str]:
@@ -59,6 +63,18 @@ class Assessment:
             if jobs.evaluate is not None and self.verdicts[jobs.evaluate].state == "stale" and jobs.id not in forgotten
         ]
 
+    def is_of(self, cells: Sequence[SuiteCell], layout: Layout, registry: Registry) -> bool:
+        """Whether it says of these very cells, and no others, what is to be had with these parts; none is forced."""
+        same = len(cells) == len(self.graph.cells) and all(
+            jobs.suite_cell is cell for jobs, cell in zip(self.graph.cells, cells, strict=True)
+        )
+        return same and not self.forced and self.disk.layout == layout and self.registry is registry
+
+    def is_sound(self, jobs: CellJobs) -> bool:
+        """Whether all jobs of a cell are plainly done, so that the first pass found nothing wrong with its record."""
+        own = [job for job in (jobs.train, jobs.evaluate) if job is not None]
+        return bool(own) and jobs.id not in self.gaps and all(self.verdicts[job] == DONE for job in own)
+
     def _runs(self, job: str | None) -> bool:
         return job is not None and self.verdicts[job].runs
 
@@ -79,7 +95,7 @@ def assess(
     missing = lacking_metrics(metrics, registry)
     computed = [metric for metric in metrics if metric.key not in missing]
     no_metrics = None if computed else next(iter(missing.values()), Reason(Why.NO_METRICS))
-    graph = build_graph(cells, computed, protocols, registry)
+    graph = whole = build_graph(cells, computed, protocols, registry)
     disk = read_disk(graph, layout)
     lost = [(metric, missing[metric.key]) for metric in metrics if metric.key in missing]
     gaps = metric_gaps(graph, disk, lost, forced)
@@ -87,7 +103,7 @@ def assess(
     graph, left_out = leave_out(graph, passes.found, passes.obstacles)
     if left_out:  # then less is needed than the passes said
         passes = _passes(graph, disk, registry, forced, no_metrics)
-    return Assessment(graph, disk, passes.verdicts(), joined(gaps, left_out), forced)
+    return Assessment(graph, whole, disk, passes.verdicts(), joined(gaps, left_out), forced, registry)
 
 
 @dataclass(frozen=True)

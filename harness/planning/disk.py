@@ -14,7 +14,8 @@ from harness.api.shard_parts import NOTE, waiting_shard
 from harness.core.damage import is_damage, noted_damage
 from harness.core.errors import DataError
 from harness.core.identity import json_text, unsealed
-from harness.core.paths import Layout, unfit_name, unread
+from harness.core.names import unfit_name
+from harness.core.paths import CHECKPOINTS, FINAL_WEIGHTS, Layout, unread
 from harness.planning.job import FeaturesWork, ShardsWork
 from harness.planning.nodes import JobGraph, JobNode
 from harness.planning.verdict import Reason, Why
@@ -64,10 +65,11 @@ def read_kept(layout: Layout, cell_id: str) -> Kept:
     """What a cell left in its folder. What is wrong with it is this cell's trouble alone."""
     begun = trained = False
     try:
-        begun = layout.checkpoints(cell_id).is_dir()
-        final = layout.final_weights(cell_id)
-        trained = begun and (final.is_file() or elsewhere(final) is not None)
-        record = store.load(layout, cell_id)
+        folder = layout.cell(cell_id)
+        checkpoints = folder / CHECKPOINTS
+        begun = checkpoints.is_dir()
+        trained = begun and _is_there(checkpoints / FINAL_WEIGHTS)
+        record = store.load_from(folder, cell_id)
         if record is None or record.training is None:
             return Kept(record, _misplaced(layout, cell_id), begun, trained)
         return Kept(record, None, begun, trained)
@@ -78,8 +80,13 @@ def read_kept(layout: Layout, cell_id: str) -> Kept:
     except DataError as error:
         return Kept(None, Reason(Why.DAMAGED, f"{_told(layout.record(cell_id), layout)}: {error.what}"), begun, trained)
     except OSError as error:
-        folder = _told(layout.cell(cell_id), layout)
-        return Kept(None, Reason(Why.UNREADABLE, f"{folder} cannot be read: {unread(error)}"))
+        told = _told(layout.cell(cell_id), layout)
+        return Kept(None, Reason(Why.UNREADABLE, f"{told} cannot be read: {unread(error)}"))
+
+
+def _is_there(weights: Path) -> bool:
+    """Whether weights are here, or on the store that the folder of results is a copy of."""
+    return weights.is_file() or elsewhere(weights) is not None
 
 
 def _misplaced(layout: Layout, cell_id: str) -> Reason | None:

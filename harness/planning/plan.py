@@ -97,7 +97,6 @@ class Plan:
         return wall_time((job.estimate_s for job in self.to_run), at_once)
 
 
-@seldom_collected()
 def make_plan(
     suite: ResolvedSuite,
     layout: Layout,
@@ -106,7 +105,20 @@ def make_plan(
     force: Collection[str] = (),
     limit: int | None = None,
 ) -> Plan:
-    """The plan of a suite.
+    """As `assessed_plan`, without what the plan was made of."""
+    return assessed_plan(suite, layout, registry, force=force, limit=limit)[0]
+
+
+@seldom_collected()
+def assessed_plan(
+    suite: ResolvedSuite,
+    layout: Layout,
+    registry: Registry,
+    *,
+    force: Collection[str] = (),
+    limit: int | None = None,
+) -> tuple[Plan, Assessment]:
+    """The plan of a suite, and what it was made of, for who shows the results as they are now.
 
     `force`: ids of cells that are made again, or the first digits of ids. `limit`: how many of the listed cells that
     can run are planned, the first in the suite's order and what they depend on; cells that are done or blocked are
@@ -130,7 +142,7 @@ def make_plan(
     anew, rescore = tuple(assessment.forget), tuple(assessment.rescore)
     jobs = _jobs(suite, layout, assessment, frozenset((*anew, *rescore)))
     outdated = {cell_id: outdated_of(cell_id, assessment) for cell_id in rescore}
-    return Plan(suite.name, jobs, tuple(cells), anew, rescore, outdated)
+    return Plan(suite.name, jobs, tuple(cells), anew, rescore, outdated), assessment
 
 
 def follow_up(plan: Plan, failed: Collection[str], before: Plan) -> Plan | None:
@@ -261,13 +273,8 @@ def _jobs(
     costs = Costs((each.suite_cell.cell, found) for each in graph.cells if (found := kept[each.id].record) is not None)
     seconds = {job: cost for job, node in graph.nodes.items() if (cost := costs.seconds(node.work)) is not None}
     cells = cells_served(graph)
-    allowed = suite.allow_overlap
-    shared = {
-        "suite": suite.name,
-        "run": suite.run,
-        "allow_overlap": allowed,
-        **places(layout, suite.plugins, suite.name),
-    }
+    own = places(layout, suite.plugins, suite.name)
+    shared = {"suite": suite.name, "run": suite.run, "allow_overlap": suite.allow_overlap, **own}
     told_apart = graph.told_apart
 
     def planned(node: JobNode) -> PlannedJob:

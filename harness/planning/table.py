@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from harness.planning.plan import CellStatus, Plan, PlannedJob
 
@@ -21,7 +21,7 @@ class JobRow:
     reason: str
 
     def __iter__(self) -> Iterator[str]:
-        return iter(astuple(self))
+        return iter((self.state, self.job, self.cells, self.time, self.reason))
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class CellRow:
     reason: str
 
     def __iter__(self) -> Iterator[str]:
-        return iter(astuple(self))
+        return iter((self.state, self.task, self.backbone, self.variant, self.seed, self.cell, self.reason))
 
 
 def duration(seconds: float | None) -> str:

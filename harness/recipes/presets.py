@@ -200,10 +200,11 @@ def _preset(network: str, name: str, file: _File, entry: _Entry) -> Preset:
     )
 
 
-def recipe_use(cell: Cell, processes: int, halved: int = 0) -> RecipeUse | None:
+def recipe_use(cell: Cell, processes: int, halved: int = 0, *, takes_statistics: bool = False) -> RecipeUse | None:
     """How a cell trained by so many processes uses its preset; None for a recipe without a preset.
 
-    `halved`: how often its micro-batch was halved because memory ran out.
+    `halved`: how often its micro-batch was halved because memory ran out. `takes_statistics`: whether something in it
+    is a batch norm, whose result depends on the images that it sees together.
     """
     ref = cell.recipe.preset
     if ref is None or cell.backbone is None:
@@ -221,7 +222,10 @@ def recipe_use(cell: Cell, processes: int, halved: int = 0) -> RecipeUse | None:
     if preset.gpus is None:
         pairs.pop("micro_batch", None)
     else:
-        pairs |= {"gpus": (preset.gpus, processes), "micro_batch": (_micro_batches(preset.recipe, preset.gpus), ours)}
+        authors = _micro_batches(preset.recipe, preset.gpus)
+        pairs |= {"gpus": (preset.gpus, processes), "micro_batch": (authors, ours)}
+        if takes_statistics:  # each of the authors' GPUs has its own; here they are of all that one process would pass
+            pairs["batch_norm"] = (authors, _micro_batches(cell.recipe, 1))
     shown = {name: (_shown(official), _shown(used)) for name, (official, used) in pairs.items()}
     return RecipeUse(
         preset=f"{ref.name}/v{ref.version}",

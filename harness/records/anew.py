@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import HarnessError
+from harness.core.outlast import is_there, outlast
 from harness.core.paths import Layout, atomic_folder, remove_away, storage_error, write_bytes
 from harness.records import store
 from harness.records.mirrored import bring_whole, drop_folder, send_cell, swapping
@@ -65,7 +66,7 @@ def _begin(layout: Layout, cell_id: str, remake: Remake) -> None:
 
 def mark_whole(layout: Layout, cell_id: str) -> None:
     """Says that all jobs of a cell that is made again are done, so that a later start may swap it in."""
-    if layout.anew_cell(cell_id).is_dir():
+    if is_there(layout.anew_cell(cell_id)):
         write_bytes(layout.anew_cell(cell_id) / _MARK, b"")
         send_cell(layout, cell_id)
 
@@ -76,20 +77,24 @@ def swap(layout: Layout, cell_id: str) -> None:
     Raises HarnessError (kind `storage`); the old folder is then in place, or `recover` puts one there.
     """
     new, place, old = layout.anew_cell(cell_id), layout.placed_cell(cell_id), layout.old_cell(cell_id)
-    if new.is_dir():
+    if is_there(new):
         with swapping(layout, cell_id, (_MARK, NOTE)):
             _swap(new, place, old)
 
 
 def _swap(new: Path, place: Path, old: Path) -> None:
-    try:
+    def rename() -> None:
         if os.path.lexists(place):
             if os.path.lexists(old):
                 remove_away(old)
             os.rename(place, old)
         os.rename(new, place)
+
+    try:
+        outlast(rename, place)
         for note in (_MARK, NOTE):
-            (place / note).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                outlast((place / note).unlink, place)
     except OSError as error:
         raise storage_error(error, place) from error
     remove_away(old)

@@ -12,11 +12,13 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from harness.core.errors import HarnessError
+from harness.core.outlast import outlasting
 from harness.core.paths import PLACE_OPTION, Layout, storage_error
 from harness.records.mirrored import bring_results
 from harness.storage.copies import copy_at, shown_place
@@ -46,38 +48,53 @@ def side_lock(layout: Layout, name: str) -> Iterator[None]:
     if copy_at(layout.out) is not None:
         hint = "bench run SUITE, or results in a folder that all machines share"
         raise HarnessError("single jobs cannot write into an object store", where=shown_place(layout.out), hint=hint)
-    with (
-        _held(layout, layout.lock, fcntl.LOCK_SH),
-        _held(layout, layout.lock.with_name(f"{layout.lock.name}.{name}"), fcntl.LOCK_EX),
-    ):
-        yield
+    own = layout.lock.with_name(f"{layout.lock.name}.{name}")
+    with _held(layout, layout.lock, fcntl.LOCK_SH), _held(layout, own, fcntl.LOCK_EX):
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                own.unlink(missing_ok=True)  # before it is let go: who opened it sees that it is not the file any more
 
 
 @contextmanager
 def _held(layout: Layout, path: Path, how: int) -> Iterator[None]:
     """Holds a lock file, alone (LOCK_EX) or beside others (LOCK_SH)."""
-    try:
-        layout.out.mkdir(parents=True, exist_ok=True)
-        handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed below; never truncated before it is ours
-    except OSError as error:
-        raise storage_error(error, layout.out) from error
-    with handle:
-        try:
-            fcntl.flock(handle, how | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise storage_error(error, path) from error
-            handle.seek(0)
-            raise _taken(layout, handle.read()) from None
+    with _opened(layout, path, how) as handle:
         try:
             _sign(handle.fileno())
         except OSError as error:
             raise storage_error(error, path) from error
         try:
-            yield
+            with outlasting(*layout.roots):
+                yield
         finally:
             if how == fcntl.LOCK_EX:  # the text of others that hold it, too, stays
-                handle.truncate(0)
+                with suppress(OSError):  # whose disk may be away: the kernel's lock ends with the handle
+                    handle.truncate(0)
+
+
+def _opened(layout: Layout, path: Path, how: int) -> IO[str]:
+    """The lock file, locked, that is still the file in this place: who held it may have removed it."""
+    while True:
+        try:
+            layout.out.mkdir(parents=True, exist_ok=True)
+            handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - given; never truncated before it is ours
+        except OSError as error:
+            raise storage_error(error, layout.out) from error
+        try:
+            fcntl.flock(handle, how | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle.fileno()), os.stat(path)):
+                return handle
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            with handle:
+                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                    raise storage_error(error, path) from error
+                handle.seek(0)
+                raise _taken(layout, handle.read()) from None
+        handle.close()
 
 
 def _sign(descriptor: int) -> None:

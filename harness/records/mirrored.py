@@ -6,14 +6,15 @@ Each folder of a cell is a unit. In plain folders nothing happens. All raise as 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from harness.core.paths import Layout, write_json
 from harness.storage.copies import Copy, copy_at, held_here
 from harness.storage.lock import check_locks
-from harness.storage.mirror import Wanted, everything, fetch, fetch_all, records, shown, unchanged
+from harness.storage.mirror import AT_ONCE, Wanted, everything, fetch, fetch_all, records, shown, unchanged
 from harness.storage.plain import bring_file, bring_files, send_file
 from harness.storage.sending import forget, publish, renamed
 
@@ -122,6 +123,22 @@ def bring_outcome(layout: Layout, job_id: str, cell_id: str | None, *, failed: b
         bring_file(layout.job_failure(job_id))
     if failed:
         bring_file(layout.job_log(job_id))
+
+
+def bring_outcomes(layout: Layout, ended: Iterable[tuple[str, str | None, bool]]) -> None:
+    """`bring_outcome` of several jobs (id, cell's id, whether it failed), several at once."""
+    if copy_at(layout.out) is None:
+        return
+    related: dict[str, list[tuple[str, str | None, bool]]] = {}
+    for each in ended:
+        related.setdefault(each[1] or each[0], []).append(each)  # one cell's would wait for each other
+
+    def one(name: str) -> None:
+        for job_id, cell_id, failed in related[name]:
+            bring_outcome(layout, job_id, cell_id, failed=failed)
+
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="outcomes") as pool:
+        list(pool.map(one, related))
 
 
 def bring_log(layout: Layout, job_id: str) -> None:

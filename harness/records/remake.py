@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from harness.api.reference import Frozen
 from harness.core.errors import DataError, HarnessError
 from harness.core.identity import digest, sealed, unsealed
+from harness.core.outlast import make_folder, outlast
 from harness.core.paths import Layout, write_bytes, write_json
 from harness.records import store
 from harness.records.images import table_bytes
@@ -116,7 +117,7 @@ def seed(layout: Layout, old: RunRecord, outdated: Outdated, folder: Path) -> No
 
 def _link(source: Path, target: Path) -> None:
     """One file under two names, as files are replaced and never changed in place. A copy where links are refused."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    outlast(lambda: make_folder(target.parent), target)
     try:
         os.link(source, target)
     except OSError:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.core.identity import digest
+from harness.core.outlast import outlast
 from harness.core.paths import write_bytes
 from harness.records.images import ImageRow, table_bytes
 from harness.records.store import sha256_of
@@ -46,7 +47,7 @@ def load_scores(path: Path, made: str) -> PartScores | None:
     from pyarrow import parquet
 
     try:
-        found = path.read_bytes()
+        found = outlast(path.read_bytes, path)
     except OSError as error:
         if not isinstance(error, FileNotFoundError):
             log.warning("scored again, because %s cannot be read: %s", path, error.strerror)

@@ -21,7 +21,8 @@ from pydantic import ValidationError
 from harness.core.errors import DataError
 from harness.core.fence import check_fence
 from harness.core.identity import sealed, unsealed
-from harness.core.paths import Layout, atomic_file, storage_error, unread, write_bytes, write_json
+from harness.core.outlast import make_folder, outlast
+from harness.core.paths import RECORD, Layout, atomic_file, storage_error, unread, write_bytes, write_json
 from harness.records.images import ImageRow as ImageRow
 from harness.records.images import table_bytes
 from harness.records.migrate import Unreadable, Untouchable, upgrade
@@ -51,7 +52,7 @@ def _read(path: Path) -> bytes | None:
     Raises DataError when the path leads to no file, Unreadable when there is one that cannot be read now.
     """
     try:
-        return path.read_bytes()
+        return outlast(path.read_bytes, path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -67,7 +68,12 @@ def load(layout: Layout, cell_id: str) -> RunRecord | None:
     Raises DataError when it is damaged (its seal is wrong, whatever version it names) or another cell's, Untouchable
     when a newer release wrote it or it cannot be read now.
     """
-    path = layout.record(cell_id)
+    return load_from(layout.cell(cell_id), cell_id)
+
+
+def load_from(folder: Path, cell_id: str) -> RunRecord | None:
+    """As `load`, from the folder in which the cell lies."""
+    path = folder / RECORD
     content = _read(path)
     if content is None:
         return None
@@ -206,10 +212,15 @@ def load_images(layout: Layout, cell_id: str) -> pyarrow.Table:
 
 def images_of(layout: Layout, record: RunRecord) -> pyarrow.Table:
     """As `load_images`, for a record that is already loaded."""
+    return table_of(layout, record, read_images(layout, record))
+
+
+def table_of(layout: Layout, record: RunRecord, content: bytes) -> pyarrow.Table:
+    """As `images_of`, for bytes that were read (`read_images`)."""
     import pyarrow
     from pyarrow import parquet
 
-    table = parquet.ParquetFile(pyarrow.BufferReader(read_images(layout, record))).read(use_threads=False)
+    table = parquet.ParquetFile(pyarrow.BufferReader(content)).read(use_threads=False)
     if tuple(table.column_names) == IMAGE_COLUMNS[:-2]:  # earlier releases wrote these
         table = table.append_column("scene", pyarrow.nulls(table.num_rows, pyarrow.string()))
     if tuple(table.column_names) == IMAGE_COLUMNS[:-1]:
@@ -232,20 +243,24 @@ def append_event(layout: Layout, cell_id: str, event: dict[str, Any]) -> None:
 
     Raises Superseded when another try of the job that writes has begun.
     """
-    check_fence()
     path, line = layout.events(cell_id), _line(event)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if os.path.lexists(path) and not path.is_file():
-            os.rename(path, path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.aside"))
-        with open(path, "ab+", buffering=0) as handle:
-            if handle.tell() > 0:
-                handle.seek(-1, os.SEEK_END)
-                if handle.read(1) != b"\n":
-                    handle.truncate(path.read_bytes().rfind(b"\n") + 1)
-            handle.write(line)
+        outlast(lambda: _append(path, line), path)
     except OSError as error:
         raise storage_error(error, path) from error
+
+
+def _append(path: Path, line: bytes) -> None:
+    check_fence()
+    make_folder(path.parent)
+    if os.path.lexists(path) and not path.is_file():
+        os.rename(path, path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.aside"))
+    with open(path, "ab+", buffering=0) as handle:
+        if handle.tell() > 0:
+            handle.seek(-1, os.SEEK_END)
+            if handle.read(1) != b"\n":
+                handle.truncate(path.read_bytes().rfind(b"\n") + 1)
+        handle.write(line)
 
 
 def read_events(layout: Layout, cell_id: str) -> list[dict[str, Any]]:

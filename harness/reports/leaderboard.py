@@ -17,6 +17,7 @@ from harness.core.errors import UnknownName
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
+from harness.planning.assess import Assessment
 from harness.records.labels import DIGITS
 from harness.reports.aggregate import ROW, RowKey, TableEntry, entries
 from harness.reports.parts import with_groups
@@ -97,10 +98,15 @@ def leaderboard(layout: Layout, suite: str | None = None, registry: Registry = R
     return board_of(suites, layout, registry)
 
 
-def board_of(suites: Sequence[ResolvedSuite], layout: Layout, registry: Registry = REGISTRY) -> Leaderboard:
-    """The table of some suites, from the records below `layout`."""
+def board_of(
+    suites: Sequence[ResolvedSuite],
+    layout: Layout,
+    registry: Registry = REGISTRY,
+    known: Mapping[str, Assessment] | None = None,
+) -> Leaderboard:
+    """The table of some suites, from the records below `layout`. `known`: see harness.results.frames.Results."""
     labels = {digest: label for suite in reversed(suites) for digest, label in suite.dataset_labels.items()}
-    results = Results(suites, layout, registry)
+    results = Results(suites, layout, registry, known=known)
     board = build(query(results), labels, [number for suite in suites for number in suite.published])
     return replace(board, warnings=(*board.warnings, *results.warnings()))
 

@@ -50,10 +50,10 @@ def with_averages(seeds: pl.DataFrame) -> pl.DataFrame:
     The mean of a cell is that of the means of its sets, and its difference to the base that of their differences, which
     are paired on images within each set; null where a set has none.
     """
-    rows: list[dict[str, Any]] = []
-    for _, of_cell in seeds.group_by("cell", maintain_order=True):
-        cells = list(of_cell.iter_rows(named=True))
-        rows += [*cells, *_averages(cells)]
+    of_cells: dict[str, list[dict[str, Any]]] = {}
+    for row in seeds.iter_rows(named=True):
+        of_cells.setdefault(row["cell"], []).append(row)
+    rows = [row for cells in of_cells.values() for row in (*cells, *_averages(cells))]
     return pl.DataFrame(rows, schema=seeds.schema, orient="row")
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.cells.cell import Cell
-from harness.core.identity import canonical_json, digest
+from harness.core.identity import canonical_json, digest, joined_json
 from harness.results.survey import SurveyedCell
 
 
 def configuration(cell: Cell) -> str:
     """Digest of a cell without its seed and the seeds of the cells that it builds on, 12 hex digits."""
-    content = cell.content()
-    content.pop("seed", None)
-    text = canonical_json(content)
+    text = cell.canonical_content("seed")
     for needed in cell.requires:
         text = text.replace(needed.id, configuration(needed))
     return digest(text, 12)
@@ -46,5 +44,8 @@ def _task(found: SurveyedCell) -> str:
 
 
 def _but_for_treatment(cell: Cell) -> str:
-    content = cell.identity(include={"task", "train", "backbone", "seed"})
-    return canonical_json(content | {"recipe": cell.recipe.for_backbone.identity(), "earlier": cell.is_earlier})
+    assert cell.backbone is not None, cell.id
+    parts = {"task": cell.task, "train": cell.train, "backbone": cell.backbone, "recipe": cell.recipe.for_backbone}
+    plain = {"seed": cell.seed, "earlier": cell.is_earlier}
+    texts = {name: part.canonical for name, part in parts.items()}
+    return joined_json(texts | {name: canonical_json(value) for name, value in plain.items()})

@@ -21,10 +21,11 @@ from harness.cells.cell import Cell
 from harness.cells.overlaps import declared_overlaps
 from harness.cells.suite import DATASET_DIGITS, ResolvedSuite, SuiteMetric
 from harness.core.errors import HarnessError, UnknownName, did_you_mean
-from harness.core.identity import digest
+from harness.core.identity import digest, text_digest
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.parts.catalogue import REGISTRY
+from harness.planning.assess import Assessment
 from harness.records import store
 from harness.records.mirrored import bring_results
 from harness.records.model import RunRecord
@@ -72,11 +73,13 @@ class Results:
         registry: Registry = REGISTRY,
         *,
         problems: Sequence[str] = (),
+        known: Mapping[str, Assessment] | None = None,
     ) -> None:
+        """`known`: what planning has just read of suites, by name (harness.results.survey)."""
         self.problems = tuple(problems)
         """A line on each stored suite that was left out, because it cannot be read."""
         self._suites = {suite.name: suite for suite in suites}
-        self._layout, self._registry = layout, registry
+        self._layout, self._registry, self._known = layout, registry, known or {}
         self._surveys: dict[str | None, Survey] = {}
         self._cells: dict[str | None, pl.DataFrame] = {}
 
@@ -159,7 +162,7 @@ class Results:
         tests = [(test.dataset, test.split) for test in found.suite_cell.tests]
         declared: dict[tuple[str, str], list[str]] = {}
         for each in declared_overlaps(found.cell, tests, self._registry):
-            content = digest(each.test.identity(), DATASET_DIGITS)
+            content = text_digest(each.test.canonical, DATASET_DIGITS)
             declared.setdefault((each.test.called, content), []).append(str(each))
         told = {column: declared.get((column.dataset, column.dataset_digest), []) for column in found.asked}
         whys = {column: (*texts, *filter(None, [found.overlaps.get(column)])) for column, texts in told.items()}
@@ -185,7 +188,8 @@ class Results:
             if suite is None:
                 self._surveys[None] = merged([self._survey(each.name) for each in chosen])
             else:
-                self._surveys[suite] = survey(chosen[0], self._layout, shelve(chosen[0], self._layout, self._registry))
+                shelf = shelve(chosen[0], self._layout, self._registry)
+                self._surveys[suite] = survey(chosen[0], self._layout, shelf, self._known.get(suite))
         return self._surveys[suite]
 
 
@@ -231,8 +235,7 @@ def _cell_row(found: SurveyedCell, bases: Bases) -> dict[str, Any]:
 
 def _task_digest(cell: Cell) -> str:
     """What tells tasks apart in tables: those of cells of earlier releases, whose data were others, stand alone."""
-    content = cell.task.identity()
-    return digest({"earlier": content} if cell.is_earlier else content, 8)
+    return digest({"earlier": cell.task.identity()}, 8) if cell.is_earlier else text_digest(cell.task.canonical, 8)
 
 
 def _treatment(cell: Cell) -> dict[str, Any]:

@@ -111,7 +111,9 @@ def _as_it_was(copy: Path) -> list[Entry]:
 
 
 def _replaced(registry: Registry, entries: Sequence[Entry]) -> Registry:
-    """The registry with these entries in place of those of the same names."""
+    """The registry with these entries in place of those of the same names; itself without any."""
+    if not entries:
+        return registry
     names = {(entry.kind, entry.name): entry for entry in entries}
     others = [entry for entry in registry.entries() if (entry.kind, entry.name) not in names]
     return Registry([*others, *names.values()])

@@ -18,9 +18,8 @@ from harness.core.garbage import seldom_collected
 from harness.core.identity import digest, text_digest
 from harness.core.paths import Layout
 from harness.core.registry import Registry
-from harness.planning.assess import assess
+from harness.planning.assess import Assessment, assess
 from harness.planning.disk import Kept, read_kept
-from harness.planning.graph import build_graph
 from harness.planning.look import outdated
 from harness.planning.missing import one_line
 from harness.planning.plan import CellStatus, statuses
@@ -87,31 +86,37 @@ class Survey:
 
 
 @seldom_collected()
-def survey(suite: ResolvedSuite, layout: Layout, shelf: Shelf) -> Survey:
+def survey(suite: ResolvedSuite, layout: Layout, shelf: Shelf, known: Assessment | None = None) -> Survey:
     """Reads the records and per-image values of a suite. What is damaged or outdated is left out, with the reason.
 
-    `shelf` holds the parts of the suite's plug-ins.
+    `shelf` holds the parts of the suite's plug-ins. `known`: what planning has just read of the folder, so that no
+    record is read twice; it is taken where it is of this very suite.
     """
     judged = [each for each in suite.cells if shelf.judged(each)]
     registry, tables = shelf.planned, Tables(layout)
-    assessment = assess(judged, suite.metrics, suite.protocols, layout, registry, ())
-    # the assessment's graph leaves out what cannot be measured here
-    graph = build_graph(judged, suite.metrics, suite.protocols, registry)
+    if known is not None and known.is_of(judged, layout, registry):
+        assessment = known
+    else:
+        assessment = assess(judged, suite.metrics, suite.protocols, layout, registry, ())
     states = [without_parts(status, shelf.lost(status.suite_cell)) for status in statuses(assessment)]
     cells: list[SurveyedCell] = []
-    for jobs, status in zip(graph.cells, states, strict=True):
+    for jobs, status in zip(assessment.whole.cells, states, strict=True):
         scored = _scored_by(jobs.suite_cell, suite, registry)
         asked = _asked(jobs.suite_cell, suite.metrics, scored) if jobs.suite_cell.listed else ()
         found = SurveyedCell(jobs.suite_cell, (suite.name,), status.state, status.reason, asked=_columns(asked))
-        found = _with_record(found, assessment.disk.kept[found.id], outdated(jobs, graph, assessment.disk))
+        stale = None if assessment.is_sound(jobs) else outdated(jobs, assessment.whole, assessment.disk)
+        found = _with_record(found, assessment.disk.kept[found.id], stale)
         cells.append(_with_values(found, tables, asked))
-    known = {found.id: (found, status) for found, status in zip(cells, states, strict=True)}
+    every = {found.id: (found, status) for found, status in zip(cells, states, strict=True)}
     unjudged = [each for each in suite.cells if not shelf.judged(each)]
-    known |= {each.id: (each, status) for each, status in _by_their_records(unjudged, suite, shelf, tables)}
+    every |= {each.id: (each, status) for each, status in _by_their_records(unjudged, suite, shelf, tables)}
     values = tables.values()
+    for cell_id, error in tables.faults.items():
+        found, status = every[cell_id]
+        every[cell_id] = replace(found, reason=_unsound(error)), status
     there = set(values.select("cell", *COLUMN).unique().iter_rows())
     order = dict.fromkeys(each.cell.id for each in suite.cells)
-    return Survey({cell_id: _explained(*known[cell_id], there) for cell_id in order}, values)
+    return Survey({cell_id: _explained(*every[cell_id], there) for cell_id in order}, values)
 
 
 def _by_their_records(
@@ -267,8 +272,13 @@ def _with_values(found: SurveyedCell, tables: Tables, asked: Asked) -> SurveyedC
     try:
         tables.add(record, [(name, column) for name, column in asked if name in vouched])
     except DataError as error:
-        return replace(found, reason=f"stale: {one_line(error)}")
+        return replace(found, reason=_unsound(error))
     return found
+
+
+def _unsound(error: DataError) -> str:
+    """Why a table of images has no values."""
+    return f"stale: {one_line(error)}"
 
 
 def _explained(found: SurveyedCell, status: CellStatus, there: Collection[tuple[str, ...]]) -> SurveyedCell:

@@ -79,8 +79,8 @@ class Backend(Protocol):
     def events(self, timeout: float) -> Sequence[Event]:
         """What has happened since, waiting at most so many seconds for the first."""
 
-    def pulses(self, places: Collection[Place]) -> Mapping[Place, bytes]:
-        """The last sign of life of these workers, of those that have given any."""
+    def pulses(self, places: Collection[Place]) -> Mapping[Place, bytes] | None:
+        """The last sign of life of these workers, of those that have given any; None when it could not be read."""
 
     def want(self, tickets: Collection[Ticket]) -> None:
         """Lets a cluster that can grow know of jobs that wait for machines."""

@@ -15,9 +15,9 @@ from uuid import uuid4
 from harness.api.running import Executor, JobOutcome, Shared, Tracker
 from harness.core.paths import Layout, write_text
 from harness.jobs.notes import note_outcome
-from harness.planning.job import Job, TrainWork
+from harness.planning.job import FeaturesWork, Job, ShardsWork, TrainWork
 from harness.planning.plan import Plan
-from harness.records.mirrored import bring_outcome, job_place, send_attempt, send_cell, send_failure
+from harness.records.mirrored import bring_outcomes, job_place, send_attempt, send_cell, send_failure
 from harness.scheduling.backlog import Backlog
 from harness.scheduling.remakes import Remakes
 from harness.scheduling.resources import job_resources, near
@@ -160,32 +160,45 @@ class _Run:
         self.capacity = self.executor.capacity()
         self.executor.expect([job_resources(job, self.capacity) for job in self.backlog.jobs.values()])
         self.remakes.begin()
-        for job in self.backlog.first():
+        looked = monotonic()
+        for job in sorted(self.backlog.first(), key=self.backlog.priority):
+            if self.given_up:
+                break
             self.submit(_Submission(job))
+            if monotonic() - looked > POLL:  # workers that are warm do not wait until all job files are written
+                self.look(0.0)
+                looked = monotonic()
         while self.backlog.open and not self.given_up:
-            for handle in self.executor.running():
-                if not self.note_started(self.submissions[id(handle)][1]):
-                    break  # the last to start come first
-            for handle, outcome in self.executor.poll(POLL):
-                submission = self.submissions.pop(id(handle))[1]
-                self.note_started(submission)  # it may have started and ended between two looks
-                self.take(submission, outcome)
-                if self.given_up:
-                    break
+            self.look(POLL)
+
+    def look(self, timeout: float) -> None:
+        """Takes what has started and ended, waiting at most so many seconds for the first."""
+        for handle in self.executor.running():
+            if not self.note_started(self.submissions[id(handle)][1]):
+                break  # the last to start come first
+        ended = [(self.submissions.pop(id(handle))[1], outcome) for handle, outcome in self.executor.poll(timeout)]
+        bring_outcomes(self.layout, [(each.job.id, each.job.cell_id, bool(said.failure)) for each, said in ended])
+        for submission, outcome in ended:
+            self.note_started(submission)  # it may have started and ended between two looks
+            self.take(submission, outcome)
+            if self.given_up:
+                break
 
     def shared(self) -> Shared:
         """What the machines must see alike. Job files name plug-ins from the folder where they lie."""
         folder = self.layout.out.absolute() / "jobs"
         plugins = dict.fromkeys(plugin for job in self.backlog.jobs.values() for plugin in job.plugins)
         here = tuple(os.path.normpath(folder / plugin) for plugin in plugins)
-        return Shared(str(self.layout.out.absolute()), str(self.layout.data.absolute()), here)
+        fills = any(isinstance(job.work, ShardsWork | FeaturesWork) for job in self.backlog.jobs.values())
+        return Shared(str(self.layout.out.absolute()), str(self.layout.data.absolute()), here, fills)
 
     def submit(self, submission: _Submission) -> None:
         """Hands out a job, as a try of its own: from now on no earlier one writes (harness.core.fence)."""
         job = submission.job = submission.job.model_copy(update={"attempt": uuid4().hex})
-        write_text(self.layout.job_file(job.id), job.model_dump_json(indent=1) + "\n")
-        write_text(self.layout.job_attempt(job.id), job.attempt)
-        place, request = job_place(self.layout, job.id), job_resources(job, self.capacity)
+        job_id = job.id  # a digest, which is counted anew whenever it is asked for
+        write_text(self.layout.job_file(job_id), job.model_dump_json(indent=1) + "\n")
+        write_text(self.layout.job_attempt(job_id), job.attempt)
+        place, request = job_place(self.layout, job_id), job_resources(job, self.capacity)
         handle = self.executor.submit(place, request, self.backlog.priority(job), near(job))
         self.submissions[id(handle)] = (handle, submission)
 
@@ -200,7 +213,6 @@ class _Run:
     def take(self, submission: _Submission, outcome: JobOutcome) -> None:
         """Notes how a job ended, and submits it again or the jobs that can start because of it."""
         job, now = submission.job, monotonic()
-        bring_outcome(self.layout, job.id, job.cell_id, failed=outcome.failure is not None)
         if outcome.failure is not None and not outcome.noted:
             self.note(job, outcome)
         if (further := _again(submission, outcome)) is not None:
@@ -263,10 +275,14 @@ class _Run:
 
 
 def _again(submission: _Submission, outcome: JobOutcome) -> _Submission | None:
-    """The next try of a job that failed, if that may help: after a lost worker, or with half the memory."""
+    """The next try of a job that failed, if that may help: with half the memory, or after a lost worker.
+
+    A process that its machine ended for memory is like a lost worker where the job has nothing to halve: what ran
+    beside it then may have taken the memory.
+    """
     job = submission.job
-    if outcome.failure == "worker_lost" and submission.retries < job.run.retries:
-        return _Submission(job, submission.retries + 1)
     if outcome.failure == "memory" and isinstance(job.work, TrainWork) and not job.halved:
         return _Submission(job.model_copy(update={"halved": 1}), submission.retries)
+    if (outcome.failure == "worker_lost" or outcome.killed) and submission.retries < job.run.retries:
+        return _Submission(job, submission.retries + 1)
     return None

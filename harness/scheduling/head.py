@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import sys
@@ -13,14 +14,19 @@ from harness.core.errors import HarnessError
 INTERVAL = 2.0
 """Seconds between looks at the head."""
 
-PATIENCE = 8.0
-"""Seconds without an answer after which the head counts as lost."""
+PATIENCE = 6.0
+"""Seconds without an answer after which the head counts as lost: `INTERVAL` later at most, and as much again where its
+machine is gone and refuses nothing."""
 
 SILENCE = 40.0
 """Seconds in which the head takes connections and answers nothing, as one that is frozen. Ray waits for a minute."""
 
-GRACE = 10.0
-"""Seconds that the process has to end by itself once the run knows."""
+GRACE = 4.0
+"""Seconds that the run has to take note once the head is lost; then Ray holds it. With the above, the loss is said
+within 15 s."""
+
+END = 30.0
+"""Seconds that a run which has taken note has to end."""
 
 FAILED = 1
 """Exit code of a command that failed (harness.cli.exits)."""
@@ -57,12 +63,11 @@ class HeadWatch:
         self._closed.set()
 
     def leave(self) -> None:
-        """Lets the process end without Ray's farewell, which would wait for the head and then end in a crash."""
-        import atexit
-
+        """Lets the process end as soon as all is said, without Ray's farewell, which waits for the head and crashes."""
         import ray
 
         atexit.unregister(ray.shutdown)
+        atexit.register(_end_at_once)
 
     def _error(self) -> HarnessError:
         return HarnessError(
@@ -75,8 +80,9 @@ class HeadWatch:
     def _watch(self) -> None:
         answered = monotonic()
         while not self._closed.wait(INTERVAL):
-            now, silent = monotonic(), self._silent_since
-            if self._answers():
+            answers, silent = self._answers(), self._silent_since
+            now = monotonic()
+            if answers:
                 answered = now
             if now - answered > PATIENCE or (silent is not None and now - silent > SILENCE):
                 self._lost.set()
@@ -95,7 +101,16 @@ class HeadWatch:
         """Ends the process when the run cannot: its main thread may be held by Ray."""
         if self._closed.wait(GRACE):
             return
-        if not self._told:
-            shown_again = "\x1b[?25h" if sys.stderr.isatty() else ""  # a live board had hidden the cursor
-            print(f"{shown_again}{self._error()}", file=sys.stderr, flush=True)
+        if self._told:  # it writes down what it has, and says so itself
+            if not self._closed.wait(END):
+                os._exit(FAILED)
+            return
+        shown_again = "\x1b[?25h" if sys.stderr.isatty() else ""  # a live board had hidden the cursor
+        print(f"{shown_again}{self._error()}", file=sys.stderr, flush=True)
         os._exit(FAILED)
+
+
+def _end_at_once() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(FAILED)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 
 from harness.api.running import Request
-from harness.scheduling.room import Node, Place, choose_nodes
+from harness.scheduling.room import Node, Place, choose_nodes, fewer
 
 _ByNode = dict[Node, dict[Place, None]]
 
@@ -35,6 +36,10 @@ class Idle:
                 if not places:
                     del group[place.node]
 
+    def warm_on(self, node: Node) -> Collection[Place]:
+        """Those on a machine that could run something now."""
+        return self._warm.get(node, {}).keys()
+
     def first_warm(self, kept: Collection[Node]) -> Place | None:
         """One that could run something now, on none of the machines that are `kept`."""
         return next(_first(self._warm, kept, None), None)
@@ -42,7 +47,7 @@ class Idle:
     def pick(self, request: Request, kept: Collection[Node], near: Node | None) -> list[Place] | None:
         """The workers for a request, rank by rank, on none of the machines that are `kept`; None when there are none.
 
-        One that waits `near` is taken first; warm ones before others.
+        One that waits `near` is taken first; warm ones before others, where they are on no more machines.
         """
         if self._count < request.processes:
             return None
@@ -51,11 +56,19 @@ class Idle:
                 if found := list(_first(group, kept, near)):
                     return found
             return None
-        nodes = [node for node in {**self._warm, **self._starting} if node not in kept]
-        chosen = choose_nodes(request, nodes, lambda node: len(self._on(node)))
-        if chosen is None:
+        nodes = self._over(request, kept, self._warm)
+        if self._starting and (nodes is None or len(set(nodes)) > (request.nodes or 1)):
+            nodes = fewer(nodes, self._over(request, kept, self._warm, self._starting))
+        if nodes is None:
             return None
-        return [place for node in dict.fromkeys(chosen) for place in self._on(node)[: chosen.count(node)]]
+        return [place for node in dict.fromkeys(nodes) for place in self._on(node)[: nodes.count(node)]]
+
+    def _over(self, request: Request, kept: Collection[Node], *groups: _ByNode) -> list[Node] | None:
+        """The machine of each rank, as these workers are there."""
+        counts: Counter[Node] = Counter()
+        for group in groups:
+            counts.update({node: len(places) for node, places in group.items() if node not in kept})
+        return choose_nodes(request, counts, counts.__getitem__)
 
     def _on(self, node: Node) -> list[Place]:
         return [*self._warm.get(node, ()), *self._starting.get(node, ())]

@@ -1,8 +1,9 @@
-"""In which order jobs start that could: the plan's, but the trainings that take longest before others."""
+"""In which order jobs start that could: the plan's, but the trainings that take longest before others, and those that
+share prior vectors next to each other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.planning.job import EvaluateWork, ScoresWork, TrainWork
 from harness.planning.plan import PlannedJob
@@ -14,12 +15,15 @@ def priorities(planned: Sequence[PlannedJob]) -> dict[str, int]:
 
     The trainings change places among themselves: first those that are expected to take longest, with all that waits
     for them, so that no long one is left for the end, when the other machines have nothing to do. Those of unknown
-    length follow in the plan's order. An evaluation goes with its training, as soon as it can.
+    length follow. Of those that take equally long, the ones that read the same vectors go together, so that these are
+    still in the memory of a machine; else they stand as in the plan. An evaluation goes with its training, as soon as
+    it can.
     """
     place = {each.id: at for at, each in enumerate(planned)}
     length = _lengths(planned)
     trainings = [each.id for each in planned if isinstance(each.job.work, TrainWork)]
-    longest = sorted(trainings, key=lambda job_id: (-length[job_id], place[job_id]))
+    near = _near(planned, place)
+    longest = sorted(trainings, key=lambda job_id: (-length[job_id], near[job_id], place[job_id]))
     key = {job_id: (at, 0, at) for job_id, at in place.items()}
     key |= {job_id: (place[old], 0, place[job_id]) for job_id, old in zip(longest, trainings, strict=True)}
     for each in planned:
@@ -28,6 +32,21 @@ def priorities(planned: Sequence[PlannedJob]) -> dict[str, int]:
             if own in key:
                 key[each.id] = (key[own][0], 1, place[each.id])
     return {job_id: at for at, job_id in enumerate(sorted(key, key=lambda job_id: key[job_id]))}
+
+
+def _near(planned: Sequence[PlannedJob], place: Mapping[str, int]) -> dict[str, int]:
+    """Of each training the place of the first one that is made from the same images and cached vectors; its own for
+    one that reads no vectors."""
+    first: dict[tuple[str, ...], int] = {}
+    found = {}
+    for each in planned:
+        work = each.job.work
+        if isinstance(work, TrainWork):
+            cells = {job_id_of("train", cell.id) for cell in work.cell.requires}
+            sets = tuple(needed for needed in each.job.depends if needed not in cells)
+            cached = work.cell.variant.prior is not None and work.cell.variant.features != "live"
+            found[each.id] = first.setdefault(sets, place[each.id]) if cached else place[each.id]
+    return found
 
 
 def _lengths(planned: Sequence[PlannedJob]) -> dict[str, float]:

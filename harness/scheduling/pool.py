@@ -1,25 +1,24 @@
 """The executor of warm workers, whoever runs them (harness.scheduling.backend): it knows no Ray.
 
-Which job runs where is decided by harness.scheduling.placing, which of a gang's outcomes counts by
-harness.jobs.verdict, whether a worker still lives by harness.scheduling.watch; here is what they are told, and what is
-done about it.
+Which job runs where is decided by harness.scheduling.placing, how a job ended by harness.scheduling.trial, whether a
+worker still lives by harness.scheduling.watch, whether it ever starts by harness.scheduling.starting; here is what they
+are told, and what is done about it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
 from time import monotonic
 
 from harness.api.running import JobOutcome, Request, Shared
-from harness.jobs.verdict import GRACE, decide
 from harness.scheduling.backend import Backend, Dead, Done, Event, Proved, Unfit, Warm
 from harness.scheduling.machines import Machines
 from harness.scheduling.placing import Placing
 from harness.scheduling.resources import check_capacity
 from harness.scheduling.room import Place, Slot, Ticket
+from harness.scheduling.starting import DEATHS, NOT_READY, Starting
+from harness.scheduling.trial import Trial, Trials, lost_outcome, may_be_the_machines
 from harness.scheduling.watch import SILENCE, Watch
 
 WARM_AHEAD = 8
@@ -28,23 +27,8 @@ WARM_AHEAD = 8
 LOOK = 5.0
 """Seconds between looks at the signs of life of the workers."""
 
-SLOW = 120.0
-"""Seconds that workers take to start before the user is told."""
-
 ROUND = 0.5
 """Longest wait for news, in seconds, before what goes by time is looked at again."""
-
-
-@dataclass(eq=False)
-class _Trial:
-    """A job that runs: what its processes have said so far."""
-
-    ticket: Ticket
-    outcomes: list[JobOutcome] = field(default_factory=list)
-    answered: set[int] = field(default_factory=set)
-    """Ranks that ended their part and live."""
-    due: float = float("inf")
-    """When it is decided at the latest, once a process has failed."""
 
 
 class Pool:
@@ -54,14 +38,10 @@ class Pool:
         self._backend, self._look = backend, look
         self._placing, self._watch = Placing(), Watch(silence)
         self._machines = Machines(backend, self._placing)
-        self._trials: dict[Ticket, _Trial] = {}
-        """Jobs that run, by ticket, in the order in which they started."""
-        self._due: dict[_Trial, None] = {}
-        """Those of them of which a process has failed."""
+        self._trials = Trials()
         self._ended: list[tuple[Ticket, JobOutcome]] = []
         self._ports: dict[Place, int] = {}
-        self._starting: dict[Slot, float] = {}
-        """Slots none of whose workers is warm yet, and since when."""
+        self._starting = Starting()
         self._submitted = self._open = 0
         self._handed = False
         """Whether a job has started since jobs were last polled: then poll returns, so that it is seen at once."""
@@ -104,14 +84,14 @@ class Pool:
         """See Executor. Raises HarnessError when no machine is left that can run jobs, or the cluster is gone."""
         deadline = monotonic() + timeout
         while True:
-            self._by_time(monotonic())
-            left = deadline - monotonic()
-            if self._ended or self._handed or not self._open or left <= 0:
+            self._by_time(now := monotonic())
+            if self._ended or self._handed or not self._open:
                 break
-            wait = min([left, ROUND, *(max(0.0, trial.due - monotonic()) for trial in self._due)])
-            for event in self._backend.events(wait):
+            for event in self._backend.events(max(0.0, min(deadline - now, ROUND, self._trials.next_due() - now))):
                 self._take(event)
             self._step()
+            if now >= deadline:
+                break
         ended, self._ended, self._handed = self._ended, [], False
         self._open -= len(ended)
         return ended
@@ -123,7 +103,6 @@ class Pool:
         """Ends all workers at once, and leaves the cluster."""
         self._machines.forget()
         self._trials.clear()
-        self._due.clear()
         self._open = 0
         self._backend.close()
 
@@ -137,13 +116,13 @@ class Pool:
             self._hand(ticket)
 
     def _start(self, slot: Slot) -> None:
-        self._starting[slot] = monotonic()
+        self._starting.begin(slot, monotonic())
         self._backend.start(slot)
 
     def _hand(self, ticket: Ticket) -> None:
         ticket.started = now = monotonic()
         self._handed = True
-        self._trials[ticket] = _Trial(ticket)
+        self._trials.begin(ticket)
         for place in ticket.places:
             self._watch.begin(place, now)
         self._backend.run(ticket, ticket.seats(self._ports[ticket.places[0]]))
@@ -151,127 +130,156 @@ class Pool:
     def _by_time(self, now: float) -> None:
         """What is looked at now and then: machines, signs of life, gangs of which a process has failed."""
         self._backend.check()
-        for trial in [trial for trial in self._due if trial.due <= now]:
+        for trial in self._trials.due(now):
             self._settle(trial)
-        for slot, reason in self._machines.look(now):
+        for slot, reason in self._machines.look(now, lambda: bool(self._trials) or self._starting.is_awaited):
             self._lose_slot(slot, reason)
         if now - self._looked >= self._look:
             self._looked = now
-            self._look_at_pulses(now)
-            self._look_at_starting(now)
+            self._look_at_signs(now)
         self._step()
 
-    def _look_at_pulses(self, now: float) -> None:
-        watched = self._watch.watched()
-        pulses = self._backend.pulses(watched) if watched else {}
-        for place in watched:
-            self._watch.note(place, pulses.get(place, b""), now)
-        for trial in list(self._trials.values()):
-            if (found := self._watch.lost(trial.ticket, now)) is not None:
-                self._fail(trial, *found)
+    def _look_at_signs(self, now: float) -> None:
+        places = [*self._watch.watched(), *self._starting.places]
+        self._watch.look(signs := self._backend.pulses(places) if places else {}, now)
+        if signs is None:
+            return
+        for trial in [trial for trial in self._trials.values() if not trial.doubted]:
+            if (found := self._watch.lost(trial.ticket)) is not None:
+                trial.lost(*found, now)
                 self._settle(trial)
+        self._starting.note(signs.keys(), now)
+        for event in self._backend.events(0.0):  # if the driver was held up, workers may be warm for long
+            self._take(event)
+        self._look_at_starting(now)
 
     def _look_at_starting(self, now: float) -> None:
-        late = [slot for slot, since in self._starting.items() if now - since > SLOW]
-        for slot in late:
-            del self._starting[slot]
-        if late:
-            names = ", ".join(sorted({place.node.name for slot in late for place in slot.places}))
-            self._machines.tell(f"workers on {names} have not started for {SLOW:.0f} s: do others use the cluster?")
+        late = self._starting.late(now)
+        for message in late.tell:
+            self._machines.tell(message)
+        for place in late.hung:
+            if place in self._starting.places:  # its gang has not been given up meanwhile
+                self._lose_start(place, f"it {NOT_READY}")
+        for node in late.doubtful:
+            self._machines.doubt(node)
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Proved):
-            self._machines.proved(event.node_id, event.reasons)
+            self._take_proof(event)
         elif isinstance(event, Warm):
-            self._ports[event.place] = event.port
-            self._starting.pop(event.place.slot, None)
-            for ticket in self._placing.warmed(event.place):
-                self._hand(ticket)
+            self._take_warm(event)
         elif isinstance(event, Done):
-            self._note_done(event)
+            self._take_done(event)
         elif isinstance(event, Unfit):
-            for slot in self._machines.set_aside(event.place.node, (event.reason,)):
+            for slot in self._machines.set_aside(event.place.node, event.reason):
                 self._lose_slot(slot, f"{event.place.node.name} cannot run jobs: {event.reason}")
         else:
-            self._note_dead(event)
+            self._take_dead(event)
 
-    def _note_done(self, event: Done) -> None:
+    def _take_proof(self, event: Proved) -> None:
+        """Of jobs that wait for it, those on a good machine failed by themselves; those on a bad one are lost."""
+        for slot, reason in self._machines.proved(event.node_id, event.reasons):
+            self._lose_slot(slot, reason)
+        for trial in self._trials.doubted(event.node_id):
+            self._decide(trial)
+
+    def _take_warm(self, event: Warm) -> None:
+        place = event.place
+        if place.slot not in self._placing.slots or place.dead:
+            return  # ended by us
+        self._starting.warm(place)
+        if place.ticket is None and place.slot.doomed:
+            return
+        self._ports[place] = event.port
+        for ticket in self._placing.warmed(place):
+            self._hand(ticket)
+
+    def _take_done(self, event: Done) -> None:
         trial = self._trials.get(event.ticket)
         if trial is None or event.place not in event.ticket.places:
             return  # it was decided meanwhile
         self._ports[event.place] = event.port
-        rank = event.ticket.places.index(event.place)
-        trial.answered.add(rank)
-        trial.outcomes.append(replace(event.outcome, rank=rank))
-        if event.outcome.failure is not None:
-            self._note_failure(trial)
-        if len(trial.outcomes) >= len(event.ticket.places):
-            self._settle(trial)
+        trial.done(event.place, event.outcome, monotonic())
+        self._look_at_trial(trial)
 
-    def _note_dead(self, event: Dead) -> None:
+    def _take_dead(self, event: Dead) -> None:
         place, ticket = event.place, event.place.ticket
-        if place.slot not in self._placing.slots:
+        if place.slot not in self._placing.slots or place.dead:
             return  # ended by us
         if event.no_machine:
-            for slot in self._machines.gone(place.node):
-                self._lose_slot(slot, f"{place.node.name} has left the cluster")
-            return
-        if ticket is None:
+            for slot, reason in self._machines.gone(place.node):
+                self._lose_slot(slot, reason)
+        elif not place.warm:
+            self._lose_start(place, event.reason)
+        elif ticket is None:
             place.dead = True
             self._end(self._placing.doom(place.slot))
         elif ticket in self._trials:
-            trial = self._trials[ticket]
-            self._fail(trial, place, event.reason)
-            if len(trial.outcomes) >= len(ticket.places):
-                self._settle(trial)
+            self._trials[ticket].lost(place, event.reason, monotonic())
+            self._look_at_trial(self._trials[ticket])
         else:
-            self._lose(ticket, event.reason)
+            self._finish(ticket, lost_outcome(ticket, event.reason, 0, monotonic()), reuse=False)
 
-    def _fail(self, trial: _Trial, place: Place, reason: str) -> None:
-        """Notes a process that is lost."""
-        rank = trial.ticket.places.index(place)
-        trial.answered.discard(rank)
-        trial.outcomes.append(_lost(trial.ticket, reason, rank))
-        self._note_failure(trial)
+    def _lose_start(self, place: Place, reason: str) -> None:
+        """Ends a worker that has not become warm. No try of its job is spent; the machine may get no more jobs."""
+        spent, place.dead = self._starting.died(place), True
+        self._backend.kill(place)
+        self._retire(place.slot)
+        if not spent:
+            return
+        why = f"{DEATHS} workers in a row ended before they could run a job (the last: {reason})"
+        for slot in self._machines.set_aside(place.node, why):
+            self._retire(slot)
+        for trial in self._trials.doubted(place.node.id):
+            self._finish(trial.ticket, lost_outcome(trial.ticket, why, 0, monotonic()), reuse=False)
 
-    def _note_failure(self, trial: _Trial) -> None:
-        """The others get a moment to say why: the one that broke their connection may be heard after them."""
-        trial.due = min(trial.due, monotonic() + (GRACE if len(trial.ticket.places) > 1 else 0.0))
-        self._due[trial] = None
+    def _look_at_trial(self, trial: Trial) -> None:
+        """Decides on a job when all its processes have been heard; otherwise, after a failure, a moment later."""
+        if trial.failed:
+            self._trials.hurry(trial)
+        if trial.all_said:
+            self._settle(trial)
 
-    def _settle(self, trial: _Trial) -> None:
-        """Decides how a job ended. Workers that did not end their part, or must not run another, are replaced."""
-        ticket, outcome = trial.ticket, decide(trial.outcomes)
-        whole = len(trial.answered) == len(ticket.places) and not any(each.fresh for each in trial.outcomes)
-        if outcome.failure is not None and outcome.seconds == 0.0:
-            outcome = replace(outcome, seconds=monotonic() - ticket.started)
-        self._finish(ticket, outcome, reuse=whole and (outcome.failure is None or len(ticket.places) == 1))
+    def _settle(self, trial: Trial) -> None:
+        """Decides how a job ended, unless its machine is to say first whether it still can run jobs."""
+        self._trials.calm(trial)
+        outcome = trial.verdict(monotonic())
+        node = trial.ticket.places[outcome.rank].node
+        if may_be_the_machines(outcome) and (trial.doubted or self._machines.doubt(node)):
+            trial.doubted = trial.doubted or node.id
+        else:
+            self._decide(trial)
 
-    def _lose(self, ticket: Ticket, reason: str) -> None:
-        """Gives up a job whose workers are lost, whether it runs or still waits for them."""
-        self._finish(ticket, _lost(ticket, reason, 0), reuse=False)
+    def _decide(self, trial: Trial) -> None:
+        """Workers that did not end their part, or must not run another, are replaced."""
+        outcome = trial.verdict(monotonic())
+        self._finish(trial.ticket, outcome, reuse=trial.leaves_workers(outcome))
 
     def _put_back(self, ticket: Ticket) -> None:
         """Lets a job that has not started wait for other workers."""
         for place in ticket.places:
             self._backend.kill(place)
+        self._starting.end(ticket.places)
         self._end(self._placing.ended(ticket, reuse=False))
         ticket.places = ()
         self._placing.submit(ticket)
 
-    def _lose_slot(self, slot: Slot, reason: str) -> None:
-        """Gives up workers, and the jobs on them."""
-        for ticket in dict.fromkeys(place.ticket for place in slot.places if place.ticket is not None):
-            if ticket in self._trials:
-                self._lose(ticket, reason)
-            else:
+    def _retire(self, slot: Slot) -> None:
+        """Gives workers no more jobs; those that run end, and those that wait for them wait for others."""
+        for ticket in _tickets(slot):
+            if ticket not in self._trials:
                 self._put_back(ticket)
         self._end(self._placing.doom(slot))
 
+    def _lose_slot(self, slot: Slot, reason: str) -> None:
+        """Gives up workers, and the jobs on them."""
+        for ticket in _tickets(slot):
+            if ticket in self._trials:
+                self._finish(ticket, lost_outcome(ticket, reason, 0, monotonic()), reuse=False)
+        self._retire(slot)
+
     def _finish(self, ticket: Ticket, outcome: JobOutcome, *, reuse: bool) -> None:
-        trial = self._trials.pop(ticket, None)
-        if trial is not None:
-            self._due.pop(trial, None)
+        self._trials.end(ticket)
         for place in ticket.places:
             self._watch.end(place)
             if not reuse:
@@ -283,11 +291,9 @@ class Pool:
         for slot in slots:
             for place in slot.places:
                 self._ports.pop(place, None)
-            self._starting.pop(slot, None)
+            self._starting.end(slot.places)
             self._backend.end(slot)
 
 
-def _lost(ticket: Ticket, reason: str, rank: int) -> JobOutcome:
-    seconds = monotonic() - ticket.started if ticket.started else 0.0
-    said = reason if len(ticket.places) <= 1 else f"rank {rank}: {reason}"
-    return JobOutcome(Path(ticket.job_file).stem, "worker_lost", said, seconds=seconds, rank=rank)
+def _tickets(slot: Slot) -> list[Ticket]:
+    return list(dict.fromkeys(place.ticket for place in slot.places if place.ticket is not None))

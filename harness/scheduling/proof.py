@@ -1,11 +1,13 @@
 """Whether a machine can run a run's jobs at all: it sees the same folders, with the same software on it.
 
 The driver gathers the evidence, and leaves a file of a random word in every folder that machines are to share; each
-machine is asked (on itself, by `shortcomings`) before it gets its first job. Imports nothing that takes long to load.
+machine is asked (on itself, by `shortcomings`) before it gets its first job, and again when a job's failure may be the
+machine's. Where jobs write it also leaves, and removes, a file of its own. Imports nothing that takes long to load.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import platform
@@ -13,7 +15,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -39,6 +41,8 @@ class Mark:
     folder: str
     file: str
     content: str
+    written: bool = False
+    """Whether jobs write there."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,9 @@ class Evidence:
 def gather(shared: Shared) -> Evidence:
     """The evidence of this machine. Raises nothing for a folder that cannot be written: then what lies in it counts."""
     name = f".nonce-{hashlib.sha256(shared.out.encode()).hexdigest()[:12]}"  # a killed run's is written over
-    marks = [_mark("the output folder", shared.out, name), _mark("the data folder", shared.data, name)]
-    return Evidence(tuple(marks), versions(), {path: _digest(path) for path in shared.plugins})
+    out, data = _mark("the output folder", shared.out, name), _mark("the data folder", shared.data, name)
+    marks = (replace(out, written=True), replace(data, written=shared.fills_data))
+    return Evidence(marks, versions(), {path: _digest(path) for path in shared.plugins})
 
 
 def forget(evidence: Evidence) -> None:
@@ -67,11 +72,14 @@ def forget(evidence: Evidence) -> None:
         elif mark.file:
             with suppress(OSError):
                 os.unlink(mark.file)
+            for left in glob.glob(f"{glob.escape(mark.file)}-*"):  # by a machine that was stopped in between
+                with suppress(OSError):
+                    os.unlink(left)
 
 
 def shortcomings(evidence: Evidence) -> list[str]:
     """Why this machine cannot run the jobs, each as a few words; empty when it can. To be called on the machine."""
-    found = [reason for mark in evidence.marks if (reason := _unseen(mark))]
+    found = [reason for mark in evidence.marks if (reason := _unseen(mark) or _unwritable(mark))]
     own = versions()
     for name, wanted in (evidence.versions or {}).items():
         if own.get(name) != wanted:
@@ -109,7 +117,9 @@ def _mark(what: str, folder: str, name: str) -> Mark:
         os.makedirs(folder, exist_ok=True)
         Path(path).write_text(content, encoding="ascii")
     except OSError:
-        return Mark(what, os.path.abspath(folder), "", _names(folder))
+        with suppress(OSError):
+            return Mark(what, os.path.abspath(folder), "", _names(folder))
+        return Mark(what, os.path.abspath(folder), "", "")
     return Mark(what, os.path.abspath(folder), path, content)
 
 
@@ -133,29 +143,60 @@ def _unseen(mark: Mark) -> str:
     for attempt in range(TRIES):
         if attempt:
             time.sleep(1.0)
-        if _seen(mark):
-            return ""
-        if not os.path.isdir(mark.folder):
+        reason = _unlike(mark)
+        if not reason or not os.path.isdir(mark.folder):
             break
-    there = "is another folder there" if os.path.isdir(mark.folder) else "is not there"
-    return f"{mark.what} {mark.folder} {there}"
+    return reason and f"{mark.what} {mark.folder} {reason}"
 
 
-def _seen(mark: Mark) -> bool:
-    if not mark.file:
-        return _names(mark.folder) == mark.content
+def _unlike(mark: Mark) -> str:
+    """What is wrong with a folder, as what follows its name; empty when it is the one that the driver sees."""
+    if not os.path.isdir(mark.folder):
+        return "is not there"
     try:
-        return Path(mark.file).read_text(encoding="ascii") == mark.content
-    except (OSError, ValueError):
-        return False
+        found = Path(mark.file).read_text(encoding="ascii", errors="replace") if mark.file else _names(mark.folder)
+    except FileNotFoundError:
+        return "is another folder there"
+    except OSError as error:
+        return f"cannot be read there: {error.strerror}"
+    return "" if found == mark.content else "is another folder there"
+
+
+def _unwritable(mark: Mark) -> str:
+    """Why jobs could not write into a folder that is the right one; empty when they can, or need not."""
+    if not (mark.written and mark.file):
+        return ""
+    name = f"{_key(mark)}-{uuid.uuid4().hex[:12]}"
+    try:
+        if is_url(mark.file):
+            Store(mark.folder).write(name, mark.content.encode())
+            Store(mark.folder).remove([name])
+        else:
+            _write(os.path.join(mark.folder, name), mark.content)
+    except (OSError, HarnessError) as error:
+        said = error.what if isinstance(error, HarnessError) else error.strerror
+        return f"{mark.what} {mark.folder} cannot be written there: {said}"
+    return ""
+
+
+def _write(path: str, content: str) -> None:
+    """Writes a file to the disk, and removes it."""
+    try:
+        with open(path, "x", encoding="ascii") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            os.unlink(path)
+        raise
+    os.unlink(path)
 
 
 def _names(folder: str) -> str:
     """A digest of the names in a folder that are no temporary files."""
-    with suppress(OSError):
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-        return hashlib.sha256("\0".join(names).encode(errors="surrogateescape")).hexdigest()
-    return ""
+    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    return hashlib.sha256("\0".join(names).encode(errors="surrogateescape")).hexdigest()
 
 
 def _digest(path: str) -> str:

@@ -11,13 +11,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnschedulableError, RayError, RayTaskError
+from ray.exceptions import ActorUnschedulableError, OutOfMemoryError, RayError, RayTaskError
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
@@ -50,7 +51,8 @@ class RayBackend:
         self._numbers = count()
         self._pulses: dict[Place, bytes] = {}
         """Under which key a worker leaves its signs of life."""
-        self._wanted: list[dict[str, float]] = []
+        self._wanted: list[dict[str, float]] | None = None
+        """What Ray was asked for last; None while that is unknown: what a killed driver asked for still holds."""
         self._worker = ray.remote(Worker)
         self._asking = ray.remote(num_cpus=0, max_retries=0)(shortcomings)
         self._head = HeadWatch(ray.get_runtime_context().gcs_address)
@@ -95,37 +97,15 @@ class RayBackend:
                 where = PlacementGroupSchedulingStrategy(held.group, placement_group_bundle_index=rank)
             worker = self._worker.options(num_cpus=cpus, num_gpus=gpus, max_restarts=0, scheduling_strategy=where)
             held.actors[place] = actor = worker.remote(cpus, gpus, os.getcwd(), key)
-            actor.ready.remote().future().add_done_callback(self._noting_start(place))
-
-    def _noting_start(self, place: Place) -> Callable[[Future[Any]], None]:
-        def note(result: Future[Any]) -> None:
-            error = result.exception()
-            if isinstance(error, RayTaskError):
-                self._events.put(Unfit(place, f"workers cannot load ({_first_line(error.cause)})"))
-            elif error is not None:
-                self._events.put(Dead(place, cause(error), isinstance(error, ActorUnschedulableError)))
-            else:
-                self._events.put(Warm(place, result.result()))
-
-        return note
+            actor.ready.remote().future().add_done_callback(partial(self._note, partial(start_event, place)))
 
     def run(self, ticket: Ticket, seats: Sequence[Seat]) -> None:
         for place, seat in zip(ticket.places, seats, strict=True):
             reference = self._held[place.slot].actors[place].run.remote(ticket.job_file, seat)
-            reference.future().add_done_callback(self._noting_end(place, ticket))
+            reference.future().add_done_callback(partial(self._note, partial(end_event, place, ticket)))
 
-    def _noting_end(self, place: Place, ticket: Ticket) -> Callable[[Future[Any]], None]:
-        def note(result: Future[Any]) -> None:
-            error = result.exception()
-            if isinstance(error, RayTaskError):  # run_job_file raises nothing: what came back cannot be sent
-                outcome = JobOutcome(Path(ticket.job_file).stem, "bug", _first_line(error.cause), fresh=True)
-                self._events.put(Done(place, ticket, outcome, 0))
-            elif error is not None:
-                self._events.put(Dead(place, cause(error)))
-            else:
-                self._events.put(Done(place, ticket, *result.result()))
-
-        return note
+    def _note(self, event: Callable[[Future[Any]], Event], result: Future[Any]) -> None:
+        self._events.put(event(result))
 
     def kill(self, place: Place) -> None:
         held = self._held.get(place.slot)
@@ -148,13 +128,13 @@ class RayBackend:
                 found.append(self._events.get_nowait())
         return found
 
-    def pulses(self, places: Collection[Place]) -> Mapping[Place, bytes]:
+    def pulses(self, places: Collection[Place]) -> Mapping[Place, bytes] | None:
         keys = {self._pulses[place]: place for place in places if place in self._pulses}
         try:
             found = _store().internal_kv_multi_get(list(keys), SPACE.encode(), timeout=KV_PATIENCE)
         except (RayError, RuntimeError, OSError):
             self._head.note(heard=False)
-            return {}
+            return None
         self._head.note(heard=True)
         return {keys[key]: value for key, value in found.items() if value is not None}
 
@@ -182,6 +162,29 @@ class RayBackend:
             _store().internal_kv_del(self._run.encode(), True, SPACE.encode())
         self._head.close()
         ray.shutdown()
+
+
+def start_event(place: Place, result: Future[Any]) -> Event:
+    """What has become of a worker that was to get ready."""
+    error = result.exception()
+    if isinstance(error, RayTaskError):
+        return Unfit(place, f"workers cannot load ({_first_line(error.cause)})")
+    if error is not None:
+        return Dead(place, cause(error), isinstance(error, ActorUnschedulableError))
+    return Warm(place, result.result())
+
+
+def end_event(place: Place, ticket: Ticket, result: Future[Any]) -> Event:
+    """What has become of a process's part of a job."""
+    error, job_id = result.exception(), Path(ticket.job_file).stem
+    if isinstance(error, RayTaskError):  # run_job_file raises nothing: what came back cannot be sent
+        return Done(place, ticket, JobOutcome(job_id, "bug", _first_line(error.cause), fresh=True), 0)
+    if isinstance(error, OutOfMemoryError):
+        said = f"its machine ran out of memory, and Ray ended the process: {cause(error)}"
+        return Done(place, ticket, JobOutcome(job_id, "memory", said, fresh=True, killed=True), 0)
+    if error is not None:
+        return Dead(place, cause(error))
+    return Done(place, ticket, *result.result())
 
 
 def cause(error: BaseException) -> str:

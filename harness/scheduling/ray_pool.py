@@ -14,7 +14,9 @@ import logging
 import os
 from typing import Any
 
-os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed")  # the run says it, in a line
+# Read when Ray is imported. What its nodes publish, such as workers that died or find no room, it would print between
+# the lines of the run, which says it in its own words; the logs in Ray's session folder have it all.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
 
 import ray
 

@@ -6,9 +6,11 @@ worker serves any job whose processes are of its unit, alone or together with ot
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from harness.api.running import Request, Seat
@@ -32,6 +34,8 @@ class Node:
     gpus: float
     free: tuple[float, float] = (0.0, 0.0)
     """CPUs and GPUs that no worker of ours holds."""
+    lent: tuple[float, float] = (0.0, 0.0)
+    """CPUs and GPUs of slots that are idle as a whole."""
     slots: dict[Slot, None] = field(default_factory=dict)
     """The slots that have a worker here, in the order in which they were started."""
 
@@ -41,6 +45,15 @@ class Node:
     def take(self, unit: Unit, count: int) -> None:
         """Books so many processes; a negative number gives their room back."""
         self.free = self.free[0] - unit.cpus * count, self.free[1] - unit.gpus * count
+
+    def lend(self, unit: Unit, count: int) -> None:
+        """Counts so many processes as idle; a negative number as not idle any more."""
+        self.lent = self.lent[0] + unit.cpus * count, self.lent[1] + unit.gpus * count
+
+    @property
+    def spare(self) -> tuple[float, float]:
+        """CPUs and GPUs that are free once idle workers have ended."""
+        return self.free[0] + self.lent[0], self.free[1] + self.lent[1]
 
 
 @dataclass(eq=False)
@@ -63,6 +76,13 @@ class Slot:
     places: list[Place] = field(default_factory=list)
     doomed: bool = False
     """Whether it gets no further job, and is to be ended as soon as none runs on it."""
+    lent: bool = False
+    """Whether its machines count it as idle."""
+
+    @cached_property
+    def shares(self) -> Counter[Node]:
+        """The number of its workers on each machine."""
+        return Counter(place.node for place in self.places)
 
     @property
     def unused(self) -> bool:
@@ -87,6 +107,8 @@ class Ticket:
     places: tuple[Place, ...] = ()
     """The workers that it runs on, or waits for, rank by rank."""
     started: float = 0.0
+    passes: int = 0
+    """How often one behind it has gone first, as it was near what a machine has just read."""
 
     def __lt__(self, other: Ticket) -> bool:
         return (self.priority, self.order) < (other.priority, other.order)
@@ -142,7 +164,7 @@ def choose_nodes(request: Request, nodes: Iterable[Node], room: Callable[[Node],
     if whole:
         node = min(whole, key=lambda each: (spared(each[0]), each[1]))[0]
         return [node] * request.processes
-    return _as_few(request, sorted(open_, key=lambda each: -each[1]))
+    return _as_few(request, sorted(open_, key=lambda each: (-each[1], spared(each[0]))))
 
 
 def _as_few(request: Request, open_: Sequence[tuple[Node, int]]) -> list[Node] | None:
@@ -155,28 +177,29 @@ def _as_few(request: Request, open_: Sequence[tuple[Node, int]]) -> list[Node] |
     return None
 
 
+def fewer(first: list[Node] | None, second: list[Node] | None) -> list[Node] | None:
+    """Of two choices, the one on fewer machines; the first when both are on as many."""
+    if first is None or second is None:
+        return first if second is None else second
+    return second if len(set(second)) < len(set(first)) else first
+
+
 def can_ever(request: Request, nodes: Collection[Node]) -> bool:
     """Whether these machines, all to itself, hold a request."""
     return choose_nodes(request, nodes, lambda node: holds(request, node.cpus, node.gpus)) is not None
 
 
-def reclaimable(node: Node) -> tuple[float, float]:
-    """What is free on a machine once its idle workers have ended."""
-    cpus, gpus = node.free
-    for slot in node.slots:
-        if slot.idle:
-            own = sum(place.node is node for place in slot.places)
-            cpus, gpus = cpus + own * slot.unit.cpus, gpus + own * slot.unit.gpus
-    return cpus, gpus
+def soonest(request: Request, nodes: Collection[Node]) -> Mapping[Node, int]:
+    """The machines that are nearest to having room for a request, each with the number of its processes there.
 
-
-def soonest(request: Request, nodes: Collection[Node]) -> frozenset[Node]:
-    """The machines that are nearest to having room for a request; none when it would never have."""
+    None when it would never have room.
+    """
     if not can_ever(request, nodes):
-        return frozenset()
-    by_room = sorted(nodes, key=lambda node: -holds(request, *reclaimable(node)))
-    for end in range(1, len(by_room) + 1):
-        found = choose_nodes(request, by_room[:end], lambda node: holds(request, node.cpus, node.gpus))
-        if found is not None:
-            return frozenset(found)
-    return frozenset()
+        return {}
+    by_room = sorted(nodes, key=lambda node: -holds(request, *node.spare))
+
+    def among(end: int) -> list[Node] | None:
+        return choose_nodes(request, by_room[:end], lambda node: holds(request, node.cpus, node.gpus))
+
+    fewest = bisect_left(range(1, len(by_room) + 1), True, key=lambda end: among(end) is not None) + 1
+    return Counter(among(fewest))

@@ -1,7 +1,11 @@
 """Working copies: where a machine keeps the files of a store's folder, so that everything else works on local paths.
 
-`<copies>/<name>.<digest of the URL>/` holds `store.json` (the URL), `files/` (the folder as it is here), `state/` (what
-of it is known to be on the store) and `locks/`. Only what this machine needed lies here, and all of it may be removed.
+`<copies>/<name>.<digest of the URL>.<host>/` holds `store.json` (the URL), `files/` (the folder as it is here), what of
+it is known to be on the store in `state/`, and `locks/`. Only what this machine needed lies here, and all of it may be
+removed.
+
+Several machines may share the folder of copies, as in a home on a network disk: each has copies of its own there, as
+processes and locks are told apart by one machine alone.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import fcntl
 import json
 import os
 import re
+import socket
 import time
 import uuid
 from collections.abc import Iterator
@@ -70,7 +75,8 @@ def copy_of(url: str) -> Copy:
     """
     url = parsed(url)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", url.partition("://")[2])[-60:].strip("-.")
-    copy = Copy(copies_folder() / f"{name}.{digest(url, 12)}", url)
+    host = re.sub(r"[^A-Za-z0-9-]+", "-", socket.gethostname())
+    copy = Copy(copies_folder() / f"{name}.{digest(url, 12)}.{host}", url)
     if not (copy.root / _NOTE).is_file():
         try:
             copy.files.mkdir(parents=True, exist_ok=True)

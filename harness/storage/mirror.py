@@ -26,6 +26,7 @@ from harness.storage.state import (
     read_pointer,
     stamp_of,
     stamps,
+    temporaries,
     write_known,
 )
 from harness.storage.store import Seen
@@ -57,7 +58,8 @@ def records(name: str) -> bool:
 
 def fetch(copy: Copy, unit: str, wanted: Wanted = everything, *, changed: str = "") -> bool:
     """Makes the folder of a unit what the store has: files that differ are fetched, others removed. Files that are not
-    wanted are removed when they are others than the store's. Gives whether the store has it.
+    wanted are removed when they are others than the store's, and so are the remains of writes that were cut off: the
+    unit is to be held (held_here). Gives whether the store has it.
 
     A file that does not come as its digest says, tried again, is placed as it came and judged like a damaged one on a
     disk. Raises as harness.storage.reach.done, and DataError for a damaged pointer.
@@ -84,6 +86,8 @@ def _fetched(copy: Copy, unit: str, pointer: Pointer, wanted: Wanted, changed: s
     }
     lacking = sorted(name for name in pointer.files if name not in same and wanted(name))
     folder.mkdir(parents=True, exist_ok=True)
+    for left in temporaries(folder):
+        remove_away(left)
     for name in here.keys() - same - set(lacking):
         remove_away(folder / name)
     for place in {(folder / name).parent for name in pointer.files}:

@@ -142,7 +142,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes the snapshots of processes that are no more."""
+    """Removes the snapshots of processes that are no more: of this machine's, as the copy is."""
     for path in folder.glob("*-*") if folder.is_dir() else ():
         pid = path.name.partition("-")[0]
         if pid.isdigit() and (int(pid) == os.getpid() or not _lives(int(pid))):

@@ -115,7 +115,9 @@ def done(action: Callable[[], T], url: str) -> T:
     try:
         return tried(action, url)
     except OSError as error:
-        raise storage_error(error, Path(os.fsdecode(error.filename or url))) from error
+        told = storage_error(error, Path(os.fsdecode(error.filename or url)))
+        where = told.where if error.filename else url  # a path has no two slashes
+        raise HarnessError(told.what, where=where, hint=told.hint, kind="storage") from error
 
 
 def _is_local(error: Exception, url: str) -> bool:

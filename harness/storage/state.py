@@ -142,6 +142,15 @@ def stamps(folder: Path) -> dict[str, Stamp]:
     return found
 
 
+def temporaries(folder: Path) -> list[Path]:
+    """The files and folders below a folder that writes work with, or left there when they were cut off."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        found += [Path(place, name) for name in (*folders, *names) if name.endswith(".tmp")]
+        folders[:] = [name for name in folders if not name.endswith(".tmp")]
+    return found
+
+
 def stamp_of(path: str | Path) -> Stamp:
     status = os.stat(path)
     return status.st_size, status.st_mtime_ns, status.st_ino

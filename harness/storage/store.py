@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.core.beat import beat
 from harness.core.errors import HarnessError
 from harness.core.text import shown_name
 from harness.storage.reach import done, is_local, is_url, store_of
@@ -60,14 +61,14 @@ class Store:
         done(lambda: self._found[0].pipe_file(self._path(key), content), self._where(key))
 
     def put(self, key: str, file: Path) -> None:
-        done(lambda: self._found[0].put_file(str(file), self._path(key)), self._where(key))
+        done(lambda: self._found[0].put_file(str(file), self._path(key), callback=_beating()), self._where(key))
 
     def get(self, key: str, file: Path) -> bool:
         """Writes an object to a file, not atomically; whether there is one."""
 
         def action() -> bool:
             try:
-                self._found[0].get_file(self._path(key), str(file))
+                self._found[0].get_file(self._path(key), str(file), callback=_beating())
             except FileNotFoundError as error:
                 if error.filename is not None and not file.parent.is_dir():
                     raise
@@ -136,6 +137,13 @@ class Store:
 
 PROBE = ".probe"
 """An object that is written to see whether one can."""
+
+
+def _beating() -> fsspec.Callback:
+    """Signs of life while a large object is on its way."""
+    from fsspec import Callback  # here, as every command would wait for it
+
+    return Callback(hooks={"beat": lambda *_, **__: beat()})
 
 
 def _seen(info: dict[str, Any]) -> Seen:

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from harness.core.errors import HarnessError
+from harness.core.outlast import make_folder, outlast
 from harness.core.paths import storage_error
 
 ARTIFACTS = "mlartifacts"
@@ -178,7 +179,7 @@ def set_aside(file: Path) -> Path:
 def opening(file: Path) -> Iterator[None]:
     """Lets one process at a time make or mend the database, so that half-made tables are nobody's work in progress."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        outlast(lambda: make_folder(file.parent), file)
         handle = open(file.with_name(f".{file.name}.lock"), "a")  # noqa: SIM115 - closed below
     except OSError as error:
         raise storage_error(error, file.parent) from error

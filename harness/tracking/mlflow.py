@@ -10,9 +10,11 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 
 from harness.core.errors import HarnessError
+from harness.core.outlast import outlast
 from harness.core.paths import Layout
 from harness.records.store import load
 from harness.storage.copies import shown_place
@@ -114,6 +116,8 @@ class MLflowTracker:
                     self._mend(file)
                     if self._own:
                         unhurried(file)
+                    import_module("mlflow.store.tracking.sqlalchemy_store")  # takes seconds
+                    outlast(file.parent.stat, file)  # MLflow would make a folder in place of one that is away
                 _opened.add(self.uri)
                 server = Server(self.uri, self._layout, self._suite, own=self._own)
                 server.prepare()

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from functools import lru_cache
 
 from harness.core.identity import digest
 
@@ -38,6 +39,7 @@ _OPTIONS = re.compile(rf"([A-Za-z0-9_-]+) (\w+:{_VALUE}(?: \w+:{_VALUE})*)(\..*)
 _READABLE = str.maketrans({"(": " ", "=": ":", ")": "", ",": ""})
 
 
+@lru_cache(maxsize=10_000)  # the cells of a suite have the same names, as a rule
 def mlflow_name(text: str) -> str:
     """A name as MLflow takes it, at most 250 characters of ASCII. See the head of this file."""
     for form in (text, text.translate(_READABLE), _escaped(text, _PLAIN), _escaped(text, _WITHOUT_PATHS)):

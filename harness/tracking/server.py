@@ -15,7 +15,7 @@ from harness.cells.suite import ResolvedSuite
 from harness.core.identity import file_sha256, unsealed
 from harness.core.paths import Layout, write_bytes
 from harness.records.model import RunRecord
-from harness.records.store import load_images, read_events
+from harness.records.store import images_of, read_events
 from harness.tracking import entries
 from harness.tracking.batch import Batch
 from harness.tracking.database import ARTIFACTS, artifacts_beside, database_file, follow, local_path
@@ -167,7 +167,7 @@ class Server:
         values = entries.costs(record)
         if record.images_sha256 is not None:
             tests, labels = self._asked(record.cell_id)
-            values |= entries.means(record, load_images(self.layout, record.cell_id), tests, labels)
+            values |= entries.means(record, images_of(self.layout, record), tests, labels)
         names = {mlflow_name(name): name for name in found}
         called = {mlflow_name(name): name for name in values}
         now = int(time.time() * 1000)

@@ -31,6 +31,7 @@ from torch import Tensor
 
 from harness.core.errors import HarnessError
 from harness.core.identity import file_sha256, sealed, unsealed
+from harness.core.outlast import outlast
 from harness.core.paths import atomic_folder, remove_away, write_bytes, write_json
 from harness.models.weights import save_tensors
 from harness.storage.outgoing import checkpointed
@@ -124,14 +125,16 @@ def drop_checkpoints(root: Path) -> None:
 
 
 def _folders(root: Path) -> list[Path]:
-    if not root.is_dir():
+    try:
+        every = outlast(lambda: list(root.iterdir()), root)
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted((path for path in root.iterdir() if _FOLDER.fullmatch(path.name)), reverse=True)
+    return sorted((path for path in every if _FOLDER.fullmatch(path.name)), reverse=True)
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The manifest and the state."""
-    manifest = unsealed((folder / "manifest.json").read_bytes()).content
+    manifest = unsealed(outlast((folder / "manifest.json").read_bytes, folder)).content
     for name in ("model.safetensors", "training.pt"):
         if file_sha256(folder / name) != manifest["files"][name]:
             raise ValueError(f"{name} is not what the manifest says")

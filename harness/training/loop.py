@@ -21,6 +21,7 @@ from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.models.assemble import RestorationModel
 from harness.models.fits import check_fit
+from harness.parts.ops.whole_batch import takes_statistics
 from harness.training.average import Average
 from harness.training.data import TrainLoader
 from harness.training.engines.base import Engine, ModelState
@@ -47,6 +48,8 @@ class Progress:
     final_loss: float = math.nan
     processes: int = 1
     """Number of processes, over which every batch is divided."""
+    takes_statistics: bool = False
+    """Whether a batch norm of the network or of a loss has normalised by what it saw together."""
     pending: Pending = field(default_factory=Pending)
 
 
@@ -140,6 +143,7 @@ class _Training:
             tells_settings=bool(self.model.told),
             halved=self.place.halved,
         )
+        progress.takes_statistics |= takes_statistics(self.model, *part.passes.objective.modules)
         reads: frozenset[Reads] = part.passes.objective.reads
         reads |= {"pair"} if stepper.gives_truth else set()
         loader = self.open_loader(span.number, progress.position, reads)

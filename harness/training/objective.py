@@ -5,8 +5,7 @@ Shape letters: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -18,7 +17,6 @@ from harness.api.declaration import declaration
 from harness.api.loss import Adversary, InputsLoss, Loss, LossInputs, LossTraits, Reads
 from harness.cells.cell import Cell
 from harness.cells.recipe import LossTerm, Stage
-from harness.core.draws import drawing_apart
 from harness.core.identity import seed
 from harness.core.registry import Registry
 from harness.models.fresh import fresh_module, fresh_whole
@@ -125,8 +123,8 @@ class Objective:
         total = images.lq_BCHW.new_zeros(())
         for share_of_look, inputs, term in self.seen(restored, images, step):
             weight = term.weight_of(refined=inputs.refined) * share_of_look
-            with _drawing(self._number("loss", term, inputs, number)):
-                value = self._value(term, inputs)
+            torch.manual_seed(self._number("loss", term, inputs, number))
+            value = self._value(term, inputs)
             learns = term.traits.takes == "images" and inputs.restored_BCHW.requires_grad
             total = total + weight * term.scale(share, ranks) * check_loss(term.loss, value, learns=learns)
         return total
@@ -165,9 +163,9 @@ class Objective:
             return
         for share_of_look, inputs, term in self.seen(detached(restored), images, step):
             if term.traits.adversary:
-                with _drawing(self._number("adversary", term, inputs, number)):
-                    factor = share_of_look * term.scale(share, ranks)
-                    self.adversaries.backward(cast(Adversary, term.loss), inputs, factor)
+                torch.manual_seed(self._number("adversary", term, inputs, number))
+                factor = share_of_look * term.scale(share, ranks)
+                self.adversaries.backward(cast(Adversary, term.loss), inputs, factor)
 
     def seen(self, restored: Restored, images: Images, step: int) -> Sequence[tuple[float, LossInputs, Term]]:
         """Every term that weighs something, with its inputs and the share of this restoration: 1, or λ₁ for Ī."""
@@ -225,11 +223,3 @@ def _build(term: LossTerm, added: bool, number: int, registry: Registry, device:
     given = term.part.arguments
     loss = fresh("loss", term.part, number, lambda: made_module(registry, "loss", name, **given)).to(device)
     return Term(term.weight, cast("Loss | InputsLoss", loss), declared.filled(given), added, term.refined_weight)
-
-
-@contextmanager
-def _drawing(number: int) -> Iterator[None]:
-    """A loss's own random numbers, for the whole batch and by sample."""
-    torch.manual_seed(number)
-    with drawing_apart(number):
-        yield

@@ -8,7 +8,7 @@ Shape letters: B batch, C channels, H height, W width, D prior width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from harness.api.batch import Restored
-from harness.core.draws import drawing_for
 from harness.parts.ops.whole_batch import ALONE, Pass, passing
 from harness.training.objective import Images, Objective
 from harness.training.outputs import detached
@@ -39,11 +38,8 @@ class MicroBatch:
     """Its share of the rank's images."""
     ranks: int = 1
     number: int = 0
-    """The seed of torch's generator before the network: another one for each group of a batch."""
-    common: int = 0
-    """The seed that the random numbers of losses follow from: the same for all parts of a group."""
-    seeds: Sequence[int] = ()
-    """Of each sample (harness.core.draws)."""
+    """The seed of torch's generator before the network, from which those of the losses follow: the same for all parts
+    of a group, and another one for each group of a batch."""
     place: Pass = ALONE
     """Which images of the whole batch they are."""
 
@@ -61,7 +57,7 @@ class Passes(nn.Module):
         """The loss of a part, a float32 scalar, and what the network gave, without gradients."""
         given = () if part.truth_BCHW is None else (part.truth_BCHW,)
         told = {} if part.settings is None else {"settings": part.settings}
-        with drawing_for(part.seeds), passing(part.place):
+        with passing(part.place):
             # Anew for every part, and just before F: a variant's F drops the same paths as its base.
             torch.manual_seed(part.number)
             restored: Restored = self.model(part.seen_BCHW, part.prior_BD, *given, **told)
@@ -72,10 +68,10 @@ class Passes(nn.Module):
 
     def train_adversaries(self, restored: Restored, part: MicroBatch) -> None:
         """Adds the gradients of the adversaries' own losses on what `forward` gave, on this rank alone."""
-        with drawing_for(part.seeds), passing(part.place):
+        with passing(part.place):
             self.objective.train_adversaries(restored, part.images, **_counted(part))
 
 
 def _counted(part: MicroBatch) -> dict[str, Any]:
     """How the losses of a part count."""
-    return {"step": part.step, "share": part.share, "ranks": part.ranks, "number": part.common}
+    return {"step": part.step, "share": part.share, "ranks": part.ranks, "number": part.number}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from harness.api.batch import Batch
+from harness.core.beat import beat
 from harness.core.identity import seed as named_seed
 from harness.parts.guard import differentiated
 from harness.parts.ops.whole_batch import Pass, passes, take_statistics
@@ -60,6 +61,7 @@ class Stepper:
         )
         total = torch.zeros((), device=engine.device)
         for place in parts:
+            beat()  # many parts of large images may take longer than a run is patient
             part = self._part(batch, seen_BCHW, place, step)
             # Gradients of the parts add up locally; only the last part's backward pass exchanges them.
             loss, restored = engine.forward(part, last=place is parts[-1])
@@ -83,8 +85,6 @@ class Stepper:
         if seen_BCHW is not batch.lq_BCHW:
             shown_BCHW = self._on_device(seen_BCHW, part)
         images = Images(lq_BCHW, self._moved(batch.gt_BCHW, part), self._moved(batch.clean_BCHW, part))
-        places = range(place.first, place.first + place.images)
-        number = named_seed("train", self.seed, 0, step, place.group.start)
         return MicroBatch(
             shown_BCHW,
             images,
@@ -94,9 +94,7 @@ class Stepper:
             step=step,
             share=place.images / place.share,
             ranks=self.engine.ranks,
-            number=number,
-            common=number,
-            seeds=[named_seed("sample", self.seed, step, each) for each in places],
+            number=named_seed("train", self.seed, 0, step, place.group.start),
             place=place,
         )
 

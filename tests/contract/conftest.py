@@ -5,31 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import nn
 from torchvision.models import alexnet, vgg16, vgg19
 
+from tests.small_vgg import small_vgg
 from tests.unit.parts.conftest import LINEAR, Publish, publish
 
 __all__ = ["publish", "random_lpips", "random_lpips_network", "vgg16_file", "vgg19_file"]
-
-
-def small_vgg(build: Callable[..., Any], weights: Any = None) -> nn.Module:
-    """A sixteenth of VGG's channels, in its order."""
-    with torch.device("meta"):
-        full = build(weights=None).features
-    layers: list[nn.Module] = []
-    for layer in full:
-        if isinstance(layer, nn.Conv2d):
-            layers.append(nn.Conv2d(max(3, layer.in_channels // 16), layer.out_channels // 16, 3, padding=1))
-        else:
-            layers.append(nn.ReLU(inplace=True) if isinstance(layer, nn.ReLU) else nn.MaxPool2d(2))
-    network = nn.Module()
-    network.features = nn.Sequential(*layers)
-    return network
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from harness.core.identity import sealed
 from harness.data.index import INDEX, Member, SampleRow, write_index
 from harness.data.manifest import MANIFEST
 from harness.data.shards import ShardSet, open_set
+from tests.faults.damage import as_a_folder, flip
 from tests.stored_set import BASE, BLURRED, entry, picture, store
 
 CLEAN = {f"k{number}": picture(number, 140 + number, 150) for number in range(7)}
@@ -58,17 +59,6 @@ def describe_index(opened: ShardSet, rows: list[SampleRow]) -> None:
     """Another index, and a manifest that agrees with its digest."""
     write_index(opened.folder / INDEX, rows)
     describe(opened, index=entry(opened.folder / INDEX))
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
-
-
-def as_a_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
 
 
 def as_a_loop(path: Path) -> None:

@@ -18,7 +18,7 @@ from harness.data import prepare
 from harness.data.manifest import MANIFEST
 from harness.data.prepare import prepare_set
 from harness.data.shards import ShardSet, open_set
-from tests.faults.test_shards import flip
+from tests.faults.damage import flip
 from tests.small_set import prepared, registry
 
 

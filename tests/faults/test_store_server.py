@@ -22,6 +22,7 @@ from harness.data.shards import ShardSet, open_set
 from harness.jobs.run import run_job_file
 from harness.planning.disk import read_manifest
 from harness.records import store as records
+from tests.faults.damage import as_a_folder, flip
 from tests.s3_server import S3Server
 from tests.small_world import RECIPE, SmallWorld, small_cell
 from tests.stored_set import BASE, picture, store
@@ -41,17 +42,6 @@ def pulled_from(url: str, tmp_path: Path) -> ShardSet:
     (folder,) = pull(url, tmp_path / "data")
     assert fetch_all(folder) == 2
     return open_set(BASE, tmp_path / "data")
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
-
-
-def as_a_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
 
 
 def read_all(opened: ShardSet) -> None:

@@ -23,26 +23,16 @@ from harness.core.paths import Layout
 from harness.jobs.run import run_job_file
 from harness.records import store
 from tests.small_world import RECIPE, SmallWorld, refined_cell, small_cell
+from tests.unit.training.gang import STEP
 
 KILLER = """
-import importlib, os, signal, sys
+import sys
 from harness.jobs.run import run_job_file
-module, name, fatal = importlib.import_module(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-real, calls = getattr(module, name), 0
+from tests.unit.training.gang import die_at
 
-def deadly(*args, **kwargs):
-    global calls
-    calls += 1
-    if calls == fatal:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*args, **kwargs)
-
-setattr(module, name, deadly)
+die_at(sys.argv[2], sys.argv[3], int(sys.argv[4]))
 run_job_file(sys.argv[1])
 """
-
-STEP = "harness.training.engines.ddp", "set_learning_rate"
-"""What is called once in every optimizer step, before it."""
 
 KILLS = {
     # Checkpoints every 4 steps, lines every 3, 12 steps: the loss since the last line must survive too.

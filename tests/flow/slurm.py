@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.waiting import wait_for
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
 NODES = ("one", "two")
 
@@ -131,13 +133,6 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
-def wait_until(holds: object, what: str, slurm: Slurm, patience: float = 30.0) -> None:
-    deadline = time.monotonic() + patience
-    while not holds():  # type: ignore[operator]
-        assert time.monotonic() < deadline, f"{what}\n{slurm.logs()}"
-        time.sleep(0.1)
-
-
 @contextmanager
 def running(folder: Path, nodes: Sequence[str] = NODES) -> Iterator[Slurm]:
     """Starts the cluster in an empty folder and waits until both nodes are idle."""
@@ -151,11 +146,11 @@ def running(folder: Path, nodes: Sequence[str] = NODES) -> Iterator[Slurm]:
     try:
         files = [f"--{what}={folder}/munge.{end}" for what, end in _MUNGE]
         slurm.start("munged", "--foreground", "--force", "--num-threads=2", *files)
-        wait_until((folder / "munge.socket").exists, "munged does not start", slurm)
+        wait_for((folder / "munge.socket").exists, "munged does not start", 30, said=slurm.logs)
         slurm.start("slurmctld", "-D", "-i", "-f", folder / "slurm.conf")
         for node in nodes:
             slurm.start("slurmd", "-D", "-N", node, "-f", folder / "slurm.conf")
-        wait_until(lambda: _idle(slurm) == len(nodes), "the nodes do not come up", slurm)
+        wait_for(lambda: _idle(slurm) == len(nodes), "the nodes do not come up", 30, said=slurm.logs)
         yield slurm
     finally:
         slurm.stop()

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.flow.bench import Bench
-from tests.flow.slurm import Slurm, missing_programs, running, wait_until
+from tests.flow.slurm import Slurm, missing_programs, running
+from tests.waiting import wait_for
 
 pytestmark = [
     pytest.mark.xdist_group("slurm"),
@@ -167,7 +168,7 @@ def test_the_time_limit_itself(slurm, account, tmp_path):
     suite.write_text(suite.read_text().replace("lr: 2e-3", "lr: 2e-3, losses: [held]") + "plugins: [held.py]\n")
     job = submit(slurm, account, suite, out, "--time=4", "--signal=B:USR1@60")
     await_step(out, 20, slurm, job)
-    wait_until(lambda: restarts(slurm, job) == [1], "the job is not put in the queue again", slurm, patience=300)
+    wait_for(lambda: restarts(slurm, job) == [1], "the job is not put in the queue again", 300, said=slurm.logs)
     (tmp_path / "go on").write_text("")
     states = slurm.ended(job, 600)
     log = (tmp_path / f"priorbench-{job}.log").read_text()

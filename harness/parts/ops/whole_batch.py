@@ -22,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from harness.core.errors import HarnessError
 
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 DROPS = frozenset({"DropPath", "StochasticDepth"})
 """Names under which libraries have the layer that drops a residual branch of some samples."""
@@ -50,6 +51,12 @@ class Pass:
     def is_whole(self) -> bool:
         """Whether it passes its group at once and alone, in the only process."""
         return self.ranks == 1 and self.images == len(self.group)
+
+    @property
+    def of_group(self) -> int:
+        """Images of the group that its process has."""
+        first, end = self.rank * self.share, (self.rank + 1) * self.share
+        return min(self.group.stop, end) - max(self.group.start, first)
 
 
 ALONE = Pass(0, 1, range(1), share=1)
@@ -103,15 +110,27 @@ def prepare(module: nn.Module) -> None:
     part: Any
     for part in module.modules():
         kind: Any = type(part)
-        if kind in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+        if kind in _NORMS:
             part.__class__ = _group_norm(kind)
         elif kind.__name__ in DROPS or (kind in DROPOUTS and part.p > 0):
             part.__class__ = _group_drop(kind)
 
 
+def takes_statistics(*modules: nn.Module) -> bool:
+    """Whether prepared networks and losses have batch norms that normalise by their group, in the mode they are in."""
+    parts = (part for module in modules for part in module.modules())
+    return any(isinstance(part, _NORMS) and part.training for part in parts)
+
+
 def mean_of_group(values: Tensor) -> Tensor:
-    """The mean over a group, of which every process gives as many values; gradients go to all of them."""
-    if _now is None or len(_now.members) == 1:
+    """The mean over a group, of which every process gives as many values; gradients go to all of them.
+
+    Raises HarnessError (kind `memory`) where a group does not pass at once.
+    """
+    if _now is None:
+        return values.mean()
+    _check_uncut(_now)
+    if len(_now.members) == 1:
         return values.mean()
     return _summed(values.sum()) / (values.numel() * len(_now.members))
 
@@ -150,6 +169,7 @@ def _group_norm(kind: Any) -> Any:
 def _normalised(norm: _BatchNorm, x: Tensor) -> Tensor:
     """B×C×… to the same, by the mean and the variance of the group: torch.nn.BatchNorm over all of its images."""
     assert _now is not None
+    _check_uncut(_now)
     norm._check_input_dim(x)
     values = x if x.dtype == torch.float64 else x.float()
     dims = [0, *range(2, values.ndim)]
@@ -169,6 +189,15 @@ def _normalised(norm: _BatchNorm, x: Tensor) -> Tensor:
     if norm.affine:
         result = result + norm.bias.view(shape)
     return result.to(x.dtype)
+
+
+def _check_uncut(now: Pass) -> None:
+    """Raises HarnessError (kind `memory`) where a process passes fewer images than it has of the group."""
+    if now.images < now.of_group:
+        what = f"memory ran out, and {now.images} of {now.of_group} images at once would be another training:"
+        what += " batch norm, or a loss that compares images, takes statistics of them together"
+        hint = "more processes in `run:`, which share them; a machine with more memory; a smaller recipe.micro_batch"
+        raise HarnessError(what, where="recipe.micro_batch", hint=hint, kind="memory")
 
 
 def _summed(values: Tensor) -> Tensor:

@@ -28,15 +28,8 @@ from harness.core.errors import HarnessError
 from harness.core.machine import is_broken_collective
 from harness.training.engines import zero
 from harness.training.engines.base import ModelState, OptimizerState
-from harness.training.engines.sharded import (
-    Sharded,
-    digest_of,
-    environment_kept,
-    options_of,
-    refuse_scalars,
-    start_sharded,
-    take_options,
-)
+from harness.training.engines.named import digest_of, options_of, take_options
+from harness.training.engines.sharded import Sharded, environment_kept, refuse_scalars, start_sharded
 from harness.training.optim import RATE
 from harness.training.passes import MicroBatch, Passes
 

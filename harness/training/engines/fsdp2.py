@@ -26,14 +26,8 @@ from harness.cells.suite import Run
 from harness.core.errors import HarnessError
 from harness.core.machine import is_broken_collective
 from harness.training.engines.base import ModelState, OptimizerState
-from harness.training.engines.sharded import (
-    Sharded,
-    environment_kept,
-    options_of,
-    refuse_scalars,
-    start_sharded,
-    take_options,
-)
+from harness.training.engines.named import options_of, take_options
+from harness.training.engines.sharded import Sharded, environment_kept, refuse_scalars, start_sharded
 from harness.training.passes import MicroBatch, Passes
 
 _ITS_WORDS = ("fully_shard", "FSDP", "DTensor", "sharding strategy", "__class__ assignment")

@@ -24,8 +24,17 @@ def named_state(optimizer: Optimizer, network: nn.Module) -> dict[str, Any]:
         names[id(parameter)]: {key: _kept(value) for key, value in own.items()}
         for parameter, own in optimizer.state.items()
     }
-    groups = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
-    return {"state": state, "groups": groups}
+    return {"state": state, "groups": [options_of(group) for group in optimizer.param_groups]}
+
+
+def options_of(group: Mapping[str, Any]) -> dict[str, Any]:
+    """A group of an optimizer without its parameters."""
+    return {name: value for name, value in group.items() if name != "params"}
+
+
+def take_options(group: dict[str, Any], saved: Mapping[str, Any]) -> None:
+    """Takes over a saved group's options, but for how the present optimizer computes."""
+    group.update({name: value for name, value in saved.items() if name not in (*_WAYS, "params")})
 
 
 def load_named(optimizer: Optimizer, network: nn.Module, state: Mapping[str, Any]) -> None:

@@ -10,26 +10,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from hashlib import sha256
 from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import PartialState
 from accelerate.utils import DistributedType
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from harness.api.running import Seat
 from harness.cells.recipe import Recipe
 from harness.core.errors import HarnessError
 from harness.training.device import forget_accelerator, start_accelerator
-from harness.training.engines import exchange
-from harness.training.optim import set_learning_rate
+from harness.training.engines.accelerated import Accelerated
 from harness.training.passes import Passes
-
-_IMPLEMENTATION = ("fused", "foreach", "capturable", "differentiable")
-"""Options of an optimizer's groups that say how it computes, not what."""
 
 
 def start_sharded(
@@ -85,31 +79,12 @@ def refuse_scalars(passes: Passes) -> None:
         raise HarnessError(what, where="run.strategy", hint="strategy: ddp, or parameters of the shape (1,)")
 
 
-class Sharded:
+class Sharded(Accelerated):
     """The part of an engine that is the same for all forms that divide weights or moments."""
 
     def __init__(self, accelerator: Accelerator, recipe: Recipe) -> None:
-        self.accelerator = accelerator
+        super().__init__(accelerator)
         self.recipe = recipe
-        self.passes: Passes | None = None
-        self.optimizer: Optimizer | None = None
-
-    @property
-    def device(self) -> torch.device:
-        return self.accelerator.device
-
-    @property
-    def rank(self) -> int:
-        return self.accelerator.process_index
-
-    @property
-    def ranks(self) -> int:
-        return self.accelerator.num_processes
-
-    @property
-    def network(self) -> nn.Module:
-        assert self.passes is not None, "nothing is prepared"
-        return self.passes.model
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The recipe's precision. Weights stay in float32, as under DDP."""
@@ -117,24 +92,11 @@ class Sharded:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
-    def set_learning_rate(self, value: float) -> None:
-        assert self.optimizer is not None, "nothing is prepared"
-        set_learning_rate(self.optimizer, value)
-
     def scale_state(self) -> dict[str, Any] | None:
         return None
 
     def load_scale(self, state: Mapping[str, Any]) -> None:
         """No scaler."""
-
-    def mean(self, value: Tensor) -> Tensor:
-        return exchange.mean(value)
-
-    def gather(self, value: Any) -> list[Any]:
-        return exchange.gather(value)
-
-    def spread(self, value: Any) -> Any:
-        return exchange.spread(value, self.device)
 
     def close(self) -> None:
         self.passes = self.optimizer = None
@@ -149,22 +111,3 @@ class Sharded:
             if self.rank == 0:
                 found[name] = value.detach().to("cpu", copy=True).contiguous()
         return found
-
-
-def digest_of(parameters: Mapping[str, Tensor]) -> str:
-    """Of the names and bytes of whole parameters."""
-    found = sha256()
-    for name, value in parameters.items():
-        found.update(name.encode())
-        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
-
-
-def options_of(group: Mapping[str, Any]) -> dict[str, Any]:
-    """A group of an optimizer without its parameters."""
-    return {name: value for name, value in group.items() if name != "params"}
-
-
-def take_options(group: dict[str, Any], saved: Mapping[str, Any]) -> None:
-    """Takes over a saved group's options, but for how the present optimizer computes."""
-    group.update({name: value for name, value in saved.items() if name not in (*_IMPLEMENTATION, "params")})

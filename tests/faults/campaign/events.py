@@ -14,7 +14,9 @@ from pathlib import Path
 from tests.faults.campaign.world import FAKETIME, World, end_group, kill
 
 FROZEN = 20.0
-"""Seconds of a SIGSTOP, and of a full disk."""
+"""Seconds of a SIGSTOP; a disk is full for half of them."""
+SEEN = 5.0
+"""Seconds within which a driver sees its clock jump."""
 
 
 @dataclass
@@ -50,8 +52,9 @@ def _job_of(pid: int, world: World) -> str:
     try:
         for entry in os.scandir(f"/proc/{pid}/fd"):
             target = os.readlink(entry.path)
-            if target.startswith(str(world.out / "jobs")) and target.endswith(".log"):
-                return Path(target).name.removesuffix(".log")
+            path = Path(target)
+            if path.suffix == ".log" and path.parent.name == "jobs" and world.shared in path.parents:
+                return path.stem
     except OSError:
         return ""
     return ""
@@ -120,20 +123,24 @@ def _head_lost(world: World, chance: random.Random) -> tuple[str, str] | None:
     return (f"gcs {gcs[0]}", "") if gcs and kill(gcs[0], signal.SIGKILL) else None
 
 
+def _drivers(world: World) -> list[int]:
+    return [pid for pid, line in world.processes().items() if " harness.cli.main run " in line]
+
+
 def _driver(world: World, chance: random.Random) -> tuple[str, str] | None:
-    drivers = [pid for pid, line in world.processes().items() if " harness.cli.main run " in line]
+    drivers = _drivers(world)
     return (f"driver {drivers[0]}", "") if drivers and kill(drivers[0], signal.SIGKILL) else None
 
 
-def _mlflow(number: signal.Signals) -> Act:
+def _server(name: str, number: signal.Signals) -> Act:
     def act(world: World, chance: random.Random) -> tuple[str, str] | None:
-        server = world.servers["mlflow"]
+        server = world.servers[name]
         if server.poll() is not None:
             return None
         end_group(server, number)
         if number == signal.SIGSTOP:
             threading.Timer(FROZEN, end_group, (server, signal.SIGCONT)).start()
-        return f"mlflow {server.pid}", ""
+        return f"{name} {server.pid}", ""
 
     return act
 
@@ -153,12 +160,28 @@ def _full_disk(world: World, chance: random.Random) -> tuple[str, str] | None:
 
 
 def _clock(world: World, chance: random.Random) -> tuple[str, str] | None:
-    """The driver's clock jumps, by an hour or a day, ahead or back."""
-    if FAKETIME is None:
+    """The driver's clock jumps, by an hour or a day, ahead or back, and the driver must see it."""
+    now = world.clock.read_text()
+    if FAKETIME is None or not _drivers(world) or not sees(world, now):
         return None
-    jump = chance.choice(["+3600", "-3600", "+86400", "-86400", "+0"])
+    jump = chance.choice([each for each in ("+3600", "-3600", "+86400", "-86400", "+0") if each != now])
     world.clock.write_text(jump)
+    until = time.monotonic() + SEEN
+    while not sees(world, jump) and time.monotonic() < until:
+        time.sleep(0.1)
+    if not sees(world, jump) and _drivers(world):
+        world.faults.append(f"the driver's clock does not jump to {jump} s")
     return f"to {jump} s", ""
+
+
+def sees(world: World, jump: str) -> bool:
+    """Whether the driver said, a moment ago, that its clock is so many seconds from the true one."""
+    try:
+        said, at = map(float, world.clock_seen.read_text().split())
+    except (OSError, ValueError):
+        return False
+    ago = time.monotonic() - at
+    return ago < SEEN and abs(said + ago - time.time() - float(jump)) < 60
 
 
 EVENTS: dict[str, tuple[int, Act]] = {
@@ -171,17 +194,30 @@ EVENTS: dict[str, tuple[int, Act]] = {
     "node lost": (6, _node_lost),
     "head lost": (3, _head_lost),
     "driver killed": (10, _driver),
-    "mlflow killed": (6, _mlflow(signal.SIGKILL)),
-    "mlflow frozen": (3, _mlflow(signal.SIGSTOP)),
+    "mlflow killed": (6, _server("mlflow", signal.SIGKILL)),
+    "mlflow frozen": (3, _server("mlflow", signal.SIGSTOP)),
+    "store killed": (30, _server("store", signal.SIGKILL)),
+    "store frozen": (12, _server("store", signal.SIGSTOP)),
     "disk full": (4, _full_disk),
     "clock jumps": (4, _clock),
 }
 """What may happen, with how often, in parts."""
+_OF = {
+    "rank killed": "gangs",
+    "rank frozen": "gangs",
+    "store killed": "stored",
+    "store frozen": "stored",
+}
+"""The suite in whose run alone something can happen."""
 
 
 def strike(world: World, chance: random.Random, kinds: list[str]) -> Event | None:
     """Does one thing of these kinds by chance; None when there is nothing of the kind to hit."""
-    kind = chance.choices(kinds, [EVENTS[kind][0] for kind in kinds])[0]
+    going = world.going.name if world.going else ""
+    possible = [kind for kind in kinds if _OF.get(kind, going) == going]
+    if not possible:
+        return None
+    kind = chance.choices(possible, [EVENTS[kind][0] for kind in possible])[0]
     at = time.monotonic()
     hit = EVENTS[kind][1](world, chance)
     return None if hit is None else Event(kind, at, *hit)

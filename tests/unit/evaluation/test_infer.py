@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 
 from harness.api.backbone import BackboneTraits, Capabilities
 from harness.api.refiner import RefinerTraits
+from harness.core.beat import beats
 from harness.core.errors import HarnessError
 from harness.evaluation.infer import restore, tile_starts
 from harness.models.assemble import RestorationModel
@@ -108,7 +109,9 @@ def test_tiles_cover_everything_and_agree_where_they_should() -> None:
     assert len(pointwise.sizes) == 3 * 4
 
     tiled, whole = Blur(32), Blur(None)
+    before = beats()
     one = restore(RestorationModel(tiled).eval(), lq, None, CPU)
+    assert beats() - before == 12, "a sign of life a tile"
     other = restore(RestorationModel(whole).eval(), lq, None, CPU)
     assert len(tiled.sizes) == 12
     assert whole.sizes == [(72, 104)]

@@ -14,6 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from harness.api.metric import Metric, MetricTraits
 from harness.api.protocols import RGB_FLOAT, RGB_UINT8, RGB_UINT8_SSIM3D
 from harness.api.reference import PartRef
+from harness.core.beat import beats
 from harness.core.errors import DataError, MissingWeights, UnknownName
 from harness.evaluation.prepared import apply_protocol
 from harness.evaluation.score import Scores, build_metrics, score
@@ -99,6 +100,12 @@ def test_a_metric_that_cannot_be_computed_costs_no_other_one() -> None:
     found = score(thin, thin, built("psnr", "ssim"), RGB_UINT8)
     assert found.values == {"psnr": math.inf}
     assert found.left_out == {"ssim": "ssim: SSIM needs at least 11×11 pixels, the image has 40×9"}
+
+
+def test_every_metric_is_a_sign_of_life() -> None:
+    before = beats()
+    score(image(), image(), built("psnr", "ssim"), RGB_UINT8)
+    assert beats() - before == 2
 
 
 def test_nan_is_no_value() -> None:

@@ -66,11 +66,11 @@ def clean(rank: int) -> None:
         distributed.all_reduce(torch.ones(4))
 
 
-def once(seat: Seat, what: str, patience: int) -> dict[str, Any]:
+def once(seat: Seat, what: str, patience: int, name: str) -> dict[str, Any]:
     """Enters a group, does it, leaves; says how it ended and what is left in this process."""
     said: dict[str, Any] = {"what": what, "error": "", "kind": ""}
     try:
-        with gathered(seat, Run(gpus=0, patience=patience)) as gang:
+        with gathered(seat, Run(gpus=0, patience=patience), name) as gang:
             said["seen"] = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "GLOO_SOCKET_IFNAME")}
             act(what, seat.rank)
             gang.end_together()
@@ -87,10 +87,10 @@ def once(seat: Seat, what: str, patience: int) -> dict[str, Any]:
 
 def main() -> None:
     rank, patience = int(sys.argv[1]), int(sys.argv[2])
-    for line in sys.stdin:  # one group a line: what to do, and where to meet
-        what, port = line.split()
+    for line in sys.stdin:  # one group a line: what to do, where to meet, and what the gang is called
+        what, port, name = line.split()
         seat = Seat(rank, 2, rank, 2, f"127.0.0.1:{port}", "127.0.0.1")
-        print(json.dumps(once(seat, what, patience)), flush=True)
+        print(json.dumps(once(seat, what, patience, name)), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.api.reference import PartRef
-from harness.cells.recipe import LossTerm
 from harness.core import paths
 from harness.core.fence import Superseded, check_fence, fenced
 from harness.core.paths import Layout
@@ -19,35 +17,8 @@ from harness.jobs.classify import classify
 from harness.jobs.run import run_job_file
 from harness.planning.job import Job
 from harness.records import store
-from tests.small_world import RECIPE, RUN, SmallWorld, small_cell
-
-STOPS = '''
-import os
-import signal
-
-from torch import nn
-
-from harness.api.loss import LossTraits
-
-
-class Stops(nn.Module):
-    """A plain loss whose process freezes itself in the eighth step, where the test asks for it."""
-
-    traits = LossTraits()
-
-    def __init__(self):
-        super().__init__()
-        self.calls = 0
-
-    def forward(self, restored_BCHW, truth_BCHW):
-        self.calls += 1
-        if self.calls == 8 and "FREEZES" in os.environ:
-            os.kill(os.getpid(), signal.SIGSTOP)
-        return (restored_BCHW - truth_BCHW).abs().mean()
-
-
-CATALOGUE = (("loss", "stops", "Stops"),)
-'''
+from tests.odd_loss import odd_job
+from tests.small_world import SmallWorld
 
 
 @pytest.fixture
@@ -111,14 +82,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_frozen_worker_that_wakes_beside_its_replacement_writes_nothing(world: SmallWorld, tmp_path: Path) -> None:
-    (tmp_path / "stops.py").write_text(STOPS)
-    recipe = RECIPE.model_copy(update={"losses": (LossTerm(part=PartRef(name="stops", version="1")),)})
-    cell = small_cell(recipe=recipe)
-    job = world.train_job(cell, plugins=(str(tmp_path / "stops.py"),), run=RUN)
+    job, cell = odd_job(world, tmp_path)
     code = "import sys; from harness.jobs.run import run_job_file; print(run_job_file(sys.argv[1]).failure)"
     frozen = subprocess.Popen(
         [sys.executable, "-c", code, hand_out(world, job, "first")],
-        env={**os.environ, "FREEZES": "1"},
+        env={**os.environ, "ODD": "stop", "ODD_RANK": "0"},
         stdout=subprocess.PIPE,
         text=True,
     )

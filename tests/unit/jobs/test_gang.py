@@ -8,17 +8,20 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from torch.distributed import HashStore
 
 from harness.api.running import ALONE, JobOutcome, Seat
 from harness.cells.suite import Run
 from harness.core.errors import HarnessError
+from harness.jobs import gang
 from harness.jobs.classify import classify
 from harness.jobs.gang import gathered, interface_of
 from harness.jobs.verdict import decide
@@ -44,12 +47,13 @@ class Pair:
         ]
 
     def begin(self, what: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        for process in self.processes:
-            process.stdin.write(f"{what} {port}\n")
-            process.stdin.flush()
+        port = free_port()
+        for rank in range(2):
+            self.tell(rank, what, port)
+
+    def tell(self, rank: int, what: str, port: int, name: str = "gang") -> None:
+        self.processes[rank].stdin.write(f"{what} {port} {name}\n")
+        self.processes[rank].stdin.flush()
 
     def heard(self, rank: int) -> dict[str, Any]:
         return json.loads(self.processes[rank].stdout.readline())
@@ -57,6 +61,17 @@ class Pair:
     def both(self, what: str) -> list[dict[str, Any]]:
         self.begin(what)
         return [self.heard(rank) for rank in range(2)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def awaited(condition: Callable[[], bool]) -> None:
+    while not condition():  # as long as the test may run
+        time.sleep(0.02)
 
 
 @contextmanager
@@ -98,6 +113,41 @@ def test_warm_processes_begin_and_end_many_groups_and_keep_nothing(warm: Pair, c
         for what in ("open", "threads"):
             counts = [each[rank][what] for each in said]
             assert max(counts[5:]) <= counts[4], (rank, what, counts)
+
+
+def test_two_gangs_that_are_told_one_port_never_mix_and_the_one_without_a_store_is_lost(warm: Pair) -> None:
+    port = free_port()
+
+    def talking(pair: Pair, rank: int) -> bool:
+        """Whether a process is connected with the store."""
+        lines = psutil.Process(pair.processes[rank].pid).net_connections("tcp")
+        return any(line.raddr and line.raddr.port == port and line.status == "ESTABLISHED" for line in lines)
+
+    with pair(patience=600) as other:
+        warm.tell(0, "work", port, "one")
+        awaited(lambda: talking(warm, 0))
+        other.tell(1, "work", port, "two")
+        awaited(lambda: talking(other, 1))
+        other.tell(0, "work", port, "two")
+        lost = other.heard(0)
+        assert (lost["kind"], "address already in use" in lost["error"].lower()) == ("worker_lost", True), lost
+        warm.tell(1, "work", port, "one")
+        assert [warm.heard(rank)["kind"] for rank in range(2)] == ["", ""]
+        assert other.heard(1)["kind"] == "worker_lost"
+        assert [one["kind"] for one in other.both("work")] == ["", ""]
+
+
+def test_who_waits_for_the_others_asks_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, pauses = HashStore(), []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 8:
+            store.set("left 1", "")
+
+    monkeypatch.setattr(gang, "sleep", sleep)
+    gang.Gang(Seat(0, 2, 0, 2), 600.0, store=store).end_together()
+    assert pauses == pytest.approx([0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.2, 0.2])
 
 
 def test_a_reason_of_one_process_frees_the_other_at_once_and_is_told_there(warm: Pair) -> None:

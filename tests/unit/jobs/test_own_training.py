@@ -14,14 +14,15 @@ from harness.api.batch import Batch
 from harness.api.declaration import declaration
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell, Variant
-from harness.cells.recipe import LossTerm, Recipe, Stage
+from harness.cells.recipe import LossTerm, PresetRef, Recipe, Stage
 from harness.core.paths import Layout
 from harness.data.index import Side
 from harness.data.shards import ShardSet
 from harness.jobs import train
 from harness.parts.catalogue import REGISTRY
+from harness.recipes.presets import network_presets
 from harness.training.data import TrainLoader
-from harness.training.engines import ddp
+from harness.training.engines import accelerated
 from harness.training.optim import set_learning_rate
 from tests.small_world import RANDOM, RECIPE, SmallWorld, low_light, prepare, small_cell
 
@@ -140,10 +141,10 @@ def test_stages_follow_each_other_and_resume_bit_for_bit(
                 raise KeyboardInterrupt
             set_learning_rate(*given)
 
-        monkeypatch.setattr(ddp, "set_learning_rate", deadly)
+        monkeypatch.setattr(accelerated, "set_learning_rate", deadly)
         with pytest.raises(KeyboardInterrupt):
             train.run(broken.train_job(cell), broken.context)
-        monkeypatch.setattr(ddp, "set_learning_rate", set_learning_rate)
+        monkeypatch.setattr(accelerated, "set_learning_rate", set_learning_rate)
         train.run(broken.train_job(cell), broken.context)
         assert weights(broken, cell) == weights(whole, cell), f"killed after step {killed_at}"
         assert broken.curve(cell) == whole.curve(cell)
@@ -190,3 +191,15 @@ def test_only_the_modules_that_a_stage_names_train(staged_data: Path, tmp_path: 
         states.append(read_checkpoint(world.layout.final_weights(cell.id)))
     changed = {key.split(".")[0] for key, value in states[0].items() if not value.equal(states[1][key])}
     assert changed == {"refiner"}
+
+
+def test_the_record_says_what_batch_norms_saw_at_once(world: SmallWorld) -> None:
+    """SCI's authors give it one image a step; here are four."""
+    preset = network_presets("sci")["low_light"]
+    used = PresetRef(name=preset.name, version=preset.version)
+    cell = small_cell(backbone=PartRef(name="sci"), recipe=RECIPE.model_copy(update={"steps": 1, "preset": used}))
+    train.run(world.train_job(cell), world.context)
+    training = world.record(cell).training
+    assert training is not None
+    assert training.recipe is not None
+    assert training.recipe.differs["batch_norm"] == ([1], [4])

@@ -67,6 +67,23 @@ def test_a_train_job_then_its_evaluation(world: SmallWorld) -> None:
     assert world.record(cell).training is not None
 
 
+def test_a_training_that_is_run_alone_and_out_of_memory_is_tried_with_half_its_micro_batch(
+    world: SmallWorld, tmp_path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = "return (restored_BCHW - truth_BCHW).abs().mean()"
+    cell, job = angry_job(world, tmp_path, "")
+    loss = PLUGIN.replace("raise {error}", f"if len(restored_BCHW) > 2:\n            raise MemoryError\n        {few}")
+    (tmp_path / "angry.py").write_text(loss)
+    assert main([str(world.write(job))]) == 0
+    record = world.record(cell)
+    assert [attempt.outcome for attempt in record.attempts] == ["failed", "done"]
+    assert record.training is not None
+    assert record.training.halved == 1
+    told = capsys.readouterr()
+    assert "failed (memory): " in told.err
+    assert "once more, with half the micro-batch" in told.out
+
+
 def test_shards_jobs_belong_to_no_cell(world: SmallWorld) -> None:
     job = world.job(ShardsWork(stored=small_cell().train_samples.stored))
     assert run_job_file(str(world.write(job))).failure is None

@@ -30,15 +30,11 @@ from harness.planning.job import EvaluateWork, Job, ScoresWork
 from harness.records import store
 from tests.small_metrics import plain_metric
 from tests.small_world import RUN, SmallWorld, held_out, small_cell
-from tests.unit.jobs.test_evaluate import FUSSY
+from tests.unit.jobs.test_evaluate import FUSSY, input_cell
 
 PARTS = 2
 NO_STRIPS = RUN.model_copy(update={"samples": 0})
 NAMED: dict[str, Any] = {"protocols": (RGB_UINT8, SIDD)}
-
-
-def input_cell() -> Cell:
-    return small_cell(backbone=None)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from harness.evaluation.prepared import prepare
 from harness.evaluation.score import build_metrics, score
 from harness.jobs import evaluate, train
 from harness.jobs.inputs import Inputs, not_pairs, scorable
-from harness.jobs.scoring import Evaluation, Scored, score_set
+from harness.jobs.scoring import Evaluation, Scored, Scoring
 from harness.parts.catalogue import BUILT_IN
 from tests.small_world import RECIPE, SmallWorld, refined_cell, small_cell
 from tests.small_world import prepare as prepare_world
@@ -104,11 +104,8 @@ def ran(
 
     parts = {name: PartRef(name=name) for name in metrics}
     evaluations = [Evaluation(protocol.name, protocol, parts, None) for protocol in protocols]
-    found = score_set(
-        small_cell(), inputs, evaluations, changes.get("restore", restore), REGISTRY,
-        title="arrays", strips=1, write=lambda name, images: strips.append(images),
-    )  # fmt: skip
-    return found, seen, strips
+    scoring = Scoring.begin(small_cell(), inputs, evaluations, changes.get("restore", restore), REGISTRY, "arrays")
+    return scoring.score(strips=1, write=lambda name, images: strips.append(images)), seen, strips
 
 
 def values(found: Scored, metric: str) -> list[float]:

@@ -232,6 +232,13 @@ def test_half_the_micro_batch_is_the_same_training_and_noted(world: SmallWorld) 
     assert losses == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_network_with_batch_norm_is_not_trained_by_half_of_what_it_normalises_together(world: SmallWorld) -> None:
+    cell = small_cell(backbone=PartRef(name="sci", options={"stage": 1}))
+    with pytest.raises(HarnessError, match="2 of 4 images at once would be another training: batch norm") as caught:
+        run(world, cell, halved=1)
+    assert classify(caught.value) == "memory"
+
+
 def test_one_image_at_a_time_cannot_be_halved(world: SmallWorld) -> None:
     cell = small_cell(recipe=RECIPE.model_copy(update={"micro_batch": 2}))
     with pytest.raises(HarnessError, match="one image at a time already") as caught:

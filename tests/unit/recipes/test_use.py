@@ -44,6 +44,37 @@ def test_the_record_says_what_was_changed(tmp_path: Path) -> None:
     assert recipe_use(cell(tmp_path, "{steps: 5}"), 1) is None
 
 
+TOGETHER = [  # micro-batch, processes: images that are normalised together
+    ((None, 1), [32]),
+    ((None, 4), [32]),  # of all processes
+    ((8, 2), [8]),
+    ((16, 4), [16]),  # of two of them
+]
+
+
+def test_the_record_says_whose_statistics_a_batch_norm_saw(tmp_path: Path) -> None:
+    """EnlightenGAN's authors spread 32 images over three GPUs, each of which normalised its own share."""
+    official = cell(tmp_path, "{preset: official}", "enlightengan", "low_light")
+    for (micro_batch, processes), together in TOGETHER:
+        recipe = official.recipe.model_copy(update={"micro_batch": micro_batch})
+        made = official.model_copy(update={"recipe": recipe})
+        use = recipe_use(made, processes, takes_statistics=True)
+        plain = recipe_use(made, processes)
+        assert use is not None
+        assert plain is not None
+        assert use.differs == {**plain.differs, "batch_norm": ([11], together)}, (micro_batch, processes)
+        assert "batch_norm" not in plain.differs
+
+
+def test_batch_norms_that_see_what_the_authors_did_are_not_told_of(tmp_path: Path) -> None:
+    official = cell(tmp_path, "{preset: official}", "sci", "low_light")
+    more = official.recipe.model_copy(update={"batch": 4})
+    for made, told in ((official, None), (official.model_copy(update={"recipe": more}), ([1], [4]))):
+        use = recipe_use(made, 1, takes_statistics=True)
+        assert use is not None
+        assert use.differs.get("batch_norm") == told
+
+
 @pytest.mark.parametrize(
     ("preset", "task", "told"),
     [

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 
 import pytest
 
 from harness.api.protocols import RGB_UINT8, SIDD
+from harness.core.outlast import outlasting
 from harness.core.paths import Layout, write_bytes
 from harness.records import anew, store
 from harness.records.model import Failure
@@ -69,6 +71,19 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, number: int, function: Callable[[
         except Killed:
             return True
     return False
+
+
+def test_a_swap_waits_for_a_disk_that_is_away(layout):
+    cell_id = made_again(layout)
+    aside = layout.out.with_name("aside")
+    with outlasting(*layout.roots):
+        layout.out.rename(aside)
+        timer = threading.Timer(0.3, aside.rename, [layout.out])
+        timer.start()
+        anew.swap(layout, cell_id)
+        timer.join()
+    assert psnr(layout, cell_id) == 30.0
+    assert leftovers(layout) == []
 
 
 def test_the_old_cell_is_read_until_the_swap_and_jobs_read_the_new_one(layout):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from harness.core.errors import HarnessError
-from harness.core.paths import PLACE_OPTION, Layout
+from harness.core.paths import PLACE_OPTION, Layout, write_text
 from harness.records.lock import run_lock, side_lock
 
 HOLD = """
@@ -100,3 +102,34 @@ def test_jobs_share_the_folder_and_not_what_they_write(layout):
         pytest.fail("a job runs beside a driver")
     with side_lock(layout, "one"):
         pass
+    assert [path.name for path in layout.out.iterdir()] == [".lock"]
+
+
+def test_a_lock_that_its_holder_removed_meanwhile_is_not_taken_for_the_lock(layout, monkeypatch):
+    own, plain, held = layout.out / ".lock.one", fcntl.flock, []
+
+    def late(handle, how):
+        """Between opening the file and locking it another job ends, and a third one begins."""
+        if own.exists() and not held:
+            held.append(own.unlink())
+            own.touch()
+        plain(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with side_lock(layout, "one"):
+        assert held == [None]
+        with pytest.raises(HarnessError, match="another run is using this folder"), side_lock(layout, "one"):
+            pytest.fail("both write the same")
+
+
+@pytest.mark.parametrize("lock", [run_lock, lambda layout: side_lock(layout, "one")])
+def test_who_holds_a_folder_outlasts_that_its_disk_is_away(layout, lock):
+    away = layout.out.with_name("away")
+    with lock(layout):
+        layout.out.rename(away)
+        timer = threading.Timer(0.3, away.rename, [layout.out])
+        timer.start()
+        write_text(layout.job_file("one"), "{}")
+        timer.join()
+    assert not away.exists(), "something was made in its place"
+    assert layout.job_file("one").read_text() == "{}"

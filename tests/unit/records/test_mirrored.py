@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
@@ -17,6 +18,7 @@ from harness.records import anew, store
 from harness.records.job_failures import clear_failure, note_failure, read_failure
 from harness.records.mirrored import (
     bring_outcome,
+    bring_outcomes,
     bring_results,
     bring_whole,
     job_place,
@@ -177,6 +179,36 @@ def test_the_driver_has_what_a_job_left_elsewhere(machines: Machines) -> None:
     send_failure(worker, "shards-x")
     bring_results(driver, shown)
     assert read_failure(driver, "shards-x") is None
+
+
+def test_the_driver_brings_what_several_jobs_left_at_the_same_time(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, driver, cells = (
+        layout_on(machines, "worker"),
+        layout_on(machines, "driver"),
+        [cell(seed) for seed in (1, 2)],
+    )
+    for each in cells:
+        made.finish(worker, each, OLD)
+        send_cell(worker, each.id)
+    note_failure(worker, "shards-x", Failure(kind="data", message="no image", log=""))
+    send_failure(worker, "shards-x")
+    read, firsts, together = Store.read, {each.id for each in cells} | {"shards-x"}, threading.Barrier(3)
+
+    def awaiting(self: Store, key: str) -> bytes | None:
+        """Of each, the first object comes when all three are asked for."""
+        if (name := key.rpartition("/")[2].partition(".")[0]) in firsts:
+            firsts.remove(name)
+            together.wait(60)
+        return read(self, key)
+
+    monkeypatch.setattr(Store, "read", awaiting)
+    jobs = [("train-1", cells[0].id, False), ("evaluate-1", cells[0].id, False), ("train-2", cells[1].id, False)]
+    bring_outcomes(driver, [*jobs, ("shards-x", None, True)])
+    assert [psnr(driver, each.id) for each in cells] == [20.0, 20.0]
+    assert read_failure(driver, "shards-x") is not None
+    assert not firsts
 
 
 def test_workers_find_a_job_by_its_url_and_in_plain_folders_by_its_path(machines: Machines, tmp_path: Path) -> None:

@@ -21,12 +21,14 @@ class InMemory:
         self.cold = cold
         self.lacks: Mapping[str, Sequence[str]] = {}
         """What machines answer when they are asked to prove themselves."""
+        self.asked: list[str] = []
         self.happened: deque[Event] = deque()
         self.alive: dict[Place, None] = {}
         self.killed: list[Place] = []
         self.running: dict[Ticket, Sequence[Seat]] = {}
         self.started: list[Slot] = []
-        self.signs: dict[Place, bytes] = {}
+        self.signs: dict[Place, bytes] | None = {}
+        """None: they cannot be read."""
         self.wanted: list[Ticket] = []
         self.closed = False
 
@@ -34,6 +36,7 @@ class InMemory:
         return [Node(name, name, f"address of {name}", cpus, gpus) for name, cpus, gpus in self.machines]
 
     def prove(self, node: Node, evidence: Evidence) -> None:
+        self.asked.append(node.name)
         self.happened.append(Proved(node.id, tuple(self.lacks.get(node.id, ()))))
 
     def start(self, slot: Slot) -> None:
@@ -91,8 +94,9 @@ class InMemory:
         self.happened.clear()
         return found
 
-    def pulses(self, places: Collection[Place]) -> Mapping[Place, bytes]:
-        return {place: self.signs[place] for place in places if place in self.signs}
+    def pulses(self, places: Collection[Place]) -> Mapping[Place, bytes] | None:
+        signs = self.signs
+        return None if signs is None else {place: signs[place] for place in places if place in signs}
 
     def want(self, tickets: Collection[Ticket]) -> None:
         self.wanted = list(tickets)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from harness.core.errors import HarnessError
 from harness.core.paths import Layout
 from harness.planning.job import Job
 from harness.records.store import load
+from harness.scheduling import drive as driving
 from harness.scheduling.drive import drive
 from tests.unit.scheduling.plans import evaluate, plan, shards, train
 
@@ -296,6 +298,57 @@ def test_memory_that_gives_out_again_or_in_an_evaluation_is_a_failure(layout):
     assert [failure.kind for failure in summary.failures] == ["memory"] * 2
 
 
+class KilledForMemory(Script):
+    """One whose jobs are ended by their machine, the first time."""
+
+    def poll(self, timeout: float) -> Sequence[tuple[Any, JobOutcome]]:
+        ((handle, outcome),) = super().poll(timeout)
+        return [(handle, replace(outcome, killed=outcome.failure is not None))]
+
+
+def test_a_process_that_its_machine_ended_for_memory_has_half_the_micro_batch_or_is_tried_again(layout):
+    """What does not train has nothing to halve, and may have been beside something large."""
+    job, scored = train(0, layout.out), evaluate(1, layout.out)
+    script = KilledForMemory(lambda _, attempt: "memory" if attempt == 1 else None)
+    summary, _ = run([job, scored], layout, script)
+    assert (summary.done, summary.failures) == (2, [])
+    assert sorted((each.work.kind, each.halved) for each in script.handed) == [
+        ("evaluate", 0),
+        ("evaluate", 0),
+        ("train", 0),
+        ("train", 1),
+    ]
+
+
+def test_jobs_end_while_later_ones_are_still_handed_out(layout, monkeypatch):
+    """Ten thousand job files take a while to write, and workers are warm before."""
+    monkeypatch.setattr(driving, "POLL", -1.0)
+    order: list[str] = []
+
+    class Told(Script):
+        def submit(self, job_file: str, request: Request, priority: int = 0, near: str = "") -> object:
+            order.append("handed")
+            return super().submit(job_file, request, priority, near)
+
+        def poll(self, timeout: float) -> Sequence[tuple[Any, JobOutcome]]:
+            order.append("looked")
+            return super().poll(timeout)
+
+    script = Told()
+    summary, _ = run([train(seed, layout.out) for seed in range(3)], layout, script)
+    assert order == ["handed", "looked"] * 3
+    assert summary.done == 3
+
+
+def test_the_first_jobs_are_handed_out_by_priority(layout):
+    jobs = [train(seed, layout.out) for seed in range(3)]
+    planned = plan(*jobs)
+    longest = replace(planned.jobs[2], estimate_s=1000.0)
+    script, notes = Script(), Notes()
+    drive(replace(planned, jobs=(*planned.jobs[:2], longest)), script, notes, layout, notes)
+    assert [job.id for job in script.handed] == [jobs[2].id, jobs[0].id, jobs[1].id]
+
+
 def test_a_lost_worker_after_half_the_micro_batch_keeps_it(layout):
     job = train(0, layout.out, run=Run(retries=1))
     endings = iter(["memory", "worker_lost", None])
@@ -325,15 +378,17 @@ def test_the_machines_are_told_what_they_must_share_before_anything_else(layout)
     with pytest.raises(HarnessError, match="no machine can run the jobs"):
         run([job], layout, script)
     mine = str(layout.out.parent / "mine.py")
-    assert script.shared == Shared(str(layout.out), str(layout.data), (mine,))
+    assert script.shared == Shared(str(layout.out), str(layout.data), (mine,), fills_data=False)
     assert (script.expected, script.log, script.stopped) == ([], [], True)
 
 
-def test_jobs_say_which_pictures_they_read(layout):
+def test_jobs_say_which_pictures_they_read_and_whether_they_make_some(layout):
     made = shards("train", layout.out)
     script = Script()
     run([made, train(0, layout.out, (made.id,))], layout, script)
     assert script.near == ["d", "d"]
+    assert script.shared is not None
+    assert script.shared.fills_data
 
 
 def test_no_job_is_tried_after_a_failure_that_all_would_share(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -12,6 +14,8 @@ import pytest
 from harness.core.errors import HarnessError
 from harness.scheduling import head
 from harness.scheduling.head import HeadWatch
+
+INITIAL = {"INTERVAL": head.INTERVAL, "PATIENCE": head.PATIENCE, "GRACE": head.GRACE}
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +91,38 @@ def test_a_watch_that_is_closed_says_nothing(port, exits):
     port.close()
     time.sleep(0.5)
     assert (watch.is_lost, exits) == (False, [])
+
+
+LEAVES = """
+import atexit, os, sys
+from harness.scheduling.head import HeadWatch
+
+atexit.register(lambda: os.abort())  # as the farewell of a library whose server is gone
+watch = HeadWatch("127.0.0.1:1")
+watch.leave()
+print("said", file=sys.stderr, end="")
+sys.exit(3)
+"""
+
+
+def test_a_run_whose_head_is_lost_ends_as_one_that_failed_whatever_comes_at_the_end_of_a_process():
+    done = subprocess.run([sys.executable, "-c", LEAVES], capture_output=True, text=True, check=False, timeout=100)
+    assert (done.returncode, done.stderr) == (1, "said")
+
+
+def test_a_run_that_has_taken_note_is_given_time_to_write_down_what_it_has(port, exits, monkeypatch):
+    monkeypatch.setattr(head, "END", 60.0)
+    watch = watch_of(port)
+    port.close()
+    wait_for(lambda: watch.is_lost)
+    with pytest.raises(HarnessError):
+        watch.check()
+    time.sleep(0.5)
+    assert exits == []
+    watch.close()
+
+
+def test_the_loss_of_the_head_is_said_within_fifteen_seconds():
+    """At worst: it answered just before it went, and its machine does not even refuse."""
+    looks = -(-INITIAL["PATIENCE"] // (2 * INITIAL["INTERVAL"]))
+    assert looks * 2 * INITIAL["INTERVAL"] + INITIAL["GRACE"] <= 15

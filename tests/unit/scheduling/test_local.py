@@ -13,69 +13,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.api.reference import PartRef
 from harness.api.running import JobOutcome, Request
-from harness.cells.cell import Cell
-from harness.cells.recipe import LossTerm
 from harness.jobs import local_gang
 from harness.jobs.notes import note_outcome
 from harness.jobs.run import read_job, run_job_file
 from harness.planning.job import Job
 from harness.scheduling.local import LocalExecutor
-from tests.small_world import RECIPE, RUN, SmallWorld, prepared, small_cell, world
+from tests.odd_loss import odd_job
+from tests.small_world import RUN, SmallWorld, prepared, small_cell, world
 
 __all__ = ["prepared", "world"]
-
-ODD = '''
-import os
-import signal
-import time
-
-from torch import nn
-
-from harness.api.loss import LossTraits
-
-
-class Odd(nn.Module):
-    """A plain loss that does what a test asks for in the fifth step of rank 1."""
-
-    traits = LossTraits()
-
-    def __init__(self):
-        super().__init__()
-        self.calls = 0
-
-    def forward(self, restored_BCHW, truth_BCHW):
-        self.calls += 1
-        if self.calls == 5 and os.environ.get("RANK") == "1":
-            self.act(os.environ["ODD"])
-        return (restored_BCHW - truth_BCHW).abs().mean()
-
-    def act(self, what):
-        if what == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if what == "stop":
-            os.kill(os.getpid(), signal.SIGSTOP)
-        if what == "raise":
-            raise KeyError("mine")
-        if what == "memory":
-            raise MemoryError
-        if what == "wait":
-            open(os.environ["ODD_FILE"], "w").close()
-            time.sleep(600)
-
-
-CATALOGUE = (("loss", "odd", "Odd"),)
-'''
-
-
-def gang_job(world: SmallWorld, folder: Path, **run: int) -> tuple[Job, Cell]:
-    """A training of two processes with that loss."""
-    (folder / "odd.py").write_text(ODD)
-    recipe = RECIPE.model_copy(update={"losses": (LossTerm(part=PartRef(name="odd", version="1")),)})
-    cell = small_cell(recipe=recipe)
-    settings = RUN.model_copy(update={"processes": 2, **run})
-    return world.train_job(cell, plugins=(str(folder / "odd.py"),), run=settings), cell
 
 
 def run_locally(world: SmallWorld, job: Job) -> JobOutcome:
@@ -126,7 +73,7 @@ def test_the_process_that_has_a_reason_decides_and_it_is_noted_once(
 ) -> None:
     monkeypatch.setenv("ODD", act)
     monkeypatch.setattr(local_gang, "SILENCE", 15.0)
-    job, cell = gang_job(world, tmp_path)
+    job, cell = odd_job(world, tmp_path, processes=2)
     outcome = run_locally(world, job)
     assert (outcome.failure, outcome.rank, outcome.noted) == (kind, 1, False), outcome
     assert words in outcome.message
@@ -148,7 +95,7 @@ def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
 def test_no_process_outlives_the_command_and_an_interrupt_is_noted(
     world: SmallWorld, tmp_path: Path, how: signal.Signals
 ) -> None:
-    job, cell = gang_job(world, tmp_path)
+    job, cell = odd_job(world, tmp_path, processes=2)
     reached = tmp_path / "reached"
     environment = {**os.environ, "ODD": "wait", "ODD_FILE": str(reached)}
     command = [sys.executable, "-m", "harness.jobs", str(world.write(job))]
@@ -172,7 +119,7 @@ def test_the_command_runs_a_gang_too_and_begins_a_new_try(
     world: SmallWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ODD", "raise")
-    job, cell = gang_job(world, tmp_path)
+    job, cell = odd_job(world, tmp_path, processes=2)
     file = world.write(job.model_copy(update={"attempt": "the one before"}))
     done = subprocess.run([sys.executable, "-m", "harness.jobs", str(file)], capture_output=True, text=True)
     assert done.returncode == 1

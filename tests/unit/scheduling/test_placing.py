@@ -7,60 +7,12 @@ import random
 import pytest
 
 from harness.api.running import Request
-from harness.scheduling.placing import PATIENCE, Placing, Steps
+from harness.scheduling.keeping import PATIENCE
+from harness.scheduling.placing import Placing
 from harness.scheduling.room import Node, Ticket, can_ever
+from tests.unit.scheduling.cluster import Cluster, check_books
 
 SMALL, LARGE = Request(1), Request(2)
-
-
-class Cluster:
-    """Placing with workers that are warm at once; keeps what runs."""
-
-    def __init__(self, *nodes: tuple[str, float, float]) -> None:
-        self.placing, self.clock, self.count = Placing(), 0.0, 0
-        self.running: list[Ticket] = []
-        self.steps: list[Steps] = []
-        for name, cpus, gpus in nodes:
-            self.join(name, cpus, gpus)
-
-    def join(self, name: str, cpus: float, gpus: float = 0.0) -> None:
-        self.placing.join(Node(name, name, name, cpus, gpus))
-
-    def submit(self, *requests: Request, priority: int | None = None, near: str = "") -> list[Ticket]:
-        tickets = []
-        for request in requests:
-            ticket = Ticket(self.count if priority is None else priority, self.count, "", request, near)
-            self.count += 1
-            self.placing.submit(ticket)
-            tickets.append(ticket)
-        self.step()
-        return tickets
-
-    def step(self) -> None:
-        steps = self.placing.step(self.clock)
-        self.steps.append(steps)
-        self.running += steps.hand
-        for slot in steps.start:
-            for place in slot.places:
-                self.running += self.placing.warmed(place)
-        if steps.start:
-            self.step()
-
-    def end(self, ticket: Ticket, *, reuse: bool = True) -> None:
-        self.running.remove(ticket)
-        self.placing.ended(ticket, reuse=reuse)
-        self.step()
-
-    def on(self, ticket: Ticket) -> list[str]:
-        return [place.node.name for place in ticket.places]
-
-    @property
-    def ended_slots(self) -> int:
-        return sum(len(steps.end) for steps in self.steps)
-
-    @property
-    def started_slots(self) -> int:
-        return sum(len(steps.start) for steps in self.steps)
 
 
 def test_a_worker_is_used_again():
@@ -260,6 +212,19 @@ def test_workers_are_started_ahead_and_taken_when_jobs_come():
     assert [placing.warmed(place) for place in ahead[0].places] == [[], [ticket]]
 
 
+def test_a_gang_takes_warm_workers_before_those_that_start():
+    placing = Placing()
+    for name in "ab":
+        placing.join(Node(name, name, name, 2, 0))
+    ahead = placing.warm_ahead(Request(1, processes=2), 2)
+    for place in ahead[1].places:
+        placing.warmed(place)
+    ticket = Ticket(0, 0, "", Request(1, processes=2))
+    placing.submit(ticket)
+    assert placing.step(0.0).hand == [ticket]
+    assert {place.slot for place in ticket.places} == {ahead[1]}
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_comes_no_machine_is_overbooked_and_every_job_ends(seed):
     dice = random.Random(seed)
@@ -277,23 +242,11 @@ def test_whatever_comes_no_machine_is_overbooked_and_every_job_ends(seed):
             ticket = dice.choice(cluster.running)
             cluster.end(ticket, reuse=dice.random() < 0.8)
             open_.discard(ticket)
-        check_books(cluster)
+        check_books(cluster.placing, cluster.running)
     while open_:
         assert cluster.running, "jobs wait, and none runs"
         ticket = cluster.running[0]
         cluster.clock += 1
         cluster.end(ticket)
         open_.remove(ticket)
-        check_books(cluster)
-
-
-def check_books(cluster: Cluster) -> None:
-    """What every machine has free is what its workers leave, and none has two jobs."""
-    for node in cluster.placing.nodes.values():
-        own = [place for slot in cluster.placing.slots for place in slot.places if place.node is node]
-        cpus, gpus = (sum(place.slot.unit[axis] for place in own) for axis in (0, 1))
-        assert node.free == (node.cpus - cpus, node.gpus - gpus)
-        assert min(node.free) >= 0
-    busy = [place for ticket in cluster.running for place in ticket.places]
-    assert len(busy) == len(set(busy))
-    assert all(place.ticket is ticket for ticket in cluster.running for place in ticket.places)
+        check_books(cluster.placing, cluster.running)

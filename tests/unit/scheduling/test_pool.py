@@ -102,6 +102,16 @@ def test_a_dead_process_ends_its_gang_and_the_next_try_has_new_ones():
     assert len(backend.started) == 2
 
 
+def test_who_does_not_wait_gets_the_news_that_is_there():
+    backend = InMemory(("a", 1, 0))
+    pool = Pool(backend)
+    ticket = pool.submit("/out/jobs/train-1.json", Request())
+    assert pool.poll(0.0) == []
+    assert list(pool.running()) == [ticket]
+    backend.finish(ticket)
+    assert [ended for ended, _ in pool.poll(0.0)] == [ticket]
+
+
 def test_a_failed_job_of_one_process_leaves_its_worker_warm():
     backend = InMemory(("a", 1, 0))
     pool, ticket = started(backend, Request())
@@ -173,14 +183,6 @@ def test_a_process_may_wait_for_another_of_its_gang_that_gets_on(clock):
     ((_, outcome),) = ended
     assert "rank 1: its process on a has made no progress for 1" in outcome.message
     assert 400 <= second <= 410
-
-
-def test_a_worker_that_dies_before_it_is_warm_is_a_lost_try_of_its_job():
-    backend = InMemory(("a", 1, 0), cold=True)
-    pool = Pool(backend)
-    ticket = pool.submit("/out/jobs/train-1.json", Request())
-    backend.die(ticket.places[0], "no memory")
-    assert outcome_of(pool, ticket).failure == "worker_lost"
 
 
 def test_a_job_whose_workers_cannot_start_on_a_machine_that_is_gone_waits_for_others(clock):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +15,15 @@ import pytest
 import torch
 
 from harness.api.running import Shared
+from harness.core.errors import HarnessError
 from harness.core.version import package_version
 from harness.scheduling import proof
 from harness.scheduling.proof import forget, gather, shortcomings, versions
 from harness.storage.copies import copy_of
 from harness.storage.store import Store
+
+NOBODY = 65534
+OUTPUT, DATA = ("output", "out"), ("data", "data")
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +60,76 @@ def test_a_folder_of_the_same_name_with_another_content(shared):
     for mark in evidence.marks:
         Path(mark.file).write_text("another word")
     assert [reason.partition(" /")[0] for reason in shortcomings(evidence)] == ["the output folder", "the data folder"]
+
+
+@pytest.fixture
+def open_shared() -> Iterator[Shared]:
+    """Folders that other users reach."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Shared(f"{folder}/out", f"{folder}/data")
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """Inside, this process is not the superuser, if it is at all."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_a_file_that_may_not_be_read_is_not_taken_for_another_folder(open_shared):
+    """As under another user, where the driver's umask lets nobody else read."""
+    evidence = gather(open_shared)
+    for mark in evidence.marks:
+        os.chmod(mark.file, 0)
+    with without_rights():
+        found = shortcomings(evidence)
+    assert found == [
+        f"the output folder {open_shared.out} cannot be read there: Permission denied",
+        f"the data folder {open_shared.data} cannot be read there: Permission denied",
+    ]
+
+
+def test_a_folder_that_can_be_read_and_not_written(open_shared):
+    for fills, where in ((False, [OUTPUT]), (True, [OUTPUT, DATA])):
+        evidence = gather(replace(open_shared, fills_data=fills))
+        for mark in evidence.marks:
+            os.chmod(mark.folder, 0o555)
+        with without_rights():
+            found = shortcomings(evidence)
+        for mark in evidence.marks:
+            os.chmod(mark.folder, 0o755)
+        assert [reason.replace(str(Path(open_shared.out).parent), "") for reason in found] == [
+            f"the {name} folder /{folder} cannot be written there: Permission denied" for name, folder in where
+        ]
+
+
+def test_what_a_machine_leaves_is_removed_at_once_or_with_the_rest(shared):
+    evidence = gather(replace(shared, fills_data=True))
+    assert shortcomings(evidence) == []
+    assert [len(os.listdir(folder)) for folder in (shared.out, shared.data)] == [1, 1]
+    Path(f"{evidence.marks[0].file}-0123").touch()  # by a machine that was stopped in between
+    forget(evidence)
+    assert os.listdir(shared.out) == []
+
+
+def test_a_store_that_can_be_read_and_not_written(shared, tmp_path, monkeypatch):
+    monkeypatch.setenv("PRIORBENCH_STORES", str(tmp_path / "copies"))
+    url = f"memory://{uuid.uuid4().hex}/run"
+    evidence = gather(replace(shared, out=str(copy_of(url).files)))
+    assert shortcomings(evidence) == []
+    assert len(Store(url).find("")) == 1
+
+    def refuse(store: Store, key: str, content: bytes) -> None:
+        raise HarnessError("no rights for it", where=f"{store.url}/{key}")
+
+    monkeypatch.setattr(Store, "write", refuse)
+    assert shortcomings(evidence) == [f"the output folder {url} cannot be written there: no rights for it"]
 
 
 def test_a_store_is_read_and_not_the_working_copy_of_it(shared, tmp_path, monkeypatch):

@@ -26,17 +26,20 @@ def trained(folder: Path, losses: list[float], weight: float = 1.0, outcome: Job
 
 
 @pytest.mark.parametrize(
-    ("losses", "holds", "words"),
+    ("losses", "weight", "holds", "words"),
     [
-        ([0.5, 0.25], True, "2 losses, by 0e+00 of them; weights, by 5e-01"),
-        ([0.5, 0.2500001], True, "2 losses, by 4e-07"),
-        ([0.5, 0.2525], False, "2 losses, by 1e-02"),
-        ([0.5], False, "1 losses, and not 2"),
-        ([0.5, float("nan")], False, "by nan"),
+        ([0.5, 0.25], 1.0, True, "2 losses, by 0e+00 of them; weights, by 0e+00"),
+        ([0.5, 0.2500001], 1.0, True, "2 losses, by 4e-07"),
+        ([0.5, 0.2525], 1.0, False, "2 losses, by 1e-02"),
+        ([0.5], 1.0, False, "1 losses, and not 2"),
+        ([0.5, float("nan")], 1.0, False, "by nan"),
+        ([0.5, 0.25], 1.000001, True, "weights, by 1e-06"),
+        ([0.5, 0.25], 1.005, False, "weights, by 5e-03"),
+        ([0.5, 0.25], float("nan"), False, "weights, by nan"),
     ],
 )
-def test_losses_decide_and_weights_are_told(tmp_path: Path, losses: list[float], holds: bool, words: str) -> None:
-    found = selftest._compared("x", trained(tmp_path, losses, 1.5), trained(tmp_path, [0.5, 0.25]), monotonic())
+def test_losses_and_weights_decide(tmp_path: Path, losses: list[float], weight: float, holds: bool, words: str) -> None:
+    found = selftest._compared("x", trained(tmp_path, losses, weight), trained(tmp_path, [0.5, 0.25]), monotonic())
     assert found.holds is holds
     assert words in str(found)
     assert str(found).endswith("s  holds" if holds else "s  DOES NOT HOLD")

@@ -48,6 +48,16 @@ def test_what_one_machine_publishes_another_one_fetches(machines: Machines) -> N
     assert sum(key.startswith(CONTENT) for key in machines.objects()) == 3, "what is replaced is removed"
 
 
+def test_what_writes_left_that_were_cut_off_goes_when_the_unit_is_fetched(machines: Machines) -> None:
+    one, other = machines("one"), machines("other")
+    put(one, NEW)
+    publish(one, CELL, whole=True)
+    left = {"checkpoint__.step-2.0123abcd.tmp__model": "half", ".record.json.0123abcd.tmp": "ha"}
+    write(other, CELL, **left, checkpoint__step_2__model="of another state")
+    fetch(other, CELL)
+    assert contents(other.files / CELL) == NEW
+
+
 def test_a_folder_that_the_store_does_not_have_is_removed_here(machines: Machines) -> None:
     one, other = machines("one"), machines("other")
     put(one, OLD)

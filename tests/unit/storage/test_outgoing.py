@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from harness.core.errors import HarnessError
 from harness.core.fence import Superseded
-from harness.storage import outgoing
+from harness.storage import copies, outgoing
 from harness.storage.copies import Copy
 from harness.storage.mirror import fetch
 from harness.storage.outgoing import Outgoing, checkpointed
@@ -122,3 +123,19 @@ def test_snapshots_of_processes_that_were_killed_are_removed(machines: Machines)
     with Outgoing(one, [CELL], anybody):
         assert [path.name for path in left.iterdir()] == [f"{os.getppid()}-bb"]
     assert outgoing._current is None
+
+
+def test_machines_whose_copies_lie_in_one_folder_leave_each_other_s_snapshots_and_locks_alone(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = machines("home")
+    living = one.root / "outgoing" / "999999999-aa"  # no process of the other machine has this number
+    living.mkdir(parents=True)
+    monkeypatch.setattr(socket, "gethostname", lambda: "node2.cluster")
+    two = machines("home")
+    assert two.root != one.root
+    assert two.root.name.endswith(".node2-cluster")
+    with copies.held_here(one, CELL, 0) as first, copies.held_here(two, CELL, 0) as second:
+        assert (first, second) == (True, True)
+    with Outgoing(two, [CELL], anybody):
+        assert living.is_dir()

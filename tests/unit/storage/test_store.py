@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from pathlib import Path
 
 import pytest
 import s3fs
 
+from harness.core.beat import beats
 from harness.core.errors import HarnessError
 from harness.core.paths import Layout
 from harness.planning.places import said_from
 from harness.storage import reach
 from harness.storage.copies import copy_at, copy_of, folder_of, shown_place, url_of
 from harness.storage.plain import bring_file, bring_files, send_file, send_new
-from harness.storage.reach import patient, tried
+from harness.storage.reach import done, patient, tried
 from harness.storage.store import Store, parsed
 from tests.s3_server import BUCKET, S3Server
 from tests.unit.storage.conftest import Machines
@@ -48,6 +50,16 @@ def test_what_is_no_such_url_is_named(url: str, said: str) -> None:
     with pytest.raises(HarnessError) as caught:
         parsed(url)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(("file", "where"), [(None, "memory://b/x"), ("/tmp/y", "/tmp/y")])
+def test_what_this_machine_refuses_on_the_way_names_the_file_or_the_url(file: str | None, where: str) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", file)
+
+    with pytest.raises(HarnessError, match="the disk is full") as caught:
+        done(full, "memory://b/x")
+    assert (caught.value.where, caught.value.kind) == (where, "storage")
 
 
 def test_a_machine_has_one_working_copy_of_a_url_and_knows_it_by_any_path_in_it(machines: Machines) -> None:
@@ -145,3 +157,14 @@ def test_plain_files_come_and_go_by_name(machines: Machines) -> None:
     send_new(other.files / "suites")
     assert bring_file(one.files / "suites" / "c.json")
     assert not bring_file(one.files / "suites" / "none.json")
+
+
+def test_a_large_object_gives_signs_of_life_on_its_way(server: S3Server, tmp_path: Path) -> None:
+    place, file = Store(server.url), tmp_path / "weights"
+    file.write_bytes(bytes(1 << 20))
+    before = beats()
+    place.put("weights", file)
+    sent = beats()
+    assert sent > before
+    assert place.get("weights", tmp_path / "got")
+    assert beats() - sent > 8, "one for each piece that comes"

@@ -21,7 +21,7 @@ from harness.api.running import JobOutcome, Seat
 from harness.jobs.run import run_job_file
 
 HERE = "127.0.0.1"
-STEP = "harness.training.engines.ddp", "set_learning_rate"
+STEP = "harness.training.engines.accelerated", "set_learning_rate"
 """What is called once in every optimizer step, before it."""
 
 Kill = tuple[str, str, int]
@@ -62,7 +62,7 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _deadly(module_name: str, name: str, fatal: int) -> None:
+def die_at(module_name: str, name: str, fatal: int) -> None:
     """Lets this process kill itself at the start of a call."""
     module = import_module(module_name)
     real, calls = vars(module)[name], 0
@@ -81,7 +81,7 @@ def main() -> None:
     task = json.loads(sys.argv[1])
     rank, ranks = task["rank"], task["ranks"]
     if task["kill"]:
-        _deadly(*task["kill"])
+        die_at(*task["kill"])
     outcomes = []
     for file, meet in task["jobs"]:
         seat = Seat(rank, ranks, rank, ranks, meet, HERE) if ranks > 1 else Seat()

@@ -53,6 +53,15 @@ def run_plain(folder: Path, tasks: Sequence[Task]) -> None:
     torch.set_num_threads(threads)
 
 
+def run_both(folder: Path, plain: Sequence[Task], cut: Sequence[Task], then: Sequence[Task]) -> Path:
+    """Leaves the yardsticks' results, those of two processes, which run all their jobs, and what one process makes of
+    these; gives the folder."""
+    run_plain(folder, plain)
+    run_gang(2, folder, cut)
+    run_plain(folder, then)
+    return folder
+
+
 @dataclass
 class Differences:
     """The largest ones between two results."""

@@ -44,7 +44,7 @@ class Task:
 
     name: str
     form: str = "plain"
-    """plain, fsdp2, or deepspeed1 to deepspeed3."""
+    """plain, ddp, fsdp2, or deepspeed1 to deepspeed3."""
     refined: bool = False
     """Whether PTG-RM stands behind the network."""
     steps: int = 6
@@ -98,7 +98,6 @@ def part_of(step: int, rank: int, ranks: int, start: int, size: int, *, with_pri
     own = slice(first, min(first + size, (rank + 1) * share))
     images = Images(lq[own], gt[own], gt[own])
     count = own.stop - own.start
-    seeds = tuple(step * 100 + place for place in range(own.start, own.stop))
     return MicroBatch(
         lq[own],
         images,
@@ -107,8 +106,6 @@ def part_of(step: int, rank: int, ranks: int, start: int, size: int, *, with_pri
         share=count / share,
         ranks=ranks,
         number=step,
-        common=step,
-        seeds=seeds,
     )
 
 
@@ -186,6 +183,10 @@ def engine_of(task: Task, cell: Cell, seat: Seat) -> Any:
         plain = Plain()
         plain.precision = task.precision
         return plain
+    if task.form == "ddp":
+        from harness.training.engines.ddp import start_ddp
+
+        return start_ddp(cell.recipe.precision, gpus=0, seat=seat)
     if task.form == "fsdp2":
         from harness.training.engines.fsdp2 import Fsdp2Engine
 

@@ -13,7 +13,7 @@ from harness.api.reference import PartRef
 from harness.cells.recipe import LossTerm, Recipe
 from harness.cells.suite import DeepSpeed
 from harness.cells.zero_config import zero_config, zero_conflicts
-from tests.unit.training.sharded import Differences, differences, run_gang, run_plain
+from tests.unit.training.sharded import Differences, differences, run_both
 from tests.unit.training.sharded_gang import Task
 
 pytestmark = pytest.mark.xdist_group("deepspeed")  # its trainings are made once, for all tests
@@ -48,12 +48,9 @@ def small(found: Differences) -> bool:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all results lie. All jobs of a gang run in the same two processes."""
-    folder = tmp_path_factory.mktemp("deepspeed")
-    run_plain(folder, PLAIN)
-    run_gang(2, folder, SHARDED)
-    run_plain(folder, [Task("three-then-plain", steps=2, first=2, load="three-first")])
-    return folder
+    """Where all results lie."""
+    then = Task("three-then-plain", steps=2, first=2, load="three-first")
+    return run_both(tmp_path_factory.mktemp("deepspeed"), PLAIN, SHARDED, [then])
 
 
 def test_clipping_micro_batches_and_the_average_are_those_of_one_process(folder: Path) -> None:

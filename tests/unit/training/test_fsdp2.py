@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.unit.training.sharded import differences, run_gang, run_plain
+from tests.unit.training.sharded import differences, run_both
 from tests.unit.training.sharded_gang import Task
 
 pytestmark = pytest.mark.xdist_group("fsdp2")  # its trainings are made once, for all tests
@@ -36,12 +36,9 @@ CUT = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all results lie. All jobs of a gang run in the same two processes."""
-    folder = tmp_path_factory.mktemp("fsdp2")
-    run_plain(folder, PLAIN)
-    run_gang(2, folder, CUT)
-    run_plain(folder, [Task("cut-then-plain", steps=2, first=2, load="cut-first")])
-    return folder
+    """Where all results lie."""
+    then = Task("cut-then-plain", steps=2, first=2, load="cut-first")
+    return run_both(tmp_path_factory.mktemp("fsdp2"), PLAIN, CUT, [then])
 
 
 def test_clipping_micro_batches_and_the_average_are_those_of_one_process(folder: Path) -> None:

@@ -175,11 +175,19 @@ def test_networks_regimes_and_precisions_are_the_same_in_several(prepared: Path,
 
 
 @pytest.mark.slow
-def test_what_one_process_left_goes_on_in_two(prepared: Path, worlds: Worlds, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ranks", "strategy"), [(1, "ddp"), (4, "fsdp2")])
+def test_what_other_processes_left_goes_on_in_two(
+    prepared: Path, worlds: Worlds, tmp_path: Path, ranks: int, strategy: str
+) -> None:
+    """`ranks` processes begin under DDP; two go on, under the same form or another one."""
     world = SmallWorld(Layout(tmp_path / "out", prepared))
-    assert run_together([world.write(world.train_job(ELASTIC))], 1, {0: (*STEP, 10)}) == []
-    file = world.write(world.train_job(ELASTIC, run=RUN.model_copy(update={"processes": 2})))
+    run = RUN.model_copy(update={"processes": ranks})
+    begun = world.write(world.train_job(ELASTIC, run=run))
+    assert run_together([begun], ranks, dict.fromkeys(range(ranks), (*STEP, 10))) == []
+    run = RUN.model_copy(update={"processes": 2, "strategy": strategy})
+    file = world.write(world.train_job(ELASTIC, run=run))
     assert [[each.failure for each in said] for said in run_together([file], 2)] == [[None]] * 2
+    assert world.record(ELASTIC).attempts[-1].resumed_at == 8
     losses, moved = Worlds(worlds.one, world).apart(ELASTIC)
     assert losses < 1e-5
     assert moved < 1e-3

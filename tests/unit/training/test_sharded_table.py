@@ -40,6 +40,7 @@ ELASTIC = {
     "deepspeed3 ×2 → deepspeed1 ×4": ("deepspeed3", 2, "deepspeed1", 4),
     "deepspeed2 ×2 → fsdp2 ×4": ("deepspeed2", 2, "fsdp2", 4),
     "fsdp2 ×4 → deepspeed3 ×2": ("fsdp2", 4, "deepspeed3", 2),
+    "ddp ×4 → fsdp2 ×2": ("ddp", 4, "fsdp2", 2),
 }
 
 

@@ -17,6 +17,7 @@ from harness.api.loss import LossInputs, LossTraits
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell
 from harness.cells.recipe import Darken, LossTerm, Recipe
+from harness.core.beat import beats
 from harness.core.errors import HarnessError
 from harness.data.shards import to_float
 from harness.parts.catalogue import REGISTRY
@@ -95,6 +96,13 @@ def test_micro_batches_change_neither_loss_nor_step(reduction: str, micro: int) 
     for expected, found in zip(whole.parameters(), parts.parameters(), strict=True):
         torch.testing.assert_close(expected, found)
         assert expected.grad is None
+
+
+def test_every_part_of_a_step_is_a_sign_of_life() -> None:
+    for micro, parts in ((None, 1), (2, 3)):
+        step, before = stepper(Pair(), objective(), micro=micro), beats()
+        step(batch())
+        assert beats() - before == parts
 
 
 def test_sums_are_scaled_against_the_averaging_over_ranks() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from harness.core.errors import DataError, MissingWeights
 from harness.parts.losses import self_feature
 from harness.parts.losses.patches import random_patches
 from harness.weights.files import needed_files
+from tests.small_vgg import small_vgg
 
 
 @pytest.fixture
@@ -23,19 +25,7 @@ def file(tmp_path, monkeypatch):
     return tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"
 
 
-def small_vgg16(weights=None):
-    """A sixteenth of VGG-16's channels, in its order."""
-    with torch.device("meta"):
-        full = vgg16(weights=None).features
-    layers: list[nn.Module] = []
-    for layer in full:
-        if isinstance(layer, nn.Conv2d):
-            layers.append(nn.Conv2d(max(3, layer.in_channels // 16), layer.out_channels // 16, 3, padding=1))
-        else:
-            layers.append(nn.ReLU(inplace=True) if isinstance(layer, nn.ReLU) else nn.MaxPool2d(2))
-    network = nn.Module()
-    network.features = nn.Sequential(*layers)
-    return network
+small_vgg16 = partial(small_vgg, vgg16)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from spandrel.util.timm import DropPath
 from torch import Tensor, nn
 
 from harness.core.errors import HarnessError
-from harness.parts.ops.whole_batch import mean_of_group, passes, passing, prepare, take_statistics
+from harness.parts.ops.whole_batch import mean_of_group, passes, passing, prepare, take_statistics, takes_statistics
 from tests.unit.parts.ops.ranks import together
 
 BATCH, STEPS = 8, 3
@@ -63,8 +63,9 @@ def trained(
             with passing(one):
                 result = network(batch[one.first : one.first + one.images])
                 scores = result.flatten()
-                loss = (scores.sin() - mean_of_group(scores)).square().mean() * one.images / one.share
-                loss.backward()
+                if most is None:
+                    loss = (scores.sin() - mean_of_group(scores)).square().mean() * one.images / one.share
+                    loss.backward()
             results.append(result.detach())
         take_statistics(parts[-1])
     gradients = {name: value.grad for name, value in network.named_parameters()}
@@ -127,6 +128,24 @@ def test_smaller_passes_drop_the_same(micro: int | None) -> None:
         assert torch.equal(torch.cat(found["results"]), whole)
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_half_a_group_has_no_statistics(ranks: int) -> None:
+    """Memory ran out, and a process takes half the images at once: their statistics would be others."""
+    network = Net()
+    prepare(network)
+    share = BATCH // ranks
+    for half in passes(share, ranks=ranks, most=share // 2):
+        given = images()[0][half.first : half.first + half.images]
+        for compute in (network, mean_of_group):
+            with pytest.raises(HarnessError, match=f"{half.images} of {share} images at once") as caught, passing(half):
+                compute(given)
+            assert caught.value.kind == "memory"
+        network.eval()
+        with passing(half):
+            assert torch.isfinite(network(given)).all()
+        network.train()
+
+
 def test_a_prepared_network_alone_is_what_it_was() -> None:
     torch.manual_seed(0)
     network = Net()
@@ -163,3 +182,11 @@ def test_passes_lie_in_groups() -> None:
     assert whole.is_whole
     assert whole.members == range(1)
     assert [one.members for one in passes(3, rank=3, ranks=4, group=6)] == [range(2, 4)]
+
+
+def test_only_batch_norms_that_normalise_by_what_they_see_take_statistics() -> None:
+    norm, plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU())
+    prepare(norm)
+    assert takes_statistics(plain, norm)
+    assert not takes_statistics(plain)
+    assert not takes_statistics(norm.eval())
