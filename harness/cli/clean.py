@@ -15,8 +15,8 @@ from harness.cli.common import DataPlaceOption, OutOption
 from harness.cli.subject import Subject, SubjectArgument, find_subject
 from harness.cli.tables import print_table
 from harness.core.errors import HarnessError
-from harness.core.paths import abandoned
 from harness.core.registry import Registry
+from harness.core.temporary import abandoned
 from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend
 from harness.planning.unneeded import TEMPORARY, Unneeded, unneeded

@@ -21,7 +21,8 @@ from pathlib import Path
 from harness.core.beat import beat
 from harness.core.errors import Damaged, DataError, HarnessError
 from harness.core.outlast import make_folder, outlast
-from harness.core.paths import abandoned, remove_away, storage_error
+from harness.core.paths import remove_away, storage_error
+from harness.core.temporary import TAG, abandoned
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +185,7 @@ def sweep(folder: Path) -> None:
 
     What they set aside is back in its place where nothing has taken it; all else is removed.
     """
-    named = re.compile(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{8}}(\.tmp|\{_ASIDE}(\.[0-9a-f]{{8}}\.tmp)?)")
+    named = re.compile(rf"\.{re.escape(folder.name)}\.{TAG}(\.tmp|\{_ASIDE}(\.{TAG}\.tmp)?)")
     with suppress(OSError, HarnessError):
         left = sorted(path for path in folder.parent.iterdir() if named.fullmatch(path.name))
         old = [path for path in left if abandoned(path)]

@@ -6,6 +6,7 @@ runs the job reads that file before each write (harness.core.paths), and stops w
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,18 @@ def fenced(path: Path, token: str) -> Iterator[None]:
         yield
     finally:
         _fence = before
+
+
+def mark() -> tuple[str, str]:
+    """Eight hexadecimal digits for the job that this process runs, and eight for its try; two empty ones outside.
+
+    In the names of temporary files they tell what earlier tries of a job have left.
+    """
+    if _fence is None:
+        return "", ""
+    path, token = _fence
+    job, attempt = (hashlib.sha256(of).hexdigest()[:8] for of in (path.encode(errors="surrogateescape"), token))
+    return job, attempt
 
 
 def superseded() -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -18,6 +16,7 @@ from harness.core.errors import HarnessError
 from harness.core.fence import check_fence
 from harness.core.identity import json_text
 from harness.core.outlast import is_cut_off, is_there, make_folder, outlast
+from harness.core.temporary import drop_earlier, temporary_beside
 from harness.core.text import shown_name
 
 PLACE_OPTION = ContextVar("PLACE_OPTION", default="--out")
@@ -100,7 +99,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def _placed(path: Path) -> Iterator[Path]:
     """As `atomic_file`, for a block that has the disk keep what it writes."""
     check_fence()
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary = temporary_beside(path)
     try:
         outlast(lambda: make_folder(path.parent), path)
         yield temporary
@@ -147,7 +146,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     If `path` exists by then, because another run made the same content, that folder is kept. Raises as `atomic_file`.
     """
     check_fence()
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    drop_earlier(path)
+    temporary = temporary_beside(path)
     try:
         outlast(lambda: make_folder(temporary), path)
         yield temporary
@@ -167,24 +167,6 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-_ABANDONED = 24 * 3600
-"""Seconds after which what nobody touched belongs to a process that was killed."""
-
-
-def abandoned(path: Path) -> bool:
-    """Whether the temporary file or folder of a write was left by a process that was killed: by a day without change.
-
-    Files below a folder count, as a folder does not change when its files grow. What is gone by now was not left.
-    """
-    try:
-        newest = path.lstat().st_mtime
-        for folder, _, names in os.walk(path):
-            newest = max([newest, *(os.lstat(os.path.join(folder, name)).st_mtime for name in names)])
-    except OSError:
-        return False
-    return time.time() - newest > _ABANDONED
-
-
 def remove_away(path: Path) -> Path | None:
     """Removes a file, link or folder, renamed first, so that no kill leaves half of it under its name.
 
@@ -193,7 +175,7 @@ def remove_away(path: Path) -> Path | None:
     it has begun; it is whole then.
     """
     check_fence()
-    away = path.with_name(f".{path.name.removeprefix('.')}.{uuid.uuid4().hex[:8]}.tmp")
+    away = temporary_beside(path.with_name(path.name.removeprefix(".")))
     try:
         outlast(lambda: _rename(path, away, os.rename), path)
     except FileNotFoundError:

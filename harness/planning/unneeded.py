@@ -13,8 +13,9 @@ from harness.api.library import DATASETS, read_note
 from harness.api.sets import SETS, PreparedSet
 from harness.cells.suite import ResolvedSuite, SuiteCell
 from harness.core.errors import DataError, HarnessError
-from harness.core.paths import Layout, abandoned, remove_away, storage_error
+from harness.core.paths import Layout, remove_away, storage_error
 from harness.core.registry import Registry
+from harness.core.temporary import TAG, abandoned
 from harness.planning.graph import build_graph
 from harness.planning.job import FeaturesWork, ShardsWork
 from harness.planning.nodes import JobGraph
@@ -30,7 +31,7 @@ CELL = re.compile(r"\.?(?P<id>[0-9a-f]{12})(\.[0-9a-z.]+)?")
 DIGESTED = re.compile(r".+\.[0-9a-f]{12}")
 """The folder of a prepared set, or of a prior's vectors."""
 
-TEMPORARY = re.compile(r"\..+(\.[0-9a-f]{8}\.(tmp|aside)|\.lock|\.parts)")
+TEMPORARY = re.compile(rf"\..+(\.{TAG}\.(tmp|aside)|\.lock|\.parts)")
 """What a write leaves behind when it is killed, and until then works with (harness.core.damage,
 harness.api.shard_parts)."""
 

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 from mlflow import MlflowClient
@@ -277,7 +278,7 @@ def test_a_cell_costs_one_batch_and_five_commits(layout, monkeypatch):
             commits.append(connection)
             wrote.discard(id(connection))
 
-    listeners = {"before_cursor_execute": written, "commit": committed}
+    listeners: dict[str, Callable[..., None]] = {"before_cursor_execute": written, "commit": committed}
     for name, listener in listeners.items():
         event.listen(Engine, name, listener)
     try:

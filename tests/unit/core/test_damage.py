@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.core.damage import held, is_damage, set_aside, sweep
-from harness.core.paths import abandoned, remove_away
+from harness.core.paths import remove_away
+from harness.core.temporary import abandoned
 
 
 def folder(path: Path, content: str = "x") -> Path:

@@ -1,6 +1,7 @@
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,9 @@ from harness.api.reference import PartRef
 from harness.api.sets import FeatureSet, PreparedSet, Samples
 from harness.core import paths
 from harness.core.errors import HarnessError
-from harness.core.paths import Layout, below
+from harness.core.fence import fenced
+from harness.core.paths import Layout, atomic_folder, below
+from harness.planning.unneeded import TEMPORARY
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
@@ -43,6 +46,30 @@ def test_of_two_writers_of_one_folder_the_first_to_finish_wins(tmp_path):
             (fast / "a").write_text("fast")
     assert (target / "a").read_text() == "fast"
     assert os.listdir(tmp_path) == ["set"]
+
+
+def test_a_folder_that_a_killed_try_had_begun_goes_when_the_next_one_begins_it(tmp_path: Path) -> None:
+    place = tmp_path / "made [1]"
+
+    def begin(attempt: str, job: str = "train-1") -> Path:
+        with fenced(tmp_path / f"{job}.attempt", attempt):
+            building = atomic_folder(place)
+            left = building.__enter__()
+            (left / "half").write_text("…")
+            left_open.append(building)  # as a kill leaves it
+        return left
+
+    left_open: list[Any] = []
+    first, of_another_job = begin("one"), begin("one", "train-2")
+    beside = begin("one")  # another thread of the same try
+    assert first.is_dir()
+    assert beside.is_dir()
+    second = begin("two")
+    assert not first.exists()
+    assert not beside.exists()
+    assert second.is_dir()
+    assert of_another_job.is_dir()
+    assert all(TEMPORARY.fullmatch(left.name) for left in (second, of_another_job))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
-from torch.distributed import HashStore
+from torch._C._distributed_c10d import HashStore
 
 from harness.api.running import ALONE, JobOutcome, Seat
 from harness.cells.suite import Run

@@ -18,6 +18,7 @@ from harness.records.lock import run_lock, side_lock
 HOLD = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from harness.core.paths import Layout
 from harness.records.lock import run_lock
 with run_lock(Layout(Path(sys.argv[1]), Path(sys.argv[1]))):
