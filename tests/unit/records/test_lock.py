@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,6 @@ from harness.records.lock import run_lock, side_lock
 HOLD = """
 import sys, time
 from pathlib import Path
-from typing import Any
 from harness.core.paths import Layout
 from harness.records.lock import run_lock
 with run_lock(Layout(Path(sys.argv[1]), Path(sys.argv[1]))):
@@ -107,7 +107,8 @@ def test_jobs_share_the_folder_and_not_what_they_write(layout):
 
 
 def test_a_lock_that_its_holder_removed_meanwhile_is_not_taken_for_the_lock(layout, monkeypatch):
-    own, plain, held = layout.out / ".lock.one", fcntl.flock, []
+    own, plain = layout.out / ".lock.one", fcntl.flock
+    held: list[Any] = []
 
     def late(handle, how):
         """Between opening the file and locking it another job ends, and a third one begins."""
