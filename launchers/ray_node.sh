@@ -8,7 +8,7 @@
 #
 #   bench run SUITE --address HEAD_HOST:PORT --out /shared/results/SUITE
 #
-# It ends, with all that runs on the node, when its process is ended (Ctrl-C, SIGTERM), in up to 20 s; a kill of its
+# It ends, with all that runs on the node, when its process is ended (Ctrl-C, SIGTERM), in about 30 s; a kill of its
 # whole process group ends it at once. Never `ray stop`, which ends everybody's Ray on the machine.
 #
 # CPUS and GPUS in the environment say what the node offers; Ray counts them itself otherwise. The nodes and `bench run`
@@ -62,7 +62,7 @@ case "${1:-}" in
   worker)
     [ $# -ge 2 ] || usage
     await_head "$2"
-    [ "$RAY_AUTH_MODE" != token ] || "$PYTHON" -m harness.scheduling.token --check
+    [ "$RAY_AUTH_MODE" != token ] || "$PYTHON" -m harness.scheduling.token --check "$2"
     exec ray start --address "$2" "${options[@]}"
     ;;
   *) usage ;;

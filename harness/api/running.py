@@ -37,6 +37,8 @@ class JobOutcome:
     """Whether the process must not run another job, because this one left something in it that cannot be undone."""
     killed: bool = False
     """Whether the machine ended the process for the memory that all of its processes took together."""
+    left: bool = False
+    """Whether the process was lost because its machine left the cluster and said so: no try of the job is spent."""
 
 
 @dataclass(frozen=True)

@@ -9,51 +9,26 @@ from typing import Any
 
 from harness.cells.recipe import Recipe
 from harness.cells.suite import DeepSpeed
+from harness.cells.zero_keys import AUTO, SECTION, handed_on, is_on, key_mistakes, keys_in, repeated_keys
 from harness.core.errors import HarnessError
 
 _WHERE = "run.deepspeed.config"
 _BUCKET = 50_000_000
 """Numbers of gradients that are exchanged at once: 200 MB. DeepSpeed's own number is ten times as large."""
-_AUTO = "auto"
-_FOREIGN = {
-    "amp": "precision is the recipe's",
-    "scheduler": "the learning rate is the recipe's",
-    "flops_profiler": "",
-    "tensor_parallel": "weights are divided by ZeRO alone",
-    "sequence_parallel_size": "weights are divided by ZeRO alone",
-    "compression_training": "it changes the network",
-    "data_efficiency": "batches are the recipe's",
-    "curriculum_learning": "batches are the recipe's",
-    "eigenvalue": "",
-    "progressive_layer_drop": "it changes the network",
-    "elasticity": "batches are the recipe's",
-    "hybrid_engine": "",
-    "pipeline": "",
-    "zenflow": "",
-}
-"""Sections of a file that this package does not go with."""
-_DECIDED = (
-    "train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping",
-    "optimizer", "fp16", "bf16", "bfloat16", "torch_autocast",
-)  # fmt: skip
-"""What the recipe decides. A file may leave it out, say `auto`, or say the same."""
-_NEITHER = ("zero_hpz_partition_size", "zero_quantized_weights", "zero_quantized_gradients", "mics_shard_size")
-"""Ways of ZeRO-3 to divide that leave weights which cannot be put together by name."""
 
 
 def zero_config(asked: DeepSpeed, recipe: Recipe, ranks: int) -> dict[str, Any]:
     """The configuration for DeepSpeed. Raises HarnessError that lists all that conflicts in the suite's file."""
     if asked.config is None:
-        own: dict[str, Any] = {"zero_optimization": _divided(asked)}
+        own: dict[str, Any] = {SECTION: _divided(asked)}
     else:
         own = _content(asked.config)
         if found := zero_conflicts(asked, recipe, ranks):
-            hint = "leave these out of the file, or write auto: the recipe decides them"
+            hint = "leave these out of the file"
             raise HarnessError(f"it does not go with this training: {'; '.join(found)}", where=_WHERE, hint=hint)
-    kept = {name: value for name, value in own.items() if name not in (*_DECIDED, *_FOREIGN)}
-    zero = {name: value for name, value in kept["zero_optimization"].items() if value != _AUTO}
+    kept = handed_on(own)
     return kept | {
-        "zero_optimization": {"reduce_bucket_size": _BUCKET} | zero,
+        SECTION: {"reduce_bucket_size": _BUCKET} | kept[SECTION],
         # One micro-batch a call: the training adds up gradients, and says which one is the last.
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
@@ -65,21 +40,47 @@ def zero_config(asked: DeepSpeed, recipe: Recipe, ranks: int) -> dict[str, Any]:
     }
 
 
-def config_text(path: str) -> str:
+def config_file(path: str) -> tuple[str | None, list[tuple[str, str]]]:
     """A file's configuration as JSON in one line, which stands in the resolved suite: machines need not see the file.
 
-    Raises HarnessError for one that is no configuration of ZeRO.
+    None where it is no configuration of ZeRO; and what is wrong with the file whatever the recipes are, each with what
+    to try.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise HarnessError(f"the DeepSpeed configuration {path} cannot be read: {reason}", where=_WHERE) from error
-    return json.dumps(_content(text), sort_keys=True)
+        return None, [(f"the DeepSpeed configuration {path} cannot be read: {reason}", "")]
+    found: list[tuple[str, str]] = []
+    try:
+        content = _json(text)
+        lines = dict(reversed(list(keys_in(text))))
+        name = Path(path).name
+        for key in repeated_keys(text):
+            found.append((f"{key} is there more than once ({name} line {lines[key]})", "remove all but one"))
+        if isinstance(content, dict):
+            for key, what, hint in key_mistakes(content):
+                found.append((f"{key} {what} ({name} line {_line(lines, key)})", hint))
+        return json.dumps(_of_zero(content), sort_keys=True), found
+    except HarnessError as error:
+        return None, [*found, (error.what, error.hint)]
+
+
+def _line(lines: Mapping[str, int], key: str) -> int:
+    """Where a key stands, or the section that should have it."""
+    return lines.get(key) or _line(lines, key.rpartition(".")[0])
 
 
 def zero_conflicts(asked: DeepSpeed, recipe: Recipe, ranks: int | None) -> list[str]:
     """What a suite's file says and this recipe does not. `ranks`: number of processes; None: it is not known yet."""
+    if asked.config is None:
+        return []
+    keys = [f"{key} {what}" for key, what, _ in key_mistakes(_content(asked.config))]
+    return keys + recipe_conflicts(asked, recipe, ranks)
+
+
+def recipe_conflicts(asked: DeepSpeed, recipe: Recipe, ranks: int | None) -> list[str]:
+    """Of those, what another recipe might say."""
     return list(_conflicts(_content(asked.config), recipe, ranks)) if asked.config is not None else []
 
 
@@ -95,11 +96,18 @@ def _divided(asked: DeepSpeed) -> dict[str, Any]:
 
 def _content(text: str) -> dict[str, Any]:
     """A configuration that was read. Raises HarnessError for one that is none of ZeRO."""
+    return _of_zero(_json(text))
+
+
+def _json(text: str) -> Any:
     try:
-        content = json.loads(text)
-    except ValueError as error:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise HarnessError(f"the DeepSpeed configuration is not JSON: {error}", where=_WHERE) from error
-    section = content.get("zero_optimization") if isinstance(content, dict) else None
+
+
+def _of_zero(content: Any) -> dict[str, Any]:
+    section = content.get(SECTION) if isinstance(content, dict) else None
     stage = section.get("stage") if isinstance(section, dict) else None
     if isinstance(stage, bool) or stage not in (1, 2, 3):
         what = f"in the DeepSpeed configuration zero_optimization.stage is 1, 2 or 3, and not {json.dumps(stage)}"
@@ -108,38 +116,19 @@ def _content(text: str) -> dict[str, Any]:
 
 
 def _conflicts(own: Mapping[str, Any], recipe: Recipe, ranks: int | None) -> Iterator[str]:
-    for name, why in _FOREIGN.items():
-        if _is_on(own.get(name)):
-            yield f"{name} is not supported" + (f" ({why})" if why else "")
     yield from _sizes(own, recipe, ranks)
     yield from _precision(own, recipe)
-    if _is_on(own.get("optimizer")):
+    if is_on(own.get("optimizer")):
         yield from _optimizer(own["optimizer"], recipe)
-    section = own["zero_optimization"]
-    for name in _NEITHER:
-        if _is_on(section.get(name)) and section[name] not in (1, -1, False):
-            yield f"zero_optimization.{name} is not supported"
-    for name in ("offload_optimizer", "offload_param"):
-        where = section.get(name) or {}
-        device = where.get("device", "none") if isinstance(where, dict) else where
-        if device not in ("none", "cpu", _AUTO) or not isinstance(where, dict):
-            yield f"zero_optimization.{name}.device is {json.dumps(device)}, and none or cpu is supported"
-
-
-def _is_on(value: Any) -> bool:
-    """Whether a file asks for something, and does not leave it open or turn it off."""
-    if isinstance(value, dict):
-        return bool(value) and value.get("enabled", True) not in (False, _AUTO)
-    return value not in (None, False, _AUTO, 0)
 
 
 def _sizes(own: Mapping[str, Any], recipe: Recipe, ranks: int | None) -> Iterator[str]:
     clip = recipe.clip_grad or 0
-    if (value := own.get("gradient_clipping", _AUTO)) not in (_AUTO, clip):
+    if (value := own.get("gradient_clipping", AUTO)) not in (AUTO, clip):
         shown = "null" if recipe.clip_grad is None else f"{recipe.clip_grad:g}"
         yield f"gradient_clipping is {json.dumps(value)}, and the recipe's clip_grad is {shown}"
     batches = {part.batch or recipe.batch for part in recipe.parts}
-    if (value := own.get("train_batch_size", _AUTO)) != _AUTO and list(batches) != [value]:
+    if (value := own.get("train_batch_size", AUTO)) != AUTO and list(batches) != [value]:
         yield f"train_batch_size is {json.dumps(value)}, and the recipe's batch is {_shown(batches)}"
     if ranks is None:
         return
@@ -147,14 +136,14 @@ def _sizes(own: Mapping[str, Any], recipe: Recipe, ranks: int | None) -> Iterato
     pieces = {min(micro or share, share) for share, micro in cut}
     counts = {-(-share // min(micro or share, share)) for share, micro in cut}
     for name, own_numbers in (("train_micro_batch_size_per_gpu", pieces), ("gradient_accumulation_steps", counts)):
-        value = own.get(name, _AUTO)
-        if value != _AUTO and list(own_numbers) != [value]:
+        value = own.get(name, AUTO)
+        if value != AUTO and list(own_numbers) != [value]:
             yield f"{name} is {json.dumps(value)}, and by batch and micro_batch of the recipe {_shown(own_numbers)}"
 
 
 def _precision(own: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:
     for name, means in (("fp16", "fp16"), ("bf16", "bf16"), ("bfloat16", "bf16"), ("torch_autocast", "bf16")):
-        if _is_on(own.get(name)) and recipe.precision != means:
+        if is_on(own.get(name)) and recipe.precision != means:
             yield f"{name} is on, and the recipe's precision is {recipe.precision}"
 
 
@@ -166,7 +155,7 @@ def _optimizer(section: Any, recipe: Recipe) -> Iterator[str]:
     same = {"lr": recipe.lr, "betas": list(recipe.betas), "weight_decay": recipe.weight_decay}
     params = section.get("params") if isinstance(section, dict) else None
     for name, value in params.items() if isinstance(params, dict) else ():
-        if value != _AUTO and value != same.get(name, value):
+        if value != AUTO and value != same.get(name, value):
             yield f"optimizer.params.{name} is {json.dumps(value)}, and the recipe says {json.dumps(same[name])}"
 
 

@@ -183,7 +183,7 @@ class _Preparing:
         typer.echo(f"{len(summary.failures)} failed:", err=True)
         for failure in summary.failures:
             message = failure.message.replace("\n", "\n    ")
-            typer.echo(f"  {failure.title} · {failure.kind} · {message}\n    log: {failure.log}", err=True)
+            typer.echo(f"  {failure.title} · {failure.kind} · {message}\n    log: {failure.log or 'none'}", err=True)
         typer.echo("the same command goes on with what is left", err=True)
         return exits.FAILED
 

@@ -114,7 +114,8 @@ class PreparingDisplay:
     def finished(self, job: Job, outcome: JobOutcome) -> None: ...
 
     def retrying(self, job: Job, outcome: JobOutcome, retry: int) -> None:
-        self.say(f"worker lost, retry {retry} of {job.run.retries}: {job.title} · {first_line(outcome.message)}")
+        what = "started again" if outcome.left else f"worker lost, retry {retry} of {job.run.retries}"
+        self.say(f"{what}: {job.title} · {first_line(outcome.message)}")
 
     def warn(self, message: str) -> None:
         self.say(f"warning: {first_line(message)}")

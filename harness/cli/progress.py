@@ -131,7 +131,7 @@ class _BoardDisplay:
         if outcome.failure == "memory":
             what = "out of memory, once more with half the micro-batch"
         else:
-            what = f"worker lost, retry {retry} of {job.run.retries}"
+            what = "started again" if outcome.left else f"worker lost, retry {retry} of {job.run.retries}"
         self.say(f"{what}: {job.title} · {first_line(outcome.message)}")
 
     def warn(self, message: str) -> None:

@@ -93,7 +93,7 @@ def run(
     del found  # it is of before the run
     refuse(resolved, registry, origins, to_train(plan))
     plan, summary, last = _work(resolved, layout, registry, force or [], limit, executor, address, tracker)
-    _report(summary)
+    _report(summary, layout)
     _end(plan, resolved, layout, last, failed=bool(summary.failures))
 
 
@@ -217,13 +217,14 @@ def _keep(resolved: ResolvedSuite, layout: Layout) -> None:
     send_suite(layout, resolved.name)
 
 
-def _report(summary: RunSummary) -> None:
+def _report(summary: RunSummary, layout: Layout) -> None:
     overhead = f", {summary.overhead_per_job:.2f} s of overhead per job" if summary.done else ""
     typer.echo(f"{_jobs(summary.done)} done in {summary.seconds:.1f} s ({summary.job_seconds:.1f} s in jobs{overhead})")
     if summary.failures:
         typer.echo(f"\n{len(summary.failures)} failed:")
     for failure in summary.failures:
-        typer.echo(f"  {failure.title} · {failure.kind} · {_indented(failure.message)}\n    log: {failure.log}")
+        why = _indented(failure.message)
+        typer.echo(f"  {failure.title} · {failure.kind} · {why}\n    log: {failure.log or 'none'}")
     if summary.not_run:
         typer.echo(f"\n{len(summary.not_run)} not run:")
     for title, reason in summary.not_run:
@@ -232,7 +233,7 @@ def _report(summary: RunSummary) -> None:
         typer.echo(
             f"\n{len(summary.untracked)} cells are not mirrored: {_indented(next(iter(summary.untracked.values())))}"
         )
-        typer.echo("  the records are complete; `bench track sync` catches up")
+        typer.echo(f"  the records are complete; `bench track sync {shown_place(layout.out)}` catches up")
 
 
 def _show_blocked(plan: Plan) -> None:

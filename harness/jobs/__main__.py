@@ -102,7 +102,7 @@ def _tried(file: str, job: Job, layout: Layout) -> JobOutcome:
     if outcome.failure is None:
         print(f"done in {outcome.seconds:.1f} s")
     else:
-        print(f"failed ({outcome.failure}): {outcome.message}\nlog: {outcome.log}", file=sys.stderr)
+        print(f"failed ({outcome.failure}): {outcome.message}\nlog: {outcome.log or 'none'}", file=sys.stderr)
     note_outcome(job, layout, outcome)
     return outcome
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 from harness.core.errors import FailureClass, HarnessError, text_of
 from harness.core.guests import blame
@@ -11,6 +12,10 @@ from harness.core.outlast import is_cut_off
 
 _REFUSED = {errno.EACCES, errno.EPERM}
 """Errors of folders that belong to somebody else: of the place, once a plug-in's own code is ruled out."""
+
+_BROKE = re.compile(r"Connection (closed|reset) by peer|Broken pipe")
+_WAITED = re.compile(r"gloo/.*Timed out waiting (\d+)ms")
+_SOURCE = re.compile(r"\[[^\]\s]*gloo/[^\]\s]*\]\s*")
 
 
 def classify(error: BaseException) -> FailureClass:
@@ -40,3 +45,12 @@ def message(error: BaseException) -> str:
     if not isinstance(error, HarnessError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return text.encode(errors="backslashreplace").decode()
+
+
+def plainly(broken: str) -> str:
+    """What a collective that broke says, without places in the source of the library that carries it."""
+    if _BROKE.search(broken):
+        return "the connection to another process broke, which may have ended"
+    if (found := _WAITED.search(broken)) is not None:
+        return f"another process has not answered for {int(found[1]) / 1000:.0f} s"
+    return _SOURCE.sub("", broken)

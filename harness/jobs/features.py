@@ -20,6 +20,7 @@ from harness.core.memory import memory_told
 from harness.data.features import FeatureRows, Piece, open_features, row_keys, write_features
 from harness.data.pictures import Pictures
 from harness.data.samples import OpenSamples, open_samples
+from harness.data.shards import to_float
 from harness.jobs.context import Context
 from harness.models.priors import build_prior, encode_exact, gives_maps, width_of
 from harness.models.upstream import sound_weights
@@ -139,6 +140,16 @@ def _encoded(prior: Prior, pictures: Pictures, orientations: int, device: torch.
         yield Piece(samples, found)
 
 
+def check_steady(prior: Prior, image: np.ndarray, device: torch.device) -> None:
+    """Raises HarnessError for a prior that gives one image (H×W×C, as pictures are) two vectors.
+
+    Before a training that asks it for vectors as it goes, and would be worth nothing.
+    """
+    repeat = _Repeat(prior, device, width_of(prior))
+    repeat.encode([to_float(image)])
+    repeat.check("gives one image two vectors")
+
+
 class _Repeat:
     """A prior, and the first images that it encoded, for a look whether it still does so."""
 
@@ -153,7 +164,7 @@ class _Repeat:
             self._first = images[:seen], rows[:seen]
         return rows
 
-    def check(self) -> None:
+    def check(self, what: str = "gives the first image another vector after the others than before them") -> None:
         """Raises HarnessError when the first rows have changed: at all on a CPU, beyond rounding on a GPU."""
         if self._first is None:
             return
@@ -161,7 +172,6 @@ class _Repeat:
         again = _encode(self.prior, images, self.device, self.dim)
         slack = ROUNDING * float(np.abs(before).max(initial=0.0)) if self.device.type == "cuda" else 0.0
         if np.abs(again.astype(np.float64) - before).max(initial=0.0) > slack:
-            what = "gives the first image another vector after the others than before them"
             hint = "encode depends on its image alone: no counters, running statistics or random numbers"
             raise fault(self.prior, what, hint)
 

@@ -32,7 +32,7 @@ from harness.cells.suite import Run
 from harness.core.beat import beat
 from harness.core.errors import HarnessError
 from harness.core.machine import is_broken_collective, shortage
-from harness.jobs.classify import classify, message
+from harness.jobs.classify import classify, message, plainly
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,6 @@ _LAUNCHERS = (
 """By which launchers say how many processes there are. Only the seat counts here, whatever started this process."""
 
 _INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
-
 _ended: list[ref[Any]] = []
 """The process groups of ended jobs that still live."""
 
@@ -187,7 +186,8 @@ def _begin(gang: Gang, run: Run) -> None:
         store=gang.store,
         rank=seat.rank,
         world_size=seat.ranks,
-        timeout=patience,
+        # Whoever watches the gang sees which process stopped, and ends it before.
+        timeout=timedelta(seconds=min(1.25 * run.patience, run.patience + 60)),
         device_id=torch.device("cuda", device_index(seat)) if gpu else None,
     )
 
@@ -234,7 +234,7 @@ def _reason(error: BaseException, gang: Gang) -> BaseException:
     if (own := next(filter(_is_own, chain[broken + 1 :]), None)) is not None:
         return own
     log.info("a collective broke", exc_info=error)
-    return _lost(gang.seat, gang.told() or message(chain[broken]))
+    return _lost(gang.seat, gang.told() or plainly(message(chain[broken])))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

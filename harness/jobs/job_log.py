@@ -25,8 +25,8 @@ class _JobLog(logging.FileHandler):
 
 
 @contextmanager
-def logging_to(path: Path) -> Iterator[None]:
-    """Sends Python's logging and warnings to the job's log, which earlier attempts have begun.
+def logging_to(path: Path) -> Iterator[bool]:
+    """Sends Python's logging and warnings to the job's log, which earlier attempts have begun; says whether it can.
 
     A log that cannot be written costs no result: the job goes on without it, and says so where warnings go.
     """
@@ -35,7 +35,7 @@ def logging_to(path: Path) -> Iterator[None]:
         handler = _JobLog(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         log.warning("there will be no log: %s", storage_error(error, path))
-        yield
+        yield False
         return
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
@@ -45,7 +45,7 @@ def logging_to(path: Path) -> Iterator[None]:
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # a full disk would put a traceback on standard error for every line
     try:
-        yield
+        yield True
     finally:
         logging.captureWarnings(False)
         root.setLevel(level)

@@ -26,8 +26,10 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def note(job: Job, layout: Layout, started: str, error: BaseException | None) -> None:
-    """Puts the attempt on record. When even that fails (a full disk), log and outcome still say why."""
+def note(job: Job, layout: Layout, started: str, error: BaseException | None) -> bool:
+    """Puts the attempt on record; whether it is there. When even that fails (a full disk), log and outcome still say
+    why, and whoever handed the job out can put it there (`JobOutcome.noted`).
+    """
     try:
         if job.cell_id is None:
             _note_of_set(job, layout, error)
@@ -37,6 +39,14 @@ def note(job: Job, layout: Layout, started: str, error: BaseException | None) ->
         if error is None:
             raise
         log.exception("the failure could not be put on record")
+        return False
+    return True
+
+
+def log_of(job: Job, layout: Layout) -> str:
+    """The log of the process that writes a job's results; empty when there is none, as it could not be written."""
+    path = layout.job_log(job.id)
+    return str(path) if path.is_file() else ""
 
 
 def _note_of_set(job: Job, layout: Layout, error: BaseException | None) -> None:
@@ -44,7 +54,7 @@ def _note_of_set(job: Job, layout: Layout, error: BaseException | None) -> None:
     if error is None:
         clear_failure(layout, job.id)
     elif not isinstance(error, KeyboardInterrupt):
-        failure = Failure(kind=classify(error), message=message(error), log=str(layout.job_log(job.id)))
+        failure = Failure(kind=classify(error), message=message(error), log=log_of(job, layout))
         note_failure(layout, job.id, failure)
 
 
@@ -63,7 +73,7 @@ def _note_of_cell(job: Job, layout: Layout, started: str, error: BaseException |
         resumed_at=_resumed_at(job, layout),
     )
     failed = attempt.outcome == "failed" and kind is not None
-    failure = Failure(kind=kind, message=attempt.message, log=str(layout.job_log(job.id))) if failed and kind else None
+    failure = Failure(kind=kind, message=attempt.message, log=log_of(job, layout)) if failed and kind else None
     note_attempt(
         layout,
         cell_id=work.cell.id,
@@ -84,17 +94,18 @@ def _resumed_at(job: Job, layout: Layout) -> int | None:
     return (steps[-1] or None) if steps else None
 
 
-def note_outcome(job: Job, layout: Layout, outcome: JobOutcome) -> None:
+def note_outcome(job: Job, layout: Layout, outcome: JobOutcome, *, goes_on: bool = False) -> None:
     """Puts a failure on record that the job's own processes did not (`JobOutcome.noted`), as they were lost, or as the
     one that failed does not write. To be called when none of them writes any more.
 
-    `layout`: the folder's, or the job's own. Raises HarnessError when it cannot be written.
+    `layout`: the folder's, or the job's own. `goes_on`: the job is tried again; should the run end before, it was
+    interrupted, and has not failed. Raises HarnessError when it cannot be written.
     """
     if outcome.failure is None or outcome.noted:
         return
     kind = cast(FailureClass, outcome.failure)
-    log_file = outcome.log or str(layout.job_log(job.id))
-    failure = Failure(kind=kind, message=outcome.message, log=log_file)
+    stands = "interrupted" if goes_on else kind
+    failure = Failure(kind=stands, message=outcome.message, log=outcome.log or log_of(job, layout))
     if not isinstance(job.work, TrainWork | EvaluateWork):
         note_failure(layout, job.id, failure)
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 import torch
 
 import harness
+from harness.core.own_code import source_digest
 from harness.core.version import package_version, requirements
 from harness.records.model import Provenance
 
@@ -57,14 +57,6 @@ def code_version() -> str:
     commit = _git(package, "rev-parse", "HEAD")
     edited = _git(package, "status", "--porcelain", "--", str(package))
     return f"{commit or 'unborn'}{'+dirty' if edited else ''}"
-
-
-def source_digest(package: Path) -> str:
-    """First 16 hex digits of the SHA-256 over the names and contents of a package's Python files."""
-    hashed = hashlib.sha256()
-    for path in sorted(package.rglob("*.py"), key=lambda path: path.relative_to(package).as_posix()):
-        hashed.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return hashed.hexdigest()[:16]
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -56,10 +56,10 @@ def run_job_file(path: str, seat: Seat = ALONE) -> JobOutcome:
         with (
             outlasting(*layout.roots),
             fenced(layout.job_attempt(job.id), job.attempt),
-            logging_to(layout.job_log(job.id, seat.rank)),
+            logging_to(layout.job_log(job.id, seat.rank)) as logged,
             staged(job, layout, seat),
         ):
-            outcome = _run_noted(job, layout, seat)
+            outcome = _run_noted(job, layout, seat, str(layout.job_log(job.id, seat.rank)) if logged else "")
         outcome = replace(outcome, fresh=leaks(job.run.strategy))
     except FAILURES as error:
         outcome = JobOutcome(Path(path).stem, classify(error), message(error))
@@ -120,9 +120,8 @@ def settle_process(run: Run, seat: Seat = ALONE) -> None:
         torch.cuda.set_device(device_index(seat))
 
 
-def _run_noted(job: Job, layout: Layout, seat: Seat) -> JobOutcome:
-    """Runs a job inside its log; the attempt goes on record for the jobs that belong to a cell."""
-    where = str(layout.job_log(job.id, seat.rank))
+def _run_noted(job: Job, layout: Layout, seat: Seat, log_file: str) -> JobOutcome:
+    """Runs a job inside its log, if there is one; the attempt goes on record for the jobs that belong to a cell."""
     started, writes = now(), seat.rank == 0
     log.info("%s (%s)%s", job.title, job.id, f", rank {seat.rank} of {seat.ranks}" if seat.ranks > 1 else "")
     try:
@@ -135,10 +134,9 @@ def _run_noted(job: Job, layout: Layout, seat: Seat) -> JobOutcome:
     except FAILURES as error:
         kind = classify(error)
         log.exception("failed: %s", kind)
-        if own := writes and kind != "worker_lost":
-            note(job, layout, started, error)
-        return JobOutcome(job.id, kind, message(error), where, noted=own)
+        noted = writes and kind != "worker_lost" and note(job, layout, started, error)
+        return JobOutcome(job.id, kind, message(error), log_file, noted=noted)
     log.info("done")
     if writes:
         note(job, layout, started, None)
-    return JobOutcome(job.id, None, "", where)
+    return JobOutcome(job.id, None, "", log_file)

@@ -25,6 +25,7 @@ from harness.core.paths import Layout
 from harness.data.index import Member, Side
 from harness.data.samples import OpenSamples, open_samples
 from harness.jobs.context import Context
+from harness.jobs.features import check_steady
 from harness.jobs.inputs import Inputs, with_features
 from harness.jobs.leaks import refuse_leaks
 from harness.jobs.made_of import MadeOf, rests_on
@@ -37,7 +38,7 @@ from harness.models.weights import load_weights, save_tensors
 from harness.planning.job import Job, TrainWork
 from harness.recipes.presets import recipe_use
 from harness.records import store
-from harness.records.model import RunRecord, Training
+from harness.records.model import Leg, RunRecord, Training
 from harness.training.checkpoint import drop_checkpoints
 from harness.training.data import TrainLoader
 from harness.training.engines.base import Engine
@@ -89,6 +90,8 @@ def _train(job: Job, cell: Cell, context: Context, engine: Engine) -> None:
     model = _build(cell, context, inputs[-1], prior)
     check_images(cell, model, _seen(inputs[-1].opened))
     _check_pairs(cell, model, inputs[-1].opened, context)
+    if prior is not None:
+        _check_prior(cell, prior, inputs[0].opened, engine.device)
     first, counts = engine.rank == 0, model.parameter_counts()
     journal = Journal(context.layout, cell.id, job.id, job.kind, writes=first)
     ranks = {"rank": engine.rank, "world": engine.ranks}
@@ -144,6 +147,14 @@ def _live_prior(cell: Cell, context: Context, device: torch.device) -> Prior | N
         raise HarnessError(f"prior {ref.name!r} is derived from cached vectors", hint="use features: image")
     encoder = cast(Prior, prior)
     return encoder.to(device) if isinstance(encoder, nn.Module) else encoder
+
+
+def _check_prior(cell: Cell, prior: Prior, opened: OpenSamples, device: torch.device) -> None:
+    """Raises HarnessError when the prior gives a part of a training image two vectors."""
+    rows = np.flatnonzero(opened.has_lq)
+    if len(rows):
+        height, width = sides_of(cell.recipe.parts[0].patch) or (None, None)
+        check_steady(prior, opened.picture(int(rows[0]))[:height, :width], device)
 
 
 def _build(cell: Cell, context: Context, inputs: Inputs, prior: Prior | None) -> RestorationModel:
@@ -255,6 +266,7 @@ def _finish(
         added_parameters=added,
         checkpoint_sha256=sha256,
         processes=progress.processes,
+        legs=tuple(Leg(**leg) for leg in progress.legs),
         halved=job.halved,
         recipe=recipe_use(cell, progress.processes, job.halved, takes_statistics=progress.takes_statistics),
         prior_saw=prior_saw(cell, context.registry),

@@ -71,6 +71,17 @@ class Provenance(Frozen):
     """Files that the user told a data set to leave out, and why each could not be used, by set name and split."""
 
 
+class Leg(Frozen):
+    """What the same processes trained of a cell, up to the next leg."""
+
+    after: int
+    """Steps that were taken before."""
+    processes: int
+    """Over which every batch was divided."""
+    strategy: Literal["ddp", "fsdp2", "deepspeed"] | None
+    """How they divided the training; None: one process trained it whole."""
+
+
 class Training(Frozen):
     """How the cell was trained."""
 
@@ -87,6 +98,9 @@ class Training(Frozen):
     checkpoint_sha256: str
     processes: int = 1
     """Over which every batch was divided, in the last attempt."""
+    legs: tuple[Leg, ...] = ()
+    """Its parts by other numbers of processes, or other strategies, in order, as each goes on from the checkpoint of
+    the one before; none in records of earlier releases, or where nothing was trained."""
     halved: int = 0
     """How often its micro-batch was halved, in the last attempt, because memory ran out."""
     recipe: RecipeUse | None = None

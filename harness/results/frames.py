@@ -266,6 +266,8 @@ def _of_record(record: RunRecord) -> dict[str, Any]:
         "prior_saw": training.prior_saw,
         "backbone_parameters": training.backbone_parameters,
         "added_parameters": training.added_parameters,
+        "processes": [leg.processes for leg in training.legs] or [training.processes] * bool(training.images),
+        "strategy": [leg.strategy for leg in training.legs],
     }
 
 

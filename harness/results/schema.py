@@ -60,6 +60,8 @@ CELLS = pl.Schema(
         "prior_saw": pl.String(),
         "backbone_parameters": pl.Int64(),
         "added_parameters": pl.Int64(),
+        "processes": pl.List(pl.Int64()),
+        "strategy": pl.List(pl.String()),
         "processor": pl.String(),
         "gpus": pl.List(pl.String()),
         "threads": pl.Int64(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from harness.api.running import JobOutcome, Seat
 from harness.scheduling.proof import Evidence
@@ -59,11 +59,17 @@ class Proved:
 Event = Warm | Done | Dead | Unfit | Proved
 
 
+Absence = Literal["", "lost", "in order"]
+"""Whether a machine is not there any more: nobody knows why, or it took its leave, stopped or taken away."""
+
+
 class Backend(Protocol):
     """Machines and processes. All calls but `events` return at once; what comes of them is an event."""
 
     def nodes(self) -> Sequence[Node]:
         """The machines that are there now, each a new object with nothing booked."""
+
+    def absence(self, node: Node) -> Absence: ...
 
     def prove(self, node: Node, evidence: Evidence) -> None: ...
 

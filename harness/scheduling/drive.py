@@ -14,14 +14,15 @@ from uuid import uuid4
 
 from harness.api.running import Executor, JobOutcome, Shared, Tracker
 from harness.core.paths import Layout, write_text
-from harness.jobs.notes import note_outcome
-from harness.planning.job import FeaturesWork, Job, ShardsWork, TrainWork
+from harness.jobs.notes import log_of, note_outcome
+from harness.planning.job import FeaturesWork, Job, ShardsWork
 from harness.planning.plan import Plan
 from harness.records.mirrored import bring_outcomes, job_place, send_attempt, send_cell, send_failure
 from harness.scheduling.backlog import Backlog
 from harness.scheduling.remakes import Remakes
 from harness.scheduling.resources import job_resources, near
 from harness.scheduling.signals import sigterm_as_interrupt, uninterrupted
+from harness.scheduling.tries import Submission, again, newest_checkpoint
 from harness.tracking.background import Background
 
 POLL = 0.5
@@ -49,7 +50,7 @@ class Display(Protocol):
 
 @dataclass(frozen=True)
 class FailedJob:
-    """A job that failed for good: what, why, and where its log lies."""
+    """A job that failed for good: what, why, and where its log lies; an empty `log` where it has left none."""
 
     id: str
     title: str
@@ -125,15 +126,6 @@ def drive(
     return run.close()
 
 
-@dataclass
-class _Submission:
-    """A job that was handed to the executor."""
-
-    job: Job
-    retries: int = 0
-    started: float | None = None
-
-
 class _Run:
     def __init__(
         self,
@@ -148,7 +140,7 @@ class _Run:
         self.backlog = Backlog(plan.jobs)
         self.remakes = Remakes(plan, layout)
         self.capacity: Mapping[str, float] = {}
-        self.submissions: dict[int, tuple[Any, _Submission]] = {}
+        self.submissions: dict[int, tuple[Any, Submission]] = {}
         """By identity of the executor's handle, which is kept alive beside it."""
         self.began = monotonic()
         self.given_up = False
@@ -164,7 +156,7 @@ class _Run:
         for job in sorted(self.backlog.first(), key=self.backlog.priority):
             if self.given_up:
                 break
-            self.submit(_Submission(job))
+            self.submit(Submission(job))
             if monotonic() - looked > POLL:  # workers that are warm do not wait until all job files are written
                 self.look(0.0)
                 looked = monotonic()
@@ -192,8 +184,10 @@ class _Run:
         fills = any(isinstance(job.work, ShardsWork | FeaturesWork) for job in self.backlog.jobs.values())
         return Shared(str(self.layout.out.absolute()), str(self.layout.data.absolute()), here, fills)
 
-    def submit(self, submission: _Submission) -> None:
+    def submit(self, submission: Submission) -> None:
         """Hands out a job, as a try of its own: from now on no earlier one writes (harness.core.fence)."""
+        if submission.reached is None:
+            submission.reached = newest_checkpoint(submission.job, self.layout)
         job = submission.job = submission.job.model_copy(update={"attempt": uuid4().hex})
         job_id = job.id  # a digest, which is counted anew whenever it is asked for
         write_text(self.layout.job_file(job_id), job.model_dump_json(indent=1) + "\n")
@@ -202,7 +196,7 @@ class _Run:
         handle = self.executor.submit(place, request, self.backlog.priority(job), near(job))
         self.submissions[id(handle)] = (handle, submission)
 
-    def note_started(self, submission: _Submission) -> bool:
+    def note_started(self, submission: Submission) -> bool:
         """Notes that a job runs; whether that is new."""
         if submission.started is not None:
             return False
@@ -210,12 +204,13 @@ class _Run:
         self.display.started(submission.job)
         return True
 
-    def take(self, submission: _Submission, outcome: JobOutcome) -> None:
+    def take(self, submission: Submission, outcome: JobOutcome) -> None:
         """Notes how a job ended, and submits it again or the jobs that can start because of it."""
         job, now = submission.job, monotonic()
+        further = again(submission, outcome, self.layout)
         if outcome.failure is not None and not outcome.noted:
-            self.note(job, outcome)
-        if (further := _again(submission, outcome)) is not None:
+            self.note(job, outcome, goes_on=further is not None)
+        if further is not None:
             self.display.retrying(job, outcome, further.retries)
             self.submit(further)
             return
@@ -227,15 +222,15 @@ class _Run:
             self.summary.job_seconds += outcome.seconds
             self.summary.held_seconds += now - (submission.started or now)
             for ready in self.backlog.done(job):
-                self.submit(_Submission(ready))
+                self.submit(Submission(ready))
         else:
-            log = outcome.log or str(self.layout.job_log(job.id))
+            log = outcome.log or log_of(job, self.layout)
             self.summary.failures.append(FailedJob(job.id, job.title, outcome.failure, outcome.message, log))
             self.given_up |= outcome.failure in self.last
             for lost in self.backlog.failed(job, outcome.failure):
                 self.end_job(lost, done=False)
             for ready in self.backlog.released():
-                self.submit(_Submission(ready))
+                self.submit(Submission(ready))
         self.end_job(job, done=outcome.failure is None)
 
     def end_job(self, job: Job, *, done: bool) -> None:
@@ -250,15 +245,16 @@ class _Run:
         for cell_id in self.remakes.end():
             self.mirror.tell(cell_id)
 
-    def note(self, job: Job, outcome: JobOutcome) -> None:
+    def note(self, job: Job, outcome: JobOutcome, *, goes_on: bool) -> None:
         """Puts a failure on record that the job's own processes did not: they were lost, or are not the one to write.
+        `goes_on`: whether it is tried again.
 
         First another try begins, so that a process that lives on where nobody sees it writes no more.
         """
         if outcome.failure == "worker_lost":
             write_text(self.layout.job_attempt(job.id), uuid4().hex)
             send_attempt(self.layout, job.id)
-        note_outcome(job, self.layout, outcome)
+        note_outcome(job, self.layout, outcome, goes_on=goes_on)
         if job.cell_id is None:
             send_failure(self.layout, job.id)
         else:
@@ -272,17 +268,3 @@ class _Run:
         self.summary.lost = set(self.backlog.given_up)
         self.summary.seconds = monotonic() - self.began
         return self.summary
-
-
-def _again(submission: _Submission, outcome: JobOutcome) -> _Submission | None:
-    """The next try of a job that failed, if that may help: with half the memory, or after a lost worker.
-
-    A process that its machine ended for memory is like a lost worker where the job has nothing to halve: what ran
-    beside it then may have taken the memory.
-    """
-    job = submission.job
-    if outcome.failure == "memory" and isinstance(job.work, TrainWork) and not job.halved:
-        return _Submission(job.model_copy(update={"halved": 1}), submission.retries)
-    if (outcome.failure == "worker_lost" or outcome.killed) and submission.retries < job.run.retries:
-        return _Submission(job, submission.retries + 1)
-    return None

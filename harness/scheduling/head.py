@@ -6,6 +6,7 @@ import atexit
 import os
 import socket
 import sys
+from collections.abc import Callable
 from threading import Event, Thread
 from time import monotonic
 
@@ -28,15 +29,18 @@ within 15 s."""
 END = 30.0
 """Seconds that a run which has taken note has to end."""
 
+TIDYING = 5.0
+"""Seconds in which a process that is ended removes what it has left in the folders."""
+
 FAILED = 1
 """Exit code of a command that failed (harness.cli.exits)."""
 
 
 class HeadWatch:
-    """A thread that asks the head's port now and then."""
+    """A thread that asks the head's port now and then. `tidy`: called before it ends the process."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    def __init__(self, address: str, tidy: Callable[[], object] = lambda: None) -> None:
+        self._address, self._tidy = address, tidy
         self._closed, self._lost = Event(), Event()
         self._told = False
         self._silent_since: float | None = None
@@ -103,10 +107,16 @@ class HeadWatch:
             return
         if self._told:  # it writes down what it has, and says so itself
             if not self._closed.wait(END):
-                os._exit(FAILED)
+                self._exit()
             return
         shown_again = "\x1b[?25h" if sys.stderr.isatty() else ""  # a live board had hidden the cursor
-        print(f"{shown_again}{self._error()}", file=sys.stderr, flush=True)
+        print(f"{shown_again}error: {self._error()}", file=sys.stderr, flush=True)
+        self._exit()
+
+    def _exit(self) -> None:
+        tidying = Thread(target=self._tidy, name="tidying", daemon=True)
+        tidying.start()
+        tidying.join(TIDYING)  # a disk may be away as well
         os._exit(FAILED)
 
 

@@ -13,6 +13,7 @@ from time import monotonic
 
 from harness.api.running import JobOutcome, Request, Shared
 from harness.scheduling.backend import Backend, Dead, Done, Event, Proved, Unfit, Warm
+from harness.scheduling.departures import took_leave, why_dead
 from harness.scheduling.machines import Machines
 from harness.scheduling.placing import Placing
 from harness.scheduling.resources import check_capacity
@@ -215,7 +216,8 @@ class Pool:
             place.dead = True
             self._end(self._placing.doom(place.slot))
         elif ticket in self._trials:
-            self._trials[ticket].lost(place, event.reason, monotonic())
+            reason, left = why_dead(self._backend, place, event.reason)
+            self._trials[ticket].lost(place, reason, monotonic(), left=left)
             self._look_at_trial(self._trials[ticket])
         else:
             self._finish(ticket, lost_outcome(ticket, event.reason, 0, monotonic()), reuse=False)
@@ -266,16 +268,17 @@ class Pool:
 
     def _retire(self, slot: Slot) -> None:
         """Gives workers no more jobs; those that run end, and those that wait for them wait for others."""
-        for ticket in _tickets(slot):
+        for ticket in slot.tickets:
             if ticket not in self._trials:
                 self._put_back(ticket)
         self._end(self._placing.doom(slot))
 
     def _lose_slot(self, slot: Slot, reason: str) -> None:
         """Gives up workers, and the jobs on them."""
-        for ticket in _tickets(slot):
+        for ticket in slot.tickets:
             if ticket in self._trials:
-                self._finish(ticket, lost_outcome(ticket, reason, 0, monotonic()), reuse=False)
+                left = took_leave(self._backend, slot)
+                self._finish(ticket, lost_outcome(ticket, reason, 0, monotonic(), left=left), reuse=False)
         self._retire(slot)
 
     def _finish(self, ticket: Ticket, outcome: JobOutcome, *, reuse: bool) -> None:
@@ -293,7 +296,3 @@ class Pool:
                 self._ports.pop(place, None)
             self._starting.end(slot.places)
             self._backend.end(slot)
-
-
-def _tickets(slot: Slot) -> list[Ticket]:
-    return list(dict.fromkeys(place.ticket for place in slot.places if place.ticket is not None))

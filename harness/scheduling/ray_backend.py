@@ -18,16 +18,24 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import ray
+from ray.core.generated.common_pb2 import NodeDeathInfo
 from ray.exceptions import ActorUnschedulableError, OutOfMemoryError, RayError, RayTaskError
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from harness.api.running import JobOutcome, Seat
-from harness.scheduling.backend import Dead, Done, Event, Proved, Unfit, Warm
+from harness.scheduling.backend import Absence, Dead, Done, Event, Proved, Unfit, Warm
 from harness.scheduling.head import HeadWatch
-from harness.scheduling.proof import Evidence, shortcomings
+from harness.scheduling.proof import Evidence, forget, shortcomings
 from harness.scheduling.room import Node, Place, Slot, Ticket
 from harness.scheduling.worker import SPACE, Worker
+
+IN_ORDER = (
+    NodeDeathInfo.EXPECTED_TERMINATION,
+    NodeDeathInfo.AUTOSCALER_DRAIN_PREEMPTED,
+    NodeDeathInfo.AUTOSCALER_DRAIN_IDLE,
+)
+"""Why nodes die that were stopped, or are taken away."""
 
 KV_PATIENCE = 5.0
 """Seconds within which Ray's key-value store answers."""
@@ -55,7 +63,9 @@ class RayBackend:
         """What Ray was asked for last; None while that is unknown: what a killed driver asked for still holds."""
         self._worker = ray.remote(Worker)
         self._asking = ray.remote(num_cpus=0, max_retries=0)(shortcomings)
-        self._head = HeadWatch(ray.get_runtime_context().gcs_address)
+        self._asked: Evidence | None = None
+        """What machines were asked for last."""
+        self._head = HeadWatch(ray.get_runtime_context().gcs_address, self._tidy)
 
     def nodes(self) -> Sequence[Node]:
         alive = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
@@ -70,9 +80,13 @@ class RayBackend:
             for node in alive
         ]
 
+    def absence(self, node: Node) -> Absence:
+        return next((absence_of(entry) for entry in ray.nodes() if entry["NodeID"] == node.id), "lost")
+
     def prove(self, node: Node, evidence: Evidence) -> None:
         pinned = NodeAffinitySchedulingStrategy(node.id, soft=False)
         task = self._asking.options(scheduling_strategy=pinned)
+        self._asked = evidence
 
         def note(result: Future[Any]) -> None:
             error = result.exception()
@@ -83,6 +97,11 @@ class RayBackend:
             self._events.put(Proved(node.id, reasons))
 
         task.remote(evidence).future().add_done_callback(note)
+
+    def _tidy(self) -> None:
+        """Removes what the proofs lie by in the folders, where the run that left it there cannot."""
+        if self._asked is not None:
+            forget(self._asked)
 
     def start(self, slot: Slot) -> None:
         cpus, gpus = slot.unit
@@ -162,6 +181,13 @@ class RayBackend:
             _store().internal_kv_del(self._run.encode(), True, SPACE.encode())
         self._head.close()
         ray.shutdown()
+
+
+def absence_of(entry: Mapping[str, Any]) -> Absence:
+    """What Ray's table of nodes says of one that may have left."""
+    if entry["Alive"]:
+        return ""
+    return "in order" if entry.get("DeathReason") in IN_ORDER else "lost"
 
 
 def start_event(place: Place, result: Future[Any]) -> Event:

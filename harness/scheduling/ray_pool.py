@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from typing import Any
 
 # Read when Ray is imported. What its nodes publish, such as workers that died or find no room, it would print between
@@ -50,6 +51,18 @@ class RayPool(Pool):
         """See Executor. This machine alone has nothing to prove to itself."""
         if not self._local:
             super().prove(shared, tell)
+            if said := held_by_others(ray.cluster_resources(), ray.available_resources()):
+                tell(said)
+
+
+def held_by_others(total: Mapping[str, float], free: Mapping[str, float]) -> str:
+    """What is said of a cluster on which this run has started no worker yet; empty when nothing is taken there.
+
+    Ray leaves out of `free` what is all taken.
+    """
+    taken = {name: total.get(name, 0.0) - free.get(name, 0.0) for name in ("CPU", "GPU")}
+    held = [f"{taken[name]:g} of {total[name]:g} {name}s" for name in taken if taken[name] > 0]
+    return f"other runs hold {' and '.join(held)}: jobs that find no room wait until those end" if held else ""
 
 
 def _connect(address: str | None, cpus: int | None, gpus: int | None) -> None:

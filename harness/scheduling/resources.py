@@ -58,15 +58,26 @@ def _check_precision(job: Job) -> None:
 
 def check_capacity(requests: Iterable[Request], capacity: Mapping[str, float]) -> None:
     """Raises HarnessError when a request is larger than everything there is, before any job starts."""
-    totals = [request.total for request in requests]
+    asked = list(requests)
     for axis, (kind, option) in enumerate((("cpus", "run.cpus"), ("gpus", "run.gpus"))):
-        wanted = max((total[axis] for total in totals), default=0)
+        largest = max(asked, key=lambda request: request.total[axis], default=Request())
+        wanted = largest.total[axis]
         if wanted > capacity[kind]:
             raise HarnessError(
                 f"a job asks for {wanted:g} {kind}, but there are only {capacity[kind]:g}",
                 where=f"{option} of the suite, times its processes" if kind == "cpus" else f"{option} of the suite",
-                hint=f"run with --set {option}={int(capacity[kind])}, or give a larger cluster with --address",
+                hint=f"run with {_less(largest, kind, int(capacity[kind]))}, or give a larger cluster with --address",
             )
+
+
+def _less(request: Request, kind: str, there: int) -> str:
+    """Settings with which a request takes what is there. GPUs are so many processes."""
+    if kind == "gpus":
+        return f"--set run.gpus={there}"
+    if request.processes == 1:
+        return f"--set run.cpus={there}"
+    fewer = f"--set run.processes={max(there // request.cpus, 1)}"
+    return fewer if request.cpus <= there else f"{fewer} --set run.cpus={there}"
 
 
 def check_address(address: str) -> None:

@@ -85,6 +85,11 @@ class Slot:
         return Counter(place.node for place in self.places)
 
     @property
+    def tickets(self) -> list[Ticket]:
+        """The jobs that run here, or wait for it."""
+        return list(dict.fromkeys(place.ticket for place in self.places if place.ticket is not None))
+
+    @property
     def unused(self) -> bool:
         """Whether no job runs here or waits for it."""
         return all(place.dead or place.ticket is None for place in self.places)

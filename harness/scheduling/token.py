@@ -231,14 +231,18 @@ def _first_line(path: Path) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`python -m harness.scheduling.token [--check]`: the token of this account, made where there is none.
+    """`python -m harness.scheduling.token [--check [HOST:PORT]]`: the token of this account, made where there is none.
 
-    `--check` makes none: a node that joins needs the head's. Gives 0, or 1 with what is missing on standard error.
+    `--check` makes none: a node that joins needs the head's, which is asked whether this is it. Gives 0, or 1 with
+    what is missing on standard error.
     """
     try:
         token = find_token() if arguments else make_token()
         if token is None:
             raise HarnessError("this account has no token of a Ray cluster", where=str(home_file()), hint=COPY)
+        for address in arguments[1:]:  # Ray would try another one for long, and end in a traceback
+            if _refuses(address, token):
+                raise _refused(address, token)
     except HarnessError as error:
         print(error, file=sys.stderr)
         return 1

@@ -39,16 +39,18 @@ class Trial:
         if outcome.failure is not None:
             self._hurry(now)
 
-    def lost(self, place: Place, reason: str, now: float) -> None:
-        """Notes a process that is gone."""
+    def lost(self, place: Place, reason: str, now: float, *, left: bool = False) -> None:
+        """Notes a process that is gone. `left`: because its machine took its leave."""
         rank = self.ticket.places.index(place)
         self.answered.discard(rank)
-        self.outcomes.append(lost_outcome(self.ticket, reason, rank, now))
+        self.outcomes.append(lost_outcome(self.ticket, reason, rank, now, left=left))
         self._hurry(now)
 
     def verdict(self, now: float) -> JobOutcome:
         """How the job ended."""
         outcome = decide(self.outcomes)
+        if outcome.failure == "worker_lost":  # whichever process has the word
+            outcome = replace(outcome, left=any(each.left for each in self.outcomes))
         if outcome.failure is not None and outcome.seconds == 0.0:
             return replace(outcome, seconds=now - self.ticket.started)
         return outcome
@@ -97,11 +99,11 @@ class Trials(dict[Ticket, Trial]):
         return [trial for trial in self.values() if trial.doubted == node_id]
 
 
-def lost_outcome(ticket: Ticket, reason: str, rank: int, now: float) -> JobOutcome:
+def lost_outcome(ticket: Ticket, reason: str, rank: int, now: float, *, left: bool = False) -> JobOutcome:
     """The outcome of a job whose process is gone."""
     seconds = now - ticket.started if ticket.started else 0.0
     said = reason if len(ticket.places) <= 1 else f"rank {rank}: {reason}"
-    return JobOutcome(Path(ticket.job_file).stem, "worker_lost", said, seconds=seconds, rank=rank)
+    return JobOutcome(Path(ticket.job_file).stem, "worker_lost", said, seconds=seconds, rank=rank, left=left)
 
 
 def may_be_the_machines(outcome: JobOutcome) -> bool:

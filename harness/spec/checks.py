@@ -175,9 +175,6 @@ def _gang_mistakes(run: Run) -> Iterator[Mistake]:
     if run.nodes and ranks % run.nodes:
         what = f"{ranks} processes cannot be divided equally over {run.nodes} machines"
         yield Mistake(("nodes",), what, f"a multiple of {run.nodes} processes")
-    if run.strategy != "ddp" and ranks == 1 and (run.processes or run.nodes or run.gpus != "auto"):
-        what = f"strategy {run.strategy} divides a training over processes, and this one has one"
-        yield Mistake(("strategy",), what, "processes: 2 or more, or leave strategy away")
 
 
 def gang_mistakes(recipe: Recipe, run: Run) -> Iterator[Mistake]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
 from harness.parts.shared.taps import edited, tapped
-from harness.testing import checks
+from harness.testing import checks, shares
 from harness.testing.part import PartContract
 
 BATCH = 2
@@ -151,6 +151,22 @@ class BackboneContract(PartContract):
         with checks.evaluated(network):
             together, alone = network(lq), torch.cat([network(image) for image in lq.split(1)])
         checks.assert_close(together, alone, "in a batch and alone", tolerance=1e-5)
+
+    def test_shares_of_a_batch_train_as_the_whole(self) -> None:
+        """Gives an image the same in training, whether one process has its batch or several share it."""
+        network = self.stirred().train()
+        can = network.capabilities
+        side = can.fitting(16)
+        lq, truth = (shares.exposed(checks.images(shares.BATCH, can.channels_in, side, side, seed=n)) for n in (0, 1))
+        reads_truth = self.part.traits.reads_truth is not None
+
+        def compute(network: Any, places: slice) -> Any:
+            train = network.outputs if self.part.traits.outputs else network
+            return train(lq[places], *((truth[places],) if reads_truth else ()))
+
+        found = shares.tried(network, compute)
+        shares.assert_rows_alike(found, tolerance=1e-4)
+        shares.assert_buffers_alike(found, tolerance=1e-4)
 
     def test_leaves_the_images_alone(self) -> None:
         """Leaves the images that it is given unchanged."""

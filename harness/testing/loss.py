@@ -9,7 +9,7 @@ A loss that reads what a network's `outputs` gives says in `outputs` what that i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from harness.api.loss import LossInputs
-from harness.testing import checks
+from harness.testing import checks, shares
+from harness.testing.inputs import chosen, detached, doubled, each, leaf, tensors
 from harness.testing.part import PartContract
 
 BATCH = 2
@@ -55,12 +56,14 @@ class LossContract(PartContract):
         with _seeded():
             return self.make()
 
-    def inputs(self, *, refined: bool = False, everything: bool = False, truth: int = 1) -> LossInputs:
+    def inputs(
+        self, *, refined: bool = False, everything: bool = False, truth: int = 1, batch: int = BATCH
+    ) -> LossInputs:
         """What the loss declares to read, and no more; or everything. `truth` chooses the truth."""
         reads = self.part.traits.reads
-        lq, restored, gt, clean = (checks.images(BATCH, 3, *self.sides, seed=seed) for seed in (0, 2, truth, 3))
+        lq, restored, gt, clean = (checks.images(batch, 3, *self.sides, seed=seed) for seed in (0, 2, truth, 3))
         with _seeded():
-            outputs = _each(self.outputs(lq), _leaf)
+            outputs = each(self.outputs(lq), leaf)
         return LossInputs(
             restored_BCHW=restored.requires_grad_(),
             lq_BCHW=lq,
@@ -107,15 +110,15 @@ class LossContract(PartContract):
         same = self.value(loss, self.inputs()) == self.value(loss, other)
         if same and self.part.traits.adversary:
             with _seeded():
-                first = loss.own_loss(_detached(self.inputs()))
+                first = loss.own_loss(detached(self.inputs()))
             with _seeded():
-                same = first == loss.own_loss(_detached(other))
+                same = first == loss.own_loss(detached(other))
         assert not same, f"reads={reads!r}, and other such images change nothing: the loader loads them in vain"
 
     def test_gradient_reaches_the_restoration(self) -> None:
         """Has a finite gradient to the restored image, or to what the network made beside it."""
         inputs = self.inputs()
-        outputs = [tensor for tensor in _tensors(inputs.outputs) if tensor.requires_grad]
+        outputs = [tensor for tensor in tensors(inputs.outputs) if tensor.requires_grad]
         value = self.value(self.fresh(), inputs)
         assert value.requires_grad, "the result has no gradient: it may have been computed without, or made anew"
         found = torch.autograd.grad(value, [inputs.restored_BCHW, *outputs], allow_unused=True)
@@ -149,11 +152,43 @@ class LossContract(PartContract):
     def test_reduction_is_as_declared(self) -> None:
         """Stays for a batch of twice the same images where it averages, and doubles where it sums."""
         loss, inputs, sums = self.fresh(), self.inputs(), self._sums()
-        once, twice = self.value(loss, inputs).item(), self.value(loss, _doubled(inputs)).item()
+        once, twice = self.value(loss, inputs).item(), self.value(loss, doubled(inputs, BATCH)).item()
         wanted = 2 * once if sums else once
         assert abs(twice - wanted) <= 1e-3 * max(abs(once), 1e-6), (
             f"reduction={'sum' if sums else 'mean'}, and {once:.6g} becomes {twice:.6g} for the same images twice"
         )
+
+    def test_shares_of_a_batch_make_its_loss(self) -> None:
+        """Is the mean, or the sum, of what it gives for parts of a batch, which several processes share."""
+        inputs, sums = self._unlike(), self._sums()
+
+        def compute(loss: Any, places: slice) -> list[Tensor]:
+            own = chosen(inputs, places, shares.BATCH)
+            values = [self.value(loss, own)]
+            if self.part.traits.adversary:
+                with _seeded():
+                    values.append(loss.own_loss(detached(own)))
+            return [value.detach() for value in values]
+
+        found = shares.tried(self.fresh(), compute)
+        for name, whole, *parts in zip(("", "own_loss: "), found.whole, *found.shares, strict=False):
+            together = sum(parts) if sums else sum(parts) / len(parts)
+            largest = max(abs(float(value)) for value in (whole, *parts))
+            assert abs(float(together - whole)) <= 1e-3 * max(largest, 1e-6), (
+                f"{name}reduction={'sum' if sums else 'mean'}, and {shares.BATCH} images give {whole:.6g}, their "
+                f"{shares.RANKS} halves {together:.6g} {'together' if sums else 'on average'}: it looks at images "
+                "together, or draws random numbers for its share. Average over images; take `mean_of_group` and "
+                "`drawn` of harness.parts.ops.whole_batch; or train with recipe.micro_batch, if so many are meant"
+            )
+        shares.assert_buffers_alike(found, tolerance=1e-3)
+
+    def _unlike(self) -> LossInputs:
+        """A batch of which one half has far smaller errors than the other."""
+        inputs = self.inputs(batch=shares.BATCH)
+        gt = None if inputs.gt_BCHW is None else shares.exposed(inputs.gt_BCHW)
+        away = inputs.restored_BCHW.detach() - (0 if gt is None else gt)
+        restored = shares.exposed(away) + (0 if gt is None else gt)
+        return replace(inputs, restored_BCHW=restored.requires_grad_(), gt_BCHW=gt)
 
     def _sums(self) -> bool:
         adds: bool = self.part.traits.sums(self.declared.filled(self.options))
@@ -172,7 +207,7 @@ class LossContract(PartContract):
         for name in ("restored_BCHW", "lq_BCHW", "gt_BCHW", "clean_BCHW"):
             image, old = getattr(inputs, name), getattr(before, name)
             assert image is None or torch.equal(image, old), f"{name} has changed"
-        pairs = zip(_tensors(inputs.outputs), _tensors(before.outputs), strict=True)
+        pairs = zip(tensors(inputs.outputs), tensors(before.outputs), strict=True)
         assert all(torch.equal(tensor, old) for tensor, old in pairs), "the network's outputs have changed"
 
     def test_trains_nothing_unless_it_is_an_adversary(self) -> None:
@@ -200,7 +235,7 @@ class LossContract(PartContract):
 
         def own() -> Tensor:
             with _seeded():
-                value: Tensor = loss.own_loss(_detached(self.inputs()))
+                value: Tensor = loss.own_loss(detached(self.inputs()))
             assert value.shape == (), f"own_loss gives {checks.told(value)}, not a scalar"
             assert value.isfinite(), f"own_loss gives {value.item()}"
             return value
@@ -226,48 +261,3 @@ class LossContract(PartContract):
 
 def _seeded() -> AbstractContextManager[None]:
     return checks.seeded(SEED)
-
-
-def _leaf(tensor: Tensor) -> Tensor:
-    """A copy that requires a gradient, if its type allows one."""
-    return tensor.detach().clone().requires_grad_(tensor.is_floating_point())
-
-
-def _detached(inputs: LossInputs) -> LossInputs:
-    outputs = _each(inputs.outputs, Tensor.detach)
-    return replace(inputs, restored_BCHW=inputs.restored_BCHW.detach(), outputs=outputs)
-
-
-def _doubled(inputs: LossInputs) -> LossInputs:
-    """The same images twice in one batch."""
-
-    def twice(tensor: Tensor) -> Tensor:
-        return torch.cat([tensor, tensor]) if tensor.ndim and len(tensor) == BATCH else tensor
-
-    return replace(
-        inputs,
-        restored_BCHW=twice(inputs.restored_BCHW),
-        lq_BCHW=twice(inputs.lq_BCHW),
-        gt_BCHW=None if inputs.gt_BCHW is None else twice(inputs.gt_BCHW),
-        clean_BCHW=None if inputs.clean_BCHW is None else twice(inputs.clean_BCHW),
-        outputs=_each(inputs.outputs, twice),
-    )
-
-
-def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same mappings, lists and tuples with every tensor changed."""
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, Mapping):
-        return {key: _each(item, change) for key, item in value.items()}
-    if not isinstance(value, list | tuple):
-        return value
-    items = [_each(item, change) for item in value]
-    return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    """All tensors in mappings, lists and tuples."""
-    found: list[Tensor] = []
-    _each(value, lambda tensor: found.append(tensor) or tensor)  # type: ignore[func-returns-value]
-    return found

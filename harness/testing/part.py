@@ -90,12 +90,12 @@ def global_seeds(seed: int) -> Iterator[None]:
     np.random.seed(seed)
     if torch:
         torch.default_generator.manual_seed(seed)
-    numpy_state, torch_state = _numpy_state(), torch.random.get_rng_state() if torch else None
+    old_numpy, torch_state = numpy_state(), torch.random.get_rng_state() if torch else None
     python_state = random.getstate()
     try:
         yield
         assert random.getstate() == python_state, "it draws from Python's global generator"
-        assert _numpy_state() == numpy_state, "it draws from NumPy's global generator"
+        assert numpy_state() == old_numpy, "it draws from NumPy's global generator"
         assert torch is None or torch.equal(torch.random.get_rng_state(), torch_state), (
             "it draws from torch's global generator"
         )
@@ -106,7 +106,8 @@ def global_seeds(seed: int) -> Iterator[None]:
             torch.random.set_rng_state(before[2])
 
 
-def _numpy_state() -> str:
+def numpy_state() -> str:
+    """The state of NumPy's global generator, to compare."""
     return repr([part.tolist() if isinstance(part, np.ndarray) else part for part in np.random.get_state()])
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from harness.api.reference import Placement
 from harness.api.refiner import RefinerTraits
-from harness.testing import checks
+from harness.testing import checks, shares
 from harness.testing.part import PartContract
 
 BATCH = 2
@@ -42,8 +42,18 @@ class Given:
 
     def row(self, n: int) -> Given:
         """The same for one of the images."""
-        prior = None if self.prior_BD is None else self.prior_BD[n : n + 1]
-        return Given(self.placement, self.lq_BCHW[n : n + 1], prior, tuple(x[n : n + 1] for x in self.maps))
+        return self.rows(slice(n, n + 1))
+
+    def rows(self, places: slice) -> Given:
+        """The same for some of the images."""
+        prior = None if self.prior_BD is None else self.prior_BD[places]
+        return Given(self.placement, self.lq_BCHW[places], prior, tuple(x[places] for x in self.maps))
+
+    def unlike(self) -> Given:
+        """Twice as many, from dark to bright."""
+        prior = None if self.prior_BD is None else self.prior_BD.repeat(2, 1)
+        lq, *maps = (shares.exposed(x.repeat(2, 1, 1, 1)) for x in (self.lq_BCHW, *self.maps))
+        return Given(self.placement, lq, prior, tuple(maps))
 
     def with_prior(self, prior_BD: Tensor | None) -> Given:
         return Given(self.placement, self.lq_BCHW, prior_BD, self.maps)
@@ -204,6 +214,13 @@ class RefinerContract(PartContract):
                 each = torch.cat([one[level] for one in alone])
                 checks.assert_close(x, each, f"in a batch and alone, on {given.placement}", tolerance=1e-5)
 
+    def test_shares_of_a_batch_train_as_the_whole(self) -> None:
+        """Refines an image the same in training, whether one process has its batch or several share it."""
+        for refiner, given in self.each():
+            found = shares.tried(refiner.train(), partial(_rows_refined, given.unlike()))
+            shares.assert_rows_alike(found, tolerance=1e-4)
+            shares.assert_buffers_alike(found, tolerance=1e-4)
+
     def test_leaves_its_inputs_alone(self) -> None:
         """Leaves images and prior vectors unchanged."""
         for refiner, given in self.each():
@@ -267,6 +284,10 @@ def refined(refiner: Any, given: Given) -> list[Tensor]:
     truth = given.lq_BCHW if refiner.training and refiner.traits.reads_truth is not None else None
     edits, _ = refiner.edits(given.lq_BCHW, given.prior_BD, truth)
     return [edit(x) for edit, x in zip(edits, given.maps, strict=True)]
+
+
+def _rows_refined(given: Given, refiner: Any, places: slice) -> list[Tensor]:
+    return refined(refiner, given.rows(places))
 
 
 def _total(refiner: Any, given: Given) -> Tensor:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.api.loss import Reads
 from harness.cells.cell import Cell
@@ -25,6 +26,7 @@ from harness.parts.ops.whole_batch import takes_statistics
 from harness.training.average import Average
 from harness.training.data import TrainLoader
 from harness.training.engines.base import Engine, ModelState
+from harness.training.engines.choose import strategy_of
 from harness.training.journal import Journal, LossCurve, Pending
 from harness.training.resume import Resumed, check_together, resumed, save, whole_weights
 from harness.training.stages import Part, spans
@@ -48,6 +50,8 @@ class Progress:
     final_loss: float = math.nan
     processes: int = 1
     """Number of processes, over which every batch is divided."""
+    legs: list[dict[str, Any]] = field(default_factory=list)
+    """The fields of the record's `Leg` of every part of the training by other processes, this one's last."""
     takes_statistics: bool = False
     """Whether a batch norm of the network or of a loss has normalised by what it saw together."""
     pending: Pending = field(default_factory=Pending)
@@ -115,6 +119,7 @@ class _Training:
         engine, model = self.engine, self.model
         self.progress = Progress() if found is None else _progress(found)
         self.progress.processes = engine.ranks
+        self.progress.legs = _legs(self.progress, self.place.run)
         self.curve = LossCurve(self.place.journal, engine, pending=self.progress.pending)
         self.began = time.perf_counter() - self.progress.seconds
         trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -168,7 +173,8 @@ class _Training:
             return
         progress.step, progress.position = step, position
         progress.seconds, progress.pending = time.perf_counter() - self.began, self.curve.pending(step)
-        check_together(self.engine, step, part.passes.objective.adversaries.networks)
+        objective = part.passes.objective
+        check_together(self.engine, step, objective.adversaries.networks, (self.model, *objective.modules))
         self.weights = whole_weights(self.engine, step)
         if step < steps:
             told = {
@@ -176,6 +182,7 @@ class _Training:
                 "seconds": progress.seconds,
                 "final_loss": progress.final_loss,
                 "pending": [list(progress.pending.sums), progress.pending.steps],
+                "legs": progress.legs,
             }
             folder = self.place.layout.checkpoints(self.cell.id)
             save(folder, step, self.engine, self.weights, part, self.average, told, self.place.made_of)
@@ -188,4 +195,13 @@ def _progress(found: Resumed) -> Progress:
     state = found.state
     sums, steps = state["pending"]
     pending = Pending(tuple(sums), steps)
-    return Progress(found.step, state["position"], state["seconds"], state["final_loss"], pending=pending)
+    legs = list(state.get("legs", ()))  # checkpoints of earlier releases do not tell
+    return Progress(found.step, state["position"], state["seconds"], state["final_loss"], pending=pending, legs=legs)
+
+
+def _legs(progress: Progress, run: Run) -> list[dict[str, Any]]:
+    """What a checkpoint says of who trained so far, with those who go on, where they are others."""
+    own = {"processes": progress.processes, "strategy": strategy_of(run, progress.processes)}
+    if progress.legs and progress.legs[-1] == {"after": progress.legs[-1]["after"], **own}:
+        return progress.legs
+    return [*progress.legs, {"after": progress.step, **own}]

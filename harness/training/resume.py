@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from harness.cells.cell import Cell
-from harness.core.errors import HarnessError
+from harness.core.errors import FailureClass, HarnessError
+from harness.core.guests import guest_place, is_guest
 from harness.core.paths import Layout
 from harness.models.weights import fill
 from harness.training.average import Average
@@ -91,10 +92,13 @@ def save(
         write_checkpoint(root, step, weights, state, made_of)
 
 
-def check_together(engine: Engine, step: int, adversaries: Sequence[nn.Module] = ()) -> None:
-    """Raises HarnessError on every rank when processes that hold the same weights do not (collective).
+def check_together(
+    engine: Engine, step: int, adversaries: Sequence[nn.Module] = (), others: Sequence[nn.Module] = ()
+) -> None:
+    """Raises HarnessError on every rank when processes that hold the same weights or buffers do not (collective).
 
-    `adversaries`: networks that train beside, whole in every process.
+    `adversaries`: networks that train beside, whole in every process; `others`: the network that trains, and losses
+    without weights that train, whose buffers are whole in every process.
     """
     if engine.ranks == 1:
         return
@@ -104,6 +108,45 @@ def check_together(engine: Engine, step: int, adversaries: Sequence[nn.Module] =
         what = f"the weights of the processes came apart: at step {step} there are {forms} forms of them"
         hint = "train on one process; where that works, a machine or a part of the network counts otherwise"
         raise HarnessError(what, where=f"step {step}", hint=hint, kind="worker_lost")
+    _check_buffers(engine, step, others)
+
+
+def _check_buffers(engine: Engine, step: int, modules: Sequence[nn.Module]) -> None:
+    """Batch norms take the statistics of whole batches (harness.parts.ops.whole_batch); what a part of its own keeps
+    of the images of one process would be lost but for rank 0's."""
+    own = {
+        (place, name): value
+        for place, module in enumerate(modules)
+        for name, value in module.named_buffers()
+        if value.is_floating_point()
+    }
+    told = engine.gather({key: digest_of({"": value}) for key, value in own.items()})
+    unlike = [key for key in told[0] if len({each.get(key) for each in told}) > 1]
+    # Cards of several kinds round what they compute alike in another way.
+    values = engine.gather([own[key].detach().double().cpu() for key in unlike if key in own]) if unlike else []
+    for number, key in enumerate(unlike):
+        if not _nearly_alike([each[number] for each in values if number < len(each)]):
+            what = f"its buffer {key[1]} came apart: at step {step} the processes have different values in it, so that"
+            what += " they train different networks, and a checkpoint has those of one"
+            hint = "let it follow the whole batch (harness.parts.ops.whole_batch.mean_of_group), or train on 1 process"
+            owner = _owner(modules[key[0]], key[1])
+            kind: FailureClass = "plugin" if is_guest(owner) else "worker_lost"
+            raise HarnessError(f"{owner.__name__}: {what}", where=guest_place(owner), hint=hint, kind=kind)
+
+
+def _nearly_alike(values: Sequence[Tensor]) -> bool:
+    first, *rest = values
+    return all(
+        first.shape == other.shape and torch.allclose(first, other, rtol=1e-3, atol=1e-6, equal_nan=True)
+        for other in rest
+    )
+
+
+def _owner(module: nn.Module, buffer: str) -> type[nn.Module]:
+    """The class of the innermost module of the user's own around a buffer; of the whole one where there is none."""
+    path = buffer.split(".")[:-1]
+    around = [type(module.get_submodule(".".join(path[:depth]))) for depth in range(len(path) + 1)]
+    return next((cls for cls in reversed(around) if is_guest(cls)), around[0])
 
 
 def whole_weights(engine: Engine, step: int) -> ModelState:

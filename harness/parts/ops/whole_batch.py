@@ -21,9 +21,11 @@ from torch import distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from harness.core.errors import HarnessError
+from harness.parts.ops.alpha import alpha_dropped
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+_ALPHAS = (nn.AlphaDropout, nn.FeatureAlphaDropout)
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, *_ALPHAS)
 DROPS = frozenset({"DropPath", "StochasticDepth"})
 """Names under which libraries have the layer that drops a residual branch of some samples."""
 
@@ -88,6 +90,23 @@ _statistics: list[tuple[_BatchNorm, Tensor, Tensor]] = []
 """Norms with the mean and the unbiased variance of a group, [C] each, which their running ones have not taken yet."""
 
 
+_sums: Callable[[Tensor], Tensor] | None = None
+"""What stands in for the exchange of sums where a group is tried without other processes."""
+
+
+@contextmanager
+def trying(one: Pass, sums: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Inside, a prepared network and losses compute that pass, whole or not, without other processes: `sums` gives for
+    the sum of what the pass has of a group that of all of it. Running statistics stay as they are."""
+    global _now, _sums
+    before, _now, _sums = (_now, _sums), one, sums
+    try:
+        yield
+    finally:
+        _now, _sums = before
+        _statistics.clear()
+
+
 @contextmanager
 def passing(one: Pass) -> Iterator[None]:
     """Inside, a prepared network (`prepare`) and losses compute that pass."""
@@ -130,7 +149,7 @@ def mean_of_group(values: Tensor) -> Tensor:
     if _now is None:
         return values.mean()
     _check_uncut(_now)
-    if len(_now.members) == 1:
+    if len(_now.members) == 1 and _sums is None:
         return values.mean()
     return _summed(values.sum()) / (values.numel() * len(_now.members))
 
@@ -149,11 +168,11 @@ def drawn(values: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor:
 def _group_drop(kind: Any) -> Any:
     """A layer that multiplies by random numbers, with those of the whole group."""
 
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         plain: Callable[[Tensor], Tensor] = kind.forward.__get__(self)
         if _now is None or not self.training or len(x) % _now.images:
             return plain(x)
-        return x * drawn(x, plain)
+        return alpha_dropped(x, drawn(x, plain), self.p) if issubclass(kind, _ALPHAS) else x * drawn(x, plain)
 
     return type(f"Group{kind.__name__}", (kind,), {"forward": forward})
 
@@ -204,6 +223,8 @@ def _summed(values: Tensor) -> Tensor:
     """The sum of the tensors of the processes that share the group, on all of them."""
     assert _now is not None
     members = _now.members
+    if _sums is not None:
+        return _sums(values)
     if _now.share % len(_now.group) and len(_now.group) % _now.share:
         what = f"groups of {len(_now.group)} images cannot be normalised together in shares of {_now.share}"
         hint = "a recipe.micro_batch that divides each process's share of the batch, or fewer processes in `run:`"
@@ -235,6 +256,18 @@ def gathered(values: Tensor) -> list[Tensor]:
     every = [torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size())]
     dist.all_gather(every, values.contiguous())
     return every
+
+
+@torch.no_grad()
+def of_all(values: Tensor) -> Tensor:
+    """The rows, B×…, that all processes pass now, in the order of ranks (collective)."""
+    if _now is None or (_now.ranks == 1 and _sums is None):
+        return values
+    if _sums is None:
+        return torch.cat(gathered(values))
+    whole = values.new_zeros((len(_now.group), *values.shape[1:]))
+    whole[_now.first - _now.group.start :][: len(values)] = values
+    return _sums(whole)
 
 
 def take_statistics(one: Pass) -> None:

@@ -2,8 +2,8 @@
 
 A refiner that gains as much from another image's map, or from noise, as from its own does not gain from what the map
 knows. What is compared is the same in training and in use, and depends on the degraded image alone, not on the batch,
-the order of images or the device. Which images `shuffled` keeps, its first steps decide, and so the division of batches
-over processes.
+the order of images or the device. Which images `shuffled` keeps, its first steps decide: the same on all processes, and
+the same as on one where a batch passes at once.
 
 Shape letters: B batch, C channels, H×W image, h×w a map, N images kept, S their side.
 """
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+from harness.parts.ops.whole_batch import of_all
 
 KEPT = 8
 SIDE = 128
@@ -50,8 +52,12 @@ class OtherImages(nn.Module):
             return
         start = int(self.count)  # which waits for the device, so no longer than there is something to keep
         self._full = start >= KEPT
-        for place, image in zip(range(start, KEPT), image_BCHW, strict=False):
-            self.images_N3SS[place] = _middle(image.detach())
+        if self._full:
+            return
+        # Of all processes, or each would train with images of its own, and a checkpoint has those of one.
+        shown_B3SS = of_all(torch.stack([_middle(image.detach()) for image in image_BCHW[:KEPT]]))
+        for place, image in zip(range(start, KEPT), shown_B3SS, strict=False):
+            self.images_N3SS[place] = image
             self.count += 1
 
 

@@ -11,6 +11,7 @@ import numpy
 import pytest
 
 import harness
+from harness.core.own_code import source_digest
 from harness.jobs import provenance as module
 
 
@@ -96,4 +97,4 @@ def test_an_installed_package_in_a_strangers_repository_is_its_source(checkout: 
 
 def test_without_git_it_is_its_source(monkeypatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert module.code_version() == f"source:{module.source_digest(Path(harness.__file__).parent)}"
+    assert module.code_version() == f"source:{source_digest(Path(harness.__file__).parent)}"

@@ -16,6 +16,7 @@ from harness.core.errors import DataError, HarnessError, MissingWeights
 from harness.jobs.__main__ import main
 from harness.jobs.classify import classify, message
 from harness.jobs.context import Context
+from harness.jobs.notes import note_outcome
 from harness.jobs.run import run_job_file, settle_process
 from harness.planning.job import Job, ShardsWork
 from harness.records import anew
@@ -95,6 +96,21 @@ def test_a_log_that_cannot_be_written_costs_no_result(world: SmallWorld, caplog:
     world.layout.job_log(job.id).mkdir(parents=True)
     assert run_job_file(str(world.write(job))).failure is None
     assert any("there will be no log" in line.message for line in caplog.records)
+
+
+def test_a_failure_that_could_not_be_noted_is_left_to_who_handed_the_job_out(world: SmallWorld) -> None:
+    """As for an account that may not write below the folders: neither a record nor a log."""
+    job = world.train_job(small_cell())
+    path = world.write(job)
+    (world.layout.out / "cells").write_text("in the way")
+    world.layout.job_log(job.id).mkdir()
+    outcome = run_job_file(str(path))
+    assert (outcome.failure, outcome.noted, outcome.log) == ("storage", False, "")
+    (world.layout.out / "cells").unlink()
+    note_outcome(job, world.layout, outcome)
+    failure = world.record(small_cell()).failure
+    assert failure is not None
+    assert (failure.kind, failure.log) == ("storage", "")
 
 
 def test_why_shards_could_not_be_made_is_remembered_until_they_are(world: SmallWorld, monkeypatch) -> None:

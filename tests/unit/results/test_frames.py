@@ -79,6 +79,7 @@ def test_a_row_per_cell(layout):
     assert (nss["training_seconds"], nss["steps"]) == (60.0, refined().recipe.steps)
     assert (nss["processor"], nss["gpus"], nss["suites"], nss["listed"]) == ("CPU", [], ["made"], True)
     assert nss["threads"] == 1
+    assert (nss["processes"], nss["strategy"], untouched["processes"]) == ([1], [], None)
     assert (untouched["network"], untouched["backbone"], untouched["steps"]) == (None, "input", None)
 
 

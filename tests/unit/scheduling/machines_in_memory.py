@@ -8,7 +8,7 @@ from pathlib import Path
 from time import sleep
 
 from harness.api.running import JobOutcome, Seat
-from harness.scheduling.backend import Dead, Done, Event, Proved, Warm
+from harness.scheduling.backend import Absence, Dead, Done, Event, Proved, Warm
 from harness.scheduling.proof import Evidence
 from harness.scheduling.room import Node, Place, Slot, Ticket
 
@@ -30,10 +30,17 @@ class InMemory:
         self.signs: dict[Place, bytes] | None = {}
         """None: they cannot be read."""
         self.wanted: list[Ticket] = []
+        self.in_order: set[str] = set()
+        """Machines that take their leave when they go."""
         self.closed = False
 
     def nodes(self) -> Sequence[Node]:
         return [Node(name, name, f"address of {name}", cpus, gpus) for name, cpus, gpus in self.machines]
+
+    def absence(self, node: Node) -> Absence:
+        if any(name == node.id for name, _, _ in self.machines):
+            return ""
+        return "in order" if node.id in self.in_order else "lost"
 
     def prove(self, node: Node, evidence: Evidence) -> None:
         self.asked.append(node.name)

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -66,11 +67,23 @@ def test_a_head_that_is_gone_ends_the_run_with_words(port, exits):
 
 
 def test_a_run_that_is_held_up_is_ended_and_told_why(port, exits, capsys):
-    watch_of(port)
+    tidied: list[bool] = []
+    HeadWatch("{}:{}".format(*port.getsockname()), lambda: tidied.append(not exits))
     port.close()
     wait_for(lambda: exits)
-    assert exits == [1]
-    assert "the head of the Ray cluster does not answer any more" in capsys.readouterr().err
+    assert (exits, tidied) == ([1], [True])
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert "the head of the Ray cluster does not answer any more" in said
+
+
+def test_a_run_is_ended_though_the_folders_cannot_be_tidied(port, exits, monkeypatch):
+    monkeypatch.setattr(head, "TIDYING", 0.1)
+    held = threading.Event()
+    HeadWatch("{}:{}".format(*port.getsockname()), held.wait)
+    port.close()
+    wait_for(lambda: exits)
+    held.set()
 
 
 def test_a_head_that_takes_connections_and_answers_nothing_is_lost(port, monkeypatch):

@@ -95,7 +95,7 @@ def test_a_dead_process_ends_its_gang_and_the_next_try_has_new_ones():
     backend.die(ticket.places[1], "killed by signal 9")
     outcome = outcome_of(pool, ticket)
     assert outcome.failure == "worker_lost"
-    assert outcome.message == "rank 1: killed by signal 9"
+    assert outcome.message == "rank 1: its process on a ended: killed by signal 9"
     again = pool.submit("/out/jobs/train-1.json", PAIR)
     pool.poll(0.2)
     assert list(pool.running()) == [again]
@@ -207,13 +207,39 @@ def test_a_job_whose_workers_cannot_start_on_a_machine_that_is_gone_waits_for_ot
     assert sorted(ended) == [(ticket, None) for ticket in tickets]
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_lost_process_is_said_with_its_machine_and_a_leave_in_order_costs_no_try(clock, leaves):
+    backend = InMemory(("a", 1, 0))
+    pool, ticket = started(backend, Request())
+    backend.in_order = {"a"}
+    if leaves:
+        backend.machines = []
+    backend.die(ticket.places[0], "End of file.")
+    outcome = outcome_of(pool, ticket)
+    said = "a has left the cluster" if leaves else "its process on a ended: End of file."
+    assert (outcome.failure, outcome.message, outcome.left) == ("worker_lost", said, leaves)
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+def test_whether_a_machine_of_a_gang_took_its_leave_is_said_whichever_process_is_heard(clock, in_order):
+    backend = InMemory(("a", 1, 0), ("b", 1, 0))
+    pool, ticket = started(backend)
+    first, second = ticket.places
+    backend.in_order = {second.node.id} if in_order else set()
+    backend.machines = [(first.node.name, 1, 0)]
+    backend.say(ticket, 0, "worker_lost", "the processes lost each other")
+    backend.die(second)
+    outcome = outcome_of(pool, ticket)
+    assert (outcome.failure, outcome.left) == ("worker_lost", in_order)
+
+
 def test_a_machine_that_leaves_takes_its_jobs_with_it_and_a_new_one_is_used(clock):
     backend = InMemory(("a", 1, 0))
     pool, ticket = started(backend, Request())
     backend.machines = []
     clock.now += 4
     outcome = outcome_of(pool, ticket)
-    assert (outcome.failure, outcome.message) == ("worker_lost", "a has left the cluster")
+    assert (outcome.failure, outcome.message, outcome.left) == ("worker_lost", "a has left the cluster", False)
     again = pool.submit("/out/jobs/train-1.json", Request())
     assert pool.poll(0.05) == []
     assert list(pool.running()) == []
@@ -298,9 +324,9 @@ def test_what_proves_machines_is_removed_when_the_run_ends(shared):
     backend = InMemory(("a", 1, 0))
     pool = Pool(backend)
     pool.prove(shared, lambda message: None)
-    assert len(list(Path(shared.out).iterdir())) == 1
+    assert len(list(Path(shared.out).glob(".nonce-*"))) == 1
     pool.stop()
-    assert list(Path(shared.out).iterdir()) == []
+    assert list(Path(shared.out).rglob(".nonce-*")) == []
     assert list(Path(shared.data).iterdir()) == []
     assert backend.closed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ from pathlib import Path
 import pytest
 import torch
 
+import harness
 from harness.api.running import Shared
 from harness.core.errors import HarnessError
+from harness.core.own_code import own_source, source_digest
 from harness.core.version import package_version
 from harness.scheduling import proof
 from harness.scheduling.proof import forget, gather, shortcomings, versions
@@ -42,13 +45,13 @@ def test_the_same_machine_lacks_nothing_and_nothing_is_left(shared):
     evidence = gather(shared)
     assert shortcomings(evidence) == []
     forget(evidence)
-    assert os.listdir(shared.out) == os.listdir(shared.data) == []
+    assert [sorted(os.listdir(folder)) for folder in (shared.out, shared.data)] == [["cells", "jobs"], []]
 
 
 def test_a_folder_that_is_not_there(shared):
     evidence = gather(shared)
     forget(evidence)
-    os.rmdir(shared.out)
+    shutil.rmtree(shared.out)
     assert shortcomings(evidence) == [
         f"the output folder {shared.out} is not there",
         f"the data folder {shared.data} is another folder there",  # there, and without the driver's file
@@ -109,13 +112,51 @@ def test_a_folder_that_can_be_read_and_not_written(open_shared):
         ]
 
 
+@pytest.mark.parametrize("name", ["out/cells", "out/jobs", "data/sets", "data/features", "data/prints"])
+def test_a_folder_below_that_cannot_be_written(open_shared, name):
+    """As under another account, where the first to write made it for itself alone."""
+    folder = Path(open_shared.out).parent / name
+    evidence = gather(replace(open_shared, fills_data=True))
+    for path in [*map(Path, evidence.marks[0].written), *map(Path, evidence.marks[1].written)]:
+        path.chmod(0o777)
+    with without_rights():
+        assert shortcomings(evidence) == []
+    folder.chmod(0o555)
+    with without_rights():
+        (reason,) = shortcomings(evidence)
+    folder.chmod(0o755)
+    assert reason.endswith(f" folder {folder} cannot be written there: Permission denied")
+
+
+def test_a_folder_below_that_the_driver_may_not_write_either_is_not_asked_for(open_shared):
+    """As prepared sets that are for reading alone, where jobs make features beside them."""
+    folder = Path(open_shared.data) / "sets"
+    folder.mkdir(parents=True)
+    for path in (Path(open_shared.out), Path(open_shared.data)):
+        path.mkdir(exist_ok=True)
+        path.chmod(0o777)
+    folder.chmod(0o555)
+    with without_rights():
+        written = gather(replace(open_shared, fills_data=True)).marks[1].written
+    folder.chmod(0o755)
+    assert [Path(each).name for each in written] == ["data", "features", "prints"]
+
+
 def test_what_a_machine_leaves_is_removed_at_once_or_with_the_rest(shared):
     evidence = gather(replace(shared, fills_data=True))
     assert shortcomings(evidence) == []
-    assert [len(os.listdir(folder)) for folder in (shared.out, shared.data)] == [1, 1]
-    Path(f"{evidence.marks[0].file}-0123").touch()  # by a machine that was stopped in between
+    assert [len(list(hidden(folder))) for folder in (shared.out, shared.data)] == [1, 1]
+    for mark in evidence.marks:
+        for folder in mark.written:  # by a machine that was stopped in between
+            (Path(folder) / f"{Path(mark.file).name}-0123").touch()
+    assert [len(list(hidden(folder))) for folder in (shared.out, shared.data)] == [4, 5]
     forget(evidence)
-    assert os.listdir(shared.out) == []
+    assert [*hidden(shared.out), *hidden(shared.data)] == []
+
+
+def hidden(folder: str) -> Iterator[Path]:
+    """What a proof leaves, wherever."""
+    return Path(folder).rglob(".nonce-*")
 
 
 def test_a_store_that_can_be_read_and_not_written(shared, tmp_path, monkeypatch):
@@ -175,6 +216,26 @@ def test_other_versions(shared):
     ]
 
 
+def test_other_code_of_the_same_version(shared, monkeypatch):
+    evidence = gather(shared)
+    monkeypatch.setattr(proof, "own_source", lambda: "0123456789abcdef")
+    assert shortcomings(evidence) == ["the code of priorbench is another there, though its version is the same"]
+    other = replace(evidence, versions={**(evidence.versions or {}), "priorbench": "0.0"})
+    assert [reason.partition(" there")[0] for reason in shortcomings(other)] == [f"priorbench is {package_version()}"]
+
+
+def test_code_is_the_same_whatever_its_line_endings_and_what_python_leaves_beside_it(tmp_path):
+    for name, end in (("checkout", b"\n"), ("installed", b"\r\n")):
+        (tmp_path / name / "core").mkdir(parents=True)
+        (tmp_path / name / "core" / "one.py").write_bytes(b"A = 1" + end + b"B = 2" + end)
+    (tmp_path / "installed" / "core" / "__pycache__").mkdir()
+    (tmp_path / "installed" / "core" / "__pycache__" / "one.cpython-311.pyc").write_bytes(b"made by Python")
+    assert source_digest(tmp_path / "checkout") == source_digest(tmp_path / "installed")
+    (tmp_path / "installed" / "core" / "one.py").write_bytes(b"A = 1\nB = 3\n")
+    assert source_digest(tmp_path / "checkout") != source_digest(tmp_path / "installed")
+    assert own_source() == source_digest(Path(harness.__file__).parent)
+
+
 def test_a_plug_in_that_differs_is_said_and_one_that_is_missing_comes_with_the_job(shared):
     evidence = gather(shared)
     (plugin,) = shared.plugins
@@ -188,4 +249,4 @@ def test_a_killed_run_leaves_one_mark_at_most_which_the_next_one_removes(tmp_pat
     shared = Shared(str(tmp_path / "out"), str(tmp_path / "data"), ())
     gather(shared)  # by a run that is killed
     forget(gather(shared))
-    assert [*(tmp_path / "out").iterdir(), *(tmp_path / "data").iterdir()] == []
+    assert [*hidden(shared.out), *hidden(shared.data)] == []

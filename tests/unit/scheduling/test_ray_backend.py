@@ -14,7 +14,8 @@ from ray.exceptions import ActorDiedError, ActorUnschedulableError, OutOfMemoryE
 from harness.api.running import JobOutcome, Request
 from harness.scheduling import ray_backend
 from harness.scheduling.backend import Dead, Done, Unfit, Warm
-from harness.scheduling.ray_backend import RayBackend, end_event, start_event
+from harness.scheduling.ray_backend import RayBackend, absence_of, end_event, start_event
+from harness.scheduling.ray_pool import held_by_others
 from harness.scheduling.room import Node, Place, Slot, Ticket, Unit
 
 LOW = (
@@ -53,6 +54,32 @@ def test_another_end_of_a_process_is_a_lost_worker():
     assert end_event(place, ticket, ended((outcome, 20000))) == Done(place, ticket, outcome, 20000)
 
 
+@pytest.mark.parametrize(
+    ("entry", "absence"),
+    [
+        ({"Alive": True, "DeathReason": 0}, ""),
+        ({"Alive": False, "DeathReason": 1}, "in order"),
+        ({"Alive": False, "DeathReason": 2}, "lost"),
+        ({"Alive": False, "DeathReason": 3}, "in order"),
+        ({"Alive": False}, "lost"),
+    ],
+)
+def test_why_a_machine_is_not_there(entry, absence):
+    assert absence_of(entry) == absence
+
+
+@pytest.mark.parametrize(
+    ("free", "said"),
+    [
+        ({"CPU": 2.0, "GPU": 1.0}, ""),
+        ({"GPU": 1.0}, "other runs hold 2 of 2 CPUs: jobs that find no room wait until those end"),
+        ({"CPU": 1.0}, "other runs hold 1 of 2 CPUs and 1 of 1 GPUs: jobs that find no room wait until those end"),
+    ],
+)
+def test_what_others_hold_of_a_cluster(free, said):
+    assert held_by_others({"CPU": 2.0, "GPU": 1.0}, free) == said
+
+
 def test_what_becomes_of_a_worker_that_starts():
     place = worker()
     assert start_event(place, ended(20000)) == Warm(place, 20000)
@@ -73,7 +100,7 @@ def test_what_a_killed_run_asked_a_cluster_for_is_taken_back_by_the_next(monkeyp
     asked: list[list[dict[str, float]]] = []
     monkeypatch.setattr(ray, "get_runtime_context", Context)
     monkeypatch.setattr(ray.autoscaler.sdk, "request_resources", lambda bundles: asked.append(bundles))
-    monkeypatch.setattr(ray_backend, "HeadWatch", lambda address: None)
+    monkeypatch.setattr(ray_backend, "HeadWatch", lambda *_: None)
     backend = RayBackend()
     backend.want(())
     backend.want(())

@@ -61,6 +61,21 @@ def test_a_request_larger_than_everything_is_refused_with_what_to_change():
         check_capacity([Request(2, processes=3)], CPU_ONLY)
 
 
+@pytest.mark.parametrize(
+    ("request_", "hint"),
+    [
+        (Request(6), "run with --set run.cpus=4,"),
+        (Request(1, processes=6), "run with --set run.processes=4,"),
+        (Request(2, processes=3), "run with --set run.processes=2,"),
+        (Request(5, processes=2), "run with --set run.processes=1 --set run.cpus=4,"),
+    ],
+)
+def test_what_asks_for_too_many_cpus_is_told_what_makes_it_fit(request_: Request, hint: str) -> None:
+    with pytest.raises(HarnessError) as raised:
+        check_capacity([request_], CPU_ONLY)
+    assert raised.value.hint.startswith(hint)
+
+
 @pytest.mark.parametrize(("capacity", "gpus"), [(CPU_ONLY, "auto"), (CPU_ONLY, 0), (WITH_GPUS, 0)])
 def test_fp16_without_a_gpu_is_refused_before_any_job(capacity, gpus):
     whole = train(0, OUT, run=Run(gpus=gpus))

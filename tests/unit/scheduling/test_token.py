@@ -144,6 +144,18 @@ def test_a_port_where_no_ray_answers_is_left_to_ray(monkeypatch):
     assert token.MODE not in os.environ
 
 
+def test_the_command_asks_the_head_of_a_node_that_joins(monkeypatch, capsys):
+    answers(monkeypatch, "theirs")
+    monkeypatch.setenv(token.TOKEN, "mine")
+    assert token.main(["--check", "head:6379"]) == 1
+    said = capsys.readouterr().err
+    assert "the cluster does not take the token of RAY_AUTH_TOKEN" in said
+    assert "head:6379" in said
+    monkeypatch.setenv(token.TOKEN, "theirs")
+    assert token.main(["--check", "head:6379"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_the_command_makes_one_for_a_head_and_none_for_a_worker(account, capsys):
     assert token.main(["--check"]) == 1
     assert "no token of a Ray cluster" in capsys.readouterr().err

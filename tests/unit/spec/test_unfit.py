@@ -83,8 +83,6 @@ BLOCK = "blocks:\n  - {task: low_light, dataset: photos, backbone: nafnet}\n"
         ("gpus: 8, processes: 4", "run.processes", "leave processes away: gpus: 8 are 8 processes"),
         ("processes: 4, nodes: 3", "run.nodes", "a multiple of 3 processes"),
         ("gpus: 2, nodes: 4", "run.nodes", "gpus: 4 or a multiple of it"),
-        ("gpus: 1, strategy: fsdp2", "run.strategy", "processes: 2 or more, or leave strategy away"),
-        ("processes: 1, strategy: deepspeed", "run.strategy", "processes: 2 or more, or leave strategy away"),
         ("processes: 2, deepspeed: {stage: 3}", "run.deepspeed", "strategy: deepspeed"),
         ("processes: 2, strategy: fsdp2, deepspeed: {stage: 3}", "run.deepspeed", "strategy: deepspeed"),
         ("processes: 2, strategy: deepspeed, deepspeed: {offload: all}", "run.deepspeed.offload", "stage: 3"),
@@ -109,6 +107,8 @@ def test_processes_that_cannot_be(tmp_path: Path, run: str, path: str, hint: str
         "nodes: 2",
         "processes: 4, nodes: 2, strategy: fsdp2",
         "strategy: fsdp2",
+        "gpus: 1, strategy: fsdp2",
+        "processes: 1, strategy: deepspeed, deepspeed: {stage: 3}",
         "processes: 2, strategy: deepspeed",
         "gpus: 2, strategy: deepspeed, deepspeed: {stage: 3, offload: all}",
     ],
@@ -178,6 +178,14 @@ def test_what_a_deepspeed_file_and_the_recipe_say_differently_is_told_at_the_fil
         ('{"zero_optimization": {"stage": 3, "zero_hpz_partition_size": 8}}', "is not supported"),
         ('{"zero_optimization": {"stage": 1}, "scheduler": {"type": "WarmupLR"}}', "the learning rate is the recipe's"),
         ('{"zero_optimization": {"stage": 1}, "optimizer": {"type": "Lion"}}', "optimizer is Lion"),
+        ('{"zero_optimization": {"stage": 1}, "communication_data_type": "fp16"}', 'communication_data_type is "fp16"'),
+        ('{"zero_optimization": {"stage": 1}, "data_types": {"grad_accum_dtype": "fp16"}}', "data_types is {"),
+        ('{"zero_optimization": {"stage": 3, "zero_quantized_nontrainable_weights": true}}', "it rounds weights"),
+        ('{"zero_optimization": {"stage": 3, "zero_quantized_gradients": true}}', "it rounds gradients"),
+        ('{"zero_optimization": {"stage": 1}, "zero_optimization": {"stage": 1}}', "zero_optimization is there more"),
+        ('{"zero_optimization": {"stage": 2, "overlap_comm": "yes"}}', 'is "yes", and must be true or false'),
+        ('{"zero_optimization": {"stage": 2, "reduce_bucket_size": 0}}', "must be a whole number above 0"),
+        ('{"zero_optimization": {"stage": 2}, "zero_force_ds_cpu_optimizer": true}', "the optimizer is torch's own"),
     ],
 )
 def test_a_deepspeed_file_that_cannot_be_followed(tmp_path: Path, content: str, words: str) -> None:
@@ -201,6 +209,52 @@ def test_a_deepspeed_file_that_leaves_the_rest_to_the_recipe_travels_with_the_su
     assert own["zero_optimization"]["stage3_max_live_parameters"] == 1000
     assert own["train_batch_size"] == 2
     assert "bf16" not in own
+
+
+def test_all_mistakes_of_a_deepspeed_file_are_told_at_their_lines(tmp_path: Path) -> None:
+    content = """{
+  "prescale_gradient": false, "note": ["a", {"stage": 1}, "{"],
+  "zero_optimization": {
+    "stage": 2,
+    "overlap_com": true,
+    "offload_optimizer": {"device": "cpu", "pin_memry": true},
+    "stage": 2
+  },
+  "train_batch_size": 3
+}"""
+    found = {what: hint for _, what, hint in with_file(tmp_path, content)}
+    none = "is none of the keys that a file may have (zero.json line"
+    assert found == {
+        f"prescale_gradient {none} 2)": "did you mean 'prescale_gradients' or 'sparse_gradients'?",
+        f"note {none} 2)": "leave it out of the file",
+        f"zero_optimization.overlap_com {none} 5)": "did you mean 'overlap_comm'?",
+        f"zero_optimization.offload_optimizer.pin_memry {none} 6)": "did you mean 'pin_memory'?",
+        "zero_optimization.stage is there more than once (zero.json line 4)": "remove all but one",
+        "train_batch_size is 3, and the recipe's batch is 8": "leave it out of the file, or write auto: the recipe"
+        " decides it",
+    }
+
+
+def test_a_deepspeed_file_of_what_changes_no_number_is_handed_on(tmp_path: Path) -> None:
+    zero = {
+        "stage": 3,
+        "overlap_comm": False,
+        "reduce_bucket_size": 5e8,
+        "stage3_prefetch_bucket_size": "auto",
+        "zero_quantized_weights": False,
+        "zero_hpz_partition_size": 1,
+        "offload_param": {"device": "cpu", "pin_memory": "auto"},
+    }
+    content = {"zero_optimization": zero, "communication_data_type": "fp32", "steps_per_print": 10, "amp": {}}
+    assert with_file(tmp_path, json.dumps(content)) == []
+    suite, _ = open_suite(str(tmp_path / "suite.yaml"))
+    assert suite.run.deepspeed is not None
+    own = zero_config(suite.run.deepspeed, suite.cells[0].cell.recipe, 2)
+    assert own["zero_optimization"] == {
+        "stage": 3, "overlap_comm": False, "reduce_bucket_size": 5e8, "offload_param": {"device": "cpu"}
+    }  # fmt: skip
+    assert own["steps_per_print"] == 10
+    assert not {"communication_data_type", "amp"} & own.keys()
 
 
 def test_a_deepspeed_file_that_is_not_there(tmp_path: Path) -> None:

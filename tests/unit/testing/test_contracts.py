@@ -174,12 +174,16 @@ class Spoils(Good):
     [
         (Good, set()),
         (Spoils, {"test_leaves_the_images_alone", "test_image_does_not_depend_on_its_batch", "test_state_round_trip"}),
-        (Mixes, {"test_image_does_not_depend_on_its_batch"}),
+        (Mixes, {"test_image_does_not_depend_on_its_batch", "test_shares_of_a_batch_train_as_the_whole"}),
         (Shrinks, {"test_keeps_the_size", "test_odd_sizes_work_once_padded"}),
         (Idle, {"test_gradient_reaches_every_parameter"}),
         (Untapped, {"test_taps_give_feature_maps"}),
         (Overflows, {"test_half_precision_is_near_where_declared"}),
-        pytest.param(Asks, {"test_compiles_and_exports_where_declared"}, marks=pytest.mark.slow),
+        pytest.param(
+            Asks,
+            {"test_compiles_and_exports_where_declared", "test_shares_of_a_batch_train_as_the_whole"},
+            marks=pytest.mark.slow,
+        ),
         (Undecided, {"test_outputs_say_what_the_result_is_made_of"}),
         (Aside, {"test_decoder_features_can_be_edited"}),
         (Claims, {"test_declares_its_traits"}),

@@ -13,6 +13,8 @@ from harness.api.traits import FromOption
 from harness.testing.loss import LossContract
 from tests.unit.testing.made import broken
 
+SHARES = "test_shares_of_a_batch_make_its_loss"
+
 
 class Good(nn.Module):
     """Keeps all promises."""
@@ -167,6 +169,18 @@ class Adversary(nn.Module):
         return self.judge(inputs.restored_BCHW).square().mean() + (self.judge(inputs.gt_BCHW) - 1).square().mean()
 
 
+class Compares(Adversary):
+    """Its own loss takes the root over a batch."""
+
+    traits = LossTraits(takes="inputs", adversary=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def own_loss(self, inputs: LossInputs) -> Tensor:
+        return super().own_loss(inputs).sqrt()
+
+
 class Leaks(Adversary):
     """The model's loss trains the adversary, too."""
 
@@ -193,7 +207,7 @@ class Forgets(Adversary):
     ("part", "caught"),
     [
         (Good, set()),
-        (Sums, {"test_reduction_is_as_declared"}),
+        (Sums, {"test_reduction_is_as_declared", SHARES}),
         (
             PerImage,
             {
@@ -203,14 +217,19 @@ class Forgets(Adversary):
                 "test_gradient_is_finite_at_the_truth",
                 "test_is_smallest_at_the_truth",
                 "test_reduction_is_as_declared",
+                SHARES,
                 "test_same_images_same_value",
             },
         ),
         (Double, {"test_gives_a_scalar"}),
         (Detached, {"test_gradient_reaches_the_restoration", "test_gradient_is_finite_at_the_truth"}),
-        (Root, {"test_gradient_is_finite_at_the_truth"}),
+        (Root, {"test_gradient_is_finite_at_the_truth", SHARES}),
+        (Compares, {SHARES}),
         (Upside, {"test_is_smallest_at_the_truth"}),
-        (InPlace, {"test_leaves_its_inputs_alone", "test_is_smallest_at_the_truth", "test_reduction_is_as_declared"}),
+        (
+            InPlace,
+            {"test_leaves_its_inputs_alone", "test_is_smallest_at_the_truth", "test_reduction_is_as_declared", SHARES},
+        ),
         (Trains, {"test_trains_nothing_unless_it_is_an_adversary"}),
         (Adversary, set()),
         (Leaks, {"test_models_loss_does_not_train_the_adversary"}),
@@ -253,4 +272,4 @@ def test_the_reduction_may_come_from_an_option() -> None:
     assert not broken(Case())
     Case.options = {}
     Case.make = lambda self: Good(reduction="sum")  # type: ignore[method-assign]
-    assert broken(Case()) == {"test_reduction_is_as_declared"}
+    assert broken(Case()) == {"test_reduction_is_as_declared", SHARES}

@@ -13,6 +13,7 @@ from harness.api.reference import PartRef
 from harness.cells.recipe import LossTerm, Recipe
 from harness.cells.suite import DeepSpeed
 from harness.cells.zero_config import zero_config, zero_conflicts
+from harness.cells.zero_keys import COUNTS, FLAGS
 from tests.unit.training.sharded import Differences, differences, run_both
 from tests.unit.training.sharded_gang import Task
 
@@ -129,3 +130,18 @@ def test_all_that_a_file_says_otherwise_is_listed() -> None:
     assert len(found) == 7
     assert "gradient_clipping is 1.0, and the recipe's clip_grad is 0.5" in found
     assert len(zero_conflicts(DeepSpeed(config=json.dumps(content)), RECIPE, None)) == 5
+
+
+def test_every_key_that_a_file_may_have_is_one_of_deepspeed() -> None:
+    from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+
+    offloads = {
+        "offload_optimizer": {"device": "cpu", "buffer_count": 1}
+        | dict.fromkeys(("pin_memory", "pipeline_read", "pipeline_write", "fast_init"), False),
+        "offload_param": {"device": "cpu", "pin_memory": False, "buffer_count": 1, "buffer_size": 1, "max_in_cpu": 1},
+    }
+    section = {"stage": 3} | dict.fromkeys(FLAGS, False) | dict.fromkeys(COUNTS, 1) | offloads
+    asked = DeepSpeed(config=json.dumps({"zero_optimization": section}))
+    own = zero_config(asked, RECIPE, 2)["zero_optimization"]
+    assert own == section
+    DeepSpeedZeroConfig(**own)  # refuses unknown keys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from harness.api.batch import Restored
 from harness.api.running import Seat
 from harness.core.errors import HarnessError
+from harness.core.guests import MODULES
 from harness.parts.losses.mse import MSE
 from harness.training.device import start_accelerator
 from harness.training.engines.ddp import DdpEngine, start_ddp
@@ -32,9 +34,22 @@ class Partly(nn.Module):
         self.used, self.read = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
         self.frozen = nn.Conv2d(3, 3, 1).requires_grad_(False)
 
+        self.register_buffer("seen", torch.full((3,), 0.5))
+
     def forward(self, lq_BCHW: Tensor, prior_BD: Tensor | None) -> Restored:
         x = self.used(self.frozen(lq_BCHW))
         return Restored(x, outputs={"beside": self.read(x)})
+
+
+class Guests(nn.Module):
+    """As if a plug-in defined it: with a layer of torch's, which keeps what one process saw."""
+
+    __module__ = f"{MODULES}mine"
+
+    def __init__(self, seen: float) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+        self.norm.get_buffer("running_mean").fill_(seen)
 
 
 def squares() -> Objective:
@@ -69,7 +84,14 @@ def work(rank: int, ranks: int) -> dict[str, Any]:
     found["gathered"] = engine.gather({"rank": rank})
     found["state"] = engine.optimizer_state()
     found["model"] = {name: value.clone() for name, value in engine.model_state().items()}
-    check_together(engine, 3)
+    check_together(engine, 3, (), [model])
+    with torch.no_grad():
+        model.get_buffer("seen").add_(1e-7 * rank)  # as cards of several kinds round
+        check_together(engine, 3, (), [nn.Identity(), model])
+        model.get_buffer("seen").add_(0.01 * rank)
+    found["kept"] = _seen(lambda: check_together(engine, 9, (), [nn.Identity(), model]))
+    guests = nn.Sequential(nn.Identity(), Guests(float(rank)))
+    found["guests"] = _seen(lambda: check_together(engine, 9, (), [guests]))
     if rank == ranks - 1:
         with torch.no_grad():
             model.used.bias[0] += 1e-6
@@ -77,13 +99,17 @@ def work(rank: int, ranks: int) -> dict[str, Any]:
         if name == "burst" and rank == 0:
             with torch.no_grad():
                 model.used.bias[0] = torch.inf
-        try:
-            check(engine, 9)
-            found[name] = None
-        except HarnessError as error:
-            found[name] = (error.kind, str(error))
+        found[name] = _seen(lambda: check(engine, 9))  # noqa: B023 - called at once
     engine.close()
     return found
+
+
+def _seen(check: Callable[[], Any]) -> tuple[str, str] | None:
+    try:
+        check()
+    except HarnessError as error:
+        return error.kind, str(error)
+    return None
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +156,16 @@ def test_weights_that_came_apart_are_seen_by_all(two: list[dict[str, Any]]) -> N
         kind, said = found["apart"]
         assert kind == "worker_lost"
         assert "came apart: at step 9 there are 2 forms" in said
+
+
+def test_buffers_that_came_apart_are_seen_by_all(two: list[dict[str, Any]]) -> None:
+    for found in two:
+        kind, said = found["kept"]
+        assert kind == "worker_lost", "a part of the harness; a user's own is told as `plugin`"
+        assert "Partly: its buffer seen came apart: at step 9 the processes have different values" in said
+        kind, said = found["guests"]
+        assert kind == "plugin"
+        assert "Guests: its buffer 1.norm.running_mean came apart" in said
 
 
 def test_a_weight_that_burst_on_rank_0_ends_all(two: list[dict[str, Any]]) -> None:

@@ -21,6 +21,7 @@ from harness.core.paths import Layout
 from harness.jobs.run import run_job_file
 from harness.parts.catalogue import REGISTRY
 from harness.records import store
+from harness.records.model import Leg
 from tests.small_world import RECIPE, RUN, SmallWorld, refined_cell, small_cell
 from tests.unit.training.gang import STEP, run_together
 from tests.unit.training.sampled_cells import SMALL
@@ -138,11 +139,12 @@ def test_two_processes_equal_one(worlds: Worlds, name: str) -> None:
 
 
 def resumed(worlds: Worlds, folder: Path, ranks: int) -> Worlds:
-    """What so many processes make of the training that two have left."""
+    """What so many processes make of the training that two have left; one trains it whole, whatever the strategy."""
     shutil.copytree(worlds.several.layout.out, folder)
     world = SmallWorld(Layout(folder, worlds.several.layout.data))
     assert [step for step, _, _ in world.curve(ELASTIC)] == [3, 6, 9]
-    file = world.write(world.train_job(ELASTIC, run=RUN.model_copy(update={"processes": ranks})))
+    strategy = "fsdp2" if ranks == 1 else "ddp"
+    file = world.write(world.train_job(ELASTIC, run=RUN.model_copy(update={"processes": ranks, "strategy": strategy})))
     if ranks == 1:
         assert run_job_file(str(file)).failure is None
     else:
@@ -153,9 +155,15 @@ def resumed(worlds: Worlds, folder: Path, ranks: int) -> Worlds:
 
 @pytest.mark.parametrize("ranks", [1, *(pytest.param(ranks, marks=pytest.mark.slow) for ranks in (2, 4))])
 def test_what_two_processes_left_goes_on_in_any_number(worlds: Worlds, tmp_path: Path, ranks: int) -> None:
-    losses, moved = resumed(worlds, tmp_path / "out", ranks).apart(ELASTIC)
+    went_on = resumed(worlds, tmp_path / "out", ranks)
+    losses, moved = went_on.apart(ELASTIC)
     assert losses < 1e-5
     assert moved < 1e-3
+    record = went_on.several.record(ELASTIC)
+    assert record.training is not None
+    assert record.training.processes == ranks
+    others = [] if ranks == 2 else [Leg(after=8, processes=ranks, strategy="ddp" if ranks > 1 else None)]
+    assert record.training.legs == (Leg(after=0, processes=2, strategy="ddp"), *others)
 
 
 @pytest.mark.slow

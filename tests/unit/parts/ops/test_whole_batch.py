@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +11,17 @@ from spandrel.util.timm import DropPath
 from torch import Tensor, nn
 
 from harness.core.errors import HarnessError
-from harness.parts.ops.whole_batch import mean_of_group, passes, passing, prepare, take_statistics, takes_statistics
+from harness.parts.ops.whole_batch import (
+    Pass,
+    mean_of_group,
+    passes,
+    passing,
+    prepare,
+    take_statistics,
+    takes_statistics,
+    trying,
+)
+from harness.parts.shared.guidance import OtherImages
 from tests.unit.parts.ops.ranks import together
 
 BATCH, STEPS = 8, 3
@@ -44,6 +54,18 @@ class Dropping(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         windows = self.layers((x * self.weight).unflatten(-1, (1, 5)).repeat_interleave(2, 0))
         return windows.flatten(1)
+
+
+class AlphaDropping(nn.Module):
+    """The dropouts that keep mean and variance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(5))
+        self.layers = nn.Sequential(nn.AlphaDropout(0.3), nn.FeatureAlphaDropout(0.2), nn.AlphaDropout(0.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers((x * self.weight).unsqueeze(-1)).flatten(1)
 
 
 def images() -> Tensor:
@@ -88,6 +110,15 @@ def drops(rank: int, ranks: int, micro: int | None) -> dict[str, Any]:
     return trained(network, images().flatten(2)[..., :5], rank, ranks, micro)
 
 
+def kept(rank: int, ranks: int, micro: int | None) -> Tensor:
+    """The images of a batch that the control of refiners keeps."""
+    others = OtherImages()
+    for one in passes(BATCH // ranks, rank=rank, ranks=ranks, group=micro):
+        with passing(one):
+            others.remember(images()[0][one.first : one.first + one.images])
+    return others.images_N3SS
+
+
 def in_order(shares: Sequence[dict[str, Any]]) -> Tensor:
     """The results of all processes in the order of the batches."""
     steps = [torch.cat(share["results"]).unflatten(0, (STEPS, -1)) for share in shares]
@@ -95,7 +126,8 @@ def in_order(shares: Sequence[dict[str, Any]]) -> Tensor:
 
 
 def everything(rank: int, ranks: int) -> dict[Any, Any]:
-    return {(work.__name__, micro): work(rank, ranks, micro) for work in (norms, drops) for micro in MICRO[ranks]}
+    works: tuple[Callable[[int, int, int | None], Any], ...] = (norms, drops, kept)
+    return {(work.__name__, micro): work(rank, ranks, micro) for work in works for micro in MICRO[ranks]}
 
 
 @pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.slow)])
@@ -106,6 +138,8 @@ def test_several_processes_are_one(ranks: int, tmp_path) -> None:
         whole = torch.cat(drops(0, 1, micro)["results"])
         assert torch.equal(in_order([share["drops", micro] for share in shares]), whole)
         assert 0.2 < (whole == 0).float().mean() < 0.95
+        assert all(torch.equal(share["kept", micro], shares[0]["kept", micro]) for share in shares)
+    assert torch.equal(shares[-1]["kept", None], kept(0, 1, None))
 
 
 def _same_norms(alone: dict[str, Any], shares: Sequence[dict[str, Any]]) -> None:
@@ -126,6 +160,46 @@ def test_smaller_passes_drop_the_same(micro: int | None) -> None:
     for most in (3, 2, 1):
         found = trained(network, images().flatten(2)[..., :5], 0, 1, micro, most)
         assert torch.equal(torch.cat(found["results"]), whole)
+
+
+@pytest.mark.parametrize("micro", [None, 4])
+def test_alpha_dropouts_drop_the_same(micro: int | None) -> None:
+    given = images().flatten(2)[..., :5]
+    whole, network = torch.cat(trained(AlphaDropping(), given, 0, 1, micro)["results"]), AlphaDropping()
+    prepare(network)
+    shares = [trained(network, given, rank, 2, micro, BATCH // 2) for rank in range(2)]
+    torch.testing.assert_close(in_order(shares), whole)
+    for most in (3, 1):
+        torch.testing.assert_close(torch.cat(trained(network, given, 0, 1, micro, most)["results"]), whole)
+    assert 0.2 < (whole < 0).float().mean() < 0.9
+    lost = nn.Sequential(nn.AlphaDropout(1.0))
+    prepare(lost)
+    with passing(passes(BATCH, ranks=2)[0]):
+        assert torch.equal(lost(given[0]), torch.zeros_like(given[0]))
+
+
+def test_a_group_is_tried_without_other_processes() -> None:
+    """Shares that get the whole batch's sums compute what the whole does, and leave running statistics alone."""
+    torch.manual_seed(0)
+    network, given, sums = Net(), images()[0], []
+    expected = network(given)
+    prepare(network)
+    running = [network.twice.running_mean.clone(), network.slow.running_var.clone()]
+
+    def note(values: Tensor) -> Tensor:
+        sums.append(values)
+        return values
+
+    with trying(Pass(0, BATCH, range(BATCH), share=BATCH), note):
+        torch.testing.assert_close(network(given), expected)
+    assert len(sums) == 8, "of a mean and of a variance of each of 4 passes of norms"
+    for one in (passes(BATCH // 2, rank=rank, ranks=2)[0] for rank in range(2)):
+        left = iter(sums)
+        with trying(one, lambda _: next(left)):  # noqa: B023 - read at once
+            found = network(given[one.first :][: one.images])
+        torch.testing.assert_close(found, expected[one.first :][: one.images])
+    assert torch.equal(network.twice.running_mean, running[0])
+    assert torch.equal(network.slow.running_var, running[1])
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
