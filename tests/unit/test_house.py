@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -191,3 +192,11 @@ def test_packages_have_empty_init_files(package: str) -> None:
     files = sorted((ROOT / package).rglob("__init__.py"))
     assert files
     assert [file for file in files if file.read_bytes()] == []
+
+
+@pytest.mark.xdist_group("house")
+def test_the_tests_of_a_group_go_to_one_worker(request):
+    """What they share is made once then: half of the suite's minutes hang on it, and nothing else would tell."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.skip("one process runs all tests")
+    assert request.node.nodeid.endswith("@house")
