@@ -88,6 +88,14 @@ def test_two_nodes_give_the_numbers_of_one(finished, bench, nodes, tmp_path):
     assert not list(out.glob(".nonce*"))
 
 
+def until_it_trains(run: subprocess.Popen[str], out: Path) -> None:
+    deadline = time.monotonic() + 400
+    while not list(out.glob("cells/*/events.jsonl")):
+        assert run.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def can_unshare() -> bool:
     try:
         return subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode == 0
@@ -125,11 +133,7 @@ def test_a_node_that_cannot_write_is_named_and_its_jobs_go_elsewhere(finished, b
     bad = nodes.start("worker", before=["unshare", "-m", "sh", "-c", before, "sh"], name="bad")
     nodes.wait_for(2)
     run = bench.start("run", TINY, "--out", out, "--address", nodes.address, "--tracker", "none")
-    deadline = time.monotonic() + 400
-    while not list(out.glob("cells/*/events.jsonl")):
-        assert run.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until_it_trains(run, out)
     if not at_once:
         subprocess.run(["nsenter", "-t", str(bad.pid), "-m", "sh", "-c", mounts], check=True)
     said, _ = run.communicate(timeout=400)
@@ -184,11 +188,7 @@ def test_the_jobs_of_a_lost_node_move_and_a_new_node_is_used(finished, bench, no
     nodes.wait_for(2)
     out = tmp_path / "out"
     run = bench.start("run", TINY, "--out", out, "--address", nodes.address, "--tracker", "none")
-    deadline = time.monotonic() + 400
-    while not list(out.glob("cells/*/events.jsonl")):
-        assert run.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until_it_trains(run, out)
     os.killpg(lost.pid, signal.SIGKILL)
     nodes.start("worker", name="new")
     said, _ = run.communicate(timeout=400)

@@ -7,7 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from time import sleep
 
+import pytest
+
 from harness.api.running import JobOutcome, Seat
+from harness.scheduling import machines, pool
 from harness.scheduling.backend import Absence, Dead, Done, Event, Proved, Warm
 from harness.scheduling.proof import Evidence
 from harness.scheduling.room import Node, Place, Slot, Ticket
@@ -112,3 +115,21 @@ class InMemory:
 
     def close(self) -> None:
         self.closed = True
+
+
+class Clock:
+    """The time that the pool sees: it stands still but where a test moves it, and by a little at every look."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        self.now += 0.01
+        return self.now
+
+    @classmethod
+    def in_place_of_time(cls, monkeypatch: pytest.MonkeyPatch) -> Clock:
+        clock = cls()
+        monkeypatch.setattr(pool, "monotonic", clock)
+        monkeypatch.setattr(machines, "monotonic", clock)
+        return clock

@@ -12,25 +12,19 @@ import pytest
 
 from harness.api.running import JobOutcome, Request, Shared
 from harness.core.errors import HarnessError
-from harness.scheduling import machines as machines_module
-from harness.scheduling import pool as pool_module
 from harness.scheduling.backend import Done, Event
 from harness.scheduling.machines import AGAIN, EMPTY
 from harness.scheduling.pool import Pool
 from harness.scheduling.room import Ticket
 from harness.scheduling.starting import LIMIT
-from tests.unit.scheduling.machines_in_memory import InMemory
-from tests.unit.scheduling.test_pool import Clock
+from tests.unit.scheduling.machines_in_memory import Clock, InMemory
 
 PAIR = Request(1, processes=2)
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(pool_module, "monotonic", clock)
-    monkeypatch.setattr(machines_module, "monotonic", clock)
-    return clock
+    return Clock.in_place_of_time(monkeypatch)
 
 
 @pytest.fixture

@@ -12,33 +12,17 @@ import pytest
 
 from harness.api.running import JobOutcome, Request, Shared
 from harness.core.errors import HarnessError
-from harness.scheduling import machines as machines_module
-from harness.scheduling import pool as pool_module
 from harness.scheduling.machines import ANSWER
 from harness.scheduling.pool import Pool
 from harness.scheduling.room import Ticket
-from tests.unit.scheduling.machines_in_memory import InMemory
+from tests.unit.scheduling.machines_in_memory import Clock, InMemory
 
 PAIR = Request(1, processes=2, patience=100.0)
 
 
-class Clock:
-    """The time that the pool sees: it stands still but where a test moves it, and by a little at every look."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        self.now += 0.01
-        return self.now
-
-
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(pool_module, "monotonic", clock)
-    monkeypatch.setattr(machines_module, "monotonic", clock)
-    return clock
+    return Clock.in_place_of_time(monkeypatch)
 
 
 def started(backend: InMemory, request: Request = PAIR) -> tuple[Pool, Ticket]:
