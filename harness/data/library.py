@@ -7,7 +7,6 @@ the pictures are there once, whichever suites read them.
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from harness.api.sets import PreparedSet
 from harness.core.damage import set_aside
 from harness.core.errors import Damaged, DataError, did_you_mean
 from harness.core.paths import storage_error
+from harness.core.temporary import temporary_beside
 from harness.data.index import AGAIN
 from harness.data.shards import ShardSet, open_set
 
@@ -89,7 +89,7 @@ def make_link(target: Path, place: Path) -> None:
 
     Raises HarnessError (kind `storage`) where it cannot be made.
     """
-    temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary = temporary_beside(place)
     try:
         if place.exists():
             return

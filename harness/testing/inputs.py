@@ -25,33 +25,27 @@ def detached(inputs: LossInputs) -> LossInputs:
 
 def doubled(inputs: LossInputs, batch: int) -> LossInputs:
     """The same images twice in one batch."""
-
-    def twice(tensor: Tensor) -> Tensor:
-        return torch.cat([tensor, tensor]) if tensor.ndim and len(tensor) == batch else tensor
-
-    return replace(
-        inputs,
-        restored_BCHW=twice(inputs.restored_BCHW),
-        lq_BCHW=twice(inputs.lq_BCHW),
-        gt_BCHW=None if inputs.gt_BCHW is None else twice(inputs.gt_BCHW),
-        clean_BCHW=None if inputs.clean_BCHW is None else twice(inputs.clean_BCHW),
-        outputs=each(inputs.outputs, twice),
-    )
+    return _of_images(inputs, lambda tensor: torch.cat([tensor, tensor]), batch)
 
 
 def chosen(inputs: LossInputs, places: slice, batch: int) -> LossInputs:
     """Some of the images of a batch."""
+    return _of_images(inputs, lambda tensor: tensor[places], batch)
 
-    def cut(tensor: Tensor) -> Tensor:
-        return tensor[places] if tensor.ndim and len(tensor) == batch else tensor
+
+def _of_images(inputs: LossInputs, change: Callable[[Tensor], Tensor], batch: int) -> LossInputs:
+    """Every tensor that has a row for each image changed."""
+
+    def changed(tensor: Tensor) -> Tensor:
+        return change(tensor) if tensor.ndim and len(tensor) == batch else tensor
 
     return replace(
         inputs,
-        restored_BCHW=cut(inputs.restored_BCHW),
-        lq_BCHW=cut(inputs.lq_BCHW),
-        gt_BCHW=None if inputs.gt_BCHW is None else cut(inputs.gt_BCHW),
-        clean_BCHW=None if inputs.clean_BCHW is None else cut(inputs.clean_BCHW),
-        outputs=each(inputs.outputs, cut),
+        restored_BCHW=changed(inputs.restored_BCHW),
+        lq_BCHW=changed(inputs.lq_BCHW),
+        gt_BCHW=None if inputs.gt_BCHW is None else changed(inputs.gt_BCHW),
+        clean_BCHW=None if inputs.clean_BCHW is None else changed(inputs.clean_BCHW),
+        outputs=each(inputs.outputs, changed),
     )
 
 

@@ -6,25 +6,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.flow.bench import TINY, Bench
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.xdist_group("tiny")
 
 
 def leaderboard(bench: Bench, out: Path) -> str:
     return bench.ok("leaderboard", out, "--format", "csv")
-
-
-def wait_for(condition, patience: float = 200.0) -> None:
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.05)
 
 
 def workers(home: Path) -> list[str]:
@@ -82,13 +75,13 @@ def test_a_stopped_run_goes_on_with_the_same_numbers(finished, bench, tmp_path, 
     out = tmp_path / "stopped"
     command = ("run", TINY, "--out", out, "--tracker", "none", "--executor", executor)
     process = bench.start(*command)
-    wait_for(lambda: list((out / "cells").glob("*/events.jsonl")) or process.poll() is not None)
+    wait_for(lambda: [*out.glob("cells/*/events.jsonl")] or process.poll() is not None, "it trains", 200, every=0.05)
     process.send_signal(number)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "stopped; the same command resumes" in said
     assert "Traceback" not in said
-    wait_for(lambda: not workers(bench.home), 20)
+    wait_for(lambda: not workers(bench.home), "its workers end", 20, every=0.05)
     bench.ok(*command)
     assert leaderboard(bench, out) == leaderboard(bench, finished)
 
@@ -97,7 +90,7 @@ def test_a_second_run_on_the_folder_refuses_and_harms_nothing(finished, bench, t
     out = tmp_path / "shared"
     command = ("run", TINY, "--out", out, "--tracker", "none")
     first = bench.start(*command, "--executor", "local")
-    wait_for(lambda: list((out / "jobs").glob("*.json")) or first.poll() is not None)
+    wait_for(lambda: [*out.glob("jobs/*.json")] or first.poll() is not None, "it hands out jobs", 200, every=0.05)
     second = bench(*command)
     assert second.returncode == 1
     assert f"another run is using this folder: process {first.pid} on {os.uname().nodename}" in second.stderr

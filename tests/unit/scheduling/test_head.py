@@ -15,6 +15,7 @@ import pytest
 from harness.core.errors import HarnessError
 from harness.scheduling import head
 from harness.scheduling.head import HeadWatch
+from tests.waiting import wait_for
 
 INITIAL = {"INTERVAL": head.INTERVAL, "PATIENCE": head.PATIENCE, "GRACE": head.GRACE}
 
@@ -35,13 +36,6 @@ def port() -> Iterator[socket.socket]:
         yield server
 
 
-def wait_for(condition) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def watch_of(server: socket.socket) -> HeadWatch:
     return HeadWatch("{}:{}".format(*server.getsockname()))
 
@@ -57,7 +51,7 @@ def test_a_head_that_answers_is_not_lost(port, exits):
 def test_a_head_that_is_gone_ends_the_run_with_words(port, exits):
     watch = watch_of(port)
     port.close()
-    wait_for(lambda: watch.is_lost)
+    wait_for(lambda: watch.is_lost, "the head is lost", 30, every=0.02)
     with pytest.raises(HarnessError, match="the head of the Ray cluster does not answer any more") as caught:
         watch.check()
     assert "run the same command" in caught.value.hint
@@ -70,7 +64,7 @@ def test_a_run_that_is_held_up_is_ended_and_told_why(port, exits, capsys):
     tidied: list[bool] = []
     HeadWatch("{}:{}".format(*port.getsockname()), lambda: tidied.append(not exits))
     port.close()
-    wait_for(lambda: exits)
+    wait_for(lambda: exits, "the process ends", 30, every=0.02)
     assert (exits, tidied) == ([1], [True])
     said = capsys.readouterr().err
     assert said.startswith("error: ")
@@ -82,7 +76,7 @@ def test_a_run_is_ended_though_the_folders_cannot_be_tidied(port, exits, monkeyp
     held = threading.Event()
     HeadWatch("{}:{}".format(*port.getsockname()), held.wait)
     port.close()
-    wait_for(lambda: exits)
+    wait_for(lambda: exits, "the process ends", 30, every=0.02)
     held.set()
 
 
@@ -94,7 +88,7 @@ def test_a_head_that_takes_connections_and_answers_nothing_is_lost(port, monkeyp
     time.sleep(0.5)
     assert not watch.is_lost
     watch.note(heard=False)
-    wait_for(lambda: watch.is_lost)
+    wait_for(lambda: watch.is_lost, "the head is lost", 30, every=0.02)
     watch.close()
 
 
@@ -127,7 +121,7 @@ def test_a_run_that_has_taken_note_is_given_time_to_write_down_what_it_has(port,
     monkeypatch.setattr(head, "END", 60.0)
     watch = watch_of(port)
     port.close()
-    wait_for(lambda: watch.is_lost)
+    wait_for(lambda: watch.is_lost, "the head is lost", 30, every=0.02)
     with pytest.raises(HarnessError):
         watch.check()
     time.sleep(0.5)
