@@ -43,7 +43,7 @@ class DeepSpeed(Frozen):
 
 class Run(Frozen):
     """The suite's `run:` section: how jobs run. Nothing here changes results but `cpus`, which changes their rounding,
-    as `processes`, `gpus`, `nodes` and `strategy` do."""
+    as `processes`, `gpus`, `nodes`, `strategy` and `compile` do."""
 
     cpus: PositiveInt = 1
     """Threads of each process of a train or evaluate job, the same for all: sums of floats depend on it, and so do
@@ -61,6 +61,12 @@ class Run(Frozen):
     """What each process holds: all weights (ddp), or a share (fsdp2, deepspeed), for networks that are too large."""
     deepspeed: DeepSpeed | None = Field(None, exclude_if=lambda value: value is None)
     """How DeepSpeed divides a training, with `strategy: deepspeed`."""
+    compile: Literal["auto", "off", "on"] = Field("auto", exclude_if=lambda value: value == "auto")
+    """Whether networks, losses and their gradients run as graphs that torch.compile makes; auto: on a GPU, in trainings
+    that are long enough to repay it. What cannot be compiled runs as it is written."""
+    deterministic: bool = Field(False, exclude_if=lambda value: value is False)
+    """Whether two runs on GPUs of one type give the same weights and numbers to the last bit, at the price of speed; on
+    CPUs they do in any case."""
     checkpoint_every: PositiveInt = 200
     """Steps between checkpoints."""
     log_every: PositiveInt = 20

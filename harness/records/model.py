@@ -82,6 +82,18 @@ class Leg(Frozen):
     """How they divided the training; None: one process trained it whole."""
 
 
+class Compilation(Frozen):
+    """What of a training's steps ran as graphs that torch.compile made, in the last attempt."""
+
+    parts: dict[str, str]
+    """By name, as `backbone`, `refiner` or `l1`: `compiled`, or why it ran as it is written."""
+    seconds: float
+    """What making the graphs took; little where they were in the compiler's cache."""
+    speedup: float | None = None
+    """Seconds of a step as written over those of a step with the graphs, on the first batch; None where it was not
+    measured."""
+
+
 class Training(Frozen):
     """How the cell was trained."""
 
@@ -103,6 +115,13 @@ class Training(Frozen):
     the one before; none in records of earlier releases, or where nothing was trained."""
     halved: int = 0
     """How often its micro-batch was halved, in the last attempt, because memory ran out."""
+    compilation: Compilation | None = None
+    """None where nothing was to be compiled, and in records of earlier releases."""
+    deterministic: bool = False
+    """Whether the last attempt was asked for the same bits in every run on GPUs of its type (`run.deterministic`)."""
+    forms: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
+    """In which form operations of the harness's own ran that have several, by name, as `ptg_rm`; empty where none did,
+    and in records of earlier releases."""
     recipe: RecipeUse | None = None
     """The preset that the recipe was made from, and what differed from it; None without one."""
     prior_saw: str | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,15 +90,15 @@ def train(
     loss or the weights stop being finite, `checkpoint` when every checkpoint is damaged, `storage` when one cannot be
     written, `worker_lost` when the weights of the processes came apart.
     """
-    check_fit(cell, model)
-    model.to(engine.device).train()
-    found = resumed(cell, engine, model, place.layout, place.journal, place.made_of)
-    return _Training(cell, model, open_loader, engine, place, registry, encode_live).train(found)
+    training = Training(cell, model, open_loader, engine, place, registry, encode_live)
+    for _ in training.steps():
+        pass
+    return training.progress, training.weights
 
 
 @dataclass
-class _Training:
-    """One job's training."""
+class Training:
+    """One cell's training, step by step; `train` takes all of them."""
 
     cell: Cell
     model: RestorationModel
@@ -112,11 +112,15 @@ class _Training:
     average: Average = field(init=False)
     began: float = field(init=False)
     weights: ModelState = field(init=False)
-    """As they were last looked at, whole, on rank 0."""
+    """As they were last looked at, whole, on rank 0; at the end the final ones."""
 
-    def train(self, found: Resumed | None) -> tuple[Progress, ModelState]:
-        """All stages, or those that are left."""
+    def steps(self) -> Iterator[int]:
+        """Takes the optimizer steps that are left of all stages, and gives the number of each once it is taken and
+        what is due after it is written. Raises as `train`."""
         engine, model = self.engine, self.model
+        check_fit(self.cell, model)
+        model.to(engine.device).train()
+        found = resumed(self.cell, engine, model, self.place.layout, self.place.journal, self.place.made_of)
         self.progress = Progress() if found is None else _progress(found)
         self.progress.processes = engine.ranks
         self.progress.legs = _legs(self.progress, self.place.run)
@@ -135,10 +139,10 @@ class _Training:
                     self.average.load(found.state["average"])
                     part.load(found.state, found.step)
                     found.free()
-            self._stage(part)
-        return self.progress, self.weights | self.average.whole()
+            yield from self._stage(part)
+        self.weights |= self.average.whole()
 
-    def _stage(self, part: Part) -> None:
+    def _stage(self, part: Part) -> Iterator[int]:
         """The steps of a stage that are left."""
         span, progress = part.span, self.progress
         stepper = part.stepper(
@@ -162,6 +166,7 @@ class _Training:
                 self.curve.add(stepper(batch, step, rate=rate / span.peak), images=span.batch)
                 self.average.update()
                 self._look(step, rate, part, loader.position)
+                yield step
         progress.step, progress.position = span.last, loader.position
 
     def _look(self, step: int, rate: float, part: Part, position: int) -> None:
