@@ -1,19 +1,13 @@
-"""PTG-RM as the harness trains it against the same computation written plainly (tests/reference), same weights.
+"""PTG-RM in its forms: by its definitions, lean, as it chooses itself, and under torch.compile; same weights.
 
-`python -m tests.benchmarks.ptg_rm [ROUNDS] [THREADS...] [--compile]`. Ratios are medians over rounds in which both take
-their turn. Memory on a CPU is the peak of what PyTorch's allocator handed out during one training step, weights and
-inputs apart, as the profiler reports each allocation: the same on every run, and blind to the process's other
-memory and to scratch space that oneDNN takes for itself. On a GPU it is torch.cuda.max_memory_allocated, likewise.
-`--compile` adds a column for our module under torch.compile, against the plain one without: minutes on a CPU.
+`python -m tests.benchmarks.ptg_rm [ROUNDS] [THREADS...] [--compile]`, on a GPU where there is one. All forms take their
+turn in every round; a ratio is the median over rounds of how many times as fast as the definitions a form is. Memory on
+a CPU is the peak of what PyTorch's allocator handed out during one training step, weights and inputs apart, as the
+profiler reports each allocation: the same on every run, and blind to the process's other memory and to scratch space
+that oneDNN takes for itself. On a GPU it is torch.cuda.max_memory_allocated, likewise. `--compile` takes minutes on a
+CPU; on a GPU its graphs are CUDA graphs.
 
-Measured on one thread of an AMD EPYC with AVX2 (2 cores, a virtual machine), torch 2.14.1, medians of 15 rounds:
-
-    2x256x256   forward 1.62x, step 1.39x, memory 0.45x; compiled: forward 1.93x, step 1.22x
-    1x400x600   forward 1.54x, step 1.26x, memory 0.46x
-    8x128x128   forward 1.67x, step 1.35x, memory 0.44x
-
-Convolutions bound it: of 407 ms of our step at 2x256x256, oneDNN's take 207 and the widest one, by minimal filtering,
-97 (of 125 directly); the plain step is 520 to 570 ms. No GPU has been measured.
+MEASURED
 """
 
 from __future__ import annotations
@@ -23,7 +17,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -31,19 +26,15 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from harness.parts.ops import forms
+from harness.parts.ops.forms import Form
 from harness.parts.refiners.ptg_rm.refiner import PTGRM
-from tests.reference.ptg_rm import PlainPTGRM
 
-SIZES = ((2, 256, 256), (1, 400, 600), (8, 128, 128))
+SIZES = ((1, 64, 64), (2, 64, 64), (8, 64, 64), (8, 128, 128), (2, 256, 256), (1, 400, 600))
 DIM = 512
-GOALS = {"cpu": "2x, 1.7x and 0.5x", "cuda": "3x"}
+FORMS: Mapping[str, Form | None] = {"plain": "plain", "lean": "lean", "chosen": None}
 
-
-def networks(device: str) -> tuple[nn.Module, nn.Module]:
-    torch.manual_seed(0)
-    ours, plain = PTGRM(DIM), PlainPTGRM(DIM)
-    plain.load_state_dict(ours.state_dict())
-    return ours.to(device), plain.to(device)
+Run = Callable[[], None]
 
 
 def inputs(size: tuple[int, int, int], device: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,17 +45,18 @@ def inputs(size: tuple[int, int, int], device: str) -> tuple[Tensor, Tensor, Ten
     return lq, initial.requires_grad_(), prior
 
 
-def forward(network: nn.Module, given: tuple[Tensor, ...]) -> None:
-    with torch.no_grad():
+def forward(network: nn.Module, given: tuple[Tensor, ...], form: Form | None = None) -> None:
+    with torch.no_grad(), forms.using(form):
         network(*given)
 
 
-def step(network: nn.Module, given: tuple[Tensor, ...]) -> None:
+def step(network: nn.Module, given: tuple[Tensor, ...], form: Form | None = None) -> None:
     network.zero_grad()
-    network(*given).square().mean().backward()
+    with forms.using(form):
+        network(*given).square().mean().backward()
 
 
-def seconds(run: Callable[[], None], device: str) -> float:
+def seconds(run: Run, device: str) -> float:
     """On one CPU thread processor time, which other work on the machine disturbs least; else time on the wall."""
     clock = time.process_time if device == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     began = clock()
@@ -74,12 +66,20 @@ def seconds(run: Callable[[], None], device: str) -> float:
     return clock() - began
 
 
-def ratio(fast: Callable[[], None], slow: Callable[[], None], rounds: int, device: str) -> tuple[float, float]:
-    """How many times faster, the median over rounds, and the fast one's median seconds."""
-    for warm_up in (fast, slow):
+def side_by_side(runs: Mapping[str, Run], rounds: int, device: str) -> dict[str, tuple[float, float]]:
+    """How many times as fast as the first each is, the median over rounds, and its median seconds."""
+    for warm_up in runs.values():
         warm_up()
-    pairs = [(seconds(fast, device), seconds(slow, device)) for _ in range(rounds)]
-    return statistics.median(slow / fast for fast, slow in pairs), statistics.median(fast for fast, _ in pairs)
+        warm_up()
+    taken = {name: [] for name in runs}  # type: dict[str, list[float]]
+    for _ in range(rounds):
+        for name, run in runs.items():
+            taken[name].append(seconds(run, device))
+    slow = next(iter(taken.values()))
+    return {
+        name: (statistics.median(a / b for a, b in zip(slow, fast, strict=True)), statistics.median(fast))
+        for name, fast in taken.items()
+    }
 
 
 def peak_bytes(run: Callable[[], None], device: str) -> int:
@@ -106,22 +106,27 @@ def peak_bytes(run: Callable[[], None], device: str) -> int:
 
 def main(rounds: int = 5, threads: tuple[int, ...] = (1,), compiled: bool = False) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    ours, plain = networks(device)
-    twin = cast(nn.Module, torch.compile(ours, dynamic=False))
+    torch.manual_seed(0)
+    network = PTGRM(DIM).to(device)
+    mode = "reduce-overhead" if device == "cuda" else "default"
+    graph = cast(nn.Module, torch.compile(network, dynamic=False, mode=mode))
     before = torch.get_num_threads()
     for count in threads:
         torch.set_num_threads(count)
-        print(f"PTG-RM against the plain computation, {device}, {count} threads (goals {GOALS[device]})")
+        print(f"PTG-RM against its definitions, {device}, {count} threads (goal on a CPU: chosen never below 1x)")
         for size in SIZES:
             given = inputs(size, device)
-            columns = []
+            print("  {}x{}x{}".format(*size), flush=True)
             for what in (forward, step):
-                for label, fast in (("", ours), (" compiled", twin))[: 1 + compiled]:
-                    times, took = ratio(lambda: what(fast, given), lambda: what(plain, given), rounds, device)  # noqa: B023
-                    columns.append(f"{what.__name__}{label} {times:.2f}x ({1e3 * took:.0f} ms)")
-            used, usual = (peak_bytes(lambda: step(network, given), device) for network in (ours, plain))  # noqa: B023
-            columns.append(f"step's peak memory {used / usual:.2f}x ({used / 2**20:.0f} MiB)")
-            print("  {}x{}x{}: ".format(*size) + ", ".join(columns), flush=True)
+                runs: dict[str, Run] = {name: partial(what, network, given, form) for name, form in FORMS.items()}
+                if compiled:
+                    runs["compiled"] = partial(what, graph, given)
+                found = side_by_side(runs, rounds, device)
+                told = [f"{name} {times:.2f}x ({1e3 * took:.1f} ms)" for name, (times, took) in found.items()]
+                print(f"    {what.__name__:8}" + ", ".join(told), flush=True)
+            peaks = {name: peak_bytes(run, device) for name, run in runs.items()}
+            told = [f"{name} {peak / peaks['plain']:.2f}x ({peak / 2**20:.1f} MiB)" for name, peak in peaks.items()]
+            print("    memory  " + ", ".join(told), flush=True)
     torch.set_num_threads(before)
 
 

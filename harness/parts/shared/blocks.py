@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.core.errors import HarnessError
-from harness.parts.ops.fused import gated_gelu
+from harness.parts.ops import forms
+from harness.parts.ops.defined import gated_gelu
 
 
 class ChannelLayerNorm(nn.Module):
@@ -35,7 +36,7 @@ class ChannelLayerNorm(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         x = x_BCHW.to(torch.promote_types(x_BCHW.dtype, torch.float32))
-        if self.bias is not None and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+        if self.bias is not None and forms.lies_last(x):
             weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
             normed_BHWC = F.layer_norm(x.permute(0, 2, 3, 1), weight.shape, weight, bias, self.eps)
             return normed_BHWC.permute(0, 3, 1, 2).to(x_BCHW.dtype)
@@ -68,7 +69,7 @@ class TransposedAttention(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         B, C, H, W = x_BCHW.shape
         qkv = self.qkv_dwconv(self.qkv(x_BCHW))
-        channels_last = not qkv.is_contiguous()
+        channels_last = forms.lies_last(qkv)
         # Views of either memory format, whose gradients come in that format too.
         if channels_last:
             parts = qkv.permute(0, 2, 3, 1).flatten(1, 2).unflatten(2, (3, self.heads, C // self.heads)).unbind(2)

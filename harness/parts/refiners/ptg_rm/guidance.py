@@ -1,7 +1,6 @@
-"""How PTG-RM's prior meets the features: PTG-SVE, PTG-CSA, and the concatenations that ablate them.
+"""How PTG-RM's prior meets the features: PTG-SVE and PTG-CSA.
 
-Shape letters: B batch, D prior width, T width of the mapped prior, C latent channels, h×w latent. Maps keep their
-channels last in memory, which a CPU's convolutions want (harness.parts.ops.fused).
+Shape letters: B batch, D prior width, T width of the mapped prior, C latent channels, h×w latent.
 """
 
 from __future__ import annotations
@@ -11,14 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 
-from harness.api.prior import PriorDim
-from harness.parts.ops.fused import dynamic_filter, wide_convolution
-from harness.parts.refiners.ptg_rm.ablations import Joined, Range, Spatial
+from harness.parts.ops import forms
+from harness.parts.ops.defined import dynamic_filter
+from harness.parts.refiners.ptg_rm.ablations import Range, Spatial
 from harness.parts.shared.blocks import ResidualBlock, TransformerBlock, position_grid
 
 SLOPE = 0.1
-GRID = 4
-"""Sides of the coarse map into which `concat_2d` turns a prior vector."""
+HELD = 33
+"""Numbers that autograd keeps of one transformer block for each number of its input."""
+SHARE = 0.1
+"""Of a GPU's memory, what R_l's blocks may hold together."""
 SCORED = ("score", "mean_score")
 """Sources of M that are learned."""
 
@@ -31,7 +32,7 @@ class Guided(nn.Module):
 
     def __init__(self, width: int, prior_widths: tuple[int, int, int] | None, *, positions: bool) -> None:
         super().__init__()
-        self.prior = _prior_map(*prior_widths) if prior_widths else None
+        self.prior = prior_map(*prior_widths) if prior_widths else None
         self.position = _position_embedding(width) if positions else None
         self.mapped_width = prior_widths[-1] if prior_widths else 0
         self.beside_width = width + self.mapped_width + (width if positions else 0)
@@ -41,11 +42,20 @@ class Guided(nn.Module):
         return prior_BD[:, :0] if self.prior is None else self.prior(prior_BD)
 
     def convolve(self, weight: Tensor, f_BChw: Tensor, mapped_BT: Tensor) -> Tensor:
-        """A 3×3 convolution without bias over [f, T(g) at every position, P(S)].
+        """A 3×3 convolution without bias over [f, T(g) at every position, P(S)]."""
+        if forms.lean("guided_convolution", f_BChw):
+            return self._convolve_apart(weight, f_BChw, mapped_BT)
+        B, _, h, w = f_BChw.shape
+        beside = [f_BChw]
+        if self.prior is not None:
+            beside.append(mapped_BT[:, :, None, None].expand(-1, -1, h, w))
+        if self.position is not None:
+            beside.append(self.position(position_grid(h, w, like=mapped_BT)).expand(B, -1, -1, -1))
+        return F.conv2d(torch.cat(beside, 1), weight, padding=1)
 
-        A convolution is linear, so each of the three is convolved on its own: P(S) once for the whole batch, and the
-        constant map of T(g) on a 3×3 map that holds all it can give, borders included.
-        """
+    def _convolve_apart(self, weight: Tensor, f_BChw: Tensor, mapped_BT: Tensor) -> Tensor:
+        """The lean form. A convolution is linear, so each of the three is convolved on its own: P(S) once for the whole
+        batch, and the constant map of T(g) on a 3×3 map that holds all it can give, borders included."""
         _, C, h, w = f_BChw.shape
         widths = [C, self.mapped_width, weight.shape[1] - C - self.mapped_width]
         of_features, of_prior, of_position = weight.split(widths, 1)
@@ -62,8 +72,7 @@ class SVE(Guided):
     """PTG-SVE, eq. 2–3: the prior decides at each position between a short and a long range of neighbours.
 
     M = sigmoid(R_m([f, T_m(g), S_m])) is the range score, f̂ = M·R_l(f) + (1 − M)·R_s(f). With `source` "mean_score", M
-    is the score's mean over all positions; with "snr", one minus the SNR map; with "sum", f̂ = R_l(f) + R_s(f). Training
-    recomputes R_l's blocks in the backward pass: they hold half of the module's memory for a twentieth of its time.
+    is the score's mean over all positions; with "snr", one minus the SNR map; with "sum", f̂ = R_l(f) + R_s(f).
     """
 
     def __init__(
@@ -102,11 +111,10 @@ class SVE(Guided):
         return short + (long - short) * M
 
     def _long_range(self, x_BChw: Tensor) -> Tensor:
+        if not _computed_again(x_BChw, len(self.long)):
+            return self.long(x_BChw)
         for block in self.long:
-            if torch.is_grad_enabled():
-                x_BChw = checkpoint(block, x_BChw, use_reentrant=False, preserve_rng_state=False)
-            else:
-                x_BChw = block(x_BChw)
+            x_BChw = checkpoint(block, x_BChw, use_reentrant=False, preserve_rng_state=False, context_fn=forms.as_now)
         return x_BChw
 
 
@@ -161,87 +169,33 @@ class CSA(Guided):
             filtered = f_BChw
             if self.kernels is not None:
                 hidden = self.kernels[1](self.convolve(self.kernels[0].get_parameter("weight"), f_BChw, mapped_BT))
-                filtered = dynamic_filter(f_BChw, wide_convolution(hidden, self.kernels[2].get_parameter("weight")))
+                filtered = dynamic_filter(f_BChw, self.kernels[2](hidden))
             by_place = f_BChw * self.spatial(filtered)
         return self.merge(torch.cat([by_channel, by_place], 1)) + f_BChw
 
 
-class VectorBeside(Guided):
-    """Ablation `concat_1d`: a 3×3 convolution over [f, T(g) at every position], B×C×h×w to the same."""
+def _computed_again(x_BChw: Tensor, blocks: int) -> bool:
+    """Whether training computes R_l's blocks again in the backward pass, so that they hold less.
 
-    def __init__(self, width: int, prior_widths: tuple[int, int, int]) -> None:
-        super().__init__(width, prior_widths, positions=False)
-        self.mix = nn.Conv2d(self.beside_width, width, 3, padding=1, bias=False)
-
-    def forward(self, f_BChw: Tensor, prior_BD: Tensor) -> Tensor:
-        return self.convolve(self.mix.weight, f_BChw, self.mapped(prior_BD))
-
-
-class MapBeside(nn.Module):
-    """Ablation `concat_2d`: a 3×3 convolution over [f, T(g) at each position of the prior's map], B×C×h×w to the same.
-
-    `dim`: D, rows and columns of the prior's map, whose flattened rows `forward` gets. The vector at each of its
-    positions is made of length 1, as a prior's vector is, and mapped by the two layers of T; the result is resized
-    bilinearly to the features' size.
+    They hold half of the module's memory. Lean on a CPU, where they take a twentieth of its time. Elsewhere where they
+    would hold more than SHARE of the device's memory; never in a graph of torch.compile, which chooses itself.
     """
-
-    def __init__(self, width: int, dim: tuple[int, int, int], hidden: int, mapped: int) -> None:
-        super().__init__()
-        self.shape = dim
-        self.prior = _prior_map(dim[0], hidden, mapped)
-        self.mix = nn.Conv2d(width + mapped, width, 3, padding=1, bias=False)
-
-    def forward(self, f_BChw: Tensor, prior_BD: Tensor) -> Tensor:
-        vectors_BghD = F.normalize(prior_BD.unflatten(1, self.shape), dim=1).permute(0, 2, 3, 1)
-        mapped_BTgh = self.prior(vectors_BghD).permute(0, 3, 1, 2)
-        return self.mix(torch.cat([f_BChw, _resized(mapped_BTgh, f_BChw)], 1))
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return False
+    if forms.lean("ptg_rm_long_range", x_BChw):
+        return True
+    held = HELD * x_BChw.numel() * x_BChw.element_size() * blocks
+    return held > SHARE * _memory(x_BChw.device)
 
 
-class VectorAsMap(nn.Module):
-    """Ablation `concat_2d` of a prior that gives vectors: a 3×3 convolution over [f, a map made from g].
-
-    Our reading for priors that have no map: the 2-D form is learned. The two layers of T give a coarse GRID×GRID map of
-    C channels, which is resized bilinearly. B×C×h×w to the same.
-    """
-
-    def __init__(self, width: int, prior_widths: tuple[int, int, int]) -> None:
-        super().__init__()
-        dim, hidden, _ = prior_widths
-        self.prior = _prior_map(dim, hidden, width * GRID * GRID)
-        self.mix = nn.Conv2d(2 * width, width, 3, padding=1, bias=False)
-
-    def forward(self, f_BChw: Tensor, prior_BD: Tensor) -> Tensor:
-        grid_BCGG = self.prior(prior_BD).unflatten(1, (-1, GRID, GRID))
-        return self.mix(torch.cat([f_BChw, _resized(grid_BCGG, f_BChw)], 1))
+def _memory(device: torch.device) -> float:
+    """Bytes of a GPU's memory; no limit for other devices."""
+    if device.type != "cuda" or not torch.cuda.is_available():
+        return float("inf")
+    return torch.cuda.get_device_properties(device).total_memory
 
 
-def _resized(map_BTgh: Tensor, f_BChw: Tensor) -> Tensor:
-    """A map, bilinearly at the features' size, B×T×h×w.
-
-    By matrices of weights, since a GPU's own backward pass of F.interpolate is not deterministic.
-    """
-    rows_hg, columns_wg = (
-        _interpolating(old, new, like=map_BTgh) for old, new in zip(map_BTgh.shape[-2:], f_BChw.shape[-2:], strict=True)
-    )
-    return rows_hg @ map_BTgh @ columns_wg.T
-
-
-def _interpolating(old: int, new: int, like: Tensor) -> Tensor:
-    """new×old weights of linear interpolation."""
-    corners = torch.eye(old, device=like.device, dtype=like.dtype)
-    return F.interpolate(corners[None], size=new, mode="linear")[0].T
-
-
-def join(kind: Joined, width: int, dim: PriorDim, hidden: int, mapped: int) -> nn.Module | None:
-    """What concatenates the prior with R_e's features, where an ablation does so. `dim` as PTGRM's `prior_dim`."""
-    if kind == "no":
-        return None
-    if isinstance(dim, tuple):
-        return MapBeside(width, dim, hidden, mapped)
-    return (VectorBeside if kind == "vector" else VectorAsMap)(width, (dim, hidden, mapped))
-
-
-def _prior_map(dim: int, hidden: int, out: int) -> nn.Sequential:
+def prior_map(dim: int, hidden: int, out: int) -> nn.Sequential:
     """T_m or T_c: the prior vector to the width at which it joins the features."""
     return nn.Sequential(nn.Linear(dim, hidden, bias=False), nn.LeakyReLU(SLOPE), nn.Linear(hidden, out, bias=False))
 

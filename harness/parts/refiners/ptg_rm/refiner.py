@@ -23,9 +23,12 @@ from harness.api.refiner import RefinerTraits
 from harness.api.traits import When
 from harness.api.weights import OfficialNames
 from harness.core.errors import HarnessError
-from harness.parts.ops.fused import InstanceNormLeaky, ShuffledConv, channels_first
+from harness.parts.ops import forms
+from harness.parts.ops.defined import InstanceNormLeaky, ShuffledConv
+from harness.parts.ops.lean import channels_first
 from harness.parts.refiners.ptg_rm.ablations import DESIGNS, Design
-from harness.parts.refiners.ptg_rm.guidance import CSA, SLOPE, SVE, join
+from harness.parts.refiners.ptg_rm.guidance import CSA, SLOPE, SVE
+from harness.parts.refiners.ptg_rm.joins import join
 from harness.parts.shared.blocks import ChannelLayerNorm, snr_map
 
 MASK_LOGIT = 3.0
@@ -206,14 +209,18 @@ class PTGRM(nn.Module):
         return features_BChw * mask_logits.sigmoid() + residual
 
     def _decoded(self, given_BCHW: Tensor, prior_BD: Tensor, snr_B1HW: Tensor | None = None) -> Tensor:
-        # Channels last inside: a CPU's convolutions take half the time.
-        f = self.encoder(given_BCHW.contiguous(memory_format=torch.channels_last))
+        lean = forms.lean("ptg_rm", given_BCHW)
+        if lean:
+            # Channels last inside: a CPU's convolutions take half the time.
+            given_BCHW = given_BCHW.contiguous(memory_format=torch.channels_last)
+        f = self.encoder(given_BCHW)
         if self.join is not None:
             f = self.join(f, prior_BD)
         if self.sve is not None:
             snr_B1hw = None if snr_B1HW is None else F.interpolate(snr_B1HW, size=f.shape[-2:], mode="nearest")
             f = self.sve(f, prior_BD, snr_B1hw)
-        return channels_first(self.decoder(self.csa(f, prior_BD)))
+        decoded = self.decoder(self.csa(f, prior_BD))
+        return channels_first(decoded) if lean else decoded
 
 
 def _sve(design: Design, width: int, prior_widths: tuple[int, int, int], long_blocks: int) -> SVE | None:

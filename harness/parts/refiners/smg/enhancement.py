@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from harness.api.weights import OfficialNames
-from harness.parts.ops.fused import dynamic_filter
+from harness.parts.ops.defined import dynamic_filter
 from harness.parts.shared.smg_unet import ENCODER_NAMES, Encoder, Tail, Up
 
 SLOPE = 0.1

@@ -1,7 +1,8 @@
-"""Operations with backward passes of their own, where PyTorch's would save more tensors or make more passes.
+"""The lean forms of harness.parts.ops.defined: backward passes of their own, where PyTorch's would save more tensors or
+make more passes over memory.
 
-Each takes any memory format and is fastest with channels last. Deterministic on a CPU and on a GPU: nothing is
-scattered. Statistics are taken in float32 or better, whatever autocast says.
+Made for CPUs, where harness.parts.ops.forms chooses them; each takes any memory format and is fastest with channels
+last. Differentiable once. Statistics are taken in float32 or better, whatever autocast says.
 
 Shape letters: B batch, C channels, H height, W width, K kernel positions.
 """
@@ -11,36 +12,17 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
-
-from harness.parts.ops import winograd
 
 TAPS = [divmod(tap, 3) for tap in range(9)]
 """Row and column of each of a 3×3 kernel's numbers."""
 
 
-def wide_convolution(x_BCHW: Tensor, weight: Tensor) -> Tensor:
-    """3×3 convolution with zeros beyond the borders, for a hundred channels and more."""
-    exact = torch.promote_types(x_BCHW.dtype, torch.float32) == x_BCHW.dtype
-    if x_BCHW.device.type != "cpu" or torch.is_autocast_enabled("cpu") or not exact:
-        return F.conv2d(x_BCHW, weight, padding=1)
-    return winograd.convolve(x_BCHW, weight)
-
-
-class InstanceNormLeaky(nn.InstanceNorm2d):
-    """Instance norm with learned scale and shift, then LeakyReLU; `slope` 1 leaves it a norm. B×C×H×W to the same.
-
-    As F.instance_norm and leaky_relu, but the normed map between the two is not kept, and channels stay last.
-    """
-
-    def __init__(self, channels: int, slope: float = 1.0) -> None:
-        super().__init__(channels, affine=True)
-        self.slope = slope
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        normed: Tensor = _InstanceNormLeaky.apply(x_BCHW, self.weight, self.bias, self.eps, self.slope)
-        return normed
+def instance_norm_leaky(x_BCHW: Tensor, weight_C: Tensor, bias_C: Tensor, eps: float, slope: float) -> Tensor:
+    """As `defined.InstanceNormLeaky`, but the normed map before the LeakyReLU is not kept, and channels stay last."""
+    normed: Tensor = _InstanceNormLeaky.apply(x_BCHW, weight_C, bias_C, eps, slope)
+    return normed
 
 
 class _InstanceNormLeaky(torch.autograd.Function):
@@ -85,11 +67,7 @@ def _dot(a_BCHW: Tensor, b_BCHW: Tensor) -> Tensor:
 
 
 def dynamic_filter(x_BCHW: Tensor, kernels_BKHW: Tensor) -> Tensor:
-    """Filters each channel at each position with its own 3×3 kernel; borders replicate. B×C×H×W to the same.
-
-    `kernels_BKHW` has 9·C channels, channel c·9 + row·3 + column. Summed over nine shifted views, forward and
-    backward: no copy of the nine-fold unfolded features is ever made.
-    """
+    """As `defined.dynamic_filter`; sums nine shifted views in place, and keeps its two inputs alone."""
     dtype = torch.promote_types(x_BCHW.dtype, kernels_BKHW.dtype)
     filtered: Tensor = _DynamicFilter.apply(x_BCHW.to(dtype), kernels_BKHW.to(dtype))
     return filtered
@@ -133,21 +111,12 @@ def _kernels(kernels_BKHW: Tensor) -> tuple[Tensor, ...]:
     return kernels_BKHW.unflatten(1, (-1, 9)).unbind(2)
 
 
-class ShuffledConv(nn.Conv2d):
-    """3×3 convolution without bias, pixel shuffle, LeakyReLU: B×C×H×W to B×`out_channels`×(H·factor)×(W·factor).
-
-    The weights are nn.PixelShuffle's, with channel c·factor² + row·factor + column. They are brought into the order
-    row, column, c before they are used: then the shuffle moves whole runs of channels, which stay last.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, factor: int, slope: float) -> None:
-        super().__init__(in_channels, out_channels * factor**2, 3, padding=1, bias=False)
-        self.factor, self.slope = factor, slope
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        weight = self.weight.unflatten(0, (-1, self.factor**2)).transpose(0, 1).flatten(0, 1)
-        shuffled: Tensor = _ShuffleLeaky.apply(F.conv2d(x_BCHW, weight, padding=1), self.factor, self.slope)
-        return shuffled
+def shuffled_conv(x_BCHW: Tensor, weight: Tensor, factor: int, slope: float) -> Tensor:
+    """As `defined.ShuffledConv`; its weights are brought into the order row, column, c before they are used: then the
+    shuffle moves whole runs of channels, which stay last."""
+    by_place = weight.unflatten(0, (-1, factor**2)).transpose(0, 1).flatten(0, 1)
+    shuffled: Tensor = _ShuffleLeaky.apply(F.conv2d(x_BCHW, by_place, padding=1), factor, slope)
+    return shuffled
 
 
 class _ShuffleLeaky(torch.autograd.Function):
@@ -177,8 +146,8 @@ def _pixel_groups(x_BHWC: Tensor, factor: int) -> Tensor:
     return x_BHWC.unflatten(2, (-1, factor)).unflatten(1, (-1, factor)).transpose(2, 3)
 
 
-def gated_gelu(x_BCHW: Tensor, approximate: str = "none") -> Tensor:
-    """gelu(first half of the channels) · second half; keeps its input alone. B×2C×H×W to B×C×H×W."""
+def gated_gelu(x_BCHW: Tensor, approximate: str) -> Tensor:
+    """As `defined.gated_gelu`; keeps its input alone."""
     gated: Tensor = _GatedGelu.apply(x_BCHW, approximate)
     return gated
 

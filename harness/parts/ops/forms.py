@@ -1,0 +1,89 @@
+"""Which form of an operation runs: its definition, or a lean one that a CPU is quicker with.
+
+Every operation with several forms is defined once, plainly; the definition runs on GPUs, in every graph that
+torch.compile makes, and on a CPU where the lean form would not pay. The choice depends on the device and the number of
+positions alone, so that a block computed again in the backward pass is computed in the form that it had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import TracebackType
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Form = Literal["plain", "lean"]
+
+_forced: Form | None = None
+"""One for all threads: a worker runs one job at a time."""
+_noted: dict[str, str] | None = None
+
+
+class using:  # noqa: N801 - reads as a statement
+    """Inside, all operations run in that form, except that torch.compile always sees definitions; None as ever."""
+
+    def __init__(self, form: Form | None) -> None:
+        self.form = form
+        self.before: list[Form | None] = []
+
+    def __enter__(self) -> None:
+        global _forced
+        self.before.append(_forced)
+        _forced = self.form
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        global _forced
+        _forced = self.before.pop()
+
+
+@contextmanager
+def noting() -> Iterator[dict[str, str]]:
+    """Gives the forms that ran inside, by operation: "plain", "lean", or "lean and plain" where sizes differ."""
+    global _noted
+    before, _noted = _noted, {}
+    try:
+        yield _noted
+    finally:
+        _noted = before
+
+
+def lean(operation: str, x_BCHW: Tensor, *, least: int = 0) -> bool:
+    """Whether the lean form of an operation is to run on that map.
+
+    `least`: positions of a batch, B·H·W, from which on it pays on a CPU.
+    """
+    if torch.compiler.is_compiling():
+        _note(operation, "plain")
+        return False
+    if _forced is None:
+        B, _, H, W = x_BCHW.shape
+        pays = x_BCHW.device.type == "cpu" and least <= B * H * W
+    else:
+        pays = _forced == "lean"
+    _note(operation, "lean" if pays else "plain")
+    return pays
+
+
+def lies_last(x_BCHW: Tensor) -> bool:
+    """Whether an operation is to keep a map's channels last: they are, and no definition was asked for."""
+    if torch.compiler.is_compiling() or _forced == "plain" or x_BCHW.device.type != "cpu":
+        return False
+    return x_BCHW.is_contiguous(memory_format=torch.channels_last) and not x_BCHW.is_contiguous()
+
+
+def as_now() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """`context_fn` of torch.utils.checkpoint: what is computed again is computed in the form that is asked for now."""
+    return nullcontext(), using(_forced)
+
+
+@torch.compiler.assume_constant_result
+def _note(operation: str, form: Form) -> bool:
+    """torch.compile calls it while it traces, and not when the graph runs."""
+    if _noted is not None and _noted.setdefault(operation, form) != form:
+        _noted[operation] = "lean and plain"
+    return True
