@@ -22,7 +22,15 @@ from harness.core.errors import DataError, HarnessError
 from harness.core.fence import Superseded
 from harness.core.paths import Layout, write_text
 from harness.data import mirrored as data_of
-from harness.planning.job import EvaluateWork, FeaturesWork, Job, ScoresWork, ShardsWork, TrainWork, Work
+from harness.planning.job import (
+    FeaturesWork,
+    Job,
+    ScoresWork,
+    ShardsWork,
+    TogetherWork,
+    TrainWork,
+    Work,
+)
 from harness.records import mirrored as records_of
 from harness.storage.copies import Copy, copy_at, copy_of, held_here
 from harness.storage.mirror import everything, fetch, records
@@ -145,6 +153,8 @@ def _folders(job: Job, layout: Layout, out: Copy, cell_id: str) -> list[str]:
 
 
 def _rests_on(work: Work) -> list[str]:
+    if isinstance(work, TogetherWork):
+        return _once(cell for each in work.of for cell in _rests_on(each))
     if isinstance(work, TrainWork):
         return [cell.id for cell in work.cell.requires]
     if isinstance(work, ScoresWork):
@@ -162,6 +172,9 @@ def _reads(work: Work) -> tuple[list[PreparedSet], list[FeatureSet]]:
         return [work.stored], []
     if isinstance(work, FeaturesWork):
         return [work.features.samples.stored], [*work.features.parents, work.features]
+    if isinstance(work, TogetherWork):
+        read = [_reads(each) for each in work.of]
+        return _once(each for sets, _ in read for each in sets), _once(each for _, rows in read for each in rows)
     if isinstance(work, TrainWork):
         cell = work.cell
         wanted = [cell.train_features(stage) for stage in range(len(cell.recipe.parts))]
@@ -188,7 +201,7 @@ def _bring_data(work: Work, data: Path) -> None:
         data_of.bring_features(features, data)
     if isinstance(work, ShardsWork):
         data_of.bring_parts(work.stored, data)
-    if isinstance(work, ShardsWork | TrainWork | ScoresWork | EvaluateWork):
+    if not isinstance(work, FeaturesWork):
         data_of.bring_prints(data)
 
 

@@ -44,6 +44,19 @@ class TrainWork(Frozen):
     They are no part of what the job does, and so not of its id."""
 
 
+class TogetherWork(Frozen):
+    """Train several cells behind one pass of the frozen backbone that they share, up to a checkpoint of their last
+    step, from which each one's own train job finishes."""
+
+    kind: Literal["together"] = "together"
+    of: tuple[TrainWork, ...]
+    """What the train jobs do."""
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        return tuple(each.cell for each in self.of)
+
+
 class EvaluateWork(Frozen):
     """Score one cell's checkpoint (or the input itself) on test sets."""
 
@@ -115,7 +128,9 @@ def is_scored(test: Samples, protocol: EvaluationProtocol) -> bool:
     return test.noise is None or test.draw == protocol.draw
 
 
-Work = Annotated[ShardsWork | FeaturesWork | TrainWork | ScoresWork | EvaluateWork, Field(discriminator="kind")]
+Work = Annotated[
+    ShardsWork | FeaturesWork | TogetherWork | TrainWork | ScoresWork | EvaluateWork, Field(discriminator="kind")
+]
 
 
 class Job(Frozen):
@@ -125,10 +140,13 @@ class Job(Frozen):
     depends: tuple[str, ...] = ()
     tests: tuple[tuple[str, ...], ...] = ()
     """Of an evaluate job, for each test set of its work: those of `depends` that prepare it. When one of them fails,
-    that set is left out, and the others are scored."""
+    that set is left out, and the others are scored. Likewise of a together job, for each of its cells."""
     parts: tuple[tuple[str, ...], ...] = ()
     """Of an evaluate job, for each test set of its work: those of `depends` that score parts of it. When one of them
     fails, the evaluation scores those images itself."""
+    ahead: tuple[str, ...] = Field((), exclude_if=lambda ahead: not ahead)
+    """Of a train job: those of `depends` that train its cell beside others before. When one of them fails, it goes on
+    from wherever that came to."""
     labels: Labels | None = None
     told_apart: str = ""
     """What tells its title from those of other jobs that would have the same."""
@@ -185,6 +203,8 @@ def cell_id_of(work: Work) -> str | None:
 
 def cells_of(work: Work) -> tuple[str, ...]:
     """The cells whose folders a job reads or writes: its own, its base, its prior's source."""
+    if isinstance(work, TogetherWork):
+        return tuple(dict.fromkeys(cell for each in work.of for cell in cells_of(each)))
     if isinstance(work, TrainWork):
         cells = (work.cell, work.cell.base, work.cell.prior_source)
         return tuple(cell.id for cell in cells if cell is not None)
@@ -199,6 +219,8 @@ def job_id(work: Work) -> str:
         return job_id_of(work.kind, work.cell.id)
     if isinstance(work, FeaturesWork):
         return job_id_of(work.kind, digest(work.features.identity(), 12))
+    if isinstance(work, TogetherWork):
+        return job_id_of(work.kind, digest([cell.id for cell in work.cells], 12))
     if isinstance(work, ScoresWork):
         (samples,) = work.of.tests
         return job_id_of(work.kind, digest([work.cell.id, samples.identity(), work.part, work.parts], 12))
@@ -226,6 +248,9 @@ def _title_of(work: Work, labels: Labels | None) -> str:
         every = f" in {turned} orientations" if turned > 1 else ""
         of = f"{samples.dataset.called}/{samples.split}{_degraded(samples)}{every}"
         return f"features {prior.name} of {of}"
+    if isinstance(work, TogetherWork):
+        called = labels.title(work.cells[0].seed) if labels else " ".join(cell.id for cell in work.cells)
+        return f"train together {called}"
     seed = work.cell.seed
     cell = labels.title(seed) if labels else f"{work.cell.id} seed {seed}"
     if isinstance(work, ScoresWork):

@@ -20,7 +20,7 @@ from harness.core.errors import HarnessError
 from harness.core.guests import guest_place
 from harness.core.registry import Registry
 from harness.core.source import is_file
-from harness.planning.job import FeaturesWork, ShardsWork, TrainWork, Work
+from harness.planning.job import FeaturesWork, ShardsWork, TogetherWork, TrainWork, Work
 from harness.planning.unprepared import check_whole
 from harness.planning.verdict import Reason, Why
 from harness.weights.catalogue import find
@@ -36,6 +36,8 @@ def needs(work: Work) -> list[Need]:
         return [("dataset", work.stored.dataset)]
     if isinstance(work, FeaturesWork):
         return [("prior", work.features.prior)]
+    if isinstance(work, TogetherWork):
+        return [need for each in work.of for need in needs(each)]
     cell = work.cell
     if not isinstance(work, TrainWork):
         return list(_of_network(cell))

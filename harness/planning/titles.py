@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.core.identity import digest
-from harness.planning.job import FeaturesWork, ShardsWork, Work
+from harness.planning.job import FeaturesWork, ShardsWork, TogetherWork, Work
 
 SHOWN = 3
 """Differences that a title names at most."""
@@ -31,6 +31,8 @@ def distinctions(works: Mapping[str, Work], titles: Mapping[str, str]) -> dict[s
 def _content(work: Work) -> dict[str, Any]:
     if isinstance(work, ShardsWork):
         return work.stored.identity()
+    if isinstance(work, TogetherWork):
+        return {"cells": [cell.id for cell in work.cells]}
     return (
         work.features.identity()
         if isinstance(work, FeaturesWork)

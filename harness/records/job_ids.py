@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-JobKind = Literal["shards", "features", "train", "scores", "evaluate"]
+JobKind = Literal["shards", "features", "together", "train", "scores", "evaluate"]
 
 
 def job_id_of(kind: JobKind, digest: str) -> str:

@@ -115,6 +115,9 @@ class Training(Frozen):
     the one before; none in records of earlier releases, or where nothing was trained."""
     halved: int = 0
     """How often its micro-batch was halved, in the last attempt, because memory ran out."""
+    together: int = 1
+    """Trainings that took steps beside it behind one pass of the same frozen backbone, at most, itself included. Of the
+    time that they took together, `seconds` has its equal share."""
     compilation: Compilation | None = None
     """None where nothing was to be compiled, and in records of earlier releases."""
     deterministic: bool = False

@@ -75,8 +75,9 @@ class Backlog:
         return released
 
     def _goes_on_without(self, job: Job, lost: str) -> bool:
-        """Whether a job that is lost prepared one of several test sets of an evaluation; it then is not waited for."""
-        if any(lost in parts for parts in job.parts):  # it scores those images itself
+        """Whether a job that is lost prepared one of several test sets of an evaluation, or cells of a together job, or
+        did a part of another's work; it then is not waited for."""
+        if lost in job.ahead or any(lost in parts for parts in job.parts):  # it does that itself
             self._without(job, lost)
             return True
         if not any(lost in preparing for preparing in job.tests):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.planning.job import EvaluateWork, ScoresWork, TrainWork
+from harness.planning.job import EvaluateWork, ScoresWork, TogetherWork, TrainWork
 from harness.planning.plan import PlannedJob
 from harness.records.job_ids import job_id_of
 
@@ -17,15 +17,19 @@ def priorities(planned: Sequence[PlannedJob]) -> dict[str, int]:
     for them, so that no long one is left for the end, when the other machines have nothing to do. Those of unknown
     length follow. Of those that take equally long, the ones that read the same vectors go together, so that these are
     still in the memory of a machine; else they stand as in the plan. An evaluation goes with its training, as soon as
-    it can.
+    it can, and the end of a training with the job that trained its cell beside others.
     """
     place = {each.id: at for at, each in enumerate(planned)}
     length = _lengths(planned)
-    trainings = [each.id for each in planned if isinstance(each.job.work, TrainWork)]
+    trainings = [each.id for each in planned if isinstance(each.job.work, TrainWork | TogetherWork)]
     near = _near(planned, place)
     longest = sorted(trainings, key=lambda job_id: (-length[job_id], near[job_id], place[job_id]))
     key = {job_id: (at, 0, at) for job_id, at in place.items()}
     key |= {job_id: (place[old], 0, place[job_id]) for job_id, old in zip(longest, trainings, strict=True)}
+    for each in planned:
+        for together in each.job.ahead:
+            if together in key:
+                key[each.id] = (key[together][0], 1, place[each.id])
     for each in planned:
         if isinstance(each.job.work, ScoresWork | EvaluateWork):
             own = job_id_of("train", each.job.work.cell.id)
@@ -41,6 +45,8 @@ def _near(planned: Sequence[PlannedJob], place: Mapping[str, int]) -> dict[str, 
     found = {}
     for each in planned:
         work = each.job.work
+        if isinstance(work, TogetherWork):
+            found[each.id] = place[each.id]
         if isinstance(work, TrainWork):
             cells = {job_id_of("train", cell.id) for cell in work.cell.requires}
             sets = tuple(needed for needed in each.job.depends if needed not in cells)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from harness.api.reference import PartRef
 from harness.api.running import Request
+from harness.cells.cell import Cell
 from harness.core.errors import HarnessError
-from harness.planning.job import FeaturesWork, Job, ScoresWork, ShardsWork, TrainWork
+from harness.planning.job import FeaturesWork, Job, ScoresWork, ShardsWork, TogetherWork, TrainWork, Work
 from harness.scheduling.address import ADDRESSES, is_address
 
 
@@ -37,10 +38,17 @@ def near(job: Job) -> str:
         return _word(work.stored.dataset)
     if isinstance(work, FeaturesWork):
         return _word(work.features.samples.dataset)
-    if isinstance(work, TrainWork):
-        return _word(work.cell.train)
+    if isinstance(work, TrainWork | TogetherWork):
+        return _word(trained_by(work)[0].train)
     tests = work.of.tests if isinstance(work, ScoresWork) else work.tests
     return _word(tests[0].dataset) if tests else ""
+
+
+def trained_by(work: Work) -> tuple[Cell, ...]:
+    """The cells that a job trains."""
+    if isinstance(work, TogetherWork):
+        return work.cells
+    return (work.cell,) if isinstance(work, TrainWork) else ()
 
 
 def _word(dataset: PartRef) -> str:
@@ -48,7 +56,7 @@ def _word(dataset: PartRef) -> str:
 
 
 def _check_precision(job: Job) -> None:
-    if isinstance(job.work, TrainWork) and job.work.cell.recipe.precision == "fp16":
+    if any(cell.recipe.precision == "fp16" for cell in trained_by(job.work)):
         raise HarnessError(
             "this job trains on the CPU, which cannot train in fp16: there is no GPU here",
             where=job.title,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from harness.api.running import JobOutcome
 from harness.core.paths import Layout
-from harness.planning.job import Job, TrainWork
+from harness.planning.job import Job, TogetherWork, TrainWork, job_id
 from harness.records.store import read_events
 
 
@@ -45,14 +45,18 @@ def again(submission: Submission, outcome: JobOutcome, layout: Layout) -> Submis
 
 def newest_checkpoint(job: Job, layout: Layout) -> int:
     """The step of the newest checkpoint that a training tells of in its cell's events, as it wrote it or began from it;
-    0 without one.
+    0 without one. Of several trainings in one job the sum.
 
     `layout`: the folder's. On a store the events arrive with the checkpoints. Other jobs have none.
     """
-    if not isinstance(job.work, TrainWork):
-        return 0
-    events = read_events(replace(layout, anew=frozenset(job.anew)), job.work.cell.id)
-    job_id = job.id
-    telling = (line for line in events if line.get("event") in ("checkpoint", "start") and line.get("job") == job_id)
+    if isinstance(job.work, TogetherWork):
+        return sum(_newest(each, job, layout) for each in job.work.of)
+    return _newest(job.work, job, layout) if isinstance(job.work, TrainWork) else 0
+
+
+def _newest(work: TrainWork, job: Job, layout: Layout) -> int:
+    events = read_events(replace(layout, anew=frozenset(job.anew)), work.cell.id)
+    own = job_id(work)
+    telling = (line for line in events if line.get("event") in ("checkpoint", "start") and line.get("job") == own)
     steps = (line.get("step") for line in telling)
     return max((step for step in steps if isinstance(step, int)), default=0)

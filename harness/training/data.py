@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -52,6 +53,16 @@ class _Stream:
     name: str
 
 
+class Batches(Protocol):
+    """What a training reads (`TrainLoader`)."""
+
+    position: int
+
+    def to(self, device: torch.device) -> Batches: ...
+
+    def __iter__(self) -> Generator[Batch, None, None]: ...
+
+
 class TrainLoader:
     """Batches without end. A batch may hold the end of one epoch and the start of the next.
 
@@ -60,10 +71,10 @@ class TrainLoader:
     its own samples alone. `position` counts the samples of the global stream up to the end of the last batch given; a
     loader made with that position goes on from there, with another number of ranks as well.
 
-    `stage`: index of the recipe's stage, whose patch and batch it gives. `reads`: what the losses read. With "unpaired"
-    degraded images and clean ones come from streams of their own: from the halves of a data set that brings them apart,
-    else the clean ones from every other scene that has some, so that no scene is seen in both forms. `threads`: see
-    `THREADS`.
+    `features`: of several sets, `prior_BD` has the rows side by side. `stage`: index of the recipe's stage, whose patch
+    and batch it gives. `reads`: what the losses read. With "unpaired" degraded images and clean ones come from streams
+    of their own: from the halves of a data set that brings them apart, else the clean ones from every other scene that
+    has some, so that no scene is seen in both forms. `threads`: see `THREADS`.
 
     Raises HarnessError when a batch is not a multiple of `world`, DataError when images do not fit the recipe (smaller
     than its patch, of several sizes), a shard is damaged, the features were made from another set, or there are no
@@ -73,7 +84,7 @@ class TrainLoader:
     def __init__(
         self,
         samples: OpenSamples,
-        features: FeatureRows | None,
+        features: FeatureRows | Sequence[FeatureRows] | None,
         recipe: Recipe,
         stage: int = 0,
         *,
@@ -90,7 +101,8 @@ class TrainLoader:
         if batch % world:
             what = f"a batch of {batch} cannot be shared equally by {world} processes"
             raise HarnessError(what, where=where, hint=f"set recipe.batch to a multiple of {world}")
-        self.samples, self.features, self.position = samples, features, position
+        self.samples, self.position = samples, position
+        rows = features if isinstance(features, Sequence) else [] if features is None else [features]
         self._recipe, self._stage, self._seed, self._name = recipe, stage, seed, samples.samples.name
         self._batch, self._rank, self._world, self._threads = batch, rank, world, threads
         self._orientations = ORIENTATIONS[recipe.augment]
@@ -99,7 +111,7 @@ class TrainLoader:
         for stream in self._streams:
             check_frames(stream.samples, self._orientations, batch, where)
             self._check_kinds(stream)
-        self._join = None if features is None else PriorJoin(features, samples, recipe)
+        self._joins = [PriorJoin(each, samples, recipe) for each in rows]
         samples.check_noise()
         self._device: torch.device | None = None
 
@@ -207,8 +219,8 @@ class TrainLoader:
         return max(1, pixels * self._pixel_bytes() + self._prior_bytes())
 
     def _prior_bytes(self) -> int:
-        """Bytes of a prior row, float32."""
-        return 0 if self.features is None else 4 * int(np.prod(self.features.prior_dim))
+        """Bytes of a sample's prior rows, float32."""
+        return sum(4 * int(np.prod(join.features.prior_dim)) for join in self._joins)
 
     def _pixel_bytes(self) -> int:
         """Bytes of a pixel of both images, by the first row; noise that is drawn is float32."""
@@ -238,7 +250,8 @@ class TrainLoader:
             sizes = " and ".join("×".join(map(str, image.shape[:2])) for image in (lq, gt))
             raise DataError(f"the degraded and the clean image differ in size: {sizes}", where=f"image {key!r}")
         truth = chw(gt) if gt is not None and self._paired else None
-        prior = None if self._join is None else self._join.row(sample, row, cut)
+        rows = [join.row(sample, row, cut) for join in self._joins]
+        prior = np.concatenate(rows) if len(rows) > 1 else rows[0] if rows else None
         return Drawn(key, chw(lq), truth, prior, settings)
 
     def _read(self, found: SampleList, row: int, side: str, cut: Cut) -> np.ndarray:

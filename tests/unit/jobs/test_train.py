@@ -16,7 +16,7 @@ from harness.cells.cell import Variant
 from harness.core.errors import DataError, HarnessError
 from harness.core.identity import file_sha256, sealed
 from harness.core.paths import Layout
-from harness.jobs import train
+from harness.jobs import ready, train
 from harness.jobs.classify import classify
 from harness.models.assemble import build_model
 from harness.parts.backbones.drunet import DRUNet
@@ -185,7 +185,7 @@ def test_live_equals_cached_bit_for_bit(world: SmallWorld) -> None:
 
 def _first_loss(world: SmallWorld, cell, *, like) -> float:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "build_model", lambda given, registry, width: build_model(like, registry, width))
+        patch.setattr(ready, "build_model", lambda given, registry, width: build_model(like, registry, width))
         run(world, cell)
     return world.curve(cell)[-1][1]
 
