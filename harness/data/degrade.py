@@ -15,6 +15,7 @@ import numpy as np
 from harness.api.degradation import Degradation, Draw, DrawnLikeTheField
 from harness.api.reference import PartRef
 from harness.api.sets import PreparedSet, Samples
+from harness.core.guests import contained, in_main_thread
 from harness.core.identity import seed
 from harness.data.shards import to_float
 from harness.parts.guard import called, check_degraded
@@ -29,7 +30,8 @@ def degrade(
     `plugin`) for a degradation that gives no such image.
     """
     clean = to_float(image)
-    with called(degradation):
+    # The settings of the process are looked after in the main thread alone, and users' degradations drawn there.
+    with called(degradation) if in_main_thread() else contained(owner=degradation):
         if draw == "named":
             names = (ref.name, ref.name, of.dataset.name, of.split)
             random = np.random.default_rng(seed("degrade", *names, key))

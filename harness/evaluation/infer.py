@@ -5,9 +5,10 @@ Shape letters: B batch, C channels, H height, W width, D prior width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from harness.api.backbone import Capabilities
 from harness.api.task import Sides
 from harness.core.beat import beat
 from harness.core.errors import HarnessError
+from harness.evaluation.busy import at_work
 from harness.models.assemble import RestorationModel
 from harness.models.maps import part_of_map
 from harness.parts.shared.blocks import reflect_pad
@@ -26,7 +28,16 @@ OVERLAP = 4
 """Tiles overlap by 1/OVERLAP of their side."""
 
 
-@torch.no_grad()  # not inference mode, whose tensors do not tell that a part has changed them in place
+class Seen(NamedTuple):
+    """What a network gets of one image."""
+
+    lq_HWC: np.ndarray
+    """float32, white at 1."""
+    prior_D: np.ndarray | None = None
+    truth_HWC: np.ndarray | None = None
+    """Shown only to a network that reads the truth in test."""
+
+
 def restore(
     model: RestorationModel,
     lq_HWC: np.ndarray,
@@ -36,51 +47,65 @@ def restore(
     settings: Mapping[str, float] | None = None,
     through: Sides | None = None,
 ) -> np.ndarray:
-    """The restored image, H×W×C float32, not clipped, of a degraded one, H×W×C float32. `model` is in evaluation mode.
+    """The restored image, H×W×C float32, not clipped, of a degraded one, H×W×C float32: `restore_together` of one."""
+    restored_BHWC = restore_together(model, [Seen(lq_HWC, prior_D, truth_HWC)], device, settings, through)
+    return np.ascontiguousarray(restored_BHWC[0].cpu().numpy())
 
-    Both images have as many channels as the network reads and gives; HarnessError for other degraded ones. Where the
-    network needs it, the image is padded by reflection on the right and below, and the result cut back.
+
+@torch.no_grad()  # not inference mode, whose tensors do not tell that a part has changed them in place
+def restore_together(
+    model: RestorationModel,
+    images: Sequence[Seen],
+    device: torch.device,
+    settings: Mapping[str, float] | None = None,
+    through: Sides | None = None,
+) -> Tensor:
+    """The restored images, B×H×W×C float32 on the device, not clipped, of images of one size. `model` is in evaluation
+    mode.
+
+    Degraded and restored images have as many channels as the network reads and gives; HarnessError for other degraded
+    ones. Where the network needs it, images are padded by reflection on the right and below, and the result cut back.
     Images larger than the declared tile are restored in overlapping tiles; each gets the whole image's prior vector, or
-    its part of the prior's map. `truth_HWC` is shown only to a network that reads the truth in
-    test; HarnessError when it is missing there. `settings`: what the image was made with, such as its noise level, for
-    a network that is told. `through`: height and width to which the image is resized for the network, and from which
+    its part of the prior's map. HarnessError when the truth is missing where the network reads it in
+    test. `settings`: what the images were made with, such as their noise level, for
+    a network that is told. `through`: height and width to which images are resized for the network, and from which
     the result is resized back, bilinearly; a network that is guided by a map of its input gets the map of the image
     before it was resized, resized as well.
     """
-    can = model.capabilities
-    if lq_HWC.shape[2] != can.channels_in:
-        what = f"the network reads images of {can.channels_in} channels, and this one has {lq_HWC.shape[2]}"
+    can, first = model.capabilities, images[0]
+    if first.lq_HWC.shape[2] != can.channels_in:
+        what = f"the network reads images of {can.channels_in} channels, and this one has {first.lq_HWC.shape[2]}"
         raise HarnessError(what, hint="a test set like the training set")
     truth_BCHW: Tensor | None = None
-    if model.reads_truth_at_test:
-        if truth_HWC is None:
-            raise HarnessError("this network reads the truth in test, and there is none")
-        truth_BCHW = _batch_of(truth_HWC, device)
-    whole_BCHW = _batch_of(lq_HWC, device)
-    lq_BCHW = _resized(whole_BCHW, through)
-    guide_BCHW = None
-    if through is not None:
-        truth_BCHW = None if truth_BCHW is None else _resized(truth_BCHW, through)
-        guide_BCHW = model.guide(whole_BCHW)
-        guide_BCHW = None if guide_BCHW is None else _resized(guide_BCHW, through)
-    height, width = lq_BCHW.shape[-2:]
-    prior_BD = None if prior_D is None else torch.from_numpy(np.array(prior_D)[None]).to(device)
-    told = None
-    if settings is not None:
-        told = {name: torch.full((1,), value, dtype=torch.float32, device=device) for name, value in settings.items()}
-    given = _Given(model, prior_BD, truth_BCHW, told, (height, width), guide_BCHW)
-    tile = _tile_side(can)
-    if tile is None or max(height, width) <= tile:
-        restored = _restore_padded(given, lq_BCHW, 0, 0)
-    else:
-        restored = _restore_tiled(given, lq_BCHW, tile)
-    restored = _resized(restored.float(), lq_HWC.shape[:2] if through else None)
-    return np.ascontiguousarray(restored[0].cpu().numpy().transpose(1, 2, 0))
+    with at_work(device):
+        if model.reads_truth_at_test:
+            truths = [image.truth_HWC for image in images if image.truth_HWC is not None]
+            if len(truths) < len(images):
+                raise HarnessError("this network reads the truth in test, and there is none")
+            truth_BCHW = _batch_of(truths, device)
+        whole_BCHW = _batch_of([image.lq_HWC for image in images], device)
+        lq_BCHW = _resized(whole_BCHW, through)
+        guide_BCHW = None
+        if through is not None:
+            truth_BCHW = None if truth_BCHW is None else _resized(truth_BCHW, through)
+            guide_BCHW = model.guide(whole_BCHW)
+            guide_BCHW = None if guide_BCHW is None else _resized(guide_BCHW, through)
+        height, width = lq_BCHW.shape[-2:]
+        rows = [image.prior_D for image in images if image.prior_D is not None]
+        prior_BD = torch.from_numpy(np.stack(rows)).to(device) if rows else None
+        given = _Given(model, prior_BD, truth_BCHW, _told(settings, len(images), device), (height, width), guide_BCHW)
+        tile = tile_side(can)
+        if tile is None or max(height, width) <= tile:
+            restored = _restore_padded(given, lq_BCHW, 0, 0)
+        else:
+            restored = _restore_tiled(given, lq_BCHW, tile)
+        restored = _resized(restored.float(), first.lq_HWC.shape[:2] if through else None)
+        return restored.permute(0, 2, 3, 1).contiguous()
 
 
 @dataclass(frozen=True)
 class _Given:
-    """The network, and what it gets of one image beside its pixels."""
+    """The network, and what it gets of images of one size beside their pixels."""
 
     model: RestorationModel
     prior_BD: Tensor | None
@@ -88,7 +113,7 @@ class _Given:
     """The whole truth, for a network that reads it."""
     settings: Mapping[str, Tensor] | None
     sides: tuple[int, int]
-    """Height and width of the whole image."""
+    """Height and width of the whole images."""
     guide_BCHW: Tensor | None = None
     """The map that guides the network, where it is not that of the pixels it gets."""
 
@@ -99,12 +124,22 @@ def _resized(image_BCHW: Tensor, sides: Sides | None) -> Tensor:
     return interpolate(image_BCHW, size=tuple(sides), mode="bilinear", align_corners=False)
 
 
-def _batch_of(image_HWC: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image_HWC.transpose(2, 0, 1)[None])).to(device)
+def _batch_of(images_HWC: Sequence[np.ndarray], device: torch.device) -> Tensor:
+    """Images of one size, B×C×H×W on the device."""
+    if device.type == "cuda":  # which puts the channels first in less time than the host
+        return torch.from_numpy(np.stack(images_HWC)).to(device).permute(0, 3, 1, 2).contiguous()
+    stacked_BHWC = images_HWC[0][None] if len(images_HWC) == 1 else np.stack(images_HWC)
+    return torch.from_numpy(np.ascontiguousarray(stacked_BHWC.transpose(0, 3, 1, 2))).to(device)
+
+
+def _told(settings: Mapping[str, float] | None, images: int, device: torch.device) -> dict[str, Tensor] | None:
+    if settings is None:
+        return None
+    return {name: torch.full((images,), value, dtype=torch.float32, device=device) for name, value in settings.items()}
 
 
 def _restore_padded(given: _Given, lq_BCHW: Tensor, top: int, left: int) -> Tensor:
-    """The restoration of the pixels from (top, left) of the whole image on."""
+    """The restoration of the pixels from (top, left) of the whole images on."""
     model, prior_BD = given.model, given.prior_BD
     height, width = lq_BCHW.shape[-2:]
     goal = model.capabilities.fitting(height), model.capabilities.fitting(width)
@@ -150,6 +185,6 @@ def _ramp(side: int, tile: int, like: Tensor) -> Tensor:
     return torch.minimum(distance, distance.flip(0)).clamp(max=tile // OVERLAP)
 
 
-def _tile_side(capabilities: Capabilities) -> int | None:
+def tile_side(capabilities: Capabilities) -> int | None:
     """The side of the declared tile, raised to the next allowed size; None without tiles."""
     return None if capabilities.tile is None else capabilities.fitting(capabilities.tile)

@@ -4,30 +4,56 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from harness.api.metric import Metric
 from harness.api.reference import PartRef
 from harness.api.task import EvaluationProtocol
 from harness.core.beat import beat
 from harness.core.errors import DataError
+from harness.core.guests import is_guest
 from harness.core.registry import Registry
+from harness.evaluation.busy import at_work
 from harness.evaluation.prepared import Prepared, prepare
 from harness.parts.guard import called, check_value, made
+from harness.parts.shared.iqa_images import NetworkMetric
+
+CPU = torch.device("cpu")
 
 
 def build_metrics(
-    metrics: Mapping[str, PartRef], protocol: EvaluationProtocol, registry: Registry
+    metrics: Mapping[str, PartRef],
+    protocol: EvaluationProtocol,
+    registry: Registry,
+    device: torch.device = CPU,
 ) -> dict[str, Metric]:
-    """The metrics of a suite under a protocol, by the keys that records use.
+    """The metrics of a suite under a protocol, by the keys that records use; those that are networks on the device.
 
     Raises MissingWeights when the files of one are missing, UnknownName when a metric does not exist.
     """
-    return {key: made(registry, "metric", metric.name, protocol, **metric.arguments) for key, metric in metrics.items()}
+    found: dict[str, Metric] = {}
+    for key, part in metrics.items():
+        metric = made(registry, "metric", part.name, protocol, **part.arguments)
+        if device.type != "cpu" and isinstance(metric, NetworkMetric) and not is_guest(type(metric)):
+            metric.to(device)
+        found[key] = metric
+    return found
+
+
+def goes_beside(metric: Metric) -> bool:
+    """Whether threads may compute a metric beside the restoration, several images at once.
+
+    Those of the harness that say so (`in_threads`): they neither read nor set anything that the process has one of.
+    Those of users never: what they set is put back, and what they draw is looked after, in the main thread, by a look
+    at the whole process before and after each call, which no other thread's work may blur.
+    """
+    return getattr(type(metric), "in_threads", False) is True and not is_guest(type(metric))
 
 
 FAILURES = (Exception, SystemExit, GeneratorExit)
@@ -111,7 +137,8 @@ def _value(metric: Metric, images: Prepared) -> float:
         given.append(images.truth.copy())
     if traits.masked and images.mask_HW is not None:
         given.append(images.mask_HW.copy())
-    with called(metric):
+    device = metric.device if isinstance(metric, NetworkMetric) else CPU
+    with nullcontext() if goes_beside(metric) else called(metric), at_work(device):
         value = metric(*given)
     return check_value(metric, value)
 

@@ -16,7 +16,8 @@ from harness.api.task import Sides
 from harness.cells.cell import Cell
 from harness.core.errors import DataError, FailureClass, HarnessError
 from harness.data.samples import OpenSamples
-from harness.evaluation.infer import restore
+from harness.evaluation.batches import Batches, room_on
+from harness.evaluation.infer import restore, restore_together
 from harness.evaluation.prepared import RGB
 from harness.evaluation.samples import shown, write_strip
 from harness.evaluation.score import FAILURES
@@ -24,6 +25,7 @@ from harness.jobs.context import Context
 from harness.jobs.evaluated import Evaluated, Pass, lacking, passes
 from harness.jobs.inputs import Inputs, not_pairs, open_inputs, refuse_mix
 from harness.jobs.leaks import audit_test
+from harness.jobs.overlap import Beside
 from harness.jobs.parts import Left, left_by_parts, strips_of
 from harness.jobs.scoring import Evaluation, Restore, Scored, Scoring, Trouble, trouble_of
 from harness.models.assemble import RestorationModel, build_model
@@ -93,9 +95,24 @@ class Restorer:
         """
         if self.cell.backbone is None:
             return _unchanged
-        model = self._model = self._model or self._build(inputs)
-        told, device = settings_of(inputs.opened), self._device
+        model, told, device = self._network(inputs), settings_of(inputs.opened), self._device
         return lambda lq, prior, truth, through: restore(model, lq, prior, device, truth, told, through)
+
+    def beside(self, inputs: Inputs) -> Beside | None:
+        """What overlaps restoring a test set on a GPU; None on a CPU, which would do the same work with more threads
+        than the job has been given, and for the cell `input`. Raises as `of`."""
+        if self.cell.backbone is None or self._device.type != "cuda":
+            return None
+        model, told, device = self._network(inputs), settings_of(inputs.opened), self._device
+        batches = Batches(
+            lambda images, through: restore_together(model, images, device, told, through),
+            room_on(device, model.capabilities),
+        )
+        return Beside(device, batches, self.job.run.cpus)
+
+    def _network(self, inputs: Inputs) -> RestorationModel:
+        self._model = self._model or self._build(inputs)
+        return self._model
 
     @property
     def _device(self) -> torch.device:
@@ -192,7 +209,8 @@ def _scored(
     restore_image, folder = restorer.of(inputs), context.layout.samples(cell.id)
     strips = strips_of(restorer.job, cell)
     try:
-        scoring = Scoring.begin(cell, inputs, asked, restore_image, context.registry, each.title)
+        beside = restorer.beside(inputs)
+        scoring = Scoring.begin(cell, inputs, asked, restore_image, context.registry, each.title, beside)
         found = scoring.score(
             strips=strips, write=lambda name, shown: write_strip(folder / name, shown), ready=left.rows
         )

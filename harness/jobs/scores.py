@@ -66,7 +66,8 @@ def _score(job: Job, work: ScoresWork, each: Pass, restorer: Restorer, evaluated
         return
     rows: list[ImageRow] = []
     try:
-        scoring = Scoring.begin(work.cell, inputs, asked, restorer.of(inputs), context.registry, each.title)
+        of, beside = restorer.of(inputs), restorer.beside(inputs)
+        scoring = Scoring.begin(work.cell, inputs, asked, of, context.registry, each.title, beside)
         for found in scoring.part(places):
             rows += found
     except FAILURES as error:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
+import torch
 
 from harness.api.metric import Metric
 from harness.api.reference import PartRef
@@ -18,11 +20,13 @@ from harness.core.errors import DataError, FailureClass, HarnessError
 from harness.core.guests import contained
 from harness.core.memory import memory_told
 from harness.core.registry import Registry
+from harness.data.samples import Pair
 from harness.evaluation.samples import strip_name
-from harness.evaluation.score import FAILURES, Shared, build_metrics, content_of, score_shared
+from harness.evaluation.score import CPU, FAILURES, Scores, Shared, build_metrics, content_of, score_shared
 from harness.evaluation.sight import seen
 from harness.jobs.classify import classify, message
 from harness.jobs.inputs import Inputs, scorable
+from harness.jobs.overlap import Beside, Overlap, Wanted, WriteStrip
 from harness.records import store
 from harness.records.model import EvaluationRecord
 
@@ -31,9 +35,6 @@ log = logging.getLogger(__name__)
 Restore = Callable[[np.ndarray, np.ndarray | None, np.ndarray | None, Sides | None], np.ndarray]
 """Degraded image H×W×C, its prior vector, the truth, for networks that read it in test, and the size at which the
 network sees the image where it is not its own, to the restored image."""
-
-WriteStrip = Callable[[str, tuple[np.ndarray, ...]], None]
-"""A file's name, and the input, restored and, where there is one, true image."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ class Scoring:
     found: dict[str, Scored]
     metrics: dict[str, dict[str, Metric]]
     """Those of each evaluation that have not failed."""
+    beside: Beside | None = None
+    """What restores, reads and scores at the same time; None: one after the other."""
 
     @classmethod
     def begin(
@@ -110,11 +113,13 @@ class Scoring:
         restore: Restore,
         registry: Registry,
         title: str,
+        beside: Beside | None = None,
     ) -> Scoring:
         """With the metrics made; those that cannot be are left out."""
         found, pairs = {each.id: Scored() for each in evaluations}, bool(inputs.opened.has_gt.any())
-        metrics = {each.id: _metrics(each, registry, found[each.id], pairs=pairs) for each in evaluations}
-        return cls(cell, inputs, evaluations, restore, title, by_sight(evaluations), found, metrics)
+        device = CPU if beside is None else beside.device
+        metrics = {each.id: _metrics(each, registry, found[each.id], device, pairs=pairs) for each in evaluations}
+        return cls(cell, inputs, evaluations, restore, title, by_sight(evaluations), found, metrics, beside)
 
     def score(
         self, *, strips: int, write: WriteStrip, ready: Mapping[str, Sequence[store.ImageRow]] = MappingProxyType({})
@@ -127,10 +132,12 @@ class Scoring:
         is scored all the same. Raises HarnessError and its kinds when an image cannot be read or restored: a mean over
         the others would be of another test set.
         """
-        for number, row in enumerate(scorable(self.inputs.opened).tolist()):
-            rows = ready.get(self.inputs.opened.index.keys[row], ())
-            if not self.is_whole(rows):
-                rows = self.image(row, write if number < strips else None)
+        keys = self.inputs.opened.index.keys
+        wanted = (
+            Wanted(row, write if number < strips else None, ready.get(keys[row], ()))
+            for number, row in enumerate(scorable(self.inputs.opened).tolist())
+        )
+        for rows in self._images(wanted):
             for each in rows:
                 self.found[each.evaluation].rows.append(each)
         for evaluation in self.evaluations:
@@ -146,8 +153,14 @@ class Scoring:
 
         A metric that fails on an image has no values from there on. Raises as `score`.
         """
-        for row in scorable(self.inputs.opened)[places.start : places.stop].tolist():
-            yield self.image(row, None)
+        rows = scorable(self.inputs.opened)[places.start : places.stop].tolist()
+        return self._images(Wanted(row) for row in rows)
+
+    def _images(self, wanted: Iterator[Wanted]) -> Iterator[list[store.ImageRow]]:
+        """The values of images, in their order: those that are known already, where they are whole, else new ones."""
+        if self.beside is not None:
+            return Overlap(self, self.beside).images(wanted)
+        return (list(each.ready) if self.is_whole(each.ready) else self.image(each.row, each.write) for each in wanted)
 
     def is_whole(self, rows: Sequence[store.ImageRow]) -> bool:
         """Whether these are all the values of an image that are still wanted; never where there is none."""
@@ -161,20 +174,79 @@ class Scoring:
         prior = self.inputs.features.row(row) if self.inputs.features else None
         for (read, through), group in self.groups.items():
             lq, truth = seen(pair, read)
-            said = _said(self.title, pair.key, lq)
-            restored = _restored(self.cell, said, self.restore, (lq, prior, truth, through))
+            said = self.said(pair.key, lq)
+            with self.restoring(said):
+                restored = self.restore(lq, prior, truth, through)
             if write is not None:
-                shown = (lq, restored) if truth is None else (lq, restored, truth)
-                _strip(self.title, self.inputs, pair.key, write, shown)
+                self.show(pair, write, lq, restored, truth)
                 write = None
-            where = f"image {pair.key} of {self.title}"
-            shared = _shared(where, restored, truth)
+            shared = self.shared(pair.key, restored, truth)
             for evaluation in group:
-                scored, own = self.found[evaluation.id], self.metrics[evaluation.id]
-                values = _values((where, said), evaluation.protocol, own, shared, scored)
-                named = (evaluation.id, self.inputs.samples.dataset.called, pair.key)
-                rows += [store.ImageRow(*named, key, value, pair.scene, pair.group) for key, value in values.items()]
+                scores = score_shared(shared, self.metrics[evaluation.id], evaluation.protocol)
+                rows += self.entered(pair, said, evaluation, scores)
         return rows
+
+    def said(self, key: str, lq_HWC: np.ndarray) -> str:
+        """An image, its set and its size, as messages name them."""
+        height, width = lq_HWC.shape[:2]
+        return f"{self._image(key)} (height {height}, width {width})"
+
+    def _image(self, key: str) -> str:
+        return f"image {key} of {self.title}"
+
+    @contextmanager
+    def restoring(self, said: str) -> Iterator[None]:
+        """A block in which one image is restored. Raises HarnessError, with image (`said`), size and cell, for whatever
+        the network raises."""
+        where = f"{said} in cell {self.cell.id}"
+        try:
+            with contained(), memory_told("this image was restored", where=where):
+                yield
+        except FAILURES as error:
+            if isinstance(error, HarnessError) and error.where == where:
+                raise
+            trouble = trouble_of(error)
+            raise HarnessError(f"it could not be restored: {trouble.why}", where=where, kind=trouble.kind) from error
+
+    def shared(self, key: str, restored_HWC: np.ndarray, truth_HWC: np.ndarray | None) -> Shared:
+        """The image, for its metrics. Raises DataError for one that cannot be scored."""
+        try:
+            return Shared(restored_HWC, truth_HWC)
+        except DataError as error:
+            raise DataError(error.what, where=self._image(key), kind=error.kind) from error
+
+    def entered(self, pair: Pair, said: str, evaluation: Evaluation, scores: Scores) -> list[store.ImageRow]:
+        """The rows of one image under one protocol. A metric that has failed is not tried on further images.
+
+        `said`: what messages call the image, with its size.
+        """
+        found, metrics = self.found[evaluation.id], self.metrics[evaluation.id]
+        under = f"under {evaluation.protocol.label}"
+        for key, why in scores.left_out.items():
+            found.left_out[key] = Trouble(f"{self._image(pair.key)} {under}: {why}", lasting=True)
+        for key, broken in scores.broken.items():
+            log.error("metric %s is left out", key, exc_info=broken)
+            found.left_out[key] = trouble_of(broken, f"{said} {under}: {key}")
+        for key in (*scores.left_out, *scores.broken):
+            del metrics[key]
+        named = (evaluation.id, self.inputs.samples.dataset.called, pair.key)
+        return [store.ImageRow(*named, key, value, pair.scene, pair.group) for key, value in scores.values.items()]
+
+    def show(
+        self,
+        pair: Pair,
+        write: WriteStrip,
+        lq_HWC: np.ndarray,
+        restored_HWC: np.ndarray,
+        truth_HWC: np.ndarray | None,
+    ) -> None:
+        """Writes a picture for people to look at: without it, all is scored the same."""
+        shown = (lq_HWC, restored_HWC) if truth_HWC is None else (lq_HWC, restored_HWC, truth_HWC)
+        samples = self.inputs.samples
+        try:
+            write(strip_name(self.title, samples.dataset, samples.draw, pair.key), shown)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the values matter more
+            log.warning("the strip of image %r was not written: %s", pair.key, message(error))
 
 
 def by_sight(evaluations: Sequence[Evaluation]) -> dict[tuple[Sides | None, Sides | None], list[Evaluation]]:
@@ -188,15 +260,18 @@ def by_sight(evaluations: Sequence[Evaluation]) -> dict[tuple[Sides | None, Side
     return found
 
 
-def _metrics(evaluation: Evaluation, registry: Registry, found: Scored, *, pairs: bool) -> dict[str, Metric]:
-    """The metrics of an evaluation; those that cannot be made are left out, and those that say nothing of its images.
+def _metrics(
+    evaluation: Evaluation, registry: Registry, found: Scored, device: torch.device, *, pairs: bool
+) -> dict[str, Metric]:
+    """The metrics of an evaluation, networks on the device; those that cannot be made are left out, and those that say
+    nothing of its images.
 
     `pairs`: whether the test set has clean images.
     """
     made: dict[str, Metric] = {}
     for key, part in evaluation.metrics.items():
         try:
-            metric = build_metrics({key: part}, evaluation.protocol, registry)
+            metric = build_metrics({key: part}, evaluation.protocol, registry, device)
         except FAILURES as error:
             log.exception("metric %s is left out", key)
             found.left_out[key] = trouble_of(error, f"metric {key}")
@@ -209,65 +284,3 @@ def _metrics(evaluation: Evaluation, registry: Registry, found: Scored, *, pairs
         else:
             made |= metric
     return made
-
-
-def _restored(
-    cell: Cell,
-    said: str,
-    restore: Restore,
-    given: tuple[np.ndarray, np.ndarray | None, np.ndarray | None, Sides | None],
-) -> np.ndarray:
-    """The restored image. Raises HarnessError, with image (`said`), size and cell, for whatever the network raises."""
-    where = f"{said} in cell {cell.id}"
-    try:
-        with contained(), memory_told("this image was restored", where=where):
-            return restore(*given)
-    except FAILURES as error:
-        if isinstance(error, HarnessError) and error.where == where:
-            raise
-        trouble = trouble_of(error)
-        raise HarnessError(f"it could not be restored: {trouble.why}", where=where, kind=trouble.kind) from error
-
-
-def _said(title: str, key: str, lq_HWC: np.ndarray) -> str:
-    """An image, its set and its size, as messages name them."""
-    height, width = lq_HWC.shape[:2]
-    return f"image {key} of {title} (height {height}, width {width})"
-
-
-def _shared(where: str, restored_HWC: np.ndarray, truth_HWC: np.ndarray | None) -> Shared:
-    try:
-        return Shared(restored_HWC, truth_HWC)
-    except DataError as error:
-        raise DataError(error.what, where=where, kind=error.kind) from error
-
-
-def _values(
-    named: tuple[str, str],
-    protocol: EvaluationProtocol,
-    metrics: dict[str, Metric],
-    shared: Shared,
-    found: Scored,
-) -> dict[str, float]:
-    """The values of one image, by metric. A metric that fails is not tried on further images.
-
-    `named`: what messages call the image, without and with its size.
-    """
-    where, said = named
-    scores = score_shared(shared, metrics, protocol)
-    for key, why in scores.left_out.items():
-        found.left_out[key] = Trouble(f"{where} under {protocol.label}: {why}", lasting=True)
-    for key, broken in scores.broken.items():
-        log.error("metric %s is left out", key, exc_info=broken)
-        found.left_out[key] = trouble_of(broken, f"{said} under {protocol.label}: {key}")
-    for key in (*scores.left_out, *scores.broken):
-        del metrics[key]
-    return scores.values
-
-
-def _strip(title: str, inputs: Inputs, key: str, write: WriteStrip, images: tuple[np.ndarray, ...]) -> None:
-    """A picture for people to look at: without it, all is scored the same."""
-    try:
-        write(strip_name(title, inputs.samples.dataset, inputs.samples.draw, key), images)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the values matter more
-        log.warning("the strip of image %r was not written: %s", key, message(error))

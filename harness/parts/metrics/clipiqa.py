@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
+from torch import nn
 
 from harness.api.metric import MetricTraits
 from harness.api.task import EvaluationProtocol
 from harness.api.traits import Published
 from harness.core.errors import DataError, HarnessError
-from harness.parts.shared.iqa_images import as_batch
+from harness.parts.shared.iqa_images import NetworkMetric
 from harness.weights.files import ready_files
 
 SMALLEST = 32
 """Pixels per side from which on every layer of the network has an output."""
 
 
-class CLIPIQA:
+class CLIPIQA(NetworkMetric):
     """CLIP-IQA with CLIP's ResNet-50, Wang, Chan and Loy, AAAI 2023: needs no clean image; higher is better, 0 to 1.
 
     With the mean over pyiqa's pairs of prompts, not the paper's single one. Raises MissingWeights without its file,
@@ -36,13 +39,16 @@ class CLIPIQA:
                 f"pyiqa's CLIP-IQA cannot be imported: {error}", where="metric clipiqa", hint=hint
             ) from None
         with torch.random.fork_rng(devices=[]):  # it draws weights before it reads them
-            self._network = Network().eval()
+            super().__init__(Network().eval())
 
-    @torch.inference_mode()
+    def to(self, device: torch.device) -> None:
+        super().to(device)
+        (clip,) = cast(list[nn.Module], self._network.clip_model)  # in a list, where the network's own `to` is blind
+        clip.to(device)
+
     def __call__(self, restored: np.ndarray) -> float:
-        """H×W×3 float64 in [0, 255] to [0, 1], on the CPU. Raises DataError for images that are too small."""
+        """H×W×3 float64 in [0, 255] to [0, 1]. Raises DataError for images that are too small."""
         height, width = restored.shape[:2]
         if min(height, width) < SMALLEST:
             raise DataError(f"CLIP-IQA needs at least {SMALLEST}×{SMALLEST} pixels, the image has {width}×{height}")
-        value: float = self._network(as_batch(restored)).item()
-        return value
+        return self._value(restored)

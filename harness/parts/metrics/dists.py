@@ -11,11 +11,11 @@ import torch
 from harness.api.metric import MetricTraits
 from harness.api.task import EvaluationProtocol
 from harness.api.traits import Published
-from harness.parts.shared.iqa_images import as_batch
+from harness.parts.shared.iqa_images import NetworkMetric
 from harness.weights.files import ready_files
 
 
-class DISTS:
+class DISTS(NetworkMetric):
     """DISTS, Ding et al., TPAMI 2022: 0 for identical images; always on RGB, and on whole images, which its authors'
     demonstration shrinks to 256 pixels.
 
@@ -30,10 +30,8 @@ class DISTS:
         from pyiqa.archs.dists_arch import DISTS as Network  # noqa: N811 - here, as this import takes seconds
 
         with contextlib.redirect_stdout(io.StringIO()), torch.random.fork_rng(devices=[]):  # it prints, and draws first
-            self._network = Network(pretrained_model_path=str(weights)).eval()
+            super().__init__(Network(pretrained_model_path=str(weights)).eval())
 
-    @torch.inference_mode()
     def __call__(self, restored: np.ndarray, truth: np.ndarray) -> float:
-        """H×W×3 float64 in [0, 255] to a distance, on the CPU."""
-        distance: float = self._network(as_batch(restored), as_batch(truth)).item()
-        return distance
+        """H×W×3 float64 in [0, 255] to a distance."""
+        return self._value(restored, truth)

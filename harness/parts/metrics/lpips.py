@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import torch
 
 from harness.api.metric import MetricTraits
 from harness.api.task import EvaluationProtocol
 from harness.api.traits import Published, When
 from harness.core.errors import DataError
 from harness.parts.shared.alex_lpips import build_network
-from harness.parts.shared.iqa_images import as_batch
+from harness.parts.shared.iqa_images import NetworkMetric
 from harness.weights.files import ready_files
 
 SMALLEST = {"alex": 31, "vgg": 16}
 """Pixels per side from which on every layer of the network has an output."""
 
 
-class LPIPS:
+class LPIPS(NetworkMetric):
     """LPIPS v0.1, Zhang et al., CVPR 2018; always on RGB, whatever the protocol's colour.
 
     `net`: AlexNet, which the field's tables mean unless they say otherwise, or VGG16 (`vgg`).
@@ -40,14 +39,12 @@ class LPIPS:
         self.protocol = protocol
         self.net = net
         _, linear = ready_files(self.traits, {"net": net}, "metric lpips")
-        self._network = build_network(linear, net)
+        super().__init__(build_network(linear, net))
 
-    @torch.inference_mode()
     def __call__(self, restored: np.ndarray, truth: np.ndarray) -> float:
-        """H×W×3 float64 in [0, 255] to a distance ≥ 0, on the CPU. Raises DataError for images that are too small."""
+        """H×W×3 float64 in [0, 255] to a distance ≥ 0. Raises DataError for images that are too small."""
         height, width = restored.shape[:2]
         least = SMALLEST[self.net]
         if min(height, width) < least:
             raise DataError(f"LPIPS needs at least {least}×{least} pixels, the image has {width}×{height}")
-        distance: float = self._network(as_batch(restored), as_batch(truth)).item()
-        return distance
+        return self._value(restored, truth)

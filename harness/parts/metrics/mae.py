@@ -18,6 +18,7 @@ class MAE:
     """
 
     traits = MetricTraits(higher_is_better=False, masked=True)
+    in_threads = True
 
     def __init__(self, protocol: EvaluationProtocol) -> None:
         self.protocol = protocol

@@ -12,14 +12,14 @@ from harness.api.metric import MetricTraits
 from harness.api.task import EvaluationProtocol
 from harness.api.traits import Published
 from harness.core.errors import DataError
-from harness.parts.shared.iqa_images import as_batch
+from harness.parts.shared.iqa_images import NetworkMetric
 from harness.weights.files import ready_files
 
 SMALLEST = 32
 """Pixels per side of a patch that it reads."""
 
 
-class MUSIQ:
+class MUSIQ(NetworkMetric):
     """MUSIQ trained on KonIQ-10k, Ke et al., ICCV 2021: needs no clean image; higher is better, from about 0 to 100.
 
     Raises MissingWeights without its file, DataError when it differs.
@@ -33,13 +33,11 @@ class MUSIQ:
         from pyiqa.archs.musiq_arch import MUSIQ as Network  # noqa: N811 - here, as this import takes seconds
 
         with contextlib.redirect_stdout(io.StringIO()), torch.random.fork_rng(devices=[]):  # it prints, and draws first
-            self._network = Network(pretrained_model_path=str(weights)).eval()
+            super().__init__(Network(pretrained_model_path=str(weights)).eval())
 
-    @torch.inference_mode()
     def __call__(self, restored: np.ndarray) -> float:
-        """H×W×3 float64 in [0, 255] to a number, on the CPU. Raises DataError for images that are too small."""
+        """H×W×3 float64 in [0, 255] to a number. Raises DataError for images that are too small."""
         height, width = restored.shape[:2]
         if min(height, width) < SMALLEST:
             raise DataError(f"MUSIQ needs at least {SMALLEST}×{SMALLEST} pixels, the image has {width}×{height}")
-        value: float = self._network(as_batch(restored)).item()
-        return value
+        return self._value(restored)

@@ -19,6 +19,7 @@ class PSNR:
     """
 
     traits = MetricTraits(higher_is_better=True, unit="dB", decimals=2, masked=True)
+    in_threads = True
 
     def __init__(self, protocol: EvaluationProtocol) -> None:
         self.protocol = protocol

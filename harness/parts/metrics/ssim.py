@@ -45,6 +45,7 @@ class SSIM:
     """
 
     traits = MetricTraits(higher_is_better=True, masked=True)
+    in_threads = True
 
     def __init__(self, protocol: EvaluationProtocol) -> None:
         self.protocol = protocol
