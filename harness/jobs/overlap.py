@@ -218,7 +218,7 @@ class Overlap:
 
     def _finished(self, image: _Image) -> list[ImageRow]:
         """The rows of the image whose turn it is. Waits for its threads; raises what was raised of it."""
-        if image.read is None:
+        if image.read is None or self.scoring.is_whole(image.wanted.ready):  # a metric may have failed meanwhile
             return list(image.wanted.ready)
         (pair, views), write, rows = image.read.result(), image.wanted.write, []
         for view in views:
