@@ -91,7 +91,9 @@ class Board:
         lines = []
         for job, started in running:
             where = replace(self.layout, anew=frozenset(job.anew))
-            state = activity_line(last_events(where.events(job.cell_id)), job.id) if job.cell_id else ""
+            # Of several cells that are trained together one stands for all.
+            journals = list(job.journals.items())[:1]
+            state = "".join(activity_line(last_events(where.events(cell)), own) for cell, own in journals)
             lines.append(f"{job.title} · {state or f'{monotonic() - started:.0f} s'}")
         return lines
 

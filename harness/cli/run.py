@@ -94,7 +94,7 @@ def run(
     refuse(resolved, registry, origins, to_train(plan))
     plan, summary, last = _work(resolved, layout, registry, force or [], limit, executor, address, tracker)
     _report(summary, layout)
-    _end(plan, resolved, layout, last, failed=bool(summary.failures))
+    _end(plan, resolved, layout, last, failed=any(each.costs for each in summary.failures))
 
 
 @seldom_collected()

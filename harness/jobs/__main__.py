@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             job = read_job(Path(given.file))
             layout = layout_of(job)
             if given.beside:
-                held.enter_context(side_lock(layout, job.cell_id or job.id))
+                for name in job.journals or (job.id,):
+                    held.enter_context(side_lock(layout, name))
             else:
                 held.enter_context(run_lock(layout))
                 recover(layout)

@@ -183,6 +183,13 @@ class Job(Frozen):
         return cell_id_of(self.work)
 
     @property
+    def journals(self) -> dict[str, str]:
+        """The cells into whose folders it writes, and the job that their events name: of several, each its own."""
+        if isinstance(self.work, TogetherWork):
+            return {each.cell.id: job_id(each) for each in self.work.of}
+        return {} if self.cell_id is None else {self.cell_id: self.id}
+
+    @property
     def processes(self) -> int:
         """How many processes run it together: several for a training alone."""
         if not isinstance(self.work, TrainWork) or self.work.cell.ready_made:
@@ -256,7 +263,8 @@ def _title_of(work: Work, labels: Labels | None) -> str:
     if isinstance(work, ScoresWork):
         (samples,) = work.of.tests
         on = f"{samples.dataset.called}/{samples.split}{_degraded(samples)}"
-        return f"{work.kind} {cell} on {on}, part {work.part} of {work.parts}"
+        part = f", part {work.part} of {work.parts}" if work.parts > 1 else ""
+        return f"{work.kind} {cell} on {on}{part}"
     return f"{work.kind} {cell}"
 
 

@@ -19,33 +19,13 @@ from harness.planning.nodes import CellJobs, JobNode
 from harness.planning.order import cells_served, ordered
 from harness.planning.outdated import outdated_of
 from harness.planning.places import places
+from harness.planning.planned import PlannedJob
+from harness.planning.together import apart, together
 from harness.planning.verdict import Verdict, Why
 from harness.records.model import RunRecord
 from harness.records.remake import Outdated
 from harness.records.state import CellState, JobState
-
-
-@dataclass(frozen=True)
-class PlannedJob:
-    """A job, whether it is to be run (`todo` and `stale` are), and why."""
-
-    id: str
-    job: Job
-    state: JobState
-    reason: str
-    estimate_s: float | None
-    """Expected wall time; None when nothing like it is on record."""
-    cells: tuple[str, ...]
-    """Ids of the cells that need it, directly or through other jobs."""
-
-    @property
-    def runs(self) -> bool:
-        """Whether the job is to be run."""
-        return self.state in ("todo", "stale")
-
-    def set_aside(self) -> PlannedJob:
-        """The same job, left for another run if it was to be run."""
-        return replace(self, state="blocked", reason="left for another run") if self.runs else self
+from harness.storage.copies import copy_at
 
 
 @dataclass(frozen=True)
@@ -151,17 +131,20 @@ def follow_up(plan: Plan, failed: Collection[str], before: Plan) -> Plan | None:
     `before`: the plan that ran. `failed`: ids of its jobs that failed or could not run; cells that need them are left
     as they are, so that nothing is tried twice.
     """
-    own = {each.job.cell_id for each in before.jobs if each.id in failed} - {None}
-    broken = [each for each in before.jobs if each.id in failed or each.job.cell_id in own]
+    ran = apart(before.jobs)  # what was not done together, each cell's own job has done
+    own = {each.job.cell_id for each in ran if each.id in failed} - {None}
+    broken = [each for each in ran if each.id in failed or each.job.cell_id in own]
     lost = {cell for each in broken for cell in each.cells}  # also what is made from a cell that is not yet in place
     known = {status.cell_id for status in before.cells}
     stale = {each.cell_id for each in plan.cells if each.state == "stale" and each.cell_id in known} - lost
-    jobs = tuple(each if stale.intersection(each.cells) else each.set_aside() for each in plan.jobs)
+    jobs = [each if stale.intersection(each.cells) else each.set_aside() for each in apart(plan.jobs)]
+    if len(jobs) < len(plan.jobs):
+        jobs = together(jobs)
     made = {cell for each in jobs if each.runs for cell in each.job.anew}
     if not any(each.runs for each in jobs):
         return None
     anew = tuple(cell for cell in plan.anew if cell in made)
-    return replace(plan, jobs=jobs, anew=anew, rescore=tuple(cell for cell in plan.rescore if cell in made))
+    return replace(plan, jobs=tuple(jobs), anew=anew, rescore=tuple(cell for cell in plan.rescore if cell in made))
 
 
 def _held(assessment: Assessment, forced: Collection[str]) -> dict[str, CellStatus]:
@@ -295,4 +278,5 @@ def _jobs(
         return PlannedJob(node.id, job, verdict.state, reason, seconds.get(node.id), cells[node.id])
 
     order = ordered({job: node.depends for job, node in graph.nodes.items()}, seconds)
-    return tuple(planned(graph.nodes[job]) for job in order)
+    every = [planned(graph.nodes[job]) for job in order]
+    return tuple(every if copy_at(layout.out) is not None else together(every))

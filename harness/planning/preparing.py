@@ -15,7 +15,8 @@ from harness.planning.look import look
 from harness.planning.nodes import JobNode
 from harness.planning.order import ordered
 from harness.planning.places import places
-from harness.planning.plan import Plan, PlannedJob
+from harness.planning.plan import Plan
+from harness.planning.planned import PlannedJob
 
 
 def plan_of_sets(

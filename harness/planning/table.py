@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from harness.planning.plan import CellStatus, Plan, PlannedJob
+from harness.planning.plan import CellStatus, Plan
+from harness.planning.planned import PlannedJob
 
 ORDER = ("stale", "failed", "running", "todo", "blocked", "done")
 

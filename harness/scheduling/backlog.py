@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from harness.planning.job import Job
-from harness.planning.plan import PlannedJob
+from harness.planning.planned import PlannedJob
 from harness.scheduling.order import priorities
 
 

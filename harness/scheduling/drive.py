@@ -15,7 +15,7 @@ from uuid import uuid4
 from harness.api.running import Executor, JobOutcome, Shared, Tracker
 from harness.core.paths import Layout, write_text
 from harness.jobs.notes import log_of, note_outcome
-from harness.planning.job import FeaturesWork, Job, ShardsWork
+from harness.planning.job import FeaturesWork, Job, ShardsWork, TogetherWork
 from harness.planning.plan import Plan
 from harness.records.mirrored import bring_outcomes, job_place, send_attempt, send_cell, send_failure
 from harness.scheduling.backlog import Backlog
@@ -50,13 +50,15 @@ class Display(Protocol):
 
 @dataclass(frozen=True)
 class FailedJob:
-    """A job that failed for good: what, why, and where its log lies; an empty `log` where it has left none."""
+    """A job that failed for good: what, why, and where its log lies; an empty `log` where it has left none. `costs`:
+    whether a result is lacking for it."""
 
     id: str
     title: str
     kind: str
     message: str
     log: str
+    costs: bool = True
 
 
 @dataclass
@@ -225,7 +227,8 @@ class _Run:
                 self.submit(Submission(ready))
         else:
             log = outcome.log or log_of(job, self.layout)
-            self.summary.failures.append(FailedJob(job.id, job.title, outcome.failure, outcome.message, log))
+            costs = not isinstance(job.work, TogetherWork)  # what it did not come to, each cell's own job does
+            self.summary.failures.append(FailedJob(job.id, job.title, outcome.failure, outcome.message, log, costs))
             self.given_up |= outcome.failure in self.last
             for lost in self.backlog.failed(job, outcome.failure):
                 self.end_job(lost, done=False)

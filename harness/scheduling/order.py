@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.planning.job import EvaluateWork, ScoresWork, TogetherWork, TrainWork
-from harness.planning.plan import PlannedJob
+from harness.planning.planned import PlannedJob
 from harness.records.job_ids import job_id_of
 
 

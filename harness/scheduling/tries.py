@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from harness.api.running import JobOutcome
 from harness.core.paths import Layout
-from harness.planning.job import Job, TogetherWork, TrainWork, job_id
+from harness.planning.job import Job, TogetherWork, TrainWork
 from harness.records.store import read_events
 
 
@@ -49,14 +51,13 @@ def newest_checkpoint(job: Job, layout: Layout) -> int:
 
     `layout`: the folder's. On a store the events arrive with the checkpoints. Other jobs have none.
     """
-    if isinstance(job.work, TogetherWork):
-        return sum(_newest(each, job, layout) for each in job.work.of)
-    return _newest(job.work, job, layout) if isinstance(job.work, TrainWork) else 0
+    if not isinstance(job.work, TogetherWork | TrainWork):
+        return 0
+    where = replace(layout, anew=frozenset(job.anew))
+    return sum(_newest(read_events(where, cell_id), own) for cell_id, own in job.journals.items())
 
 
-def _newest(work: TrainWork, job: Job, layout: Layout) -> int:
-    events = read_events(replace(layout, anew=frozenset(job.anew)), work.cell.id)
-    own = job_id(work)
+def _newest(events: Iterable[dict[str, Any]], own: str) -> int:
     telling = (line for line in events if line.get("event") in ("checkpoint", "start") and line.get("job") == own)
     steps = (line.get("step") for line in telling)
     return max((step for step in steps if isinstance(step, int)), default=0)

@@ -12,12 +12,13 @@ from harness.parts.catalogue import REGISTRY
 from harness.planning.graph import build_graph
 from harness.planning.job import EvaluateWork, ScoresWork
 from harness.planning.nodes import without
-from harness.planning.plan import Plan, PlannedJob, make_plan
+from harness.planning.plan import Plan, make_plan
+from harness.planning.planned import PlannedJob
 from harness.planning.unneeded import unneeded
 from harness.scheduling.backlog import Backlog
 from tests.small_metrics import plain_metric
 from tests.unit.planning.test_parts import PLUGIN
-from tests.unit.records.made import cell, listed, photos, suite
+from tests.unit.records.made import cell, conditioned, listed, photos, suite
 
 
 @pytest.fixture
@@ -53,6 +54,22 @@ def test_a_large_test_set_has_jobs_of_parts_before_the_evaluation(layout, regist
     assert all(each.job.work.of.tests == evaluate.job.work.tests[1:] for each in parts)
     assert all(each.cells == (plan.cells[0].cell_id,) for each in parts)
     assert not planned(layout, registry, photos(), large(100)).jobs[-1].job.parts
+
+
+def test_the_test_sets_of_a_cell_are_shared_by_jobs_that_read_as_what_they_are(layout, registry) -> None:
+    """Three conditions of one data set and a larger one: the evaluation keeps the first, of 40 images."""
+    noise = PartRef(name="gaussian_noise", options={"sigma": 25}, drawn=True)
+    content = cell(task=PartRef(name="gaussian_denoise", options={"sigma": 25}, derived_from=noise))
+    tests = [conditioned(content, large(40), sigma=sigma) for sigma in (15, 25, 50)]
+    plan = make_plan(suite(listed(content, tests=(*tests, large(200)))), layout, registry)
+    (evaluate,), parts = of_kind(plan, "evaluate"), of_kind(plan, "scores")
+    kept, *shared = evaluate.job.parts
+    assert (kept, [len(each) for each in shared]) == ((), [1, 1, 2])
+    assert [job for each in shared for job in each] == [each.job.id for each in parts]
+    assert len({each.job.id for each in parts}) == 4
+    of = f"scores {evaluate.job.title.removeprefix('evaluate ')} on large/test degraded by gaussian_denoise"
+    assert [each.job.title for each in parts[:2]] == [f"{of} (sigma 25)", f"{of} (sigma 50)"]
+    assert [each.job.title.rpartition(", ")[2] for each in parts[2:]] == ["part 1 of 2", "part 2 of 2"]
 
 
 def test_a_set_that_does_not_say_its_keys_is_not_divided(layout, registry) -> None:

@@ -9,7 +9,8 @@ from harness.api.sets import PreparedSet
 from harness.cells.cell import Cell
 from harness.cells.suite import Labels, Run, SuiteCell
 from harness.planning.job import EvaluateWork, Job, ShardsWork, TrainWork
-from harness.planning.plan import CellStatus, Plan, PlannedJob
+from harness.planning.plan import CellStatus, Plan
+from harness.planning.planned import PlannedJob
 
 TASK = PartRef(name="gaussian_denoise", options={"sigma": 25.0})
 PHOTOS = PartRef(name="photos", digest="d")
