@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.core.identity import digest
-from harness.planning.job import FeaturesWork, ShardsWork, TogetherWork, Work
+from harness.planning.job import FeaturesWork, ScoresWork, ShardsWork, TogetherWork, Work
 
 SHOWN = 3
 """Differences that a title names at most."""
@@ -31,6 +31,9 @@ def distinctions(works: Mapping[str, Work], titles: Mapping[str, str]) -> dict[s
 def _content(work: Work) -> dict[str, Any]:
     if isinstance(work, ShardsWork):
         return work.stored.identity()
+    if isinstance(work, ScoresWork):  # conditions of one data set; cells of one title are told apart by their own jobs
+        (samples,) = work.of.tests
+        return {"cell": work.cell.id, "on": samples.identity()}
     if isinstance(work, TogetherWork):
         return {"cells": [cell.id for cell in work.cells]}
     return (
