@@ -71,4 +71,4 @@ def test_everything_holds_on_two_processes() -> None:
     found = CliRunner().invoke(app, ["selftest", "--processes", "2"])
     assert found.exit_code == exits.DONE, found.output
     lines = [line for line in found.output.splitlines() if line.endswith("holds")]
-    assert len(lines) == 11
+    assert len(lines) == 12
