@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ __all__ = ["publish", "random_lpips", "random_lpips_network", "vgg16_file", "vgg
 
 @pytest.fixture(scope="session")
 def random_lpips_network(tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
-    """pyiqa's network with weights that no file gave it; made once, as that takes seconds and nothing changes it."""
+    """pyiqa's network with weights that no file gave it; made once, as that takes seconds."""
     from pyiqa.archs import lpips_arch
 
     linear = tmp_path_factory.mktemp("lpips") / "linear.pth"
@@ -35,7 +36,7 @@ def random_lpips_network(tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
 def random_lpips(random_lpips_network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in ("losses", "metrics"):
         monkeypatch.setattr(f"harness.parts.{kind}.lpips.ready_files", lambda *part: (Path(), Path()))
-        monkeypatch.setattr(f"harness.parts.{kind}.lpips.build_network", lambda *given: random_lpips_network)
+        monkeypatch.setattr(f"harness.parts.{kind}.lpips.build_network", lambda *given: deepcopy(random_lpips_network))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from harness.api.protocols import RGB_UINT8
 from harness.api.task import EvaluationProtocol
 from harness.core.errors import DataError
 from harness.parts.catalogue import REGISTRY
+from harness.parts.settings import kept_seed, kept_settings
 from harness.testing.metric import MetricContract
 from tests.iqa_files import brisque_file, niqe_file, random_vgg16
 
@@ -25,6 +26,34 @@ class Catalogued(MetricContract):
         return REGISTRY.load("metric", self.name)(protocol)
 
 
+class OfNetwork(Catalogued):
+    """A metric that is a network, and computes on the job's device."""
+
+    def _given(self) -> list[Any]:
+        truth = self.truth(sides=(96, 100))
+        images = [self.restored(truth, 16.0), truth]
+        return images if self.make(RGB_UINT8).traits.reference == "full" else images[:1]
+
+    def test_all_of_it_is_on_the_device(self) -> None:
+        """The device `meta` computes nothing, but refuses what lies elsewhere, and has no number in the end."""
+        metric = self.make(RGB_UINT8)
+        metric.to(torch.device("meta"))
+        with pytest.raises(RuntimeError, match=r"Tensor.item\(\) cannot be called on meta tensors"):
+            metric(*self._given())
+
+    def test_it_sets_nothing_of_the_process_for_good(self, caplog: pytest.LogCaptureFixture) -> None:
+        metric, given = self.make(RGB_UINT8), self._given()
+        with kept_settings(f"{self.name} on a device"), kept_seed(self.name):
+            metric(*given)
+        assert caplog.messages == []
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="for machines with a GPU")
+    def test_a_gpu_gives_the_number_of_the_cpu(self) -> None:
+        on_cpu, on_gpu, given = self.make(RGB_UINT8), self.make(RGB_UINT8), self._given()
+        on_gpu.to(torch.device("cuda"))
+        assert on_gpu(*given) == pytest.approx(on_cpu(*given), rel=1e-4, abs=1e-5)
+
+
 class TestPSNR(Catalogued):
     name = "psnr"
 
@@ -34,7 +63,7 @@ class TestSSIM(Catalogued):
 
 
 @pytest.mark.usefixtures("random_lpips")
-class TestLPIPS(Catalogued):
+class TestLPIPS(OfNetwork):
     name = "lpips"
 
     def test_the_smallest_image(self) -> None:
@@ -58,7 +87,7 @@ class Unknown(Catalogued):
     test_more_noise_is_worse = None  # type: ignore[assignment]
 
 
-class TestDISTS(Catalogued):
+class TestDISTS(OfNetwork):
     name = "dists"
 
     @pytest.fixture(autouse=True)
@@ -90,7 +119,7 @@ class TestBRISQUE(Unknown):
         monkeypatch.setattr("harness.parts.metrics.brisque.ready_files", lambda *part: (file,))
 
 
-class TestMUSIQ(Unknown):
+class TestMUSIQ(OfNetwork, Unknown):
     name = "musiq"
 
     @pytest.fixture(autouse=True)
@@ -115,6 +144,10 @@ class TestCLIPIQA(Unknown):
     @pytest.fixture(autouse=True)
     def stand_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Network(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.clip_model = [torch.nn.Linear(1, 1)]
+
             def forward(self, batch: torch.Tensor) -> torch.Tensor:
                 assert batch.shape[1] == 3
                 assert 0 <= batch.min() <= batch.max() <= 1
@@ -125,7 +158,13 @@ class TestCLIPIQA(Unknown):
         monkeypatch.setitem(sys.modules, module.__name__, module)
         monkeypatch.setattr("harness.parts.metrics.clipiqa.ready_files", lambda *part: (Path(),))
 
+    def test_the_network_in_a_list_is_on_the_device_as_well(self) -> None:
+        metric = self.make(RGB_UINT8)
+        metric.to(torch.device("meta"))
+        assert {each.device.type for each in metric._network.clip_model[0].parameters()} == {"meta"}
+
 
 def test_every_metric_is_here() -> None:
-    cases = {*Catalogued.__subclasses__(), *Unknown.__subclasses__()} - {Unknown}
+    kinds = {Unknown, OfNetwork}
+    cases = {each for kind in (Catalogued, *kinds) for each in kind.__subclasses__()} - kinds
     assert {case.name for case in cases} == set(REGISTRY.names("metric"))
