@@ -39,7 +39,8 @@ class Streams:
         Raises as harness.training.data.TrainLoader for data that cannot be read.
         """
         for stage, each in enumerate(rows):
-            open_shared(stage, 0, (), [] if each is None else [each])
+            if each is not None:  # one that does not fit would keep all from reading
+                open_shared(stage, 0, (), [each])
         self._openers[name], self._rows[name] = open_shared, rows
 
     def open(self, name: str, stage: int, position: int, reads: Collection[Reads]) -> Batches:

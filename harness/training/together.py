@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 from harness.core.errors import HarnessError
@@ -43,7 +43,7 @@ class _Member:
     training: Training
     clock: Share
     step: int
-    left: Iterator[int] = field(init=False)
+    left: Generator[int, None, None] = field(init=False)
 
     def __post_init__(self) -> None:
         self.left = self.training.steps()
@@ -77,6 +77,13 @@ class Together:
         for member in self._members:
             member.training.model.one_pass = self._one_pass
             member.training.progress.together = max(len(self), member.training.progress.together)
+        try:
+            self._take_turns()
+        finally:
+            for member in self._members:
+                member.left.close()
+
+    def _take_turns(self) -> None:
         while self._members:
             behind = min(member.step for member in self._members)
             turn = [member for member in self._members if member.step == behind]
