@@ -1,8 +1,8 @@
 """Which form of an operation runs: its definition, or a lean one that a CPU is quicker with.
 
 Every operation with several forms is defined once, plainly; the definition runs on GPUs, in every graph that
-torch.compile makes, and on a CPU where the lean form would not pay. The choice depends on the device and the number of
-positions alone, so that a block computed again in the backward pass is computed in the form that it had.
+torch.compile makes, and on a CPU where the lean form would not pay. The choice depends on the map alone, its device,
+size and layout, so that a block computed again in the backward pass is computed in the form that it had.
 """
 
 from __future__ import annotations
@@ -42,10 +42,13 @@ class using:  # noqa: N801 - reads as a statement
 
 
 @contextmanager
-def noting() -> Iterator[dict[str, str]]:
-    """Gives the forms that ran inside, by operation: "plain", "lean", or "lean and plain" where sizes differ."""
+def noting(into: dict[str, str] | None = None) -> Iterator[dict[str, str]]:
+    """Gives the forms that ran inside, by operation: "plain", "lean", or "lean and plain" where sizes differ.
+
+    `into` takes them, beside what it has. Nothing is noted of what runs in graphs of torch.compile.
+    """
     global _noted
-    before, _noted = _noted, {}
+    before, _noted = _noted, {} if into is None else into
     try:
         yield _noted
     finally:
@@ -55,35 +58,32 @@ def noting() -> Iterator[dict[str, str]]:
 def lean(operation: str, x_BCHW: Tensor, *, least: int = 0) -> bool:
     """Whether the lean form of an operation is to run on that map.
 
-    `least`: positions of a batch, B·H·W, from which on it pays on a CPU.
+    `least`: numbers in the map from which on it pays on a CPU.
     """
-    if torch.compiler.is_compiling():
-        _note(operation, "plain")
-        return False
-    if _forced is None:
-        B, _, H, W = x_BCHW.shape
-        pays = x_BCHW.device.type == "cpu" and least <= B * H * W
-    else:
-        pays = _forced == "lean"
-    _note(operation, "lean" if pays else "plain")
-    return pays
+    return _chosen(operation, x_BCHW.device.type == "cpu" and x_BCHW.numel() >= least)
+
+
+def lean_as_laid(operation: str, x_BCHW: Tensor) -> bool:
+    """Whether the lean form is to run because the map's channels lie last: a network that chose lean laid them so."""
+    return _chosen(operation, lies_last(x_BCHW))
 
 
 def lies_last(x_BCHW: Tensor) -> bool:
-    """Whether an operation is to keep a map's channels last: they are, and no definition was asked for."""
+    """Whether an operation is to keep a map's channels last: they are, on a CPU, and no definition was asked for."""
     if torch.compiler.is_compiling() or _forced == "plain" or x_BCHW.device.type != "cpu":
         return False
     return x_BCHW.is_contiguous(memory_format=torch.channels_last) and not x_BCHW.is_contiguous()
 
 
+def _chosen(operation: str, pays: bool) -> bool:
+    if torch.compiler.is_compiling():
+        return False
+    form: Form = _forced or ("lean" if pays else "plain")
+    if _noted is not None and _noted.setdefault(operation, form) != form:
+        _noted[operation] = "lean and plain"
+    return form == "lean"
+
+
 def as_now() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """`context_fn` of torch.utils.checkpoint: what is computed again is computed in the form that is asked for now."""
     return nullcontext(), using(_forced)
-
-
-@torch.compiler.assume_constant_result
-def _note(operation: str, form: Form) -> bool:
-    """torch.compile calls it while it traces, and not when the graph runs."""
-    if _noted is not None and _noted.setdefault(operation, form) != form:
-        _noted[operation] = "lean and plain"
-    return True

@@ -293,21 +293,31 @@ def test_a_trial_leaves_random_numbers_and_settings_as_they_were() -> None:
 
 def test_what_is_imported_for_a_trial_keeps_its_numbers() -> None:
     """Constants of modules are made once, when they are first imported, and training reads them later."""
-    code = (
-        "from harness.training import trial\n"
-        "from harness.parts.catalogue import REGISTRY\n"
-        "from harness.api.reference import PartRef\n"
-        "from harness.cells.cell import Cell, Variant\n"
-        "trial.LIGHT = 0\n"
-        "part = lambda name: PartRef(name=name)\n"
-        "variant = Variant(refiner=part('ptg_rm'), prior=part('random'))\n"
-        "cell = Cell(task=part('low_light'), train=part('photos'), backbone=part('zero_dce'), variant=variant)\n"
-        "print(trial.Trial(REGISTRY).faults(cell))\n"
-        "from harness.parts.ops import winograd\n"
-        "print(winograd.OF_INPUT.device)\n"
-    )
+    code = """
+import torch
+from importlib.machinery import SourceFileLoader
+from harness.training import trial
+from harness.parts.catalogue import REGISTRY
+from harness.api.reference import PartRef
+from harness.cells.cell import Cell, Variant
+
+plain = SourceFileLoader.exec_module
+made = {}
+
+def with_a_constant(self, module):
+    plain(self, module)
+    made[module.__name__] = torch.ones(()).device.type
+
+SourceFileLoader.exec_module = with_a_constant
+trial.LIGHT = 0
+part = lambda name: PartRef(name=name)
+variant = Variant(refiner=part("ptg_rm"), prior=part("random"))
+cell = Cell(task=part("low_light"), train=part("photos"), backbone=part("zero_dce"), variant=variant)
+print(trial.Trial(REGISTRY).faults(cell))
+print(made["harness.parts.backbones.zero_dce"], made["harness.parts.refiners.ptg_rm.refiner"])
+"""
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.splitlines() == ["()", "cpu"]
+    assert result.stdout.splitlines() == ["()", "cpu cpu"]
 
 
 @pytest.mark.parametrize("number", range(16))

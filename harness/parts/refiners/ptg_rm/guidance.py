@@ -43,7 +43,7 @@ class Guided(nn.Module):
 
     def convolve(self, weight: Tensor, f_BChw: Tensor, mapped_BT: Tensor) -> Tensor:
         """A 3×3 convolution without bias over [f, T(g) at every position, P(S)]."""
-        if forms.lean("guided_convolution", f_BChw):
+        if forms.lean_as_laid("guided_convolution", f_BChw):
             return self._convolve_apart(weight, f_BChw, mapped_BT)
         B, _, h, w = f_BChw.shape
         beside = [f_BChw]
@@ -182,7 +182,7 @@ def _computed_again(x_BChw: Tensor, blocks: int) -> bool:
     """
     if not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
-    if forms.lean("ptg_rm_long_range", x_BChw):
+    if forms.lean_as_laid("recomputation", x_BChw):
         return True
     held = HELD * x_BChw.numel() * x_BChw.element_size() * blocks
     return held > SHARE * _memory(x_BChw.device)

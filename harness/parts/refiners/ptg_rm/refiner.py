@@ -34,6 +34,11 @@ from harness.parts.shared.blocks import ChannelLayerNorm, snr_map
 MASK_LOGIT = 3.0
 """Starting bias of the mask's logits: I_m begins at 0.95."""
 
+LEAN_FROM = 150_000
+"""Numbers in [Î, I_d], or in a map of features, from which on the lean form trains faster on a CPU. On one thread of an
+AMD EPYC its step took 1.28 times the definition's time at 1×64×64 pixels (25,000 numbers), 1.12 times at 2×64×64, as
+long at 4×64×64 and 1×128×128 (98,000), 0.83 times at 8×64×64 (197,000) and 0.73 times at 2×256×256."""
+
 Parts = tuple[nn.Module, nn.Module | None, SVE | None, CSA, nn.Module]
 """R_e, what concatenates the prior, SVE, CSA, R_d."""
 
@@ -209,13 +214,14 @@ class PTGRM(nn.Module):
         return features_BChw * mask_logits.sigmoid() + residual
 
     def _decoded(self, given_BCHW: Tensor, prior_BD: Tensor, snr_B1HW: Tensor | None = None) -> Tensor:
-        lean = forms.lean("ptg_rm", given_BCHW)
+        lean = forms.lean("ptg_rm", given_BCHW, least=LEAN_FROM)
         if lean:
             # Channels last inside: a CPU's convolutions take half the time.
             given_BCHW = given_BCHW.contiguous(memory_format=torch.channels_last)
         f = self.encoder(given_BCHW)
         if self.join is not None:
             f = self.join(f, prior_BD)
+            f = f.contiguous(memory_format=torch.channels_last) if lean else f
         if self.sve is not None:
             snr_B1hw = None if snr_B1HW is None else F.interpolate(snr_B1HW, size=f.shape[-2:], mode="nearest")
             f = self.sve(f, prior_BD, snr_B1hw)

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from harness.parts.ops import forms
-from harness.parts.ops.defined import gated_gelu
+from harness.parts.ops.defined import dynamic_filter, gated_gelu
 
 
 def test_a_cpu_takes_the_lean_form_from_a_size_on_and_no_other_device_does() -> None:
-    small, large = torch.zeros(1, 7, 4, 4), torch.zeros(2, 7, 4, 4)
-    assert [forms.lean("x", given, least=32) for given in (small, large, large.to("meta"))] == [False, True, False]
+    small, large = torch.zeros(1, 2, 4, 4), torch.zeros(2, 2, 4, 4)
+    assert [forms.lean("x", given, least=64) for given in (small, large, large.to("meta"))] == [False, True, False]
 
 
 def test_a_form_that_is_asked_for_runs_whatever_the_size() -> None:
@@ -36,28 +36,34 @@ def test_one_request_may_be_entered_again() -> None:
 
 def test_channels_stay_last_where_they_are_and_no_definition_was_asked_for() -> None:
     last = torch.zeros(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
-    assert forms.lies_last(last)
-    assert not forms.lies_last(last.contiguous())
-    assert not forms.lies_last(last.to("meta"))
+    for given, lies in ((last, True), (last.contiguous(), False), (last.to("meta"), False)):
+        assert forms.lies_last(given) == forms.lean_as_laid("x", given) == lies
     with forms.using("plain"):
         assert not forms.lies_last(last)
+        assert not forms.lean_as_laid("x", last)
+    with forms.using("lean"):
+        assert not forms.lies_last(last.contiguous())
+        assert forms.lean_as_laid("x", last.contiguous())
 
 
 def test_what_ran_is_noted() -> None:
-    x = torch.zeros(1, 2, 4, 4)
+    x, kernels = torch.zeros(1, 2, 4, 4), torch.zeros(1, 18, 4, 4)
     with forms.noting() as outer:
         with forms.noting() as noted:
-            gated_gelu(x)
-            forms.lean("both", x, least=17)
+            dynamic_filter(x, kernels)
+            forms.lean("both", x, least=33)
             forms.lean("both", x)
-            forms.lean("small", x, least=17)
-        assert noted == {"gated_gelu": "lean", "both": "lean and plain", "small": "plain"}
-        gated_gelu(x)
-    gated_gelu(x.to("meta"))
-    assert outer == {"gated_gelu": "lean"}
+            forms.lean("small", x, least=33)
+        assert noted == {"dynamic_filter": "lean", "both": "lean and plain", "small": "plain"}
+        dynamic_filter(x, kernels)
+        with forms.noting({"before": "plain"}) as noted:
+            gated_gelu(x)
+    gated_gelu(x)
+    assert noted == {"before": "plain", "gated_gelu": "plain"}
+    assert outer == {"dynamic_filter": "lean"}
 
 
-def test_torch_compile_sees_definitions_and_that_is_noted() -> None:
+def test_torch_compile_sees_definitions() -> None:
     seen = []
 
     @torch.compile(fullgraph=True, backend="eager", dynamic=False)
@@ -68,6 +74,7 @@ def test_torch_compile_sees_definitions_and_that_is_noted() -> None:
     x = torch.randn(2, 6, 4, 5).contiguous(memory_format=torch.channels_last)
     with forms.using("lean"), forms.noting() as noted:
         result = traced(x)
+        assert noted == {}
         assert torch.allclose(result, gated_gelu(x))
     assert seen == [False]
-    assert noted == {"x": "plain", "gated_gelu": "lean and plain"}
+    assert noted == {"gated_gelu": "lean"}

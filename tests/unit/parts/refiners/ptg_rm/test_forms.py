@@ -192,3 +192,15 @@ def test_every_second_derivative_that_the_definition_has_the_lean_form_refuses(f
         else:
             torch.autograd.grad(made.sum(), initial, create_graph=True)[0].square().sum().backward()
             assert network.csa.merge.weight.grad.any()
+
+
+@pytest.mark.parametrize(
+    ("ablation", "size", "form"), [("none", 160, "plain"), ("none", 168, "lean"), ("concat_1d", 168, "lean")]
+)
+def test_a_cpu_trains_leanly_from_a_size_on(ablation: str, size: int, form: Form) -> None:
+    """All that follows the layout is of one form, also behind what concatenates the prior."""
+    network, image = refiner(ablation, None), torch.rand(1, 3, size, 152)
+    with forms.noting() as noted:
+        network(image, image, torch.rand(1, 5))
+    of_layout = {"ptg_rm", "instance_norm_leaky", "shuffled_conv", "recomputation"}
+    assert {noted[name] for name in of_layout} == {form}

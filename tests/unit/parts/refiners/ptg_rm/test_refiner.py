@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from harness.core.errors import HarnessError
+from harness.parts.ops import forms
+from harness.parts.ops.forms import Form
 from harness.parts.refiners.ptg_rm.guidance import CSA, SVE
 from harness.parts.refiners.ptg_rm.joins import MapBeside, VectorAsMap, VectorBeside
 from harness.parts.refiners.ptg_rm.refiner import MASK_LOGIT, PTGRM
@@ -102,17 +104,19 @@ def test_released_size() -> None:
     assert sum(parameter.numel() for parameter in released.parameters()) == 671_735
 
 
-def test_recomputing_changes_no_bit() -> None:
+@pytest.mark.parametrize("form", ["plain", "lean"])
+def test_recomputing_changes_no_bit(form: Form) -> None:
     """Training and evaluation, and a second step, give the same numbers: nothing depends on what ran before."""
     torch.manual_seed(0)
     refiner = PTGRM(5, width=8)
     given = inputs()
-    with torch.no_grad():
+    with torch.no_grad(), forms.using(form):
         evaluated = refiner(*given)
     steps = []
     for _ in range(2):
         refiner.zero_grad()
-        refined = refiner(*given)
+        with forms.using(form):
+            refined = refiner(*given)
         assert torch.equal(refined, evaluated)
         refined.square().sum().backward()
         steps.append([weight.grad.clone() for weight in refiner.parameters()])
