@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 LOWEST ?= $(VENV)-lowest
 OUT ?= results/smoke
 
-.PHONY: demo help test test-slow test-lowest lint format faults benchmarks schemas clean
+.PHONY: demo help test test-slow test-lowest lint format faults benchmarks benchmarks-gpu schemas clean
 .DEFAULT_GOAL := demo
 
 # uv installs in seconds where pip takes minutes; pip is the way out where uv cannot be had.
@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 help:  ## this list
-	@awk -F ':.*## +' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## +' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(READY)  ## the smoke suite on photographs that ship with the packages, then its leaderboard
 	$(BIN)/bench run smoke --out $(OUT)
@@ -51,6 +51,9 @@ faults: $(READY)  ## a hundred random faults over a run on a cluster of three no
 
 benchmarks: $(READY)  ## every claim of speed, as a ratio measured side by side
 	$(BIN)/python -m tests.benchmarks
+
+benchmarks-gpu: $(READY)  ## what a GPU gains, with goals, in ten minutes: results/benchmarks-gpu/table.md
+	$(BIN)/python -m tests.benchmarks.gpu
 
 schemas: $(READY)  ## write results_schema/*.json anew from the models
 	$(BIN)/bench check --json-schema > results_schema/suite.v1.json

@@ -122,8 +122,8 @@ def _tell_metrics(bench: Bench, sizes: Sizes) -> None:
     """LPIPS, with random weights, on both devices."""
     name = f"LPIPS (random weights), {device().type} against cpu"
     random = np.random.default_rng(0)
-    truth = random.random((sizes.height, sizes.width, 3), np.float32)
-    restored = np.asarray(np.clip(truth + random.normal(0, 0.1, truth.shape), 0, 1), np.float32)
+    truth = 255 * random.random((sizes.height, sizes.width, 3))
+    restored = np.clip(truth + random.normal(0, 25, truth.shape), 0, 255)
     with random_lpips():
         here, there = (
             build_metrics({"lpips": PartRef(name="lpips")}, PROTOCOLS["rgb_uint8"], REGISTRY, where)["lpips"]

@@ -31,7 +31,7 @@ WARM_UPS = 3
 
 def measure(bench: Bench) -> None:
     """Tells which backbones a graph takes, and what stopped the others."""
-    waiting = REGISTRY.names("backbone")[: 3 if bench.small else None]
+    waiting = REGISTRY.names("backbone")[: 2 if bench.small else None]
     found: dict[str, str] = {}
     lost = 0
     while waiting and bench.left() > 0 and lost <= len(REGISTRY.names("backbone")):

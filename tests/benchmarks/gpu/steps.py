@@ -108,7 +108,7 @@ def measure(bench: Bench) -> None:
 def _steps(networks: Sequence[Network], seconds: float, *, small: bool) -> int:
     """Steps of a training: as many as fit thrice into the seconds for all networks, whole lines of the curve."""
     if small:
-        return 4 * LOG_EVERY
+        return 2 * LOG_EVERY
     fitting = seconds / sum(3 * network.nominal for network in networks)
     return int(max(FEWEST_STEPS, min(MOST_STEPS, fitting)) // LOG_EVERY * LOG_EVERY)
 

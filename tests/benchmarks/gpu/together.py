@@ -19,7 +19,7 @@ FROZEN = "regime: frozen, continued: false, base_recipe: {steps: 1}"
 
 def measure(bench: Bench) -> None:
     """Trains a base for a step, then its refiners both ways."""
-    batch, patch, steps, wide = (2, 32, 4 * LOG_EVERY, 8) if bench.small else (8, 128, 8 * LOG_EVERY, 512)
+    batch, patch, steps, wide = (2, 32, 2 * LOG_EVERY, 8) if bench.small else (8, 128, 8 * LOG_EVERY, 512)
     world = World(
         bench.folder,
         f"""
