@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from dataclasses import replace
 from importlib import import_module
@@ -24,6 +23,7 @@ from harness.core.paths import Layout
 from harness.jobs.as_planned import check_parts
 from harness.jobs.classify import classify, message
 from harness.jobs.context import Context
+from harness.jobs.determinism import refusals_told, settle_determinism
 from harness.jobs.files import check_files
 from harness.jobs.gang import device_index, gathered, leaks, on_gpu
 from harness.jobs.job_log import logging_to
@@ -36,6 +36,8 @@ from harness.planning.places import layout_of, placed
 
 log = logging.getLogger(__name__)
 
+_TRAINS = ("train", "together")
+"""Kinds of work that train."""
 FAILURES = (Exception, SystemExit, GeneratorExit)
 """What ends a job and not its worker: anything that a part may raise. Ctrl-C alone is the user's."""
 
@@ -90,30 +92,23 @@ def read_job(path: Path) -> Job:
 
 def do_job(job: Job, layout: Layout, seat: Seat = ALONE) -> None:
     """Does the job's work in this process, beside the others of its gang; exceptions are not caught."""
-    settle_process(job.run, seat)
+    settle_process(job.run, seat, trains=job.work.kind in _TRAINS)
     with gathered(seat, job.run, f"{job.id} {job.attempt}") as gang:
         plugins = usable(job.plugins, job.copies)
         context = Context(layout, extend(REGISTRY, plugins), seat)
         check_parts(job.work, context.registry)
         check_files(job.work, context.registry)
-        with watched(plugins):
+        with watched(plugins), refusals_told():
             import_module(f"harness.jobs.{job.work.kind}").run(job, context)
         gang.end_together()
 
 
-def settle_process(run: Run, seat: Seat = ALONE) -> None:
+def settle_process(run: Run, seat: Seat = ALONE, *, trains: bool = False) -> None:
     """Threads, determinism and GPU of this job. The order of float sums, and so trained weights, depends on the
-    threads.
-
-    Where a GPU has no deterministic kernel, torch warns and goes on. Fresh tensors are not filled with NaN, which
-    deterministic mode does by default and which costs a pass over memory for each.
-    """
+    threads. `trains`: whether the job is a training."""
     torch.set_num_threads(run.cpus)
     cv2.setNumThreads(run.cpus)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms() does the same and imports Inductor: 4 s
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = False
+    settle_determinism(run, trains=trains)
     torch.set_default_dtype(torch.float32)  # planning may have run a data set's file in this process
     torch.set_grad_enabled(True)
     if seat.ranks > 1 and on_gpu(run):

@@ -113,6 +113,7 @@ def _finish(
         processes=progress.processes,
         legs=tuple(Leg(**leg) for leg in progress.legs),
         halved=job.halved,
+        deterministic=job.run.deterministic,
         together=progress.together,
         recipe=recipe_use(cell, progress.processes, job.halved, takes_statistics=progress.takes_statistics),
         prior_saw=prior_saw(cell, context.registry),

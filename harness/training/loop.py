@@ -124,7 +124,7 @@ class Training:
         self.progress = Progress() if found is None else _progress(found)
         self.progress.processes = engine.ranks
         self.progress.legs = _legs(self.progress, self.place.run)
-        self.curve = LossCurve(self.place.journal, engine, pending=self.progress.pending)
+        self.curve = LossCurve(self.place.journal, engine, pending=self.progress.pending, last=self.progress.final_loss)
         self.began = time.perf_counter() - self.progress.seconds
         trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
         part: Part | None = None
@@ -173,11 +173,12 @@ class Training:
         """Lines of the loss curve and checkpoints, where they are due."""
         run, progress, steps = self.place.run, self.progress, self.cell.recipe.steps
         if step % run.log_every == 0 or step == steps:
-            progress.final_loss = self.curve.write(step, steps=steps, lr=rate)
+            self.curve.line(step, steps=steps, lr=rate)
         if step % run.checkpoint_every and step != steps:
             return
         progress.step, progress.position = step, position
-        progress.seconds, progress.pending = time.perf_counter() - self.began, self.curve.pending(step)
+        progress.pending, progress.final_loss = self.curve.pending(step), self.curve.last
+        progress.seconds = time.perf_counter() - self.began
         objective = part.passes.objective
         check_together(self.engine, step, objective.adversaries.networks, (self.model, *objective.modules))
         self.weights = whole_weights(self.engine, step)

@@ -99,11 +99,18 @@ class Stepper:
         )
 
     def _settings(self, batch: Batch, part: slice) -> dict[str, Tensor]:
-        return {name: values_B[part].to(self.engine.device) for name, values_B in batch.settings.items()}
+        return {name: _copied(values_B[part], self.engine.device) for name, values_B in batch.settings.items()}
 
     def _moved(self, tensor: Tensor | None, part: slice) -> Tensor | None:
         return None if tensor is None else self._on_device(tensor, part)
 
     def _on_device(self, tensor: Tensor, part: slice) -> Tensor:
         """Images or prior rows of a part of the batch, float32. Pixels travel as they are stored: smaller."""
-        return scaled(tensor[part].to(self.engine.device, non_blocking=True))
+        return scaled(_copied(tensor[part], self.engine.device))
+
+
+def _copied(tensor: Tensor, device: torch.device) -> Tensor:
+    """On the device; the copy, from memory that stays in its place, waits for nothing that the device has yet to do."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

@@ -10,6 +10,7 @@ import pytest
 from harness.parts.catalogue import REGISTRY
 from harness.testing.refiner import RefinerContract
 from tests import tiny_hrnet
+from tests.contract.test_refiners import assert_trains_deterministically, assert_waits
 
 
 class TestSKF(RefinerContract):
@@ -20,8 +21,16 @@ class TestSKF(RefinerContract):
     def weights(self, tmp_path: Path) -> None:
         self.options = tiny_hrnet.write(tmp_path)
 
+    on_host = False
+
     def make(self, prior_dim: int, channels: Any = (8, 4, 4)) -> Any:
         return REGISTRY.load("refiner", self.name)(channels, **self.options)
+
+    def test_waits_for_nothing_on_a_gpu(self) -> None:
+        assert_waits(self, on_host=self.on_host)
+
+    def test_can_be_trained_deterministically(self) -> None:
+        assert_trains_deterministically(self)
 
 
 class TestSKFOfTheTruth(TestSKF):
@@ -30,5 +39,7 @@ class TestSKFOfTheTruth(TestSKF):
 
 
 class TestSKFOfNoise(TestSKF):
+    on_host = True
+
     def make(self, prior_dim: int, channels: Any = (8, 4, 4)) -> Any:
         return REGISTRY.load("refiner", self.name)(channels, guidance="random", **self.options)

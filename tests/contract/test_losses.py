@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,8 +15,11 @@ from torch import Tensor
 
 from harness.api.loss import LossInputs
 from harness.parts.catalogue import REGISTRY
+from harness.testing.inputs import detached, each
 from harness.testing.loss import LossContract
 from tests import tiny_depth
+from tests.absent_gpu import absent_gpu, on_gpu, waits_of
+from tests.refused import refused_of
 
 
 class Catalogued(LossContract):
@@ -21,6 +27,8 @@ class Catalogued(LossContract):
     sides = (32, 40)
     network: ClassVar[str] = ""
     """The backbone whose outputs the loss reads."""
+    on_host: ClassVar[bool] = False
+    """Whether it looks at images on the host, for which a GPU is waited for."""
     network_options: ClassVar[dict[str, Any]] = {}
 
     def make(self) -> Any:
@@ -32,7 +40,31 @@ class Catalogued(LossContract):
         outputs = REGISTRY.load("backbone", self.network)(**self.network_options).outputs(lq_BCHW)
         return {name: value for name, value in outputs.items() if name != "restored"}
 
+    def test_waits_for_nothing_on_a_gpu(self) -> None:
+        loss, traits = copy.deepcopy(self.fresh()), self.part.traits
+        given = self.inputs(everything=True)
+        with absent_gpu():
+            loss = on_gpu(loss)
+            images = {name: on_gpu(getattr(given, name)) for name in IMAGES}
+            given = replace(given, **images, outputs=each(given.outputs, on_gpu))
+            value = loss.own_loss if traits.adversary and self.on_host else partial(self.value, loss)
+            if self.on_host:
+                with pytest.raises(RuntimeError, match="numpy"):
+                    waits_of(value, given)
+                return
+            assert waits_of(value, given) == []
+            if traits.adversary:
+                assert waits_of(loss.own_loss, given) == []
 
+    def test_can_be_trained_deterministically(self) -> None:
+        """Needs no operation that torch refuses on a GPU in deterministic mode."""
+        loss, given = self.fresh(), self.inputs(everything=True)
+        assert refused_of(lambda: self.value(loss, given)) == set()
+        if self.part.traits.adversary:
+            assert refused_of(lambda: loss.own_loss(detached(given))) == set()
+
+
+IMAGES = ("restored_BCHW", "lq_BCHW", "gt_BCHW", "clean_BCHW")
 SUM: Mapping[str, Any] = {"reduction": "sum"}
 
 
@@ -184,10 +216,12 @@ class OfMaps(Catalogued):
 
 class TestSMGStructure(OfMaps):
     name = "smg_structure"
+    on_host = True  # Canny's edges of the truth are OpenCV's
 
 
 class TestSMGAdversary(OfMaps):
     name = "smg_adversary"
+    on_host = True
     options: ClassVar[Mapping[str, Any]] = {"size": 64, "narrow": 0.25}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,9 +15,36 @@ from harness.parts.catalogue import REGISTRY
 from harness.parts.refiners.ptg_rm.ablations import DESIGNS
 from harness.parts.refiners.ptg_rm.refiner import PTGRM
 from harness.testing import checks
-from harness.testing.refiner import RefinerContract
+from harness.testing.refiner import Given, RefinerContract, refined
+from tests.absent_gpu import absent_gpu, on_gpu, waits_of
+from tests.refused import refused_of
 
 SMALL: dict[str, Any] = {"width": 4, "long_blocks": 1, "prior_hidden": 8, "prior_width": 6}
+
+
+def assert_waits(case: RefinerContract, *, on_host: bool) -> None:
+    """A refiner waits for nothing in training, at every placement, or does so on purpose."""
+    for refiner, given in case.each():
+        with absent_gpu():
+            found = on_gpu((refiner.train(), given.lq_BCHW, given.prior_BD, given.maps))
+            moved, there = found[0], Given(given.placement, *found[1:])
+            if moved.traits.outputs and there.placement == "image":
+                waits = waits_of(moved.outputs, there.lq_BCHW, *there.maps, there.prior_BD)
+            else:
+                waits = waits_of(refined, moved, there)
+            assert bool(waits) == on_host, waits
+
+
+def assert_trains_deterministically(case: RefinerContract) -> None:
+    """A refiner needs no operation that torch refuses on a GPU in deterministic mode, at any placement."""
+    for refiner, given in case.each():
+        for x in given.maps:
+            x.requires_grad_(True)  # a network before it learns from them
+        if refiner.traits.outputs and given.placement == "image":
+            make = partial(refiner.train().outputs, given.lq_BCHW, *given.maps, given.prior_BD)
+        else:
+            make = partial(refined, refiner.train(), given)
+        assert refused_of(lambda make=make: checks.total(make())) == set()  # type: ignore[misc]
 
 
 class Catalogued(RefinerContract):
@@ -24,11 +52,19 @@ class Catalogued(RefinerContract):
     options: ClassVar[dict[str, Any]]
     parameters: ClassVar[int]
     """At a prior width of 512."""
+    on_host: ClassVar[bool] = False
+    """Whether something is drawn on the host, for which a GPU is waited for."""
 
     def make(self, prior_dim: int, channels: int | None = None) -> Any:
         part = REGISTRY.load("refiner", self.name)
         given = [prior_dim] if part.traits.needs_prior else []
         return part(*given, *([] if channels is None else [channels]), **self.options)
+
+    def test_waits_for_nothing_on_a_gpu(self) -> None:
+        assert_waits(self, on_host=self.on_host)
+
+    def test_can_be_trained_deterministically(self) -> None:
+        assert_trains_deterministically(self)
 
     def test_parameter_count(self) -> None:
         assert sum(parameter.numel() for parameter in self.make(512).parameters()) == self.parameters
@@ -58,6 +94,7 @@ class TestShuffledSMG(TestSMG):
 
 
 class TestRandomSMG(TestSMG):
+    on_host = True  # noise that the content of an image is the seed of
     options: ClassVar[dict[str, Any]] = {**TestSMG.options, "guidance": "random"}
 
     def test_gradient_reaches_every_parameter(self) -> None:

@@ -14,7 +14,7 @@ from harness.api.backbone import BackboneTraits, Capabilities
 from harness.api.ranges import Channels
 from harness.api.traits import LossUse
 from harness.api.weights import OfficialNames
-from harness.parts.shared.blocks import draw_normal_weights
+from harness.parts.shared.blocks import draw_normal_weights, grey_of
 
 LEVELS = 4
 MULTIPLE = 2**LEVELS
@@ -156,5 +156,4 @@ class TwoConvolutions(nn.Module):
 
 def darkness(image_BCHW: Tensor) -> Tensor:
     """The attention: one minus the grey of images in [0, 1], B×1×H×W."""
-    weights = image_BCHW.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    return 1 - (image_BCHW * weights).sum(1, keepdim=True)
+    return 1 - grey_of(image_BCHW, (0.299, 0.587, 0.114))

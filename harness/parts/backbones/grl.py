@@ -184,6 +184,8 @@ class GRL(SpandrelGRL):
         if separable_conv_act:
             _activate_separable(self)
         self._tables = {}
+        mean_1C11 = self.__dict__.pop("mean")
+        self.register_buffer("mean", mean_1C11, persistent=False)  # spandrel's copies itself to the device of an image
         self.capabilities = Capabilities(
             channels_in=in_channels,
             channels_out=out_channels,

@@ -22,6 +22,7 @@ from harness.api.ranges import Blocks, Chance, Channels, Count, Factor, Pixels
 from harness.api.traits import Rule, When
 from harness.core.errors import HarnessError
 from harness.parts.shared.blocks import reflect_to_square
+from harness.parts.shared.windows import keep_on_device
 
 LEVELS = 4
 """How often the encoder halves the sides."""
@@ -124,6 +125,7 @@ class Uformer(SpandrelUformer):
                 cross_modulator=cross_modulator,
             )
         _fix_dilation(self)
+        keep_on_device(self)
         self.latent = nn.Identity()
         # A level where `img_size` is smaller than a window has smaller windows.
         multiple = lcm(*(min(win_size, img_size >> level) << level for level in range(LEVELS + 1)))

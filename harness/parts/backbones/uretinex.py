@@ -197,8 +197,10 @@ class URetinex(nn.Module):
 
     def adjust(self, illumination_B1HW: Tensor, ratio: float | Tensor) -> Tensor:
         """A brighter illumination, not negative. `ratio`: one number, or one per image (B)."""
-        ratios = torch.as_tensor(ratio, dtype=illumination_B1HW.dtype, device=illumination_B1HW.device)
-        ratio_B1HW = ratios.view(-1, 1, 1, 1).expand_as(illumination_B1HW)
+        if isinstance(ratio, Tensor):
+            ratio_B1HW = ratio.to(illumination_B1HW.dtype).view(-1, 1, 1, 1).expand_as(illumination_B1HW)
+        else:
+            ratio_B1HW = torch.full_like(illumination_B1HW, ratio)
         return self.adjustment(torch.cat([illumination_B1HW, ratio_B1HW], 1))
 
 

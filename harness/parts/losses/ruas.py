@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from harness.api.loss import LossInputs, LossTraits
 from harness.api.ranges import Steps, Weight
-from harness.parts.losses.illumination import implied_illumination, parted_smoothness
+from harness.parts.losses.illumination import Colours, implied_illumination, parted_smoothness
 from harness.parts.losses.outputs import output_of, zero_like
 from harness.parts.losses.tv import total_variation
 
@@ -47,11 +47,12 @@ class RUASLoss(nn.Module):
         self.noise_fidelity = noise_fidelity
         self.denoiser = denoiser
         self.every = every
+        self._colours = Colours()
 
     def forward(self, inputs: LossInputs) -> Tensor:
         """A scalar."""
         image, illumination = inputs.lq_BCHW, _illumination(inputs)
-        total = self.fidelity * F.mse_loss(illumination, image) + parted_smoothness(image, illumination)
+        total = self.fidelity * F.mse_loss(illumination, image) + parted_smoothness(self._colours(image), illumination)
         return total + self.denoiser * self._noise(inputs)
 
     def _noise(self, inputs: LossInputs) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from harness.api.loss import LossInputs, LossTraits
 from harness.api.ranges import Weight
-from harness.parts.losses.illumination import implied_illumination, smoothness
+from harness.parts.losses.illumination import Colours, implied_illumination, smoothness
 from harness.parts.losses.outputs import output_of
 
 
@@ -30,6 +30,7 @@ class SCILoss(nn.Module):
     def __init__(self, *, fidelity: Weight = 1.5) -> None:
         super().__init__()
         self.fidelity = fidelity
+        self._colours = Colours()
 
     def forward(self, inputs: LossInputs) -> Tensor:
         """A scalar."""
@@ -40,4 +41,5 @@ class SCILoss(nn.Module):
         return torch.stack([self._stage(*stage) for stage in zip(entries, illuminations, strict=True)]).sum()
 
     def _stage(self, input_BCHW: Tensor, illumination_BCHW: Tensor) -> Tensor:
-        return self.fidelity * F.mse_loss(illumination_BCHW, input_BCHW) + smoothness(input_BCHW, illumination_BCHW)
+        distance = F.mse_loss(illumination_BCHW, input_BCHW)
+        return self.fidelity * distance + smoothness(self._colours(input_BCHW), illumination_BCHW)

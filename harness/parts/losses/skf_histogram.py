@@ -1,6 +1,6 @@
 """SKF's semantic-guided colour histogram loss: Y. Wu et al., CVPR 2023, arXiv 2304.07039 (section 3.3).
 
-Shape letters: B batch, K classes, H×W image, N pixels of one class, 3 colour channels, b bins, E their edges.
+Shape letters: B batch, K classes, H×W image, N pixels, 3 colour channels, b bins, E their edges.
 """
 
 from __future__ import annotations
@@ -48,42 +48,54 @@ class SKFHistogram(nn.Module):
         if inputs.step % self.every:
             return restored_B3HW.new_zeros(())
         truth_B3HW = truth_of(inputs, loss="skf_histogram")
-        classes_BHW = class_probabilities(inputs, self.classes, "skf_histogram").argmax(1)
+        probabilities_BKHW = class_probabilities(inputs, self.classes, "skf_histogram")
+        classes_BN, K = probabilities_BKHW.argmax(1).flatten(1), probabilities_BKHW.shape[1]
         distances = [
-            (histogram(restored[:, mask]) - histogram(truth[:, mask])).abs().mean(1).sum()
-            for restored, truth, classes in zip(restored_B3HW, truth_B3HW, classes_BHW, strict=True)
-            for mask in (classes == number for number in classes.unique())
+            (histograms(restored, classes, K) - histograms(truth, classes, K)).abs().mean(-1).sum()
+            for restored, truth, classes in zip(
+                restored_B3HW.flatten(2), truth_B3HW.flatten(2), classes_BN, strict=True
+            )
         ]
-        return torch.stack(distances).sum() / classes_BHW.numel()
+        return torch.stack(distances).sum() / classes_BN.numel()
 
 
-def histogram(values_3N: Tensor) -> Tensor:
-    """Soft histograms of each channel, 3×256: bin b has Σ σ(400(x − b/256)) − σ(400(x − (b + 1)/256)) over pixels."""
-    made: Tensor = _Histogram.apply(values_3N)
+def histograms(values_3N: Tensor, classes_N: Tensor, classes: int) -> Tensor:
+    """Soft histograms of each channel of the pixels of each of K classes, 3×K×256.
+
+    Bin b has Σ σ(400(x − b/256)) − σ(400(x − (b + 1)/256)) over the pixels.
+    """
+    made: Tensor = _Histograms.apply(values_3N, classes_N, classes)
     return made
 
 
-class _Histogram(torch.autograd.Function):
+class _Histograms(torch.autograd.Function):
     """The bins of a chunk of pixels are made once more for the gradient: to keep them would take 257 times the image.
 
-    (torch.utils.checkpoint does the same, but imports the compiler, which takes seconds.)
+    (torch.utils.checkpoint does the same, but imports the compiler, which takes seconds.) Pixels are summed by a
+    product with the classes' masks: for how many pixels a class has, a GPU would be waited for.
     """
 
     @staticmethod
-    def forward(ctx: Any, values_3N: Tensor) -> Tensor:
-        ctx.save_for_backward(values_3N)
-        below = (_below(chunk) for chunk in values_3N.split(CHUNK, 1))
-        return torch.stack([(below_3NE[..., :-1] - below_3NE[..., 1:]).sum(1) for below_3NE in below]).sum(0)
+    def forward(ctx: Any, values_3N: Tensor, classes_N: Tensor, classes: int) -> Tensor:
+        ctx.save_for_backward(values_3N, classes_N)
+        numbers_K1 = torch.arange(classes, device=classes_N.device)[:, None]
+        total_3Kb = values_3N.new_zeros(len(values_3N), classes, BINS)
+        for chunk_3N, of_N in zip(values_3N.split(CHUNK, 1), classes_N.split(CHUNK), strict=True):
+            below_3NE = _below(chunk_3N)
+            total_3Kb += (of_N == numbers_K1).to(below_3NE.dtype) @ (below_3NE[..., :-1] - below_3NE[..., 1:])
+        return total_3Kb
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient_3b: Tensor) -> Tensor:
-        (values_3N,) = ctx.saved_tensors
+    def backward(ctx: Any, gradient_3Kb: Tensor) -> tuple[Tensor, None, None]:
+        values_3N, classes_N = ctx.saved_tensors
         # An edge adds to the bin above it what it takes from the one below.
-        gradient_3E = F.pad(gradient_3b, (1, 1)).diff()
-        below = (_below(chunk) for chunk in values_3N.split(CHUNK, 1))
-        slopes = (SLOPE * below_3NE * (1 - below_3NE) for below_3NE in below)
-        return torch.cat([(slope_3NE @ gradient_3E[..., None]).squeeze(-1) for slope_3NE in slopes], 1)
+        gradient_3KE = F.pad(gradient_3Kb, (1, 1)).diff()
+        found = []
+        for chunk_3N, of_N in zip(values_3N.split(CHUNK, 1), classes_N.split(CHUNK), strict=True):
+            below_3NE = _below(chunk_3N)
+            found.append((SLOPE * below_3NE * (1 - below_3NE) * gradient_3KE[:, of_N]).sum(-1))
+        return torch.cat(found, 1), None, None
 
 
 def _below(values_3N: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from harness.api.ranges import Factor, Rate
 from harness.core.errors import HarnessError
 from harness.parts.losses.outputs import truth_of
 from harness.parts.losses.smg_structure import edges, structure_of
+from harness.parts.ops.steady import resized
 from harness.parts.shared.stylegan import Blur, ConvLayer, EqualConv2d, EqualLinear
 
 COARSEST = 4
@@ -108,7 +109,7 @@ class Discriminator(nn.Module):
         side = min([side for side in self.sides[:-1] if side >= longest], default=self.sides[0])
         if maps_B1HW.shape[-2:] == (side, side):
             return maps_B1HW
-        return F.interpolate(maps_B1HW, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+        return resized(maps_B1HW, (side, side))
 
     def forward(self, maps_B1HW: Tensor) -> Tensor:
         maps_B1SS = self.fitted(maps_B1HW)

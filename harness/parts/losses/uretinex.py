@@ -22,6 +22,7 @@ from harness.parts.losses.ssim import similarity
 from harness.parts.losses.tv import total_variation
 from harness.parts.losses.vgg import FeatureDistance
 from harness.parts.losses.zero_dce import spatial_consistency
+from harness.parts.shared.blocks import grey_of
 from harness.parts.shared.retinex import bright_illumination
 from harness.weights.files import ready_files
 
@@ -172,7 +173,7 @@ def structure_aware_smoothness(illumination_B1HW: Tensor, image_B3HW: Tensor) ->
 
     Each weighs exp(−10 · c), with c the image's own differences in grey, averaged over 3×3 places (zeros around).
     """
-    grey_B1HW = (image_B3HW * image_B3HW.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    grey_B1HW = grey_of(image_B3HW, LUMA)
     total = illumination_B1HW.new_zeros(())
     for axis in (2, 3):
         change = torch.diff(grey_B1HW, dim=axis).abs()

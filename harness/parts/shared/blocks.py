@@ -149,14 +149,22 @@ def position_grid(height: int, width: int, like: Tensor) -> Tensor:
     return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))[None]
 
 
+def grey_of(image_B3HW: Tensor, weights: tuple[float, float, float]) -> Tensor:
+    """The weighted sum of red, green and blue, B×1×H×W.
+
+    The weights are numbers and no tensor, which would have to be copied to a GPU at every call.
+    """
+    red, green, blue = (image_B3HW[:, place : place + 1] * weight for place, weight in enumerate(weights))
+    return red + green + blue
+
+
 def snr_map(image_BCHW: Tensor) -> Tensor:
     """Estimated signal-to-noise ratio of each pixel, B×1×H×W in [0, 1], relative to the image's largest.
 
     Signal: grey of the 5×5 box mean (borders mirrored); noise: how far the pixel's grey is from it. Needs no gradient.
     """
     with torch.no_grad():
-        weights = image_BCHW.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-        grey = (image_BCHW * weights).sum(1, keepdim=True)
+        grey = grey_of(image_BCHW, (0.299, 0.587, 0.114))
         signal = F.avg_pool2d(F.pad(grey, (2, 2, 2, 2), mode="reflect"), 5, stride=1)
         ratio = signal / ((grey - signal).abs() + 1e-4)
         return (ratio / (ratio.amax((1, 2, 3), keepdim=True) + 1e-4)).clamp(0, 1)
@@ -182,10 +190,7 @@ def reflect_pad(image_BCHW: Tensor, height: int, width: int) -> Tensor:
     An image that fits comes back as it is. torch's own reflection stops at side - 1 pixels, too few for an image
     smaller than its padding.
     """
-    if image_BCHW.shape[-2:] == (height, width):
-        return image_BCHW
-    rows, columns = (_reflected(old, new) for old, new in zip(image_BCHW.shape[-2:], (height, width), strict=True))
-    return image_BCHW[..., rows, :][..., columns]
+    return _reflected(_reflected(image_BCHW, height, -2), width, -1)
 
 
 def reflect_to_square(image_BCHW: Tensor) -> Tensor:
@@ -194,6 +199,11 @@ def reflect_to_square(image_BCHW: Tensor) -> Tensor:
     return reflect_pad(image_BCHW, side, side)
 
 
-def _reflected(old: int, new: int) -> list[int]:
-    period = max(1, 2 * (old - 1))
-    return [min(place % period, period - place % period) if old > 1 else 0 for place in range(new)]
+def _reflected(image_BCHW: Tensor, length: int, axis: int) -> Tensor:
+    """Mirrors an image at its end, and what comes of it at its own, until it has that length along an axis."""
+    while (reach := image_BCHW.shape[axis] - 1) < length - 1:
+        if reach == 0:
+            return torch.cat([image_BCHW] * length, axis)
+        more = min(reach, length - 1 - reach)
+        image_BCHW = torch.cat([image_BCHW, image_BCHW.narrow(axis, reach - more, more).flip(axis)], axis)
+    return image_BCHW

@@ -10,6 +10,9 @@ Shape letters: B batch, C channels, H×W image, h×w a map, N images kept, S the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -32,7 +35,7 @@ class OtherImages(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self._full = False
+        self._kept = 0  # as `count`, which is on the device, and for which the host would wait
         drawn = torch.Generator().manual_seed(0)
         self.register_buffer("images_N3SS", torch.rand(KEPT, 3, SIDE, SIDE, generator=drawn))
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
@@ -42,23 +45,25 @@ class OtherImages(nn.Module):
         one, for a refiner that looks more than once.
         """
         H, W = lq_BCHW.shape[-2:]
-        chosen_B = [(number + turn) % KEPT for number in content_numbers(lq_BCHW)]
+        chosen_B = (content_numbers(lq_BCHW) + turn) % KEPT
         return _covering(self.images_N3SS[chosen_B].to(lq_BCHW.dtype), H, W)
 
     @torch.no_grad()
     def remember(self, image_BCHW: Tensor) -> None:
         """Keeps images of the training, until there are enough. To be called after `forward`: none meets itself."""
-        if self._full:
-            return
-        start = int(self.count)  # which waits for the device, so no longer than there is something to keep
-        self._full = start >= KEPT
-        if self._full:
+        start = self._kept
+        if start == KEPT:
             return
         # Of all processes, or each would train with images of its own, and a checkpoint has those of one.
         shown_B3SS = of_all(torch.stack([_middle(image.detach()) for image in image_BCHW[:KEPT]]))
         for place, image in zip(range(start, KEPT), shown_B3SS, strict=False):
             self.images_N3SS[place] = image
             self.count += 1
+            self._kept += 1
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *given: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *given)
+        self._kept = int(self.count)
 
 
 def noise(lq_BCHW: Tensor, channels: int, height: int, width: int, turn: int = 0) -> Tensor:
@@ -68,19 +73,20 @@ def noise(lq_BCHW: Tensor, channels: int, height: int, width: int, turn: int = 0
     """
     shape = (channels, height, width)
     drawn = [
-        torch.rand(shape, generator=torch.Generator().manual_seed(number + turn)) for number in content_numbers(lq_BCHW)
+        torch.rand(shape, generator=torch.Generator().manual_seed(number + turn))
+        for number in content_numbers(lq_BCHW).tolist()
     ]
     return torch.stack(drawn).to(lq_BCHW)
 
 
-def content_numbers(image_BCHW: Tensor) -> list[int]:
+def content_numbers(image_BCHW: Tensor) -> Tensor:
     """A whole number from 0 on for each image, below 2⁶², by which images differ: a sum over the bits of its values."""
     bits_BN = image_BCHW.detach().float().flatten(1).contiguous().view(torch.int32).long()
     places_N = torch.arange(1, bits_BN.shape[1] + 1, device=bits_BN.device)
     # Whole numbers overflow alike everywhere, and their sum depends on no order.
     mixed_BN = (bits_BN + 0x9E3779B9) * (2 * places_N + 1)
-    sums_B: list[int] = ((mixed_BN ^ (mixed_BN >> 29)) * 0xBF58476D).sum(1).tolist()
-    return [(number >> 2) % (1 << 62) for number in sums_B]
+    sums_B = ((mixed_BN ^ (mixed_BN >> 29)) * 0xBF58476D).sum(1)
+    return (sums_B >> 2) % (1 << 62)
 
 
 def _middle(image_CHW: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from harness.parts.ops.steady import ReflectionPad2d
+
 
 class Encoder(nn.Module):
     """Image to features of C, 2C and 4C channels at full, 1/2 and 1/4 scale, the last also after residual blocks."""
@@ -29,7 +31,7 @@ class ReflectedBlock(nn.Sequential):
     """conv3×3 – ReLU – conv3×3 around a skip, borders mirrored."""
 
     def __init__(self, channels: int) -> None:
-        convs = [[nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3)] for _ in range(2)]
+        convs = [[ReflectionPad2d(1), nn.Conv2d(channels, channels, 3)] for _ in range(2)]
         super().__init__(*convs[0], nn.ReLU(), *convs[1])
 
     def forward(self, x_BChw: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from harness.models.assemble import build_model
 from harness.parts.catalogue import REGISTRY
 from harness.testing import checks
 from harness.testing.backbone import BATCH, BackboneContract
+from tests.absent_gpu import absent_gpu, on_gpu, waits_of
+from tests.refused import refused_of
 
 PRIOR_DIM = 8
 
@@ -21,12 +23,40 @@ class Catalogued(BackboneContract):
     name: ClassVar[str]
     options: ClassVar[dict[str, Any]]
     parameters: ClassVar[int]
+    keeps: ClassVar[bool] = False
+    """Whether it keeps what it has made on the host for images of one size."""
 
     def make(self) -> Any:
         return REGISTRY.load("backbone", self.name)(**self.options)
 
     def test_parameter_count(self) -> None:
         assert sum(parameter.numel() for parameter in self.make().parameters()) == self.parameters
+
+    def test_waits_for_nothing_on_a_gpu(self) -> None:
+        """Waits neither in training nor in test."""
+        network = self.fresh()
+        can, traits = network.capabilities, self.part.traits
+        lq = self.images(can)
+        with absent_gpu():
+            network, lq = on_gpu(network), on_gpu(lq)
+            truth = [] if traits.reads_truth is None else [on_gpu(self.images(can))]
+            told = [on_gpu(torch.ones(BATCH)) for _ in can.told]
+            train = network.train().outputs if traits.outputs else network.train()
+            if self.keeps:
+                assert waits_of(train, lq, *truth, *told) != []
+            assert waits_of(train, lq, *truth, *told) == []
+            with checks.evaluated(network):
+                assert waits_of(network, lq) == []
+                if traits.guided:
+                    assert waits_of(network.guided, lq, lq[:, :1]) + waits_of(network.guide, lq) == []
+
+    def test_can_be_trained_deterministically(self) -> None:
+        """Needs no operation that torch refuses on a GPU in deterministic mode."""
+        network = self.fresh().train()
+        lq = self.images(network.capabilities)
+        truth = () if self.part.traits.reads_truth is None else (self.images(network.capabilities),)
+        train = network.outputs if self.part.traits.outputs else network
+        assert refused_of(lambda: checks.total(train(lq, *truth))) == set()
 
     @pytest.mark.slow
     def test_compiles_and_exports_where_declared(self) -> None:

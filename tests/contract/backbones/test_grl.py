@@ -14,6 +14,7 @@ TINY = {
 
 class TestGRL(Catalogued):
     name = "grl"
+    keeps = True
     options: ClassVar[dict[str, Any]] = TINY | {"embed_dim": 72}
     parameters = 404_299
 
@@ -28,6 +29,7 @@ class TestGRL(Catalogued):
 
 class TestConvolutionalGRL(Catalogued):
     name = "grl"
+    keeps = True
     options: ClassVar[dict[str, Any]] = TINY | {
         "local_connection": False, "qkv_proj_type": "separable_conv", "anchor_proj_type": "separable_conv",
         "conv_type": "3conv", "stripe_groups": [None, 1], "in_channels": 6, "out_channels": 3,

@@ -10,13 +10,14 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from harness.api.ranges import Channels, Factor
 from harness.api.refiner import RefinerTraits
 from harness.api.traits import LossUse, Rule, When
+from harness.parts.ops.steady import resized
 from harness.parts.refiners.smg.enhancement import EnhancementNet
 from harness.parts.refiners.smg.structure import StructureNet
+from harness.parts.shared.blocks import grey_of
 from harness.parts.shared.guidance import OtherImages, noise
 
 LUMA = (0.299, 0.587, 0.114)
@@ -119,7 +120,7 @@ class SMG(nn.Module):
 
     def find_structure(self, lq_BCHW: Tensor) -> Tensor:
         """Low-light images of any size to their maps, of that size."""
-        grey_B1HW = (lq_BCHW * lq_BCHW.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        grey_B1HW = grey_of(lq_BCHW, LUMA)
         square = (self.structure.size, self.structure.size)
         map_B1SS = self.structure(_resized(grey_B1HW, square)).map_B1HW
         # Resizing may round a value past the ends of the range.
@@ -164,4 +165,5 @@ class SMGDepth(SMG):
 def _resized(image_BCHW: Tensor, size: tuple[int, ...]) -> Tensor:
     if image_BCHW.shape[-2:] == tuple(size):
         return image_BCHW
-    return F.interpolate(image_BCHW, size=tuple(size), mode="bilinear", antialias=True, align_corners=False)
+    height, width = size
+    return resized(image_BCHW, (height, width))

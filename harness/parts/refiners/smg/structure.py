@@ -26,6 +26,7 @@ from harness.parts.shared.stylegan import (
     StyledConv,
     Upsample,
 )
+from harness.parts.shared.windows import keep_on_device
 
 NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1))
 """(row, column) steps to the neighbour of each branch but the first, in the published order."""
@@ -61,6 +62,7 @@ class StructureNet(nn.Module):
         channels = {side: int(min(64, 2048 * multiplier // side) * narrow) for side in sides}
         self.encoder = StructureEncoder(channels, style_dim)
         self.generator = EdgeGenerator(channels, style_dim, mlp_layers)
+        keep_on_device(self)
 
     def forward(self, grey_B1HW: Tensor) -> Edges:
         if grey_B1HW.shape[-2:] != (self.size, self.size):

@@ -10,7 +10,7 @@ from torch.optim import SGD
 from harness.api.loss import LossInputs
 from harness.cells.recipe import Recipe
 from harness.parts.backbones.ruas import RUAS
-from harness.parts.losses.illumination import parted_smoothness
+from harness.parts.losses.illumination import Colours, parted_smoothness
 from harness.parts.losses.ruas import RUASLoss
 from harness.recipes.presets import find_preset
 from harness.training.optim import build_optimizer, set_learning_rate
@@ -53,7 +53,7 @@ def test_the_preset_trains_as_the_authors_two_optimizers_do() -> None:
         enhanced, illuminations = theirs.enhance_net(image)
         last, noisy = illuminations[-1], enhanced[-1].detach()
         enhancing.zero_grad()
-        (0.5 * F.mse_loss(last, image) + parted_smoothness(image, last)).backward()
+        (0.5 * F.mse_loss(last, image) + parted_smoothness(Colours()(image), last)).backward()
         enhancing.step()
         if step % 2 == 0:
             clean = theirs.denoise_net(noisy)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness.core.errors import HarnessError
-from harness.parts.losses.illumination import OFFSETS, implied_illumination, parted_smoothness, smoothness
+from harness.parts.losses.illumination import OFFSETS, Colours, implied_illumination, parted_smoothness, smoothness
 from harness.parts.losses.ruas import RUASLoss
 from harness.parts.losses.sci import SCILoss
 
@@ -58,12 +58,13 @@ def test_smoothness_by_definition(made, gradient) -> None:
     each = [list(neighbours(guide[b].numpy(), illumination[b].numpy())) for b in range(2)]
     assert min(weights.min() for image in each for weights, _ in image) < 0.5
     expected = np.mean([sum((w * d.sum(1)).mean() for w, d in image) for image in each])
-    assert smoothness(guide, illumination).item() == pytest.approx(expected)
+    colours = Colours()(guide)
+    assert smoothness(colours, illumination).item() == pytest.approx(expected)
     expected = np.mean([sum(w.mean() * d.mean() for w, d in image) for image in each])
-    assert parted_smoothness(guide, illumination).item() == pytest.approx(expected)
+    assert parted_smoothness(colours, illumination).item() == pytest.approx(expected)
     for term in (smoothness, parted_smoothness):
-        assert gradient(lambda x, term=term: term(guide, x), illumination).abs().sum() > 0
-        assert gradient(lambda x, term=term: term(guide, x), torch.ones_like(guide)).abs().sum() == 0
+        assert gradient(lambda x, term=term: term(colours, x), illumination).abs().sum() > 0
+        assert gradient(lambda x, term=term: term(colours, x), torch.ones_like(guide)).abs().sum() == 0
 
 
 def test_the_constant_of_the_conversion_counts() -> None:
@@ -74,7 +75,7 @@ def test_the_constant_of_the_conversion_counts() -> None:
     # Columns are 16, 128, 128, 16, 128, 128. Across the step lies one of five pairs one column apart, 128 and 16, and
     # two of four pairs two columns apart, 128 and 16, 128 and 128. Five offsets lead to each, and their opposites.
     each = 1.5 * (unlike / 5 + (unlike + like) / 4)
-    assert smoothness(black, illumination).item() == pytest.approx(2 * 5 * each)
+    assert smoothness(Colours()(black), illumination).item() == pytest.approx(2 * 5 * each)
 
 
 def test_the_illumination_that_an_image_implies(gradient) -> None:
@@ -89,7 +90,7 @@ def test_the_illumination_that_an_image_implies(gradient) -> None:
 def test_ruas(look, made) -> None:
     inputs = look(SHAPE, outputs=made, step=49)
     image, last = inputs.lq_BCHW, made["illuminations"][-1]
-    expected = 0.5 * np.square((last - image).numpy()).mean() + parted_smoothness(image, last).item()
+    expected = 0.5 * np.square((last - image).numpy()).mean() + parted_smoothness(Colours()(image), last).item()
     assert RUASLoss()(inputs).item() == pytest.approx(expected)
     noisy, clean = (part.numpy() for part in made["enhanced"][-2:])
     variation = 2 * sum((np.diff(clean, axis=axis) ** 2).mean() for axis in (2, 3))
@@ -122,7 +123,7 @@ def test_the_denoiser_learns_on_its_steps_alone(look, made) -> None:
 def test_a_refined_image_by_its_illumination(look, gradient, loss, term, fidelity) -> None:
     inputs = look(SHAPE, refined=True, step=50)
     implied = (inputs.lq_BCHW / inputs.restored_BCHW).clamp(1e-3, 1)
-    expected = fidelity * (implied - inputs.lq_BCHW).square().mean() + term(inputs.lq_BCHW, implied)
+    expected = fidelity * (implied - inputs.lq_BCHW).square().mean() + term(Colours()(inputs.lq_BCHW), implied)
     assert loss()(inputs).item() == pytest.approx(expected.item())
     for start in (inputs.restored_BCHW, torch.zeros(SHAPE), -torch.ones(SHAPE)):
         gradient(lambda image: loss()(look(SHAPE, refined=True, restored_BCHW=image)), start)
@@ -133,7 +134,8 @@ def test_a_refined_image_by_its_illumination(look, gradient, loss, term, fidelit
 def test_sci(look, made) -> None:
     expected = 0.0
     for given, illumination in zip(made["inputs"], made["illuminations"], strict=True):
-        expected += 1.5 * np.square((illumination - given).numpy()).mean() + smoothness(given, illumination).item()
+        distance = np.square((illumination - given).numpy()).mean()
+        expected += 1.5 * distance + smoothness(Colours()(given), illumination).item()
     assert SCILoss()(look(SHAPE, outputs=made)).item() == pytest.approx(expected)
     alone = {name: parts[:1] for name, parts in made.items()}
     assert 0 < SCILoss()(look(SHAPE, outputs=alone)).item() < expected

@@ -13,7 +13,7 @@ from torch import Tensor
 from harness.api.loss import LossInputs
 from harness.core.errors import HarnessError
 from harness.parts.losses import skf_histogram
-from harness.parts.losses.skf_histogram import SKFHistogram, histogram
+from harness.parts.losses.skf_histogram import SKFHistogram, histograms
 
 
 def images() -> tuple[Tensor, Tensor]:
@@ -44,12 +44,21 @@ def by_definition(values_N: np.ndarray) -> np.ndarray:
     return bins
 
 
-def test_soft_histogram(monkeypatch: pytest.MonkeyPatch) -> None:
+def some_classes(pixels: int) -> Tensor:
+    """Of four classes, one of which has no pixel."""
+    return torch.arange(pixels) % 5 % 3
+
+
+def test_soft_histograms(monkeypatch: pytest.MonkeyPatch) -> None:
     values = images()[0][0].flatten(1)
-    expected = np.stack([by_definition(channel) for channel in values.double().numpy()])
-    assert np.allclose(histogram(values), expected, atol=1e-4)
+    classes = some_classes(values.shape[1])
+    expected = [
+        [by_definition(channel[classes.numpy() == number]) for number in range(4)]
+        for channel in values.double().numpy()
+    ]
+    assert np.allclose(histograms(values, classes, 4), expected, atol=1e-4)
     monkeypatch.setattr(skf_histogram, "CHUNK", 5)
-    assert np.allclose(histogram(values), expected, atol=1e-4)
+    assert np.allclose(histograms(values, classes, 4), expected, atol=1e-4)
 
 
 def test_value_by_definition() -> None:
@@ -75,7 +84,8 @@ def test_parts_of_a_batch_average_to_the_whole() -> None:
 
 def test_gradient_is_that_of_the_definition_in_chunks_too(monkeypatch: pytest.MonkeyPatch) -> None:
     values = images()[0][0].flatten(1).double()
-    weights = torch.rand(3, 256, generator=torch.Generator().manual_seed(1), dtype=torch.double)
+    classes = some_classes(values.shape[1])
+    weights = torch.rand(3, 4, 256, generator=torch.Generator().manual_seed(1), dtype=torch.double)
 
     def gradient(bins: Callable[[Tensor], Tensor]) -> Tensor:
         leaf = values.clone().requires_grad_(True)
@@ -84,13 +94,17 @@ def test_gradient_is_that_of_the_definition_in_chunks_too(monkeypatch: pytest.Mo
 
     def plainly(x: Tensor) -> Tensor:
         distance = x[..., None] - (torch.arange(256, dtype=torch.double) + 0.5) / 256
-        return (torch.sigmoid(400 * (distance + 1 / 512)) - torch.sigmoid(400 * (distance - 1 / 512))).sum(1)
+        bins = torch.sigmoid(400 * (distance + 1 / 512)) - torch.sigmoid(400 * (distance - 1 / 512))
+        return torch.stack([bins[:, classes == number].sum(1) for number in range(4)], 1)
+
+    def ours(x: Tensor) -> Tensor:
+        return histograms(x, classes, 4)
 
     expected = gradient(plainly)
     assert expected.abs().max() > 1
-    assert torch.allclose(gradient(histogram), expected, atol=1e-9)
+    assert torch.allclose(gradient(ours), expected, atol=1e-9)
     monkeypatch.setattr(skf_histogram, "CHUNK", 5)
-    assert torch.allclose(gradient(histogram), expected, atol=1e-9)
+    assert torch.allclose(gradient(ours), expected, atol=1e-9)
 
 
 def test_gradient_reaches_every_image() -> None:
