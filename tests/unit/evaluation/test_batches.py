@@ -18,7 +18,7 @@ from harness.api.backbone import BackboneTraits, Capabilities
 from harness.api.refiner import RefinerTraits
 from harness.api.task import Sides
 from harness.core.guests import UserInterrupt
-from harness.evaluation.batches import Batches, OnDevice
+from harness.evaluation.batches import BYTES_A_PIXEL, MOST, Batches, OnDevice, room_on
 from harness.evaluation.infer import Seen, restore, restore_together
 from harness.models.assemble import RestorationModel
 from harness.parts.backbones.snr_net import SNRNet
@@ -207,3 +207,24 @@ def test_images_that_are_resized_for_the_network_go_together_with_their_maps() -
     model = RestorationModel(SNRNet(nf=4, short_rbs=1, layers=1, heads=2, head_dim=4, inner=8)).eval()
     given = images(8, 50, 70)
     assert_same(restored(batches(model), given, (64, 96)), alone(model, given, through=(64, 96)))
+
+
+@pytest.mark.parametrize(
+    ("free", "tile", "sides", "room"),
+    [
+        (0, None, (100, 100), 1),  # a single image is tried whatever is left
+        (3.5, None, (100, 100), 3),
+        (1000, None, (100, 100), MOST),
+        (3.5, 50, (100, 100), 14),  # of tiles one at a time is computed
+        (3.5, 200, (100, 100), 3),
+    ],
+)
+def test_how_many_images_fit_follows_from_the_memory_that_is_left(
+    monkeypatch: pytest.MonkeyPatch, free: float, tile: int | None, sides: Sides, room: int
+) -> None:
+    """`free`: memory for so many images of 100×100; a part of it is held by torch, and used by nobody."""
+    left, held = int(free * BYTES_A_PIXEL * 100 * 100), 1000
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (max(0, left - held), 2**40))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 5000 + held)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 5000)
+    assert room_on(torch.device("cuda"), Capabilities(tile=tile))(sides) == room
