@@ -6,6 +6,7 @@ Without `run.deterministic` it is counted how many different weights three of th
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import time
@@ -22,9 +23,9 @@ from tests.benchmarks.gpu.bench import Bench
 from tests.benchmarks.gpu.clock import device
 from tests.benchmarks.gpu.finding import Goal
 from tests.benchmarks.gpu.processes import beside, ended, started
-from tests.benchmarks.gpu.world import LOG_EVERY, World
+from tests.benchmarks.gpu.world import World, run_section
 
-AT_ONCE = 4
+AT_ONCE = max(1, min(8, (os.cpu_count() or 1) // 2))
 FREE = 3
 """Trainings without `run.deterministic`."""
 YES = Goal("=", 1)
@@ -45,7 +46,7 @@ def suite(bench: Bench) -> str:
     width, batch, patch, steps = (4, 2, 32, 30) if bench.small else (16, 8, 128, 120)
     return f"""
 suite: deterministic
-run: {{checkpoint_every: {steps // 4}, log_every: {LOG_EVERY}, samples: 0}}
+{run_section(checkpoint_every=steps // 4)}
 defaults:
   task: low_light
   dataset: photos
@@ -69,13 +70,13 @@ def measure(bench: Bench) -> None:
         Asked("base without it", 0, FREE, {**off, "deterministic": False}),
     ]
     if device().type == "cuda":
-        asked.insert(2, Asked("PTG-RM as graphs", 1, 2, {"compile": "on", "deterministic": True}))
+        asked.insert(0, Asked("PTG-RM as graphs", 1, 2, {"compile": "on", "deterministic": True}))
     else:
         bench.report.skip("PTG-RM as graphs, twice: same weights", "there is no GPU")
     if bench.small:
         asked = asked[1:2]
     with ThreadPoolExecutor(1) as other:
-        resumed = other.submit(_killed, bench, asked[1].run)
+        resumed = other.submit(_killed, bench, {**off, "deterministic": True})
         digests = _together(bench, asked)
         for each in asked:
             _tell(bench, each, digests[each.name])

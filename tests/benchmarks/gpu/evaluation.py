@@ -29,7 +29,7 @@ from harness.planning.job import Job
 from tests.benchmarks.gpu.bench import Bench
 from tests.benchmarks.gpu.clock import device
 from tests.benchmarks.gpu.finding import Goal
-from tests.benchmarks.gpu.world import World
+from tests.benchmarks.gpu.world import World, run_section
 
 RESTORMER = "{name: restormer}"
 TINY = "{name: restormer, dim: 8, num_blocks: [1, 1, 1, 1], num_refinement_blocks: 1}"
@@ -47,7 +47,7 @@ class Sizes:
 
 def measure(bench: Bench) -> None:
     """Trains three cells for a step, evaluates them, and tells what the evaluations took."""
-    sizes = Sizes(48, 64, 2, 4) if bench.small else Sizes(720, 1280, 8, 24)
+    sizes = Sizes(48, 64, 2, 4) if bench.small else Sizes(720, 1280, 12, 36)
     for name, count in (("few", sizes.few), ("more", sizes.more)):
         write_pairs(bench.folder / name, count, sizes.height, sizes.width)
     recipe = "{batch: 1, patch: 64, steps: 1}"
@@ -59,7 +59,7 @@ def measure(bench: Bench) -> None:
         bench.folder / "world",
         f"""
 suite: evaluation
-run: {{compile: "off", samples: 0}}
+{run_section(compile="off")}
 metrics: [psnr, ssim]
 defaults: {{task: motion_blur, dataset: photos, recipe: {recipe}, backbone: {TINY if bench.small else RESTORMER}}}
 blocks:

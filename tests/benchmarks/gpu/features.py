@@ -17,7 +17,7 @@ from tests import tiny_clip
 from tests.benchmarks.gpu.bench import Bench
 from tests.benchmarks.gpu.clock import device
 from tests.benchmarks.gpu.finding import Goal
-from tests.benchmarks.gpu.world import LOG_EVERY, World
+from tests.benchmarks.gpu.world import LOG_EVERY, World, run_section
 
 MODEL = "ViT-B-32-quickgelu"
 LIGHT = {
@@ -43,7 +43,7 @@ def measure(bench: Bench) -> None:
     backbones = dict(list(LIGHT.items())[: 1 if bench.small else None])
     suite = f"""
 suite: features
-run: {{checkpoint_every: 1000000, log_every: {LOG_EVERY}, samples: 0}}
+{run_section()}
 defaults: {{task: low_light, dataset: photos, recipe: {{batch: {batch}, patch: {patch}, steps: {steps}}}}}
 blocks:
   - matrix:

@@ -10,7 +10,7 @@ from harness.planning.job import Job, TogetherWork, TrainWork
 from tests.benchmarks.gpu.bench import Bench
 from tests.benchmarks.gpu.clock import device
 from tests.benchmarks.gpu.finding import Goal
-from tests.benchmarks.gpu.world import LOG_EVERY, World
+from tests.benchmarks.gpu.world import LOG_EVERY, World, run_section
 
 RESTORMER = "{name: restormer}"
 TINY = "{name: restormer, dim: 8, num_blocks: [1, 1, 1, 1], num_refinement_blocks: 1}"
@@ -19,12 +19,12 @@ FROZEN = "regime: frozen, continued: false, base_recipe: {steps: 1}"
 
 def measure(bench: Bench) -> None:
     """Trains a base for a step, then its refiners both ways."""
-    batch, patch, steps, wide = (2, 32, 2 * LOG_EVERY, 8) if bench.small else (8, 128, 8 * LOG_EVERY, 512)
+    batch, patch, steps, wide = (2, 32, 2 * LOG_EVERY, 8) if bench.small else (8, 128, 6 * LOG_EVERY, 512)
     world = World(
         bench.folder,
         f"""
 suite: together
-run: {{checkpoint_every: 1000000, log_every: {LOG_EVERY}, samples: 0}}
+{run_section()}
 defaults:
   task: low_light
   dataset: photos

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,14 @@ from harness.records.model import RunRecord
 
 LOG_EVERY = 5
 """Steps of a line of the loss curve."""
+CPUS = max(1, min(4, (os.cpu_count() or 1) // 4))
+"""Threads of a job: with so many the compiler works, too."""
+
+
+def run_section(**more: object) -> str:
+    """The `run:` of a suite that is measured: no checkpoints or strips between."""
+    given = {"cpus": CPUS, "checkpoint_every": 1_000_000, "log_every": LOG_EVERY, "samples": 0, **more}
+    return "run: {" + ", ".join(f"{name}: {value}" for name, value in given.items()) + "}"
 
 
 @dataclass(frozen=True)
