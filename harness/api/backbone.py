@@ -34,7 +34,7 @@ class BackboneTraits(Traits):
     guided: bool = False
     """Whether it is guided by a map that it makes of its whole input, and takes that map as well (`Guided`)."""
     compiles: bool = False
-    """Whether `torch.compile` takes the network as one graph."""
+    """Whether `torch.compile` takes the network as one graph, in training with its gradients."""
     exports: bool = False
     """Whether `torch.export` takes the network, for images of one size."""
     from_task: tuple[str, ...] = ()

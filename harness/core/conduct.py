@@ -32,6 +32,9 @@ _INSTALLED = tuple(
 )
 """Folders of Python, of what is installed, and of this package, which may lie below a plug-in's own."""
 
+_COMPILED = "torch._inductor."
+"""How the names of modules begin that torch.compile writes, beside the results: a plug-in may lie above them."""
+
 _THREADS = frozenset({"threading", "concurrent.futures.thread", "multiprocessing.pool"})
 
 _exit = os._exit
@@ -94,7 +97,7 @@ def check_imports(plugin: str) -> None:
     folder = os.path.join(os.path.realpath(os.path.dirname(plugin)), "")
     known = {os.path.realpath(file) for each in _BEFORE for file in (each, *helpers_of(each).files)}
     for name, module in list(sys.modules.items()):
-        file = _file(module) if name not in before else None
+        file = _file(module) if name not in before and not name.startswith(_COMPILED) else None
         if file is None or not file.startswith(folder) or file in known or _is_installed(file):
             continue
         for gone in (name, module_name(plugin)):

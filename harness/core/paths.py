@@ -190,6 +190,9 @@ def remove_away(path: Path) -> Path | None:
     return away if os.path.lexists(away) else None
 
 
+COMPILED = "compiled"
+"""The folder of the graphs that torch.compile makes for the cells of a folder of results."""
+
 RECORD, CHECKPOINTS, FINAL_WEIGHTS = "record.json", "checkpoint", "final.safetensors"
 """In a cell's folder: its record, the folder of what its training leaves, and the finished training's weights there."""
 
@@ -271,6 +274,11 @@ class Layout:
 
     def suite(self, name: str) -> Path:
         return below(self.out, "suites", f"{name}.json")
+
+    @property
+    def compiled(self) -> Path:
+        """Graphs that torch.compile made, which it makes again when they are gone."""
+        return self.out / COMPILED
 
     @property
     def lock(self) -> Path:

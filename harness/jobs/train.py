@@ -22,7 +22,7 @@ from harness.models.weights import load_weights, save_tensors
 from harness.planning.job import Job, TrainWork
 from harness.recipes.presets import recipe_use
 from harness.records import store
-from harness.records.model import Leg, RunRecord, Training
+from harness.records.model import Compilation, Leg, RunRecord, Training
 from harness.training.checkpoint import drop_checkpoints
 from harness.training.engines.base import Engine
 from harness.training.engines.choose import start_engine
@@ -115,6 +115,8 @@ def _finish(
         halved=job.halved,
         deterministic=job.run.deterministic,
         together=progress.together,
+        compilation=Compilation(**progress.compilation) if progress.compilation else None,
+        forms=progress.forms,
         recipe=recipe_use(cell, progress.processes, job.halved, takes_statistics=progress.takes_statistics),
         prior_saw=prior_saw(cell, context.registry),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from math import lcm
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from harness.api.backbone import Backbone, Capabilities, Guided, WithOutputs
 from harness.api.batch import Restored
-from harness.api.declaration import Declaration, declaration
+from harness.api.declaration import declaration
 from harness.api.prior import PriorDim
 from harness.api.reference import PartRef
 from harness.api.refiner import Refiner, RefinerTraits
@@ -25,13 +26,16 @@ from harness.cells.cell import Cell
 from harness.core.errors import HarnessError
 from harness.core.registry import Registry
 from harness.models.apart import in_evaluation, own_draws
-from harness.models.boundary import Edits, guarded
+from harness.models.boundary import Edits, How, as_written, guarded
+from harness.models.declared import dim_told, passes_of, shows_truth
 from harness.models.edited import channels_of, taps_of
 from harness.models.freeze import freeze
 from harness.models.fresh import fresh_module, fresh_whole
 from harness.models.weights import fill
 from harness.parts.guard import capabilities_of, check_restored, made_module
 from harness.parts.shared.formats import read_checkpoint
+
+Shared = Callable[..., tuple[Tensor, dict[str, Any]]]
 
 BACKBONE = "backbone."
 """Prefix of the backbone's entries in a model's state dict."""
@@ -46,7 +50,7 @@ class RestorationModel(nn.Module):
     which makes `reads_truth` true as well, and with "test" `reads_truth_at_test`. `passes`: how often F runs with R's
     edits of its decoder (harness.api.refiner.DecoderEditor). `prior_shape`: D, rows and columns of a prior's maps,
     which R gets flattened; None where it gets vectors. `told`: settings of the degradation of which F gets every
-    image's value. `on_images`: what R declares where it reads images; else None.
+    image's value. `on_images`: what R declares where it reads images; else None. `how`: how F and R are computed.
     """
 
     def __init__(
@@ -71,19 +75,23 @@ class RestorationModel(nn.Module):
         self._backbone_learns_truth = bool(shows_truth)
         self._refiner_reads_truth = reads_truth
         self.prior_shape = prior_shape
+        self.one_pass: Shared | None = None
+        """Where several models compute a frozen F once for all: what stands in for `_restored`, given F, it, and what
+        it is given."""
         self.passes = passes
         self.told = capabilities_of(backbone).told
         self._backbone_traits = cast(Backbone, backbone).traits
         self._refiner_traits = RefinerTraits() if refiner is None else cast(Refiner, refiner).traits
         self.on_images = None if refiner is None or self.taps else self._refiner_traits
+        self.edits_decoder = bool(taps) and self._refiner_traits.edits == "decoder"
+        self.how: How = as_written
 
     @property
     def capabilities(self) -> Capabilities:
         """The backbone's, with a size multiple that suits the refiner too."""
         own = capabilities_of(self.backbone)
         # A refiner of one tap takes the map as it comes; what it asks for concerns images.
-        edits_tap = bool(self.taps) and self._refiner_traits.edits == "tap"
-        other = 1 if edits_tap else self._refiner_traits.size_multiple
+        other = 1 if self.taps and not self.edits_decoder else self._refiner_traits.size_multiple
         return replace(own, size_multiple=lcm(own.size_multiple, other), min_size=max(own.min_size, other))
 
     @property
@@ -122,7 +130,8 @@ class RestorationModel(nn.Module):
         if refiner is not None and self.taps:
             return self._edited(refiner, lq_BCHW, prior_BD, *given)
         with torch.no_grad() if self.frozen else nullcontext():
-            initial_BCHW, outputs = self._restored(lq_BCHW, *given)
+            work = self._restored if self.one_pass is None else partial(self.one_pass, self.backbone, self._restored)
+            initial_BCHW, outputs = work(lq_BCHW, *given)
         if refiner is None:
             return Restored(initial_BCHW, outputs=outputs)
         refined_BCHW, more = self._run(refiner, self._refiner_traits.outputs, lq_BCHW, initial_BCHW, prior_BD)
@@ -165,10 +174,11 @@ class RestorationModel(nn.Module):
         """A network's restoration, and in training what else it gives its losses."""
         outputs: dict[str, Any] = {}
         if has_outputs and self.training:
-            outputs = guarded(network, lambda *given: dict(cast(WithOutputs, network).outputs(*given)), *given)
+            work = self.how(network, cast(WithOutputs, network).outputs)
+            outputs = guarded(network, lambda *given: dict(work(*given)), *given)
             restored = outputs.pop("restored", None)
         else:
-            restored = guarded(network, network, *given)
+            restored = guarded(network, self.how(network, network), *given)
         lq_BCHW = cast(Tensor, given[0])
         return check_restored(network, restored, lq_BCHW, capabilities_of(self.backbone).channels_out), outputs
 
@@ -204,8 +214,8 @@ class RestorationModel(nn.Module):
         truth_BCHW: Tensor | None,
         before_BCHW: Tensor | None,
     ) -> Edits:
-        decoder = self._refiner_traits.edits == "decoder"
-        return Edits(refiner, self.taps, lq_BCHW, prior_BD, truth_BCHW, before_BCHW, decoder=decoder)
+        given = lq_BCHW, prior_BD, truth_BCHW, before_BCHW
+        return Edits(refiner, self.taps, *given, decoder=self.edits_decoder, how=self.how)
 
 
 def build_model(cell: Cell, registry: Registry, prior_dim: PriorDim | None) -> RestorationModel:
@@ -230,16 +240,16 @@ def put_together(
 ) -> RestorationModel:
     """A backbone and the cell's refiner as one network. `fresh`: how the refiner is built; raises as `build_model`."""
     assert cell.backbone is not None, cell.id
-    shows_truth = _shows_truth(cell.backbone, registry)
+    truth = shows_truth(cell.backbone, registry)
     ref, placement = cell.variant.refiner, cell.variant.placement
     if ref is None:
-        return RestorationModel(backbone, shows_truth=shows_truth)
+        return RestorationModel(backbone, shows_truth=truth)
     declared = declaration(registry, "refiner", ref.name)
     traits = declared.traits
     if placement not in traits.placements:
         what = f"the refiner {ref.name} cannot be placed on {placement!r}"
         raise HarnessError(what, hint="placement: " + " or ".join(traits.placements))
-    given: list[Any] = [_dim(prior_dim, declared, ref)] if traits.needs_prior else []
+    given: list[Any] = [dim_told(prior_dim, declared, ref)] if traits.needs_prior else []
     taps: tuple[str, ...] = ()
     if placement == "features":
         taps = taps_of(backbone, traits, cell.backbone.name)
@@ -252,28 +262,10 @@ def put_together(
         frozen=cell.variant.regime == "frozen",
         taps=taps,
         reads_truth=declared.holds(traits.reads_truth, ref.arguments),
-        shows_truth=shows_truth,
-        passes=_passes(declared, ref),
+        shows_truth=truth,
+        passes=passes_of(declared, ref),
         prior_shape=prior_dim if isinstance(prior_dim, tuple) else None,
     )
-
-
-def _shows_truth(ref: PartRef, registry: Registry) -> tuple[Literal["training", "test"], ...]:
-    """When F, with these options, sees the clean images."""
-    declared = declaration(registry, "backbone", ref.name)
-    if declared.holds(declared.traits.reads_truth_at_test, ref.arguments):
-        return ("training", "test")
-    return ("training",) if declared.holds(declared.traits.reads_truth, ref.arguments) else ()
-
-
-def _dim(prior_dim: PriorDim | None, declared: Declaration[RefinerTraits], ref: PartRef) -> PriorDim:
-    """What the refiner is told of its prior. Raises HarnessError without one, and for maps that it cannot read."""
-    if prior_dim is None:
-        raise HarnessError(f"refiner {ref.name!r} needs a prior", hint="give the variant a `prior`")
-    reads_maps = declared.holds(declared.traits.reads_maps, ref.arguments)
-    if isinstance(prior_dim, tuple) and not reads_maps:
-        raise HarnessError(f"refiner {ref.name!r} reads vectors, and this prior gives maps", hint="another prior")
-    return prior_dim
 
 
 def start_from_base(model: RestorationModel, checkpoint: Path) -> None:
@@ -284,12 +276,6 @@ def start_from_base(model: RestorationModel, checkpoint: Path) -> None:
     state = read_checkpoint(checkpoint)
     backbone = {key.removeprefix(BACKBONE): state[key] for key in state if key.startswith(BACKBONE)}
     fill(model.backbone, backbone, where=str(checkpoint))
-
-
-def _passes(declared: Declaration[RefinerTraits], ref: PartRef) -> int:
-    """How often F runs with the refiner's edits, with these options."""
-    passes = declared.traits.passes
-    return passes if isinstance(passes, int) else int(declared.filled(ref.arguments)[passes.option])
 
 
 def _maker(registry: Registry, kind: str, part: PartRef, *given: Any) -> Callable[[], nn.Module]:

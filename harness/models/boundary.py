@@ -33,6 +33,15 @@ COMPARED = 8
 """Calls of a part whose values are compared: some parts are called at every tap."""
 _CALLS: WeakKeyDictionary[nn.Module, Counter[bool]] = WeakKeyDictionary()
 
+How = Callable[[nn.Module, Callable[..., Any]], Callable[..., Any]]
+"""A part, and what of it is called, to what runs in the place of that: another way to compute the same."""
+
+
+def as_written(_part: nn.Module, work: Callable[..., Any]) -> Callable[..., Any]:
+    """The way that the part itself says."""
+    return work
+
+
 Edit = Callable[[Tensor], Tensor]
 """A map of the backbone to the edited map."""
 
@@ -81,6 +90,7 @@ class Edits:
         before_BCHW: Tensor | None,
         *,
         decoder: bool,
+        how: How = as_written,
     ) -> None:
         self.refiner, self.taps = refiner, tuple(taps)
         self._kept: tuple[Tensor | None, ...] = (lq_BCHW, prior_BD, truth_BCHW, before_BCHW)
@@ -91,7 +101,8 @@ class Edits:
             made = guarded(refiner, cast(DecoderEditor, refiner).edits, lq_BCHW, prior_BD, truth_BCHW, *later)
             self._each, self.known = check_edits(refiner, made, len(self.taps))
         else:
-            self._each = [lambda features_BChw: cast(TapEditor, refiner).edit(features_BChw, prior_BD)]
+            edit = how(refiner, cast(TapEditor, refiner).edit)
+            self._each = [lambda features_BChw: edit(features_BChw, prior_BD)]
 
     def inside(self, backbone: nn.Module, *, training: bool) -> ExitStack:
         """A context in which the backbone's taps are edited, in training without a trace in its random numbers."""

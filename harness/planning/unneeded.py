@@ -36,8 +36,8 @@ TEMPORARY = re.compile(rf"\..+(\.{TAG}\.(tmp|aside)|\.lock|\.parts)")
 harness.api.shard_parts)."""
 
 
-Kind = Literal["cell", "shards", "features", "job", "audits", "earlier", "temporary"]
-"""`earlier`: a prepared set of an earlier release, which nothing reads."""
+Kind = Literal["cell", "shards", "features", "job", "audits", "earlier", "temporary", "graphs"]
+"""`earlier`: a prepared set of an earlier release, which nothing reads. `graphs`: what torch.compile made."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def unneeded(suites: Sequence[tuple[ResolvedSuite, Registry]], layout: Layout, *
     """
     graphs = [build_graph(_present(suite), suite.metrics, suite.protocols, registry) for suite, registry in suites]
     earlier = {cell_id for suite, _ in suites for cell_id in _earlier_cells(suite)}
-    found = [*_cells(graphs, earlier, layout), *_jobs(graphs, earlier, layout)]
+    found = [*_cells(graphs, earlier, layout), *_jobs(graphs, earlier, layout), *_compiled(graphs, layout)]
     return found + (list(_data(graphs, layout.data)) if data else [])
 
 
@@ -115,6 +115,13 @@ def _jobs(graphs: Iterable[JobGraph], earlier: Collection[str], layout: Layout) 
             yield _made("temporary", path.name, path)
         elif path.name.partition(".")[0] not in needed and path.suffix in (".json", ".log", ".attempt", ".scores"):
             yield _made("job", path.name, path)
+
+
+def _compiled(graphs: Iterable[JobGraph], layout: Layout) -> Iterator[Unneeded]:
+    """The compiler's graphs, once every cell is trained: until then they save the time of making them again."""
+    trains = {cell_id for graph in graphs for cell_id in graph.trains}
+    if layout.compiled.is_dir() and all(layout.final_weights(cell_id).is_file() for cell_id in trains):
+        yield _made("graphs", layout.compiled.name, layout.compiled)
 
 
 def _data(graphs: Iterable[JobGraph], data: Path) -> Iterator[Unneeded]:

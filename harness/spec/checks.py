@@ -153,6 +153,9 @@ def run_mistakes(run: Run) -> Iterator[Mistake]:
         if isinstance(value, int) and value > most:
             yield Mistake((name,), f"expected at most {most:,}, not {short(value)}", _usual(name))
     yield from _gang_mistakes(run)
+    if run.compile == "on" and run.strategy != "ddp":
+        what = f"strategy {run.strategy} cuts weights between the layers of a graph, and is not compiled"
+        yield Mistake(("compile",), what, "compile: auto, or strategy: ddp")
     if run.deepspeed is not None and run.strategy != "deepspeed":
         yield Mistake(("deepspeed",), f"it does nothing under strategy {run.strategy}", "strategy: deepspeed")
     if run.deepspeed is not None and run.deepspeed.config and run.deepspeed != DeepSpeed(config=run.deepspeed.config):

@@ -18,9 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from harness.api.backbone import BackboneTraits, Capabilities
+from harness.parts.ops.whole_batch import passes
 from harness.parts.shared.taps import edited, tapped
 from harness.testing import checks, shares
 from harness.testing.part import PartContract
+from harness.training.tryout import Call, tried
 
 BATCH = 2
 SEED = 0
@@ -202,7 +204,8 @@ class BackboneContract(PartContract):
                 checks.assert_close(restored, expected, f"{name} autocast", tolerance=self.half_tolerance[name])
 
     def test_compiles_and_exports_where_declared(self) -> None:
-        """Compiles and exports as one graph where it says so; what a compiler makes of the graph is not tested."""
+        """Compiles and exports as one graph where it says so, and trains as one; what a compiler makes of it is not
+        tested."""
         network, traits = self.stirred(), self.part.traits
         lq = self.images(network.capabilities)
         with checks.evaluated(network), torch.no_grad():
@@ -214,6 +217,18 @@ class BackboneContract(PartContract):
             if traits.exports:
                 exported = torch.export.export(network, (lq,)).module()(lq)
                 checks.assert_close(exported, expected, "exported", tolerance=1e-4)
+        if traits.compiles:
+            self.assert_trains_as_graph("aot_eager")
+
+    def assert_trains_as_graph(self, backend: str) -> None:
+        """A training pass and its gradients are one graph, with the numbers of the network as written."""
+        network = self.stirred().train()
+        train, can = network.outputs if self.part.traits.outputs else network, network.capabilities
+        truth = () if self.part.traits.reads_truth is None else (self.images(can, seed=1),)
+        call = Call.of(network, train, (self.images(can), *truth), passes(BATCH)[0], SEED)
+        torch._dynamo.reset()
+        reason = tried(call, faster=False, backend=backend).reason
+        assert not reason, f"`compiles`, but not in training: {reason}"
 
     def test_outputs_say_what_the_result_is_made_of(self) -> None:
         """Gives in `outputs` the result of `forward`, and as many restorations as it declares."""

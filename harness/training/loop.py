@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,10 +21,14 @@ from harness.core.beat import beat
 from harness.core.paths import Layout
 from harness.core.registry import Registry
 from harness.models.assemble import RestorationModel
+from harness.models.boundary import as_written
 from harness.models.fits import check_fit
+from harness.parts.ops import forms
 from harness.parts.ops.whole_batch import takes_statistics
 from harness.training.average import Average
-from harness.training.data import TrainLoader
+from harness.training.compiled import Graphs, Made, compiles, worth
+from harness.training.compiler import compiled_folder, compiler, compiling_threads
+from harness.training.data import Batches
 from harness.training.engines.base import Engine, ModelState
 from harness.training.engines.choose import strategy_of
 from harness.training.journal import Journal, LossCurve, Pending
@@ -34,7 +38,7 @@ from harness.training.step import EncodeLive
 
 log = logging.getLogger(__name__)
 
-OpenLoader = Callable[[int, int, Collection[Reads]], TrainLoader]
+OpenLoader = Callable[[int, int, Collection[Reads]], Batches]
 """(stage, position, what the losses read) to the training data from that position of the sample stream on."""
 
 
@@ -54,6 +58,12 @@ class Progress:
     """The fields of the record's `Leg` of every part of the training by other processes, this one's last."""
     takes_statistics: bool = False
     """Whether a batch norm of the network or of a loss has normalised by what it saw together."""
+    together: int = 1
+    """Trainings that took their steps with it behind one pass of the same backbone, at most, itself included."""
+    compilation: dict[str, Any] | None = None
+    """The fields of the record's `Compilation`, of the last attempt; None where nothing was to be compiled."""
+    forms: dict[str, str] = field(default_factory=dict)
+    """What the record tells of them (harness.parts.ops.forms)."""
     pending: Pending = field(default_factory=Pending)
 
 
@@ -69,6 +79,8 @@ class Place:
     dropped, with a line in the journal."""
     halved: int = 0
     """How often its micro-batches are halved."""
+    keeps_last: bool = False
+    """Whether the last step leaves a checkpoint too, from which another job finishes."""
 
 
 def train(
@@ -91,6 +103,7 @@ def train(
     written, `worker_lost` when the weights of the processes came apart.
     """
     training = Training(cell, model, open_loader, engine, place, registry, encode_live)
+    training.begin()
     for _ in training.steps():
         pass
     return training.progress, training.weights
@@ -98,7 +111,10 @@ def train(
 
 @dataclass
 class Training:
-    """One cell's training, step by step; `train` takes all of them."""
+    """One cell's training, step by step; `train` takes all of them.
+
+    `clock` gives seconds, those that count as the training's.
+    """
 
     cell: Cell
     model: RestorationModel
@@ -107,25 +123,49 @@ class Training:
     place: Place
     registry: Registry
     encode_live: EncodeLive | None
+    clock: Callable[[], float] = time.perf_counter
     progress: Progress = field(init=False)
+    found: Resumed | None = field(init=False)
+    """The checkpoint that it goes on from."""
     curve: LossCurve = field(init=False)
     average: Average = field(init=False)
     began: float = field(init=False)
     weights: ModelState = field(init=False)
     """As they were last looked at, whole, on rank 0; at the end the final ones."""
+    made: Made | None = field(init=False, default=None)
+    """What runs as graphs; None where nothing is to be compiled."""
 
-    def steps(self) -> Iterator[int]:
-        """Takes the optimizer steps that are left of all stages, and gives the number of each once it is taken and
-        what is due after it is written. Raises as `train`."""
+    def begin(self) -> int:
+        """Prepares the network, with the weights of the newest whole checkpoint; gives its step, 0 without one.
+
+        Raises as `train`.
+        """
         engine, model = self.engine, self.model
         check_fit(self.cell, model)
         model.to(engine.device).train()
         found = resumed(self.cell, engine, model, self.place.layout, self.place.journal, self.place.made_of)
+        self.found = found
         self.progress = Progress() if found is None else _progress(found)
-        self.progress.processes = engine.ranks
-        self.progress.legs = _legs(self.progress, self.place.run)
+        if self.progress.step < self.cell.recipe.steps:  # else others have trained all of it
+            self.progress.processes = engine.ranks
+            self.progress.legs = _legs(self.progress, self.place.run)
         self.curve = LossCurve(self.place.journal, engine, pending=self.progress.pending, last=self.progress.final_loss)
-        self.began = time.perf_counter() - self.progress.seconds
+        self.began = self.clock() - self.progress.seconds
+        return self.progress.step
+
+    def steps(self) -> Generator[int, None, None]:
+        """Takes the optimizer steps that are left of all stages, and gives the number of each once it is taken and
+        what is due after it is written. Raises as `train`."""
+        run = self.place.run
+        if not compiles(run, self.engine.device, self.engine.ranks):
+            yield from self._stages()
+            return
+        with compiler(compiled_folder(self.place.layout), compiling_threads(self.engine.device, run.cpus)):
+            self.made = Made()
+            yield from self._stages()
+
+    def _stages(self) -> Iterator[int]:
+        engine, model, found = self.engine, self.model, self.found
         trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
         part: Part | None = None
         for span in spans(self.cell):
@@ -140,17 +180,25 @@ class Training:
                     part.load(found.state, found.step)
                     found.free()
             yield from self._stage(part)
-        self.weights |= self.average.whole()
+        if part is None:  # the checkpoint is that of the last step
+            assert found is not None, "a training has a step"
+            whole = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+            self.weights = whole | found.state["average"]
+        else:
+            self.weights |= self.average.whole()
 
     def _stage(self, part: Part) -> Iterator[int]:
         """The steps of a stage that are left."""
         span, progress = part.span, self.progress
+        graphs = self._graphs(part)
+        part.passes.compute(as_written if graphs is None else graphs.how)
         stepper = part.stepper(
             self.cell,
             self.encode_live,
             gives_truth=self.model.reads_truth,
             tells_settings=bool(self.model.told),
             halved=self.place.halved,
+            graphs=graphs,
         )
         progress.takes_statistics |= takes_statistics(self.model, *part.passes.objective.modules)
         reads: frozenset[Reads] = part.passes.objective.reads
@@ -163,11 +211,21 @@ class Training:
                 beat()
                 rate = span.learning_rate(step)
                 self.engine.set_learning_rate(rate)
-                self.curve.add(stepper(batch, step, rate=rate / span.peak), images=span.batch)
+                with forms.noting(progress.forms):
+                    loss = stepper(batch, step, rate=rate / span.peak)
+                self.curve.add(loss, images=span.batch)
                 self.average.update()
                 self._look(step, rate, part, loader.position)
                 yield step
         progress.step, progress.position = span.last, loader.position
+
+    def _graphs(self, part: Part) -> Graphs | None:
+        """What the steps of a stage that are left run as; None for as they are written."""
+        run = self.place.run
+        if self.made is None or not worth(run.compile, part.span.last - self.progress.step):
+            return None
+        faster = run.compile == "auto" and not run.deterministic
+        return Graphs(part.passes, self.engine.device, self.made, faster=faster)
 
     def _look(self, step: int, rate: float, part: Part, position: int) -> None:
         """Lines of the loss curve and checkpoints, where they are due."""
@@ -178,17 +236,22 @@ class Training:
             return
         progress.step, progress.position = step, position
         progress.pending, progress.final_loss = self.curve.pending(step), self.curve.last
-        progress.seconds = time.perf_counter() - self.began
+        progress.seconds = self.clock() - self.began
+        progress.compilation = self.made.record() if self.made is not None and self.made.parts else None
         objective = part.passes.objective
         check_together(self.engine, step, objective.adversaries.networks, (self.model, *objective.modules))
         self.weights = whole_weights(self.engine, step)
-        if step < steps:
+        if step < steps or self.place.keeps_last:
             told = {
                 "position": position,
                 "seconds": progress.seconds,
                 "final_loss": progress.final_loss,
                 "pending": [list(progress.pending.sums), progress.pending.steps],
                 "legs": progress.legs,
+                "takes_statistics": progress.takes_statistics,
+                "together": progress.together,
+                "compilation": progress.compilation,
+                "forms": progress.forms,
             }
             folder = self.place.layout.checkpoints(self.cell.id)
             save(folder, step, self.engine, self.weights, part, self.average, told, self.place.made_of)
@@ -201,8 +264,20 @@ def _progress(found: Resumed) -> Progress:
     state = found.state
     sums, steps = state["pending"]
     pending = Pending(tuple(sums), steps)
-    legs = list(state.get("legs", ()))  # checkpoints of earlier releases do not tell
-    return Progress(found.step, state["position"], state["seconds"], state["final_loss"], pending=pending, legs=legs)
+    legs = list(state.get("legs", ()))  # checkpoints of earlier releases tell neither these nor what follows
+    return Progress(
+        found.step,
+        state["position"],
+        state["seconds"],
+        state["final_loss"],
+        processes=legs[-1]["processes"] if legs else 1,
+        legs=legs,
+        takes_statistics=state.get("takes_statistics", False),
+        together=state.get("together", 1),
+        compilation=state.get("compilation"),
+        forms=state.get("forms", {}),
+        pending=pending,
+    )
 
 
 def _legs(progress: Progress, run: Run) -> list[dict[str, Any]]:

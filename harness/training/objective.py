@@ -19,6 +19,7 @@ from harness.cells.cell import Cell
 from harness.cells.recipe import LossTerm, Stage
 from harness.core.identity import seed
 from harness.core.registry import Registry
+from harness.models.boundary import How, as_written
 from harness.models.fresh import fresh_module, fresh_whole
 from harness.parts.guard import (
     called,
@@ -55,6 +56,8 @@ class Term:
     """Whether a refiner adds it to the recipe's losses. It then reads the final restoration alone."""
     refined_weight: float | None = None
     """On the refined restoration; None for the same weight, zero leaves the loss out there."""
+    name: str = ""
+    """What the catalogue calls the loss."""
 
     @property
     def traits(self) -> LossTraits:
@@ -66,14 +69,17 @@ class Term:
             return self.weight
         return self.refined_weight
 
-    def __call__(self, inputs: LossInputs) -> Tensor:
-        """A loss of images is summed over all the restorations of one pass of the backbone."""
+    def __call__(self, inputs: LossInputs, how: How = as_written) -> Tensor:
+        """A loss of images is summed over all the restorations of one pass of the backbone.
+
+        `how`: how such a loss is computed.
+        """
         if self.traits.takes == "inputs":
             return cast(InputsLoss, self.loss)(inputs)
-        loss = cast(Loss, self.loss)
+        loss = how(cast(nn.Module, self.loss), cast(Loss, self.loss))
         assert inputs.gt_BCHW is not None, "a loss that reads pairs makes the loader give them"
         restorations: Sequence[Tensor] = () if inputs.refined else inputs.outputs.get("restorations", ())
-        total = loss(inputs.restored_BCHW, inputs.gt_BCHW)
+        total: Tensor = loss(inputs.restored_BCHW, inputs.gt_BCHW)
         for earlier_BCHW in restorations[1:]:
             total = total + loss(earlier_BCHW, inputs.gt_BCHW)
         return total
@@ -111,25 +117,33 @@ class Objective:
         return [cast(nn.Module, term.loss) for term in self.terms]
 
     def __call__(
-        self, restored: Restored, images: Images, *, step: int, share: float, ranks: int, number: int = 0
+        self,
+        restored: Restored,
+        images: Images,
+        *,
+        step: int,
+        share: float,
+        ranks: int,
+        number: int = 0,
+        how: How = as_written,
     ) -> Tensor:
         """What this part of a batch adds to the loss, in float32 also under mixed precision.
 
         `share`: this part's share of the rank's images; `ranks`: number of processes over which gradients are averaged.
         Neither micro-batches nor the number of processes changes the gradient (`Term.scale`). `number`: the seed that
         random numbers of losses follow from: each loss draws the same, whatever stands beside it, for all parts of a
-        batch.
+        batch. `how`: how losses of images are computed.
         """
         total = images.lq_BCHW.new_zeros(())
         for share_of_look, inputs, term in self.seen(restored, images, step):
             weight = term.weight_of(refined=inputs.refined) * share_of_look
             torch.manual_seed(self._number("loss", term, inputs, number))
-            value = self._value(term, inputs)
+            value = self._value(term, inputs, how)
             learns = term.traits.takes == "images" and inputs.restored_BCHW.requires_grad
             total = total + weight * term.scale(share, ranks) * check_loss(term.loss, value, learns=learns)
         return total
 
-    def _value(self, term: Term, inputs: LossInputs) -> Tensor:
+    def _value(self, term: Term, inputs: LossInputs, how: How) -> Tensor:
         """What a term gives. Raises HarnessError when it changes what it is given.
 
         The values themselves are compared when a training begins: torch does not count all ways to change them.
@@ -140,7 +154,7 @@ class Objective:
         values = None if look in self._watched else copies_of(*given)
         before = versions_of(*given)
         with called(term.loss):
-            value = term(inputs)
+            value = term(inputs, how)
         check_unchanged(term.loss, before, *given)
         if values is not None:
             check_same(term.loss, values, *given)
@@ -222,4 +236,5 @@ def _build(term: LossTerm, added: bool, number: int, registry: Registry, device:
     fresh = fresh_module if declared.traits.adversary else fresh_whole
     given = term.part.arguments
     loss = fresh("loss", term.part, number, lambda: made_module(registry, "loss", name, **given)).to(device)
-    return Term(term.weight, cast("Loss | InputsLoss", loss), declared.filled(given), added, term.refined_weight)
+    options = declared.filled(given)
+    return Term(term.weight, cast("Loss | InputsLoss", loss), options, added, term.refined_weight, name)

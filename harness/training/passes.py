@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from harness.api.batch import Restored
+from harness.models.assemble import RestorationModel
+from harness.models.boundary import How, as_written
 from harness.parts.ops.whole_batch import ALONE, Pass, passing
 from harness.training.objective import Images, Objective
 from harness.training.outputs import detached
@@ -52,6 +54,13 @@ class Passes(nn.Module):
         self.model = model
         self.objective = objective
         """No submodule: networks of losses train beside, or not at all."""
+        self._how: How = as_written
+
+    def compute(self, how: How) -> None:
+        """From now on its networks and losses are computed like that."""
+        self._how = how
+        if isinstance(self.model, RestorationModel):
+            self.model.how = how
 
     def forward(self, part: MicroBatch) -> tuple[Tensor, Restored]:
         """The loss of a part, a float32 scalar, and what the network gave, without gradients."""
@@ -63,7 +72,7 @@ class Passes(nn.Module):
             restored: Restored = self.model(part.seen_BCHW, part.prior_BD, *given, **told)
             # Losses are computed in float32, whatever the network is computed in.
             with torch.autocast(part.seen_BCHW.device.type, enabled=False):
-                loss = self.objective(restored, part.images, **_counted(part))
+                loss = self.objective(restored, part.images, how=self._how, **_counted(part))
         return loss, detached(restored)
 
     def train_adversaries(self, restored: Restored, part: MicroBatch) -> None:

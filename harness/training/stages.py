@@ -14,6 +14,7 @@ from harness.core.errors import HarnessError
 from harness.core.registry import Registry
 from harness.parts.ops.whole_batch import prepare
 from harness.training.alter import Alteration
+from harness.training.compiled import Graphs
 from harness.training.engines.base import Engine
 from harness.training.objective import build_objective
 from harness.training.optim import build_optimizer, learning_rate
@@ -168,6 +169,7 @@ class Part:
         gives_truth: bool,
         tells_settings: bool = False,
         halved: int = 0,
+        graphs: Graphs | None = None,
     ) -> Stepper:
         """The callable that takes the optimizer steps of this stage. `halved`: how often its micro-batch is."""
         stage, engine = self.span.stage, self.engine
@@ -183,6 +185,7 @@ class Part:
             tells_settings=tells_settings,
             group=stage.micro_batch,
             seed=cell.seed,
+            graphs=graphs,
         )
 
 

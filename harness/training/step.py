@@ -17,6 +17,7 @@ from harness.core.identity import seed as named_seed
 from harness.parts.guard import differentiated
 from harness.parts.ops.whole_batch import Pass, passes, take_statistics
 from harness.training.alter import Alteration
+from harness.training.compiled import Graphs
 from harness.training.engines.base import Engine
 from harness.training.objective import Images
 from harness.training.passes import MicroBatch, Passes
@@ -48,6 +49,8 @@ class Stepper:
     micro-batch; the whole batch when None."""
     seed: int = 0
     """The cell's seed, which the random numbers of every step follow from."""
+    graphs: Graphs | None = None
+    """What the network and its losses run as; None for as they are written."""
 
     def __call__(self, batch: Batch, step: int = 1, *, rate: float = 1.0) -> Tensor:
         """Takes optimizer step `step` on a rank's batch; gives its loss, detached, without waiting for the device.
@@ -59,6 +62,12 @@ class Stepper:
         parts = passes(
             len(batch.lq_BCHW), rank=engine.rank, ranks=engine.ranks, group=self.group, most=self.micro_batch
         )
+        if self.graphs is not None:
+            for place in parts:
+                size = (place.images, *seen_BCHW.shape[1:])
+                if self.graphs.is_new(size):
+                    self.graphs.try_out(size, self._part(batch, seen_BCHW, place, step))
+            self.graphs.begin_step()
         total = torch.zeros((), device=engine.device)
         for place in parts:
             beat()  # many parts of large images may take longer than a run is patient

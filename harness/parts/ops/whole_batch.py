@@ -135,6 +135,11 @@ def prepare(module: nn.Module) -> None:
             part.__class__ = _group_drop(kind)
 
 
+def follows_groups(module: nn.Module) -> bool:
+    """Whether a prepared network or loss has layers that look over a group, in the mode they are in."""
+    return any(part.training and getattr(part, "of_groups", False) for part in module.modules())
+
+
 def takes_statistics(*modules: nn.Module) -> bool:
     """Whether prepared networks and losses have batch norms that normalise by their group, in the mode they are in."""
     parts = (part for module in modules for part in module.modules())
@@ -174,7 +179,7 @@ def _group_drop(kind: Any) -> Any:
             return plain(x)
         return alpha_dropped(x, drawn(x, plain), self.p) if issubclass(kind, _ALPHAS) else x * drawn(x, plain)
 
-    return type(f"Group{kind.__name__}", (kind,), {"forward": forward})
+    return type(f"Group{kind.__name__}", (kind,), {"forward": forward, "of_groups": True})
 
 
 @cache
@@ -182,7 +187,7 @@ def _group_norm(kind: Any) -> Any:
     def forward(self: _BatchNorm, x: Tensor) -> Tensor:
         return kind.forward(self, x) if _now is None or not self.training else _normalised(self, x)
 
-    return type(f"Group{kind.__name__}", (kind,), {"forward": forward})
+    return type(f"Group{kind.__name__}", (kind,), {"forward": forward, "of_groups": True})
 
 
 def _normalised(norm: _BatchNorm, x: Tensor) -> Tensor:

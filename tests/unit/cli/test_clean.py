@@ -75,6 +75,21 @@ def test_what_another_version_of_the_suite_left_is_listed_and_removed(results: R
     assert tree(results.layout) == before - gone | set(foreign)
 
 
+def test_compiled_graphs_stay_until_all_is_trained(results: Results) -> None:
+    made = results.layout.compiled / "0a1b" / "fxgraph"
+    write_text(made, "x" * 1000)
+    weights = [results.layout.final_weights(each.cell.id) for each in results.suite.cells if each.cell.backbone]
+    assert all(path.is_file() for path in weights)
+    held = weights[0].read_bytes()
+    weights[0].unlink()
+    assert bench("clean", results.out, "--yes").exit_code == exits.DONE
+    assert made.is_file()
+    weights[0].write_bytes(held)
+    done = bench("clean", results.out, "--yes")
+    assert (done.exit_code, made.exists()) == (exits.DONE, False), done.output
+    assert "graphs" in done.output
+
+
 def test_another_suite_of_the_folder_keeps_what_it_needs(results: Results) -> None:
     before = tree(results.layout)
     results.file.write_text(SUITE.replace("suite: small", "suite: other").replace("seeds: [0, 1]", "seeds: [0]"))

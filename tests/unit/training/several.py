@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +13,11 @@ from harness.api.running import Seat
 from harness.cells.cell import Cell
 from harness.cells.suite import Run
 from harness.models.assemble import RestorationModel, build_model
+from harness.models.boundary import as_written
 from harness.parts.catalogue import REGISTRY
+from harness.training import tryout
+from harness.training.compiled import Graphs, Made
+from harness.training.compiler import compiler
 from harness.training.engines.choose import start_engine
 from harness.training.stages import Part, spans
 
@@ -27,7 +32,18 @@ def trained(rank: int, ranks: int, cells: dict[str, str], steps: int, halved: in
     return {name: _train(Cell.model_validate_json(text), rank, ranks, steps, halved) for name, text in cells.items()}
 
 
-def _train(cell: Cell, rank: int, ranks: int, steps: int, halved: int) -> dict[str, Any]:
+def trained_as_graphs(rank: int, ranks: int, cells: dict[str, str], steps: int, folder: Path) -> dict[str, Any]:
+    """As `trained`, as graphs without Inductor; `parts` says of each part whether it was one."""
+    tryout.BACKEND = "aot_eager"
+    found = {}
+    with compiler(folder, 1):
+        for name, text in cells.items():
+            made = Made()
+            found[name] = _train(Cell.model_validate_json(text), rank, ranks, steps, 0, made) | {"parts": made.parts}
+    return found
+
+
+def _train(cell: Cell, rank: int, ranks: int, steps: int, halved: int, made: Made | None = None) -> dict[str, Any]:
     engine = start_engine(cell, Run(gpus=0), Seat(rank, ranks, rank, ranks))
     prior = cell.variant.prior
     dim = None if prior is None else REGISTRY.load("prior", prior.name)(**prior.arguments).dim
@@ -38,7 +54,9 @@ def _train(cell: Cell, rank: int, ranks: int, steps: int, halved: int) -> dict[s
     for span in spans(cell):
         part = Part.after(part, span, cell, model, trainable, REGISTRY, engine)
         told = {"gives_truth": model.reads_truth, "tells_settings": bool(model.told)}
-        stepper = part.stepper(cell, None, halved=halved, **told)
+        graphs = None if made is None else Graphs(part.passes, engine.device, made, faster=False)
+        part.passes.compute(as_written if graphs is None else graphs.how)
+        stepper = part.stepper(cell, None, halved=halved, graphs=graphs, **told)
         for _ in range(steps):
             step += 1
             engine.set_learning_rate(span.peak)
