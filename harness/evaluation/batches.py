@@ -10,6 +10,7 @@ Shape letters: B batch, H height, W width, C channels.
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -28,8 +29,8 @@ log = logging.getLogger(__name__)
 MOST = 16
 """Images of a batch, at most."""
 BYTES_A_PIXEL = 8192
-"""Memory of the GPU that a pixel of a batch is taken to need: a thousand feature maps and their copies, as wide
-transformers have. A network that needs more runs out of memory, and gets half."""
+"""Memory of the GPU that a pixel of a batch is taken to need: two thousand numbers, as a wide transformer has of it at
+once. A guess, and no more is needed: a network that needs more runs out of memory, and gets half."""
 
 Together = Callable[[Sequence[Seen], Sides | None], Tensor]
 """Images of one size, and the size at which the network sees them, to restored ones, B×H×W×C float32."""
@@ -129,6 +130,8 @@ class Batches:
                 with contained():
                     found += _on_device(self._together([image], through))
             except FAILURES as error:
+                if shortage(error) == "memory":  # its traceback would hold what filled it
+                    traceback.clear_frames(error.__traceback__)
                 found.append(error)
         return found
 

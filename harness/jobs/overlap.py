@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from harness.jobs.scoring import Evaluation, Scoring
 
 HELD_PIXELS = 2**24
-"""Pixels of the images that are read and not yet scored, at most, unless one image has more: 18 of 1280×720. Each costs
-36 bytes of the host's memory, and 100 more while it is scored."""
+"""Pixels of the images that are read and not yet scored, at most, unless one image has more: 18 of 1280×720. Each pixel
+costs 36 bytes of the host's memory, and 100 more while its image is scored."""
 
 WriteStrip = Callable[[str, tuple[np.ndarray, ...]], None]
 """A file's name, and the input, restored and, where there is one, true image."""

@@ -6,6 +6,7 @@ The networks are real modules with known answers; which batches they see is what
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -159,6 +160,19 @@ def test_an_image_that_cannot_be_restored_costs_no_other() -> None:
     found = [each for first in (0, 4, 8) for each in by.restored(given[first : first + 4], None)]
     assert [place for place, each in enumerate(found) if not isinstance(each, OnDevice)] == [6]
     assert str(found[6]) == "not this one"
+
+
+def test_an_image_too_large_for_the_memory_does_not_go_on_filling_it() -> None:
+    held: list[weakref.ref[Tensor]] = []
+
+    def hungry(lq: Tensor) -> Tensor:
+        filling = torch.zeros(1000)
+        held.append(weakref.ref(filling))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    found = batches(RestorationModel(Network(hungry)).eval()).restored(images(2), None)
+    assert [type(each) for each in found] == [torch.OutOfMemoryError] * 2
+    assert [each() for each in held] == [None, None]
 
 
 def test_ctrl_c_is_no_reason_to_go_on() -> None:
