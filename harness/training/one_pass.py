@@ -5,7 +5,7 @@ Shape letters: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.parts.guard import versions_of
+from harness.parts.ops import forms
 from harness.training.outputs import each_tensor
 
 COMPARED = 8
@@ -30,6 +31,8 @@ class _Made:
     found: Any
     after: Draws | None
     """The generators after the pass; None for one that drew nothing."""
+    forms: Mapping[str, str]
+    """Those in which its operations ran (harness.parts.ops.forms)."""
 
 
 @dataclass
@@ -68,9 +71,12 @@ class OnePass:
             self.taken_over += 1
             if known.after is not None:
                 _set_draws(known.after)
+            forms.note(known.forms)
             return each_tensor(known.found, _copy)
         before, state = _draws(), _state(backbone)
-        found = work(*given)
+        with forms.noting() as ran:
+            found = work(*given)
+        forms.note(ran)
         self.computed += 1
         if _state(backbone) != state:
             self.shares = False
@@ -78,7 +84,7 @@ class OnePass:
         elif known is None or known.by == self.model:
             after = _draws()
             same = all(map(torch.equal, before, after))
-            self._made[key] = _Made(self.model, tensors, each_tensor(found, _copy), None if same else after)
+            self._made[key] = _Made(self.model, tensors, each_tensor(found, _copy), None if same else after, ran)
         return found
 
     def _fits(self, one: tuple[Tensor | None, ...], other: tuple[Tensor | None, ...]) -> bool:

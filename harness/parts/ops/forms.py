@@ -7,7 +7,7 @@ size and layout, so that a block computed again in the backward pass is computed
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Literal
@@ -55,6 +55,14 @@ def noting(into: dict[str, str] | None = None) -> Iterator[dict[str, str]]:
         _noted = before
 
 
+def note(ran: Mapping[str, str]) -> None:
+    """Notes forms that ran elsewhere, for this too."""
+    if _noted is not None:
+        for operation, form in ran.items():
+            if _noted.setdefault(operation, form) != form:
+                _noted[operation] = "lean and plain"
+
+
 def lean(operation: str, x_BCHW: Tensor, *, least: int = 0) -> bool:
     """Whether the lean form of an operation is to run on that map.
 
@@ -79,8 +87,7 @@ def _chosen(operation: str, pays: bool) -> bool:
     if torch.compiler.is_compiling():
         return False
     form: Form = _forced or ("lean" if pays else "plain")
-    if _noted is not None and _noted.setdefault(operation, form) != form:
-        _noted[operation] = "lean and plain"
+    note({operation: form})
     return form == "lean"
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness.parts.ops import forms
 from harness.training.one_pass import OnePass
 
 Found = tuple[Tensor, dict[str, Any]]
@@ -28,6 +29,14 @@ class Plain(nn.Module):
 class Drawing(Plain):
     def forward(self, lq_BCHW: Tensor) -> Tensor:
         return super().forward(lq_BCHW) + torch.rand_like(lq_BCHW)
+
+
+class Formed(Plain):
+    """Has an operation of two forms."""
+
+    def forward(self, lq_BCHW: Tensor) -> Tensor:
+        doubled_BCHW = super().forward(lq_BCHW)
+        return doubled_BCHW if forms.lean("doubling", lq_BCHW) else doubled_BCHW.clone()
 
 
 class Counting(Plain):
@@ -114,6 +123,15 @@ def test_a_model_that_passes_the_same_images_again_computes_again() -> None:
         step(one_pass, "first", first, images())
     step(one_pass, "second", second, images())
     assert (first.calls, second.calls) == (3, 0)
+
+
+def test_all_are_told_in_what_form_it_ran() -> None:
+    one_pass = OnePass()
+    for model in ("first", "second"):
+        with forms.noting() as ran:
+            step(one_pass, model, Formed(), images())
+        assert ran == {"doubling": "lean"}
+    assert one_pass.taken_over == 1
 
 
 def test_nothing_is_kept_for_the_next_step() -> None:
