@@ -6,6 +6,10 @@ budget; what one does not use the others get. A section leaves out what its time
 fails or is stopped keeps what it has measured. The findings are in `<out>/<section>.json` and, as a table with the
 goals, in `<out>/table.md`. A missed goal changes no exit code: 0, or 2 for a section that does not exist.
 
+A GPU that is lent for minutes: `tests/benchmarks/gpu/device.sh` runs it on a machine that has PyTorch and no network,
+with wheels that `python -m tests.benchmarks.gpu.wheels` collects. `steps` takes the longest, most of it to make graphs
+for the first time; give it a budget of its own where all of its networks are wanted in both precisions.
+
 `--small` tries the benchmark itself, with tiny networks, also without a GPU; its numbers mean nothing.
 
 Not run on a GPU since it was written (November 2026). What is known from before it, and before what it measures was

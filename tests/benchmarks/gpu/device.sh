@@ -6,8 +6,7 @@
 #   sh tests/benchmarks/gpu/device.sh WHEELS [ARGUMENTS...]    # the last folder; arguments as of python -m tests.benchmarks.gpu
 #
 # PYTHON is the interpreter that has PyTorch (python3), PLACE a folder for all that is made (/tmp/benchmarks-gpu). What
-# is installed there in any version is left as it is. The findings are in RESULTS (PLACE/out), packed as findings.tar.gz
-# beside the table.
+# is installed there in any version is left as it is. The table and the findings are in RESULTS (PLACE/out), eight files.
 set -eu
 PYTHON=${PYTHON:-python3}
 PLACE=${PLACE:-/tmp/benchmarks-gpu}
@@ -34,8 +33,4 @@ WANTED
 [ -s "$PLACE/wanted" ] && xargs "$PYTHON" -m pip install --quiet --no-index --no-deps --no-compile --upgrade \
   --find-links "$PLACE/wheels" --target "$PLACE/site" < "$PLACE/wanted"
 export PYTHONPATH="$PLACE/site${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
-code=0
-"$PYTHON" -m tests.benchmarks.gpu --out "$PLACE/out" "$@" || code=$?
-tar -czf "$RESULTS/findings.tar.gz" -C "$PLACE/out" .
-[ "$RESULTS" = "$PLACE/out" ] || cp "$PLACE/out/table.md" "$RESULTS/"
-exit $code
+exec "$PYTHON" -m tests.benchmarks.gpu --out "$RESULTS" "$@"

@@ -12,6 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 """The checkout, where `tests` and `harness` are found."""
+LINES = 12
+"""Of the log of a process that failed, which are shown."""
 
 
 def started(command: Sequence[str], log: Path, **environment: str) -> subprocess.Popen[bytes]:
@@ -35,7 +37,7 @@ def beside(
 ) -> list[int | None]:
     """Runs commands, `at_once` at a time; gives their exit codes, None for those that the seconds did not hold.
 
-    Each has a log in the folder, `<number>.log`.
+    Each has a log in the folder, `<number>.log`; the ends of those of processes that failed are printed.
     """
     deadline = time.monotonic() + seconds
     codes: list[int | None] = [None] * len(commands)
@@ -54,4 +56,12 @@ def beside(
     finally:
         for process in running.values():
             ended(process)
+    for number, code in enumerate(codes):
+        if code:
+            print(f"  exit code {code}: {' '.join(commands[number])}\n{_end_of(folder / f'{number}.log')}", flush=True)
     return codes
+
+
+def _end_of(log: Path) -> str:
+    """The last lines of a log, which goes with its folder."""
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LINES:])

@@ -183,4 +183,3 @@ def test_a_bare_machine_installs_what_it_lacks_and_runs(tmp_path: Path) -> None:
     installed = {path.name for path in (place / "site").iterdir()}
     assert "odd_absent_part" in installed
     assert "numpy" not in installed
-    assert (place / "out" / "findings.tar.gz").is_file()
