@@ -101,7 +101,8 @@ def _valued(finding: Finding) -> str:
     if isinstance(finding.value, bool):
         return "yes" if finding.value else "no"
     assert finding.value is not None
-    return f"{finding.value:.3g}{'' if finding.unit in ('×', '%') else ' '}{finding.unit}".strip()
+    number = f"{finding.value:.0f}" if abs(finding.value) >= 1000 else f"{finding.value:.3g}"
+    return f"{number}{'' if finding.unit in ('×', '%') else ' '}{finding.unit}".strip()
 
 
 def _goal(finding: Finding) -> str:

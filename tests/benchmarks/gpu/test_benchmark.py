@@ -112,11 +112,13 @@ def test_goals_are_met_or_missed(report: Report) -> None:
     report.tell("equal", value=True, goal=Goal("=", 1))
     report.tell("odd", float("nan"), "s", Goal("≤", 1))
     report.skip("absent", "there is no GPU")
-    assert [each.met for each in report.findings] == [True, False, False, True, None, None]
+    report.tell("large", 4321.5, "ms")
+    assert [each.met for each in report.findings] == [True, False, False, True, None, None, None]
     assert read(report.path) == report
     text = table([report])
     assert "| odd | fast | 4.5× (2 ms / 9 ms) | ≥ 4× | met |" in text
     assert "| odd | equal | yes | yes | met |" in text
+    assert "| odd | large | 4322 ms |" in text
     assert "not measured: there is no GPU" in text
     assert "2 of 4 goals met." in text
     assert "device no GPU" in text
