@@ -1,4 +1,5 @@
-"""Our networks equal the authors': same parameters by name and shape, same outputs for the same weights and inputs."""
+"""Our networks equal the authors': same parameters by name and shape, same outputs for the same weights and inputs, in
+both forms of operations that have two."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from harness.api.backbone import BackboneTraits
 from harness.api.weights import OfficialNames, Renamed
 from harness.models.readings import renamed
 from harness.models.weights import fill
+from harness.parts.ops import forms
 from tests.parity.goldens import Golden, read_golden
 from tests.parity.networks.network import Network, NotSupported, builder
 
@@ -33,10 +35,14 @@ def test_equals_the_authors_network(golden_path: Path, record_property: Callable
     parameters = sum(p.numel() for module in network.modules.values() for p in module.parameters())
     assert parameters == golden.content["num_parameters"]
 
-    with torch.inference_mode():
+    with torch.inference_mode(), forms.using("lean"), forms.noting() as noted:
         outputs = network.outputs(golden.inputs())
     assert len(outputs) == len(golden.content["outputs"])
     measured = [(golden.error(i, output), golden.tolerance(i)) for i, output in enumerate(outputs)]
+    if noted:
+        with torch.inference_mode(), forms.using("plain"):
+            defined = network.outputs(golden.inputs())
+        measured += [(golden.error(i, output), golden.tolerance(i)) for i, output in enumerate(defined)]
     error, tolerance = max(measured, key=lambda pair: pair[0] / pair[1])
     record_property("parity", (golden.network, golden.content["config_label"], parameters, error, tolerance))
     assert error <= tolerance

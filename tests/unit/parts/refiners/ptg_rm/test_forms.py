@@ -19,6 +19,7 @@ from harness.parts.shared.blocks import TransformerBlock
 
 SMALL: dict[str, Any] = {"width": 4, "long_blocks": 1, "prior_hidden": 8, "prior_width": 6}
 CASES = [(name, None) for name in DESIGNS] + [(name, 10) for name in DESIGNS if name != "snr_mask"]
+FORMS: tuple[Form, ...] = ("plain", "lean")
 UNORDERED = (
     "replication_pad",
     "reflection_pad2d_backward",
@@ -95,13 +96,13 @@ def test_the_lean_form_gives_the_numbers_of_the_definition(ablation: str, channe
     for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-4)):
         network.to(dtype)
         results = {}
-        for form in ("plain", "lean"):
+        for form in FORMS:
             with forms.using(form), forms.noting() as noted:
                 results[form] = found(network, inputs(channels, dtype))
             assert set(noted.values()) == {form}
         assert_same(results["lean"], results["plain"], tolerance)
     exact = results["plain"]
-    for form in ("plain", "lean"):
+    for form in FORMS:
         with forms.using(form), torch.autocast("cpu", torch.bfloat16):
             assert_same(found(network, inputs(channels, torch.float32)), exact, 0.15)
 
@@ -110,7 +111,7 @@ def test_a_map_as_prior_is_read_alike_in_both_forms() -> None:
     network, given = refiner("concat_2d", None, prior_dim=(5, 2, 3)), inputs(None, torch.float32)
     given[2] = torch.randn(2, 30)
     results = []
-    for form in ("plain", "lean"):
+    for form in FORMS:
         with forms.using(form):
             results.append(found(network, given))
     assert_same(results[1], results[0], 1e-4)
