@@ -15,7 +15,7 @@ import torch
 
 from harness.api.reference import PartRef
 from harness.cells.cell import Cell, Variant
-from harness.cells.recipe import LossTerm, Stage
+from harness.cells.recipe import Grain, LossTerm, Stage
 from harness.core.errors import HarnessError
 from harness.core.fence import Superseded, check_fence, fenced
 from harness.core.paths import Layout, write_text
@@ -210,6 +210,33 @@ def test_those_furthest_behind_go_first(
     assert len(backbones) == RECIPE.steps
     finish(started, plugin, cells)
     assert_same(started, apart, cells)
+
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "an average, parts of a batch": {"ema": 0.9, "micro_batch": 2},
+    "changed batches, half precision": {"grain": Grain(chance=0.5, sigma=0.1), "precision": "bf16"},
+}
+
+
+@pytest.mark.parametrize("changes", RECIPES.values(), ids=RECIPES)
+def test_whatever_the_recipe_asks_for(
+    started: SmallWorld, plugin: str, tmp_path: Path, backbones: list[bool], changes: dict[str, Any]
+) -> None:
+    """One of them with a prior that sees the crops themselves."""
+    recipe = RECIPE.model_copy(update={"steps": 5} | changes)
+    live = frozen(prior=PartRef(name="nss"), variant={"features": "live"})
+    # vectors of whole images would be of those before a change
+    first = frozen("dropping", None) if recipe.alters_inputs else frozen()
+    cells = [each.model_copy(update={"recipe": recipe}) for each in (first, live)]
+    other = SmallWorld(Layout(tmp_path / "apart", started.layout.data))
+    shutil.copytree(started.layout.cell(BASE.id), other.layout.cell(BASE.id))
+    finish(other, plugin, cells)
+    passes = recipe.steps * (2 if recipe.micro_batch else 1)
+    backbones.clear()
+    together.run(job_of(started, cells), context(started, plugin))
+    assert len(backbones) == passes
+    finish(started, plugin, cells)
+    assert_same(started, other, cells)
 
 
 def stop_after(world: SmallWorld, plugin: str, cell: Cell, last: int) -> None:
