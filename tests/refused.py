@@ -51,7 +51,7 @@ REFUSED = frozenset(name for names in TOLD.values() for name in names)
 def documented() -> set[str]:
     """What torch's documentation says that fails."""
     text = str(torch.use_deterministic_algorithms.__doc__)
-    fails = text[text.rindex("will throw a") : text.index("In addition, several operations")]
+    fails = text[text.index("operations will throw a") : text.index("In addition, several operations")]
     return set(re.findall(r"\* :(?:class|func):`torch\.([\w.]+)`", fails))
 
 
@@ -70,5 +70,5 @@ def refused_of(compute: Callable[[], torch.Tensor]) -> set[str]:
     with pytest.MonkeyPatch.context() as patch, _Names() as mode:
         patch.setattr(steady, "wanted", lambda x: True)
         compute().backward()
-    assert "sum" in mode.names or "mean" in mode.names, "nothing was computed"
+    assert len(mode.names) > 3, "nothing was computed"
     return mode.names & REFUSED

@@ -98,7 +98,7 @@ def make_ready(job: Job, context: Context, engine: Engine) -> Ready:
         model,
         inputs,
         made_of,
-        encode_live=partial(encode_exact, prior, dim=width_of(prior)) if prior else None,
+        encode_live=partial(encode_exact, prior, dim=width_of(prior), waits=False) if prior else None,
         place=Place(job.run, context.layout, journal, made_of.data | made_of.weights, job.halved),
     )
 

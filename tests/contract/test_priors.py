@@ -17,8 +17,10 @@ from harness.parts.priors.clip import Clip
 from harness.parts.priors.controls import Mean, RandomVectors, Shuffled
 from harness.parts.priors.nss import NaturalSceneStatistics
 from harness.parts.priors.restoration import Restoration
+from harness.testing import checks
 from harness.testing.prior import DerivedPriorContract, PriorContract
 from tests import tiny_clip
+from tests.absent_gpu import absent_gpu, on_gpu, waits_of
 
 
 class TestNaturalSceneStatistics(PriorContract):
@@ -35,6 +37,14 @@ class TestClip(PriorContract):
 
     def make(self) -> Any:
         return Clip(**self.options)
+
+    def test_waits_for_nothing_on_a_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In training with live features."""
+        prior, lq = self.make(), checks.images(2, 3, 40, 36)
+        with absent_gpu():
+            network = on_gpu(prior._network)
+            monkeypatch.setattr(network, "to", lambda device: network)
+            assert waits_of(prior.encode, on_gpu(lq)) == []
 
 
 class TestClipPatches(TestClip):

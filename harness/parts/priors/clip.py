@@ -158,8 +158,10 @@ class Clip:
         """
         network = self._network.to(lq_BCHW.device)
         square_BCHW = fit(lq_BCHW.float().clamp(0, 1), self._size, self._view)
-        mean_C11 = square_BCHW.new_tensor(self._mean)[:, None, None]
-        std_C11 = square_BCHW.new_tensor(self._std)[:, None, None]
+        # Made where the images are: a copy from the host would be waited for at every live call.
+        mean_C11, std_C11 = (
+            torch.stack([square_BCHW.new_full((1, 1), value) for value in values]) for values in (self._mean, self._std)
+        )
         normed_BCHW = (square_BCHW - mean_C11) / std_C11
         if self._patches:
             map_BDP = F.normalize(_patch_vectors(network, normed_BCHW).float(), dim=1)

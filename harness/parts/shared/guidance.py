@@ -10,9 +10,6 @@ Shape letters: B batch, C channels, H×W image, h×w a map, N images kept, S the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -35,7 +32,6 @@ class OtherImages(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept = 0  # as `count`, which is on the device, and for which the host would wait
         drawn = torch.Generator().manual_seed(0)
         self.register_buffer("images_N3SS", torch.rand(KEPT, 3, SIDE, SIDE, generator=drawn))
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
@@ -50,20 +46,18 @@ class OtherImages(nn.Module):
 
     @torch.no_grad()
     def remember(self, image_BCHW: Tensor) -> None:
-        """Keeps images of the training, until there are enough. To be called after `forward`: none meets itself."""
-        start = self._kept
-        if start == KEPT:
-            return
+        """Keeps images of the training, until there are enough. To be called after `forward`: none meets itself.
+
+        How many there are is known to the device alone, for which nobody waits: those after the last one are put
+        nowhere.
+        """
         # Of all processes, or each would train with images of its own, and a checkpoint has those of one.
         shown_B3SS = of_all(torch.stack([_middle(image.detach()) for image in image_BCHW[:KEPT]]))
-        for place, image in zip(range(start, KEPT), shown_B3SS, strict=False):
-            self.images_N3SS[place] = image
-            self.count += 1
-            self._kept += 1
-
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *given: Any) -> None:
-        super()._load_from_state_dict(state_dict, prefix, *given)
-        self._kept = int(self.count)
+        B = len(shown_B3SS)
+        new_N = torch.arange(KEPT, device=self.count.device) - self.count
+        is_new_N111 = ((new_N >= 0) & (new_N < B))[:, None, None, None]
+        self.images_N3SS.copy_(torch.where(is_new_N111, shown_B3SS[new_N.clamp(0, B - 1)], self.images_N3SS))
+        self.count.add_(B).clamp_(max=KEPT)
 
 
 def noise(lq_BCHW: Tensor, channels: int, height: int, width: int, turn: int = 0) -> Tensor:
