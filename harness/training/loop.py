@@ -156,8 +156,10 @@ class Training:
     def steps(self) -> Generator[int, None, None]:
         """Takes the optimizer steps that are left of all stages, and gives the number of each once it is taken and
         what is due after it is written. Raises as `train`."""
-        run = self.place.run
-        if not compiles(run, self.engine.device, self.engine.ranks):
+        run, done = self.place.run, self.progress.step
+        longest = max(span.last - max(span.first, done) for span in spans(self.cell))
+        # Asked for the longest stage first: the compiler takes seconds to import.
+        if not compiles(run, self.engine.device, self.engine.ranks) or not worth(run.compile, longest):
             yield from self._stages()
             return
         with compiler(compiled_folder(self.place.layout), compiling_threads(self.engine.device, run.cpus)):

@@ -118,6 +118,20 @@ def test_other_folders_and_what_is_installed_are_no_helpers(tmp_path: Path) -> N
         import beside_six  # type: ignore[import-not-found]  # noqa: F401
 
 
+def test_what_torch_compile_writes_beside_results_is_no_helper(tmp_path: Path) -> None:
+    from torch._inductor.runtime.compile_tasks import _reload_python_module
+
+    file = write(tmp_path, "")
+    made = tmp_path / "results" / "compiled" / "c0ffee.py"
+    made.parent.mkdir(parents=True)
+    made.write_text("one = 1\n")
+    with watched([file]):
+        import_file(file)
+        module = _reload_python_module("beside", str(made))
+        check_conduct()
+    del sys.modules[module.__name__]
+
+
 EXITS = """
 import os
 import threading
