@@ -8,14 +8,16 @@ the cells from being trained here is an error: its train job meets it, and says 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from uuid import uuid4
 
 from harness.cells.cell import Cell
-from harness.core.paths import write_text
+from harness.core.fence import fenced
+from harness.core.paths import Layout, write_text
 from harness.jobs.classify import message
 from harness.jobs.context import Context
 from harness.jobs.ready import check_rules, is_trained, make_ready, open_loader
@@ -41,10 +43,9 @@ def run(job: Job, context: Context) -> None:
     own = [each for each in own if not is_trained(_cell(each), context)]
     if len(own) < 2:
         return
-    for each in own:  # a try of its own job that was given up, and lives, writes no more
-        write_text(context.layout.job_attempt(each.id), uuid4().hex)
+    tries = _begin_tries(own, context.layout)
     one_pass = OnePass()
-    streams, together = Streams(one_pass), Together(one_pass, _dropped)
+    streams, together = Streams(one_pass), Together(one_pass, _dropped, lambda cell_id: fenced(*tries[cell_id]))
     with _engines():
         for each in own:
             together.add(_cell(each).id, partial(_training, each, context, streams))
@@ -71,6 +72,17 @@ def _training(own: Job, context: Context, streams: Streams, clock: Share) -> Tra
         ready.encode_live,
         clock,
     )
+
+
+def _begin_tries(own: Sequence[Job], layout: Layout) -> dict[str, tuple[Path, str]]:
+    """Makes this job the only try of the cells' own jobs that may write: of each cell the file and the token of that.
+
+    Where its cells go on in another job of whatever kind, this one then stops by itself.
+    """
+    tries = {_cell(each).id: (layout.job_attempt(each.id), uuid4().hex) for each in own}
+    for file, token in tries.values():
+        write_text(file, token)
+    return tries
 
 
 def _cell(own: Job) -> Cell:

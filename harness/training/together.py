@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from harness.core.errors import HarnessError
@@ -52,9 +53,11 @@ class _Member:
 class Together:
     """Trainings of cells that see the same batches, and whose models have equal frozen backbones."""
 
-    def __init__(self, one_pass: OnePass, dropped: Dropped) -> None:
-        """`dropped`: told of every training that fails; the others go on."""
-        self._one_pass, self._dropped = one_pass, dropped
+    def __init__(
+        self, one_pass: OnePass, dropped: Dropped, inside: Callable[[str], AbstractContextManager[None]]
+    ) -> None:
+        """`dropped`: told of every training that fails; the others go on. `inside`: in what each one's code runs."""
+        self._one_pass, self._dropped, self._inside = one_pass, dropped, inside
         self._members: list[_Member] = []
 
     def __len__(self) -> int:
@@ -64,8 +67,9 @@ class Together:
         """Adds what `begin` makes of a clock, if it can begin. Raises as `train`."""
         clock = Share()
         try:
-            training = begin(clock)
-            self._members.append(_Member(name, training, clock, training.begin()))
+            with self._inside(name):
+                training = begin(clock)
+                self._members.append(_Member(name, training, clock, training.begin()))
         except Exception as error:  # noqa: BLE001 - parts may raise anything
             self._tell(name, error)
 
@@ -96,7 +100,8 @@ class Together:
     def _step(self, member: _Member) -> None:
         self._one_pass.model = member.name
         try:
-            member.step = next(member.left)
+            with self._inside(member.name):
+                member.step = next(member.left)
             return
         except StopIteration:
             pass

@@ -2,18 +2,22 @@
 
 `python -m tests.benchmarks.together [STEPS]`. A Restormer of a quarter of its width with half its blocks, and the
 published one; PTG-RM with four random priors; the real jobs, on one thread of the CPU. What is compared is the
-processor time of the steps, with reading, losses and optimizers: that of jobs of 1 + STEPS steps less that of jobs of
-one step. The weights of both ways are compared, too.
+processor time from one step's end to the next one's, the median over the steps: with reading, losses and optimizers.
+The weights of both ways are compared, too.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -23,6 +27,7 @@ from harness.cells.recipe import Recipe
 from harness.core.paths import Layout
 from harness.jobs import together, train
 from harness.planning.job import TogetherWork, TrainWork
+from harness.training.loop import Training
 from tests.small_world import RUN, SmallWorld, prepare, small_cell
 
 NETWORKS = {
@@ -43,39 +48,52 @@ def cells(options: dict[str, Any], steps: int) -> tuple[Cell, list[Cell]]:
     return base, [small_cell(backbone=backbone, recipe=recipe, variant=each, base=base) for each in variants]
 
 
-def finish(world: SmallWorld, of: Sequence[Cell]) -> list[bytes]:
+@contextmanager
+def stepping() -> Iterator[list[list[float]]]:
+    """Gives the processor times at the end of each step, for every training inside."""
+    found: list[list[float]] = []
+    steps = Training.steps
+
+    def timed(self: Training) -> Iterator[int]:
+        own: list[float] = []
+        found.append(own)
+        for step in steps(self):
+            own.append(time.process_time())
+            yield step
+
+    with patch.object(Training, "steps", timed):
+        yield found
+
+
+def between(ends: Sequence[float]) -> float:
+    return median(later - earlier for earlier, later in pairwise(ends))
+
+
+def weights(world: SmallWorld, of: Sequence[Cell]) -> list[bytes]:
     for cell in of:
         train.run(world.train_job(cell, run=RUNS), world.context)
     return [world.layout.final_weights(cell.id).read_bytes() for cell in of]
 
 
-def seconds(world: SmallWorld, base: Cell, of: Sequence[Cell], *, at_once: bool) -> tuple[float, list[bytes]]:
-    """The processor time of training all cells, and their weights."""
-    finish(world, [base])
-    began = time.process_time()
-    if at_once:
-        work = TogetherWork(of=tuple(TrainWork(cell=cell) for cell in of))
-        together.run(world.job(work, run=RUNS), world.context)
-    weights = finish(world, of)
-    return time.process_time() - began, weights
-
-
 def compare(name: str, steps: int) -> None:
+    base, refined = cells(NETWORKS[name], steps)
     with TemporaryDirectory() as place:
         data = Path(place) / "data"
-        taken: dict[tuple[int, bool], float] = {}
-        found: dict[bool, list[bytes]] = {}
-        for number in (1, 1 + steps):
-            base, refined = cells(NETWORKS[name], number)
-            for cell in refined:
-                prepare(SmallWorld(Layout(Path(place) / "prepared", data)), cell)
-            for at_once in (False, True):
-                world = SmallWorld(Layout(Path(place) / f"{number}-{at_once}", data))
-                taken[number, at_once], found[at_once] = seconds(world, base, refined, at_once=at_once)
-    apart, beside = ((taken[1 + steps, way] - taken[1, way]) / steps for way in (False, True))
-    same = "the same weights" if found[False] == found[True] else "OTHER WEIGHTS"
-    print(f"{name}, {len(DIMS)} refiners, a step of all: {1000 * apart:.0f} ms one after the other, ", end="")
-    print(f"{1000 * beside:.0f} ms together: {apart / beside:.2f} times as fast, {same}", flush=True)
+        for cell in refined:
+            prepare(SmallWorld(Layout(Path(place) / "prepared", data)), cell)
+        apart, beside = (SmallWorld(Layout(Path(place) / way, data)) for way in ("apart", "beside"))
+        for world in (apart, beside):
+            weights(world, [base])
+        with stepping() as ends:
+            alone = weights(apart, refined)
+        one_by_one = sum(map(between, ends))
+        work = TogetherWork(of=tuple(TrainWork(cell=cell) for cell in refined))
+        with stepping() as ends:
+            together.run(beside.job(work, run=RUNS), beside.context)
+        at_once = between(ends[0])
+        same = "the same weights" if weights(beside, refined) == alone else "OTHER WEIGHTS"
+    print(f"{name}, {len(DIMS)} refiners, a step of all: {1000 * one_by_one:.0f} ms one after the other, ", end="")
+    print(f"{1000 * at_once:.0f} ms together: {one_by_one / at_once:.2f} times as fast, {same}", flush=True)
 
 
 def main(steps: int) -> None:
@@ -85,4 +103,4 @@ def main(steps: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 6)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 8)

@@ -10,6 +10,7 @@ from harness.api.running import JobOutcome
 from harness.cli import progress as module
 from harness.cli.progress import LineDisplay, LiveDisplay, activity_line, last_events, make_display
 from harness.core.paths import Layout
+from harness.planning.job import TogetherWork
 from harness.records.store import append_event
 from tests.unit.scheduling.plans import evaluate, plan, train
 
@@ -128,3 +129,14 @@ def test_a_message_of_many_lines_is_one_line(layout, capsys):
     assert failed.endswith(f" · {'x' * 199}…")
     assert lost.endswith(" · lost")
     assert warning == "warning: behind"
+
+
+def test_a_job_of_several_cells_shows_how_far_they_are(layout):
+    members = [train(seed, layout.out) for seed in (0, 1)]
+    together = members[0].model_copy(update={"work": TogetherWork(of=tuple(each.work for each in members))})
+    progress = LineDisplay(layout)
+    progress.started(together)
+    assert progress.board.running_lines()[0].endswith("base seed 0 · 0 s")
+    for each in members:
+        append_event(layout, each.cell_id, {**step(20, 10), "job": each.id, "kind": "train"})
+    assert progress.board.running_lines() == [f"{together.title} · train step 20/300, loss 0.0250"]

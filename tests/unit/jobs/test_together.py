@@ -21,6 +21,7 @@ from harness.core.fence import Superseded, check_fence, fenced
 from harness.core.paths import Layout, write_text
 from harness.data.shards import ShardSet
 from harness.jobs import together, train
+from harness.jobs.__main__ import main as run_one
 from harness.jobs.context import Context
 from harness.jobs.run import run_job_file
 from harness.parts.backbones.nafnet import NAFNet
@@ -28,6 +29,7 @@ from harness.parts.catalogue import REGISTRY
 from harness.parts.plugins import extend
 from harness.planning.job import Job, TogetherWork, TrainWork
 from harness.records import store
+from harness.records.lock import side_lock
 from harness.training.checkpoint import find_checkpoint
 from harness.training.loop import Training
 from tests.small_world import RANDOM, RECIPE, SmallWorld, prepare, small_cell
@@ -153,7 +155,12 @@ def test_three_cells_end_as_they_do_alone(
     cells = three()
     images: list[int] = []
     read = ShardSet.image
-    monkeypatch.setattr(ShardSet, "image", lambda *given: images.append(given[1]) or read(*given))
+
+    def noted(stored: ShardSet, row: int, *given: Any) -> Any:
+        images.append(row)
+        return read(stored, row, *given)
+
+    monkeypatch.setattr(ShardSet, "image", noted)
     backbones.clear()
     together.run(job_of(started, cells), context(started, plugin))
     assert len(backbones) == RECIPE.steps
@@ -264,17 +271,30 @@ def test_trained_cells_and_a_single_one_are_left_alone(started: SmallWorld, plug
     assert started.curve(cells[2]) == []
 
 
-def test_an_earlier_try_of_a_train_job_writes_no_more(started: SmallWorld, plugin: str) -> None:
+def test_it_is_the_only_try_of_its_cells_jobs(started: SmallWorld, plugin: str) -> None:
+    """An earlier one that lives writes no more; nor does this one, when a cell has gone on elsewhere."""
     cells = three()[:2]
-    jobs = [started.train_job(cell) for cell in cells]
-    for each in jobs:
-        write_text(started.layout.job_attempt(each.id), "an earlier try")
-    with fenced(started.layout.job_attempt(jobs[0].id), "an earlier try"):
+    attempts = [started.layout.job_attempt(started.train_job(cell).id) for cell in cells]
+    write_text(attempts[0], "an earlier try")
+    taken: list[int] = []
+    steps = Training.steps
+
+    def overtaken(self: Training) -> Iterator[int]:
+        for step in steps(self):
+            taken.append(step)
+            yield step
+            if len(taken) == 2 * 6:
+                write_text(attempts[1], "a later try")
+
+    with fenced(attempts[0], "an earlier try"):
         check_fence()
-        with fenced(Path("none"), ""):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Superseded), fenced(Path("none"), ""):
+            patch.setattr(Training, "steps", overtaken)
             together.run(job_of(started, cells), context(started, plugin))
         with pytest.raises(Superseded):
             check_fence()
+    found = [find_checkpoint(started.layout.checkpoints(cell.id)) for cell in cells]
+    assert [each.step for each in found if each] == [8, 4]
 
 
 KILLER = """
@@ -307,3 +327,13 @@ def test_killed_in_the_middle(started: SmallWorld, apart: SmallWorld, plugin: st
         attempt = started.record(cell).attempts[-1]
         assert (attempt.outcome, attempt.resumed_at) == ("done", RECIPE.steps if again else 4)
     assert_same(started, apart, cells)
+
+
+def test_side_by_side_with_other_jobs_it_holds_all_its_cells(
+    started: SmallWorld, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cells = three()[:2]
+    file = started.write(job_of(started, cells))
+    with side_lock(started.layout, cells[1].id):
+        assert run_one([str(file), "--beside"]) == 1
+    assert "another run is using this folder" in capfd.readouterr().err

@@ -35,7 +35,9 @@ def frozen(dim: int = 4, seed: int = 0, variant: dict[str, Any] | None = None, *
 
 
 def plan(layout: Layout, *cells: Cell, run: Run | None = None, **options: Any) -> Plan:
-    names = [listed(each, each.variant.prior and f"r{each.variant.prior.options.get('dim', '')}") for each in cells]
+    names = [
+        listed(each, f"r{each.variant.prior.options.get('dim', '')}" if each.variant.prior else "") for each in cells
+    ]
     asked = suite(*names).model_copy(update={"run": run or Run()})
     return make_plan(asked, layout, REGISTRY, **options)
 

@@ -16,6 +16,8 @@ Found = tuple[Tensor, dict[str, Any]]
 
 
 class Plain(nn.Module):
+    seen: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.calls = 0
