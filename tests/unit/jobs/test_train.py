@@ -137,6 +137,7 @@ def test_the_refiner_trains_with_cached_vectors(world: SmallWorld) -> None:
     assert record.training is not None
     assert record.training.added_parameters > 100_000
     assert record.training.prior_saw == "no image", "random vectors"
+    assert record.training.forms.items() >= {"ptg_rm": "plain", "dynamic_filter": "lean"}.items(), "32 pixels wide"
     assert f"features of {cell.train_samples.name}/train" in record.provenance.data
     assert any(key.startswith("refiner.") for key in weights(world, cell))
 
