@@ -7,7 +7,19 @@ profiler reports each allocation: the same on every run, and blind to the proces
 that oneDNN takes for itself. On a GPU it is torch.cuda.max_memory_allocated, likewise. `--compile` takes minutes on a
 CPU; on a GPU its graphs are CUDA graphs.
 
-MEASURED
+Measured on one thread of an AMD EPYC with AVX2 (2 cores, a virtual machine, busy with other work), torch 2.14.1,
+medians of 9 rounds; up to 2x64x64 the definitions are chosen, so that what differs from 1 there is noise and what the
+dynamic filter gains:
+
+                forward       step          step's memory
+    1x64x64     lean 1.01x    lean 0.71x    lean 0.69x    chosen: forward 1.01x, step 0.96x
+    2x64x64     lean 1.14x    lean 0.83x    lean 0.53x    chosen: forward 0.93x, step 1.03x
+    8x64x64     chosen 1.42x  chosen 1.22x  chosen 0.43x
+    8x128x128   chosen 1.47x  chosen 1.33x  chosen 0.44x
+    2x256x256   chosen 1.37x  chosen 1.38x  chosen 0.44x
+    1x400x600   chosen 1.40x  chosen 1.32x  chosen 0.45x
+
+No GPU has been measured, and no graph on a CPU.
 """
 
 from __future__ import annotations

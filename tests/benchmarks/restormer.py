@@ -3,7 +3,8 @@
 `python -m tests.benchmarks.restormer [ROUNDS]`. A smaller network than the published one, of all its parts: the ratio
 is the median over rounds in which both take their turn.
 
-MEASURED
+Measured as tests/benchmarks/ptg_rm.py was: 0.99x at 2x128x128, 7 rounds. The definitions of its norms and of its
+attention are all it has; only its gated GELU is lean, in large maps.
 """
 
 from __future__ import annotations
