@@ -75,8 +75,12 @@ def _begin(folder: Path, threads: int) -> None:
     os.environ.pop(_FOLDERS[1], None)  # it lies below the other, unless something says otherwise
     # DDP's buckets would cut the graph. Its gradients are exchanged once the whole graph has given them.
     _settings.enter_context(torch._dynamo.config.patch(optimize_ddp=False))
+    # As torch.use_deterministic_algorithms sets it: what is tried out on a GPU may be chosen otherwise next time.
+    fixed = torch.get_deterministic_debug_mode() == 2
     # The compiler's own random numbers are others than the part draws when it runs as it is written.
-    _settings.enter_context(torch._inductor.config.patch(fallback_random=True, compile_threads=threads))
+    _settings.enter_context(
+        torch._inductor.config.patch(fallback_random=True, compile_threads=threads, deterministic=fixed)
+    )
 
 
 def _end() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from harness.jobs.classify import classify
 from harness.jobs.determinism import refusals_told, settle_determinism
 from harness.jobs.run import run_job_file
 from harness.parts.losses.charbonnier import Charbonnier
+from harness.training.compiler import compiler
 from tests.small_world import SmallWorld, small_cell
 
 SETTINGS = (torch.get_deterministic_debug_mode, lambda: torch.backends.cudnn.deterministic)
@@ -58,6 +60,15 @@ def test_what_is_set(monkeypatch: pytest.MonkeyPatch, gpu, fixed, trains, expect
         settle_determinism(before, trains=not trains)
         assert settled(Run(deterministic=fixed), trains=trains) == expected
         assert os.environ[WORKSPACE] == ":4096:8"
+
+
+def test_the_compiler_is_told(tmp_path: Path) -> None:
+    for fixed in (True, False):
+        settle_determinism(Run(deterministic=fixed), trains=True)
+        with compiler(tmp_path, 1):
+            from torch._inductor import config
+
+            assert config.deterministic is fixed
 
 
 def test_a_workspace_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
