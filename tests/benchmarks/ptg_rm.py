@@ -16,7 +16,7 @@ dynamic filter gains:
     2x64x64     lean 1.14x    lean 0.83x    lean 0.53x    chosen: forward 0.93x, step 1.03x
     8x64x64     chosen 1.42x  chosen 1.22x  chosen 0.43x
     8x128x128   chosen 1.47x  chosen 1.33x  chosen 0.44x
-    2x256x256   chosen 1.37x  chosen 1.38x  chosen 0.44x
+    2x256x256   chosen 1.37x  chosen 1.33x  chosen 0.44x
     1x400x600   chosen 1.40x  chosen 1.32x  chosen 0.45x
 
 No GPU has been measured, and no graph on a CPU.
