@@ -98,7 +98,11 @@ class Backbone(Protocol):
     capabilities: Capabilities
 
     def __call__(self, lq_BCHW: Tensor) -> Tensor:
-        """Degraded batch to the initial restoration Î, same size, not clamped."""
+        """Degraded batch to the initial restoration Î, same size, not clamped.
+
+        In evaluation mode what an image becomes depends on no other image of the batch, and on no random number that is
+        drawn then, but for the rounding of another batch size. The same holds for all else that it is asked in test.
+        """
 
 
 class WithTruth(Protocol):

@@ -72,7 +72,11 @@ class Refiner(Protocol):
     traits: RefinerTraits
 
     def __call__(self, lq_BCHW: Tensor, initial_BCHW: Tensor, prior_BD: Tensor | None) -> Tensor:
-        """Refined restoration Ī, same size, not clamped."""
+        """Refined restoration Ī, same size, not clamped.
+
+        In evaluation mode what an image becomes depends on no other image of the batch, and on no random number that is
+        drawn then, but for the rounding of another batch size. The same holds for `edit` and `edits`.
+        """
 
 
 class TapEditor(Protocol):

@@ -28,6 +28,9 @@ from harness.core.text import shortened
 MODULES = "priorbench_plugin_"
 """How the names of all modules begin that hold a guest's code."""
 
+FAILURES = (Exception, SystemExit, GeneratorExit)
+"""What ends one metric, image or job, and nothing beside it: whatever a part may raise. Ctrl-C alone is the user's."""
+
 LONGEST = 400
 """Characters of an error's message that are shown."""
 

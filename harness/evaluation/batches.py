@@ -1,8 +1,10 @@
 """Images of one size restored together, where that gives every one of them the very bits that it gets alone.
 
-A GPU computes a batch in less time than its images one by one, but its libraries may sum in another order for another
-batch size, and a network may look over its batch. What counts is what an image gets alone. So the first full batch of
-a size is computed both ways and compared bit for bit; if they are not the same, images of that size go one by one.
+A GPU computes a batch in less time than its images one by one, but what counts is what an image gets alone. Two things
+may differ in a batch. A network may look over it, or draw random numbers for it: one comparison would not tell, so only
+networks go together that are known to do neither (`goes_apart`). And a GPU's libraries may sum in another order for
+another batch size, which depends on sizes and not on what the images show: the first full batch of a size is computed
+both ways and compared bit for bit; if they are not the same, images of that size go one by one.
 
 Shape letters: B batch, H height, W width, C channels.
 """
@@ -20,9 +22,10 @@ from torch import Tensor
 
 from harness.api.backbone import Capabilities
 from harness.api.task import Sides
-from harness.core.guests import contained
+from harness.core.guests import FAILURES, contained
 from harness.core.machine import shortage
 from harness.evaluation.infer import Seen, tile_side
+from harness.models.assemble import RestorationModel
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +38,8 @@ once. A guess, and no more is needed: a network that needs more runs out of memo
 Together = Callable[[Sequence[Seen], Sides | None], Tensor]
 """Images of one size, and the size at which the network sees them, to restored ones, B×H×W×C float32."""
 
-FAILURES = (Exception, SystemExit, GeneratorExit)
-"""What a network may raise. Ctrl-C alone is the user's."""
+OWN = "harness.parts."
+"""How the names of the modules begin whose networks tests/contract holds to what harness.api says of them."""
 
 
 class OnDevice(NamedTuple):
@@ -94,7 +97,7 @@ class Batches:
         if len(restored) < len(alone):
             return alone  # the next batch of this size is compared
         device = restored[0].device
-        # What a network draws in the trial is drawn again by the next image.
+        # What the trial draws, if anything, is drawn again by the next image.
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             together = self._tried(images, through)
         if together is not None:
@@ -134,6 +137,21 @@ class Batches:
                     traceback.clear_frames(error.__traceback__)
                 found.append(error)
         return found
+
+
+def goes_apart(model: RestorationModel) -> bool:
+    """Whether an image that it restores is sure not to depend on the others of its batch.
+
+    Backbones and refiners of the harness promise it (harness.api.backbone.Backbone, harness.api.refiner.Refiner), and
+    tests/contract tries every one. Those of users may promise it, too, but nobody has tried.
+    """
+    networks = [each for each in (model.backbone, model.refiner) if each is not None]
+    return all(type(each).__module__.startswith(OWN) for each in networks)
+
+
+def room_for(model: RestorationModel, device: torch.device) -> Callable[[Sides], int]:
+    """How many images of a size a network may be given at once on a GPU: one, unless it `goes_apart`."""
+    return room_on(device, model.capabilities) if goes_apart(model) else lambda sides: 1
 
 
 def room_on(device: torch.device, capabilities: Capabilities) -> Callable[[Sides], int]:

@@ -17,7 +17,7 @@ from harness.api.reference import PartRef
 from harness.api.task import EvaluationProtocol
 from harness.core.beat import beat
 from harness.core.errors import DataError
-from harness.core.guests import is_guest
+from harness.core.guests import FAILURES, is_guest
 from harness.core.registry import Registry
 from harness.evaluation.busy import at_work
 from harness.evaluation.prepared import Prepared, prepare
@@ -54,10 +54,6 @@ def goes_beside(metric: Metric) -> bool:
     at the whole process before and after each call, which no other thread's work may blur.
     """
     return getattr(type(metric), "in_threads", False) is True and not is_guest(type(metric))
-
-
-FAILURES = (Exception, SystemExit, GeneratorExit)
-"""What ends one metric of one test set: anything that a part may raise. Ctrl-C alone is the user's."""
 
 
 class Scores(NamedTuple):

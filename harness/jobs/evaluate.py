@@ -15,12 +15,12 @@ from harness.api.degradation import VaryingDegradation
 from harness.api.task import Sides
 from harness.cells.cell import Cell
 from harness.core.errors import DataError, FailureClass, HarnessError
+from harness.core.guests import FAILURES
 from harness.data.samples import OpenSamples
-from harness.evaluation.batches import Batches, room_on
+from harness.evaluation.batches import Batches, room_for
 from harness.evaluation.infer import restore, restore_together
 from harness.evaluation.prepared import RGB
 from harness.evaluation.samples import shown, write_strip
-from harness.evaluation.score import FAILURES
 from harness.jobs.context import Context
 from harness.jobs.evaluated import Evaluated, Pass, lacking, passes
 from harness.jobs.inputs import Inputs, not_pairs, open_inputs, refuse_mix
@@ -106,7 +106,7 @@ class Restorer:
         model, told, device = self._network(inputs), settings_of(inputs.opened), self._device
         batches = Batches(
             lambda images, through: restore_together(model, images, device, told, through),
-            room_on(device, model.capabilities),
+            room_for(model, device),
         )
         return Beside(device, batches, self.job.run.cpus)
 

@@ -2,8 +2,10 @@
 
 The main thread restores, and computes what threads may not (`goes_beside`); threads read the next images, and score
 those that are restored. Rows, messages and failures come in the order of the images, as if one image came after the
-other. Only where a network and a metric of the user's both draw from torch's own random state, without a generator of
-their own, do they draw in another order.
+other. Networks and metrics of the user's get the images in that order, too; only where a network and a metric both draw
+from torch's own random state, without a generator of their own, do their draws take turns in another way. Images of one
+size that are restored together, or compared with a batch, are taken out of turn: their networks draw nothing
+(`batches.goes_apart`).
 """
 
 from __future__ import annotations
@@ -19,11 +21,11 @@ import numpy as np
 import torch
 
 from harness.core.beat import beat
-from harness.core.guests import is_guest
+from harness.core.guests import FAILURES, is_guest
 from harness.data.samples import Pair
 from harness.evaluation.batches import Batches, OnDevice, size_of
 from harness.evaluation.infer import Seen
-from harness.evaluation.score import FAILURES, Scores, goes_beside, score_shared
+from harness.evaluation.score import Scores, goes_beside, score_shared
 from harness.evaluation.sight import seen
 from harness.records.images import ImageRow
 
@@ -104,6 +106,7 @@ Read = tuple[Pair, Sequence[_View]]
 class _Image:
     wanted: Wanted
     pixels: int
+    """That it holds: none where its values are known."""
     read: Future[Read] | None
     """None for one whose values are known."""
 
@@ -114,8 +117,12 @@ class _Image:
         return self.read.result()[1]
 
     @property
+    def is_read(self) -> bool:
+        return self.read is None or self.read.done()
+
+    @property
     def is_done(self) -> bool:
-        return self.read is None or (self.read.done() and all(view.is_done for view in self.views()))
+        return self.is_read and all(view.is_done for view in self.views())
 
 
 @dataclass
@@ -126,6 +133,10 @@ class Overlap:
     beside: Beside
     _held: deque[_Image] = field(default_factory=deque)
     """The images that are begun and not yet given, in their order."""
+    _pixels: int = 0
+    """Theirs, together."""
+    _last: torch.cuda.Event | None = None
+    """When the device has done what it was given last; None on a CPU, which waits until it is done."""
 
     def images(self, wanted: Iterator[Wanted]) -> Iterator[list[ImageRow]]:
         """The values of images, in their order. Raises as `Scoring.score`, when the image's turn has come."""
@@ -135,7 +146,9 @@ class Overlap:
             while self._held:
                 goes_on = self._restore(pool)
                 while self._held and (self._held[0].is_done or not goes_on):
-                    yield self._finished(self._held.popleft())
+                    image = self._held.popleft()
+                    self._pixels -= image.pixels
+                    yield self._finished(image)
                     goes_on = True
                 left = self._fill(pool, wanted, left)
         finally:
@@ -146,11 +159,14 @@ class Overlap:
         index = self.scoring.inputs.opened.index
         while (each := left or next(wanted, None)) is not None:
             left = None
+            if self.scoring.is_whole(each.ready):
+                self._held.append(_Image(each, 0, None))
+                continue
             pixels = int(index.heights[each.row]) * int(index.widths[each.row])
-            if self._held and sum(image.pixels for image in self._held) + pixels > HELD_PIXELS:
+            if self._pixels and self._pixels + pixels > HELD_PIXELS:
                 return each
-            whole = self.scoring.is_whole(each.ready)
-            self._held.append(_Image(each, 0 if whole else pixels, None if whole else self._begun(pool, each.row)))
+            self._pixels += pixels
+            self._held.append(_Image(each, pixels, self._begun(pool, each.row)))
         return None
 
     def _begun(self, pool: ThreadPoolExecutor, row: int) -> Future[Read]:
@@ -175,10 +191,9 @@ class Overlap:
         return pair, views
 
     def _restore(self, pool: ThreadPoolExecutor) -> bool:
-        """Restores the first image that is not yet, and of those behind it as many of its size as make a whole batch.
-        False when all are restored."""
-        waiting = (view for image in self._held for view in image.views() if not view.is_begun)
-        first = next(waiting, None)
+        """Restores the first image that is not yet, for which it waits, and of those behind it that are read as many of
+        its size as make a whole batch. False when all are restored."""
+        first = next((view for image in self._held for view in image.views() if not view.is_begun), None)
         if first is None:
             return False
         beat()
@@ -186,14 +201,22 @@ class Overlap:
         height, width = first.given.lq_HWC.shape[:2]
         most = min(batches.most(first.given, first.through), max(1, HELD_PIXELS // 2 // (height * width)))
         if most > 1:
-            chosen += islice((view for view in waiting if view.size == first.size), most - 1)
-            chosen = chosen if len(chosen) == most else [first]
+            alike = list(islice(self._alike(first.size), most))
+            chosen = alike if len(alike) == most else [first]
         for view, found in zip(chosen, batches.restored([each.given for each in chosen], first.through), strict=True):
             if isinstance(found, OnDevice):
+                self._last = found.done
                 view.scored = pool.submit(self._score, view, found, self._asked(view.group))
             else:
                 view.error = found
         return True
+
+    def _alike(self, size: tuple[object, ...]) -> Iterator[_View]:
+        """The images of one size that are read and not yet restored. One that is not read is waited for only while the
+        device has something to do: a GPU shall not stand still for a fuller batch."""
+        for image in self._held:
+            if image.is_read or not (self._last is None or self._last.query()):
+                yield from (view for view in image.views() if not view.is_begun and view.size == size)
 
     def _asked(self, group: Sequence[Evaluation]) -> list[tuple[str, EvaluationProtocol, dict[str, Metric]]]:
         """What threads compute of an image: the metrics that have not failed so far, by evaluation."""

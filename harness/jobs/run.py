@@ -16,7 +16,7 @@ from harness.cells.suite import Run
 from harness.core.conduct import watched
 from harness.core.errors import DataError
 from harness.core.fence import fenced
-from harness.core.guests import contained
+from harness.core.guests import FAILURES, contained
 from harness.core.kept import usable
 from harness.core.outlast import outlast, outlasting
 from harness.core.paths import Layout
@@ -38,8 +38,6 @@ log = logging.getLogger(__name__)
 
 _TRAINS = ("train", "together")
 """Kinds of work that train."""
-FAILURES = (Exception, SystemExit, GeneratorExit)
-"""What ends a job and not its worker: anything that a part may raise. Ctrl-C alone is the user's."""
 
 
 def run_job_file(path: str, seat: Seat = ALONE) -> JobOutcome:

@@ -11,7 +11,7 @@ import time
 
 from harness.api.score_parts import images_in
 from harness.core.errors import HarnessError
-from harness.evaluation.score import FAILURES
+from harness.core.guests import FAILURES
 from harness.jobs.classify import message
 from harness.jobs.context import Context
 from harness.jobs.evaluate import Restorer, asked_of, opened_for

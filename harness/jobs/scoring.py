@@ -17,12 +17,12 @@ from harness.api.task import EvaluationProtocol, Sides
 from harness.cells.cell import Cell
 from harness.core.beat import beat
 from harness.core.errors import DataError, FailureClass, HarnessError
-from harness.core.guests import contained
+from harness.core.guests import FAILURES, contained
 from harness.core.memory import memory_told
 from harness.core.registry import Registry
 from harness.data.samples import Pair
 from harness.evaluation.samples import strip_name
-from harness.evaluation.score import CPU, FAILURES, Scores, Shared, build_metrics, content_of, score_shared
+from harness.evaluation.score import CPU, Scores, Shared, build_metrics, content_of, score_shared
 from harness.evaluation.sight import seen
 from harness.jobs.classify import classify, message
 from harness.jobs.inputs import Inputs, scorable

@@ -148,8 +148,11 @@ class BackboneContract(PartContract):
         assert not torch.equal(same, other), "another map changes nothing"
 
     def test_image_does_not_depend_on_its_batch(self) -> None:
+        """Restores an image in test as it does alone, whatever is beside it, dark or bright."""
         network = self.stirred()
-        lq = self.images(network.capabilities)
+        can = network.capabilities
+        side = can.fitting(16)
+        lq = shares.exposed(checks.images(shares.BATCH, can.channels_in, side, 2 * side))
         with checks.evaluated(network):
             together, alone = network(lq), torch.cat([network(image) for image in lq.split(1)])
         checks.assert_close(together, alone, "in a batch and alone", tolerance=1e-5)

@@ -176,6 +176,8 @@ class TestPTGRMAblations:
         with checks.evaluated(refiner), checks.evaluated(other):
             refined = refiner(*given)
             assert torch.equal(refined, other(*given))
+            alone = torch.cat([refiner(*(x[n : n + 1] for x in given)) for n in range(len(lq))])
+            checks.assert_close(alone, refined, "in a batch and alone", tolerance=1e-5)
             with torch.autocast("cpu", torch.bfloat16):
                 checks.assert_close(refiner(*given), refined, "bfloat16 autocast", tolerance=0.1)
             assert refiner(*(image[:, :, :4, :4] for image in given[:2]), given[2]).isfinite().all()

@@ -17,6 +17,7 @@ import pytest
 
 from harness.core.errors import DataError, HarnessError
 from harness.core.guests import (
+    FAILURES,
     PARTS,
     UserInterrupt,
     blame,
@@ -265,3 +266,10 @@ def test_what_gave_out_is_told_alike_everywhere(part: Any, error: BaseException,
 
 def _raise(error: BaseException) -> None:
     raise error
+
+
+def test_what_ends_one_thing_and_nothing_beside_it_is_defined_once() -> None:
+    assert not any(issubclass(UserInterrupt, each) for each in FAILURES)
+    package = Path(__file__).parents[3] / "harness"
+    having = [path.relative_to(package) for path in package.rglob("*.py") if "FAILURES = " in path.read_text("utf-8")]
+    assert having == [Path("core/guests.py")]

@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from harness.api.backbone import BackboneTraits, Capabilities
 from harness.api.refiner import RefinerTraits
 from harness.api.task import Sides
-from harness.core.guests import UserInterrupt
-from harness.evaluation.batches import BYTES_A_PIXEL, MOST, Batches, OnDevice, room_on
+from harness.core.guests import MODULES, UserInterrupt
+from harness.evaluation.batches import BYTES_A_PIXEL, MOST, Batches, OnDevice, room_for, room_on
 from harness.evaluation.infer import Seen, restore, restore_together
 from harness.models.assemble import RestorationModel
+from harness.parts.backbones.nafnet import NAFNet
 from harness.parts.backbones.snr_net import SNRNet
+from harness.parts.refiners.ptg_rm.refiner import PTGRM
 
 CPU = torch.device("cpu")
 
@@ -242,3 +244,39 @@ def test_how_many_images_fit_follows_from_the_memory_that_is_left(
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 5000 + held)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 5000)
     assert room_on(torch.device("cuda"), Capabilities(tile=tile))(sides) == room
+
+
+def small_net() -> nn.Module:
+    return NAFNet(width=4, enc_blk_nums=(1,), middle_blk_num=1, dec_blk_nums=(1,))
+
+
+def of_user(network: nn.Module) -> nn.Module:
+    """The network as a plug-in would have it that inherits from it."""
+    own: Any = type(network)
+    network.__class__ = type("Mine", (own,), {"__module__": f"{MODULES}mine", "traits": own.traits})
+    return network
+
+
+def ptg_rm() -> nn.Module:
+    return PTGRM(6, width=4, long_blocks=1, prior_hidden=8, prior_width=6)
+
+
+@pytest.mark.parametrize(
+    ("networks", "room"),
+    [
+        (lambda: (small_net(),), MOST),
+        (lambda: (small_net(), ptg_rm()), MOST),
+        (lambda: (of_user(small_net()),), 1),
+        (lambda: (of_user(small_net()), ptg_rm()), 1),
+        (lambda: (small_net(), of_user(ptg_rm())), 1),
+        (lambda: (Network(lambda lq: lq),), 1),  # from wherever it is, no test of the harness has tried it
+    ],
+    ids=["own", "own refined", "plug-in", "plug-in refined", "own refined by a plug-in", "of elsewhere"],
+)
+def test_only_networks_that_are_known_not_to_look_over_a_batch_get_one(
+    monkeypatch: pytest.MonkeyPatch, networks: Callable[[], tuple[nn.Module, ...]], room: int
+) -> None:
+    """One comparison does not tell: a network may look over a batch where some image is dark, and the first is not."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**40, 2**40))
+    model = RestorationModel(*networks())
+    assert room_for(model, torch.device("cuda"))((64, 64)) == room

@@ -13,7 +13,10 @@ import torch
 from harness.api.degradation import DegradationTraits
 from harness.api.reference import PartRef
 from harness.api.sets import Samples
+from harness.core.guests import MODULES
 from harness.data.degrade import degrade
+from harness.evaluation.batches import MOST
+from harness.evaluation.infer import Seen
 from harness.jobs.evaluate import Restorer
 from harness.jobs.evaluated import Evaluated
 from harness.models.assemble import RestorationModel
@@ -66,3 +69,18 @@ def test_a_gpu_makes_the_difference(
         found = Restorer(job, Evaluated(job, world.context, None)).beside(inputs)
         assert (found is not None) == (overlaps and cell.backbone is not None)
         assert found is None or (found.device.type, found.threads) == ("cuda", 5)
+
+
+@pytest.mark.parametrize(("module", "most"), [(NAFNet.__module__, MOST), (f"{MODULES}mine", 1)])
+def test_networks_of_users_get_images_one_by_one(
+    world: SmallWorld, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, module: str, most: int
+) -> None:
+    mine = type("Mine", (NAFNet,), {"__module__": module, "traits": NAFNet.traits})
+    network = RestorationModel(mine(width=4, enc_blk_nums=(1,), middle_blk_num=1, dec_blk_nums=(1,)))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**40, 2**40))
+    monkeypatch.setattr(Restorer, "_build", lambda self, inputs: network)
+    job = world.evaluate_job(small_cell(), run=RUN.model_copy(update={"gpus": 1}))
+    found = Restorer(job, Evaluated(job, world.context, None)).beside(opened(tmp_path))
+    assert found is not None
+    assert found.batches.most(Seen(np.zeros((16, 16, 3), np.float32)), None) == most

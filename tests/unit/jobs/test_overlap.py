@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from harness.jobs import evaluate, overlap, train
 from harness.jobs.context import Context
 from harness.jobs.evaluate import Restorer, settings_of
 from harness.jobs.inputs import Inputs
-from harness.jobs.overlap import Beside
+from harness.jobs.overlap import Beside, Overlap, Wanted
 from harness.jobs.scoring import Evaluation, Scored, Scoring
 from harness.parts.catalogue import REGISTRY
 from harness.parts.metrics.psnr import PSNR
@@ -56,8 +58,21 @@ def beside(together: Any, batch: int, threads: int = 3) -> Beside:
     return Beside(CPU, Batches(together, lambda sides: batch), threads)
 
 
+def read_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images are read, in their threads, before anything is restored from now on: batches are as full as can be."""
+    own = Overlap._begun
+
+    def begun(self: Overlap, pool: ThreadPoolExecutor, row: int) -> Any:
+        found = own(self, pool, row)
+        found.exception()
+        return found
+
+    monkeypatch.setattr(Overlap, "_begun", begun)
+
+
 def overlapped(monkeypatch: pytest.MonkeyPatch, batch: int = 3) -> None:
     """Jobs work as they do on a GPU from now on, with batches of so many images."""
+    read_first(monkeypatch)
 
     def of(self: Restorer, inputs: Inputs) -> Beside | None:
         if self.cell.backbone is None:
@@ -277,6 +292,7 @@ def test_images_of_mixed_sizes_keep_their_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, held: int
 ) -> None:
     monkeypatch.setattr(overlap, "HELD_PIXELS", held)
+    read_first(monkeypatch)
     inputs = opened(tmp_path)
     seen: list[int] = []
 
@@ -354,7 +370,10 @@ def leaves_nan(restored: Tensor) -> None:
 
 @pytest.mark.parametrize("how", [raises, runs_out, leaves_nan])
 @pytest.mark.parametrize("batch", [1, 4])
-def test_an_image_that_cannot_be_scored_is_named_when_its_turn_has_come(tmp_path: Path, how: Any, batch: int) -> None:
+def test_an_image_that_cannot_be_scored_is_named_when_its_turn_has_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Any, batch: int
+) -> None:
+    read_first(monkeypatch)
     inputs = opened(tmp_path)
     told, rows = [], []
     for way in (None, beside(fails_at(6, inputs, how), batch)):
@@ -429,6 +448,97 @@ def test_no_more_images_are_held_than_fit(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(list(scoring.part(range(10)))) == 10
     assert max(restored_at[:3]) <= 3, "three are held, and the first is not scored before the third is restored"
     assert go_on.is_set()
+
+
+def reads_when(monkeypatch: pytest.MonkeyPatch, row: int, told: threading.Event) -> list[bool]:
+    """The image of this row, and those behind it, are read when it is told; gives whether it was, one by one."""
+    own, found = OpenSamples.pair, []
+
+    def pair(self: OpenSamples, number: int) -> Any:
+        if number >= row:
+            found.append(told.wait(5))
+        return own(self, number)
+
+    monkeypatch.setattr(OpenSamples, "pair", pair)
+    return found
+
+
+def test_the_first_images_are_restored_while_others_are_still_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs, launched = opened(tmp_path, ((20, 30),) * 6), threading.Event()
+    expected = list(begun(inputs, None).part(range(6)))
+    in_time = reads_when(monkeypatch, 1, launched)
+
+    def together(images: Sequence[Seen], through: Sides | None) -> Tensor:
+        launched.set()
+        return inverted(images, through)
+
+    assert list(begun(inputs, beside(together, 2)).part(range(6))) == expected
+    assert in_time == [True] * 5
+
+
+class Event:
+    """When a device has done its work: now, or not yet."""
+
+    def __init__(self, done: bool) -> None:
+        self.done = done
+
+    def query(self) -> bool:
+        return self.done
+
+
+@pytest.mark.parametrize(("done", "full"), [(True, False), (False, True)])
+def test_a_fuller_batch_is_waited_for_only_while_the_device_is_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: bool, full: bool
+) -> None:
+    inputs, told = opened(tmp_path, ((20, 30),) * 3), threading.Event()
+    reads_when(monkeypatch, 2, told)
+    way = Overlap(begun(inputs, beside(inverted, 3)), beside(inverted, 3))
+    way._last = Event(done)  # type: ignore[assignment]
+    with ThreadPoolExecutor(3) as pool:
+        assert way._fill(pool, iter([Wanted(row) for row in range(3)]), None) is None
+        *read, last = way._held
+        views = [image.views() for image in read]  # waits for these
+        size = views[0][0].size
+        if full:
+            told.set()
+        found = list(way._alike(size))
+        told.set()
+    assert found == [view for image in (way._held if full else read) for view in image.views() if view.size == size]
+    assert last.is_read
+
+
+class Counted(deque[Any]):
+    """Counts how often it is gone through."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self.times += 1
+        return super().__iter__()
+
+
+def test_what_is_known_is_neither_held_back_nor_counted_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its values hold no pixels, whatever its size; and many images do not go through all others for each."""
+    inputs = opened(tmp_path, ((20, 30), *((30, 40),) * 9))
+    expected, _ = scored(inputs, None)
+    known: dict[int, list[ImageRow]] = {row: [] for row in range(1, 9)}
+    for each in (row for found in expected.values() for row in found.rows if row.key not in ("k0", "k9")):
+        known[int(each.key[1:])].append(each)
+    monkeypatch.setattr(overlap, "HELD_PIXELS", 20 * 30)
+    way = Overlap(begun(inputs, beside(inverted, 1)), beside(inverted, 1))
+    way._held = held = Counted()
+    with ThreadPoolExecutor(1) as pool:
+        left = way._fill(pool, iter([Wanted(row, ready=known.get(row, ())) for row in range(10)]), None)
+    assert left == Wanted(9), "beside the first one there is no room for its pixels"
+    assert len(held) == 9, "those between hold none"
+    assert held.times == 0
+    way._held.clear()
+    way._pixels = 0
+    found = list(way.images(iter([Wanted(row, ready=known.get(row, ())) for row in range(10)])))
+    assert [rows[0].key for rows in found] == [f"k{row}" for row in range(10)]
+    assert way._pixels == 0
 
 
 class Twice:

@@ -83,7 +83,7 @@ class Overflows(Good):
 
 
 class Asks(Good):
-    """Wants to know a number in the middle of its work."""
+    """Wants to know a number in the middle of its work, and of all images together."""
 
     traits = BackboneTraits(taps=True, compiles=True, exports=True, licence="MIT", paper="none")
 
@@ -181,7 +181,11 @@ class Spoils(Good):
         (Overflows, {"test_half_precision_is_near_where_declared"}),
         pytest.param(
             Asks,
-            {"test_compiles_and_exports_where_declared", "test_shares_of_a_batch_train_as_the_whole"},
+            {
+                "test_compiles_and_exports_where_declared",
+                "test_image_does_not_depend_on_its_batch",
+                "test_shares_of_a_batch_train_as_the_whole",
+            },
             marks=pytest.mark.slow,
         ),
         (Undecided, {"test_outputs_say_what_the_result_is_made_of"}),
