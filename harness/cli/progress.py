@@ -62,6 +62,11 @@ def activity_line(events: list[dict[str, Any]], job_id: str) -> str:
     return str(now)
 
 
+def _newest(events: list[dict[str, Any]], job_id: str) -> str:
+    """When a job last said something, UTC, ISO 8601; empty when it has not."""
+    return max((str(event.get("time", "")) for event in events if event.get("job") == job_id), default="")
+
+
 @dataclass
 class Board:
     """The state that both displays show. The driver's thread changes it, the display's own thread reads it."""
@@ -91,9 +96,10 @@ class Board:
         lines = []
         for job, started in running:
             where = replace(self.layout, anew=frozenset(job.anew))
-            # Of several cells that are trained together one stands for all.
-            journals = list(job.journals.items())[:1]
-            state = "".join(activity_line(last_events(where.events(cell)), own) for cell, own in journals)
+            told = [(last_events(where.events(cell)), own) for cell, own in job.journals.items()]
+            # Of several cells that are trained together the one that was heard of last stands for all.
+            events, own = max(told, key=lambda one: _newest(*one), default=([], ""))
+            state = activity_line(events, own)
             lines.append(f"{job.title} · {state or f'{monotonic() - started:.0f} s'}")
         return lines
 

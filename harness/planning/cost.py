@@ -19,14 +19,19 @@ class Costs:
     """Seconds per training step and per test set, by network, variant and recipe."""
 
     def __init__(self, records: Iterable[tuple[Cell, RunRecord]]) -> None:
-        """`records`: cells with what is on record of them."""
+        """`records`: cells with what is on record of them.
+
+        Of cells that were trained together the training tells no pace: its seconds are a share of the time that all
+        took, and each alone takes longer than its share (harness.records.model.Training.together).
+        """
         self._paces: dict[tuple[int, ...], tuple[object, str]] = {}
         steps: dict[str, list[float]] = defaultdict(list)
         tests: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         for cell, record in records:
             pace = self._pace(cell)
-            if record.training is not None and record.training.steps > 0:
-                steps[pace].append(record.training.seconds / record.training.steps)
+            trained = record.training
+            if trained is not None and trained.steps > 0 and trained.together == 1:
+                steps[pace].append(trained.seconds / trained.steps)
             for evaluation in record.evaluations:
                 tests[pace][evaluation.dataset].append(evaluation.seconds)
         self._step = {pace: fmean(values) for pace, values in steps.items()}

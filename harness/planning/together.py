@@ -1,7 +1,9 @@
 """Which cells of a plan are trained together: those of one frozen backbone that see the same batches.
 
-They always are, on a cluster with a free GPU for each of them as well: each alone would be done sooner there, by the
-time of the others' refiners, and all of them would cost as many more passes of the backbone.
+They are where a GPU is free for each of them as well: each alone would be done sooner there, by the time of the others'
+refiners, and all of them would cost as many more passes of the backbone. No record says what part of a step is the
+backbone's, so that nobody can tell which groups save little; groups are small instead. Arrays of single jobs
+(harness.scheduling.waves), which have room for all, train every cell by itself.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from harness.planning.job import TogetherWork, TrainWork
 from harness.planning.planned import PlannedJob
 from harness.planning.titles import distinctions
 
-MOST = 8
-"""Cells of one job, at most: each has a refiner, its optimizer's state and the backbone's weights in memory."""
+MOST = 4
+"""Cells of one job, at most. They take their steps one after the other: four spare three passes of the backbone in
+four, and each further cell spares hardly more, but all wait for its refiner. Each also has a refiner, its optimizer's
+state and the backbone's weights in memory."""
 
 
 def together(every: Sequence[PlannedJob]) -> list[PlannedJob]:

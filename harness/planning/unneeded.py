@@ -17,7 +17,7 @@ from harness.core.paths import Layout, remove_away, storage_error
 from harness.core.registry import Registry
 from harness.core.temporary import TAG, abandoned
 from harness.planning.graph import build_graph
-from harness.planning.job import FeaturesWork, ShardsWork
+from harness.planning.job import FeaturesWork, Job, ShardsWork, TogetherWork
 from harness.planning.nodes import JobGraph
 from harness.records import store
 from harness.records.job_ids import JobKind, job_id_of
@@ -106,15 +106,30 @@ def _title(layout: Layout, cell_id: str) -> str:
     return " ".join([*words, "(has results)"] if record is not None and record.evaluations else words)
 
 
-def _jobs(graphs: Iterable[JobGraph], earlier: Collection[str], layout: Layout) -> Iterator[Unneeded]:
+def _jobs(graphs: Sequence[JobGraph], earlier: Collection[str], layout: Layout) -> Iterator[Unneeded]:
     """Files and logs of jobs."""
     needed = {job for graph in graphs for job in graph.nodes}
     needed.update(job_id_of(kind, cell_id) for kind in _OF_A_CELL for cell_id in earlier)
+    needed.update(_together(graphs, layout))
     for path in _inside(layout.out / "jobs"):
         if TEMPORARY.fullmatch(path.name):
             yield _made("temporary", path.name, path)
         elif path.name.partition(".")[0] not in needed and path.suffix in (".json", ".log", ".attempt", ".scores"):
             yield _made("job", path.name, path)
+
+
+def _together(graphs: Iterable[JobGraph], layout: Layout) -> Iterator[str]:
+    """The jobs that train several cells, of which one is not trained yet. Which cells these are their files alone say,
+    as that depends on what was trained when the run was planned."""
+    waiting = {cell for graph in graphs for cell in graph.trains if not layout.final_weights(cell).is_file()}
+    for path in _inside(layout.out / "jobs") if waiting else ():
+        if path.suffix == ".json" and path.name.startswith(job_id_of("together", "")):
+            try:
+                job = Job.model_validate_json(path.read_bytes())
+            except (OSError, ValueError):
+                continue  # a job of another version, or a note: nobody goes on with it
+            if isinstance(job.work, TogetherWork) and waiting.intersection(job.journals):
+                yield job.id
 
 
 def _compiled(graphs: Iterable[JobGraph], layout: Layout) -> Iterator[Unneeded]:

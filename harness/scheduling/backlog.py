@@ -14,7 +14,8 @@ class Backlog:
     """Bookkeeping of one run: every job that is to run is open until it is done or given up with a reason.
 
     Jobs that the plan finds done count as done from the start; jobs that need a blocked job are given up. An evaluation
-    goes on without the test sets that cannot be prepared, as long as one is left.
+    goes on without the test sets that cannot be prepared, as long as one is left; a job that trains several cells
+    without those whose data cannot be; and a training without the job that was to train its cell ahead of it.
     """
 
     def __init__(self, planned: Sequence[PlannedJob]) -> None:

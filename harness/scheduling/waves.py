@@ -8,6 +8,7 @@ from harness.core.errors import HarnessError
 from harness.core.paths import Layout, write_text
 from harness.planning.job import Job
 from harness.planning.plan import Plan
+from harness.planning.together import apart
 from harness.scheduling.backlog import Backlog
 
 LIST = "wave-{}.txt"
@@ -17,9 +18,11 @@ LIST = "wave-{}.txt"
 def waves(plan: Plan) -> Iterator[list[Job]]:
     """The jobs that are to be run, those first that need no other, then those that need only these, and so on.
 
-    Within a wave they are in the plan's order. Jobs that need a blocked one are in none.
+    Within a wave they are in the plan's order. Jobs that need a blocked one are in none. Every cell is trained by
+    itself: a batch system starts a wave when the one before has succeeded, and a job that trains several cells may fail
+    without harm to them.
     """
-    backlog = Backlog(plan.jobs)
+    backlog = Backlog(apart(plan.jobs))
     wave = backlog.first()
     while wave:
         yield wave

@@ -140,3 +140,15 @@ def test_a_job_of_several_cells_shows_how_far_they_are(layout):
     for each in members:
         append_event(layout, each.cell_id, {**step(20, 10), "job": each.id, "kind": "train"})
     assert progress.board.running_lines() == [f"{together.title} · train step 20/300, loss 0.0250"]
+
+
+def test_of_several_cells_the_one_that_was_heard_of_last_stands_for_all(layout):
+    """The first may have dropped out, or have been further from the beginning."""
+    members = [train(seed, layout.out) for seed in (0, 1, 2)]
+    together = members[0].model_copy(update={"work": TogetherWork(of=tuple(each.work for each in members))})
+    progress = LineDisplay(layout)
+    progress.started(together)
+    for each, number, seconds in zip(members, (40, 20, 10), (10, 30, 20), strict=True):
+        append_event(layout, each.cell_id, {**step(number, seconds), "job": each.id, "kind": "train"})
+    append_event(layout, members[0].cell_id, {**step(300, 50), "job": "another", "kind": "evaluate"})
+    assert progress.board.running_lines() == [f"{together.title} · train step 20/300, loss 0.0250"]

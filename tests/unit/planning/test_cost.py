@@ -10,7 +10,7 @@ from harness.records.model import EvaluationRecord, RunRecord, Training
 from tests.unit.records.made import PROVENANCE, cell, photos
 
 
-def on_record(made: Cell, *seconds: float, trained: float = 30.0) -> tuple[Cell, RunRecord]:
+def on_record(made: Cell, *seconds: float, trained: float = 30.0, together: int = 1) -> tuple[Cell, RunRecord]:
     """A cell that was trained for 10 steps and scored in so many passes, the second on another set."""
     evaluations = tuple(
         EvaluationRecord(
@@ -28,6 +28,7 @@ def on_record(made: Cell, *seconds: float, trained: float = 30.0) -> tuple[Cell,
         steps=10,
         images=10,
         seconds=trained,
+        together=together,
         final_loss=0.1,
         backbone_parameters=1,
         added_parameters=0,
@@ -62,6 +63,15 @@ def test_what_is_not_on_record_is_not_guessed():
     assert costs.seconds(scoring(cell(1), "photos", "others")) is None
     assert costs.seconds(TrainWork(cell=cell(1, recipe=Recipe(batch=3)))) is None
     assert Costs([]).seconds(TrainWork(cell=cell(1))) is None
+
+
+def test_a_share_of_the_time_of_several_is_no_pace():
+    costs = Costs([on_record(cell(0), 1.0, trained=5.0, together=4), on_record(cell(1), 3.0)])
+    assert costs.seconds(TrainWork(cell=cell(2, recipe=Recipe(steps=10)))) == 30.0
+    assert costs.seconds(scoring(cell(2), "photos")) == 2.0
+    only = Costs([on_record(cell(0), 1.0, together=4)])
+    assert only.seconds(TrainWork(cell=cell(2))) is None
+    assert only.seconds(scoring(cell(2), "photos")) == 1.0
 
 
 def test_every_seed_asks_once(monkeypatch):

@@ -18,6 +18,7 @@ from harness.planning.job import Job, TogetherWork, TrainWork, job_id
 from harness.planning.plan import CellStatus, Plan, follow_up, make_plan
 from harness.planning.planned import PlannedJob
 from harness.planning.together import MOST, apart
+from harness.planning.unneeded import unneeded
 from harness.scheduling.backlog import Backlog
 from harness.scheduling.waves import waves
 from tests.unit.records import made
@@ -132,7 +133,7 @@ def test_a_cell_that_another_one_rests_on_is_trained_before_it(layout: Layout) -
 def test_large_groups_are_divided_evenly(layout: Layout) -> None:
     cells = [frozen(dim) for dim in range(1, MOST + 3)]
     found = groups(plan(layout, *cells))
-    assert sorted(map(len, found)) == [MOST // 2 + 1, MOST // 2 + 1]
+    assert sorted(map(len, found)) == [3, 3]
     assert {each for group in found for each in group} == {each.id for each in cells}
 
 
@@ -211,10 +212,12 @@ def test_they_finish_as_soon_as_they_can(layout: Layout) -> None:
     assert all(each.job.cell_id in own for each in between)
 
 
-def test_waves_train_them_before_their_own_jobs(layout: Layout) -> None:
-    kinds = [sorted({job.kind for job in wave}) for wave in waves(plan(layout, frozen(4), frozen(5)))]
-    assert kinds.index(["together"]) == next(at for at, found in enumerate(kinds) if found == ["together"])
-    assert "train" in kinds[kinds.index(["together"]) + 1]
+def test_in_waves_every_cell_trains_by_itself(layout: Layout) -> None:
+    """A job of several cells that failed would keep a batch system from starting the waves behind it."""
+    planned = plan(layout, frozen(4), frozen(5))
+    found = [job for wave in waves(planned) for job in wave]
+    assert {job.id for job in found} == {each.id for each in planned.jobs if each.job.kind != "together"}
+    assert all(not job.ahead and not any(needed.startswith("together") for needed in job.depends) for job in found)
 
 
 def test_a_run_goes_on_with_the_stale_ones_alone(layout: Layout) -> None:
@@ -229,3 +232,27 @@ def test_a_run_goes_on_with_the_stale_ones_alone(layout: Layout) -> None:
     assert further is not None
     assert groups(further) == [every[:2]]
     assert not any(each.runs for each in further.jobs if each.job.cell_id == every[2])
+
+
+def test_its_files_are_needed_until_all_its_cells_are_trained(layout: Layout) -> None:
+    """A run that was killed may have grouped them otherwise than the next one would."""
+    cells = [cell(), frozen(4), frozen(5)]
+    planned = plan(layout, *cells)
+    (one,) = (each.job for each in planned.jobs if each.job.kind == "together")
+    layout.job_file(one.id).parent.mkdir(parents=True, exist_ok=True)
+    layout.job_file(one.id).write_text(one.model_dump_json())
+    for other in (layout.job_log(one.id), layout.job_attempt(one.id), layout.job_file("together-0123456789ab")):
+        other.write_text("{}")
+    asked = suite(*(listed(each, each.id) for each in cells))
+
+    def left() -> list[str]:
+        return [each.name for each in unneeded([(asked, REGISTRY)], layout, data=False) if each.kind == "job"]
+
+    assert left() == ["together-0123456789ab.json"]
+    for each in cells[:2]:
+        made.finish(layout, each)
+    assert left() == ["together-0123456789ab.json"]
+    made.finish(layout, cells[2])
+    assert left() == sorted(
+        [*(f"{one.id}.{ending}" for ending in ("attempt", "json", "log")), *["together-0123456789ab.json"]]
+    )
