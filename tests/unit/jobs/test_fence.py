@@ -13,6 +13,7 @@ import pytest
 from harness.core import paths
 from harness.core.fence import Superseded, check_fence, fenced
 from harness.core.paths import Layout
+from harness.core.temporary import temporary_beside
 from harness.jobs.classify import classify
 from harness.jobs.run import run_job_file
 from harness.planning.job import Job
@@ -69,6 +70,23 @@ def test_nothing_is_refused_without_a_token_or_without_a_word(tmp_path: Path, at
     attempt.unlink()
     with fenced(attempt, "first"):
         check_fence()
+
+
+def test_a_job_that_does_the_work_of_others_stops_for_each_of_them(tmp_path: Path, attempt: Path) -> None:
+    others = [tmp_path / f"{name}.attempt" for name in "ab"]
+    for other in others:
+        other.write_text("first")
+    with fenced(attempt, "first", (others[0], "first"), (others[1], "first"), (tmp_path / "none", "")):
+        check_fence()
+        name = temporary_beside(tmp_path / "x").name
+        for each in (attempt, *others):
+            each.write_text("second")
+            with pytest.raises(Superseded) as raised:
+                check_fence()
+            assert raised.value.where == str(each)
+            each.write_text("first")
+    with fenced(attempt, "first"):
+        assert temporary_beside(tmp_path / "x").name[:18] == name[:18]  # it is called after the first
 
 
 def hand_out(world: SmallWorld, job: Job, token: str) -> str:
