@@ -26,7 +26,8 @@ from harness.records.model import Compilation, Leg, RunRecord, Training
 from harness.training.checkpoint import drop_checkpoints
 from harness.training.engines.base import Engine
 from harness.training.engines.choose import start_engine
-from harness.training.loop import Progress, train
+from harness.training.loop import train
+from harness.training.progress import Progress
 from harness.weights.catalogue import find
 
 log = logging.getLogger(__name__)

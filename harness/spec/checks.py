@@ -153,7 +153,8 @@ def run_mistakes(run: Run) -> Iterator[Mistake]:
         if isinstance(value, int) and value > most:
             yield Mistake((name,), f"expected at most {most:,}, not {short(value)}", _usual(name))
     yield from _gang_mistakes(run)
-    if run.compile == "on" and run.strategy != "ddp":
+    ranks = run.ranks(run.gpus if isinstance(run.gpus, int) else 0)
+    if run.compile == "on" and run.strategy != "ddp" and ranks > 1:  # one process trains whole under any strategy
         what = f"strategy {run.strategy} cuts weights between the layers of a graph, and is not compiled"
         yield Mistake(("compile",), what, "compile: auto, or strategy: ddp")
     if run.deepspeed is not None and run.strategy != "deepspeed":

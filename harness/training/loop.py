@@ -7,12 +7,10 @@ that gains converts itself and its input. Threads are the job's (harness.jobs.ru
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
 
 from harness.api.loss import Reads
 from harness.cells.cell import Cell
@@ -30,41 +28,17 @@ from harness.training.compiled import Graphs, Made, compiles, worth
 from harness.training.compiler import compiled_folder, compiler, compiling_threads
 from harness.training.data import Batches
 from harness.training.engines.base import Engine, ModelState
-from harness.training.engines.choose import strategy_of
-from harness.training.journal import Journal, LossCurve, Pending
+from harness.training.journal import Journal, LossCurve
+from harness.training.progress import Progress, legs_with, progress_of
 from harness.training.resume import Resumed, check_together, resumed, save, whole_weights
 from harness.training.stages import Part, spans
 from harness.training.step import EncodeLive
+from harness.training.verdicts import followed, ran_as_graphs, told
 
 log = logging.getLogger(__name__)
 
 OpenLoader = Callable[[int, int, Collection[Reads]], Batches]
 """(stage, position, what the losses read) to the training data from that position of the sample stream on."""
-
-
-@dataclass
-class Progress:
-    """How far training has come. `seconds`: in the loop, over all attempts."""
-
-    step: int = 0
-    position: int = 0
-    """Samples seen, which is the position in the sample stream: a stage goes on where the one before it ended, so that
-    no stage meets the order and the draws of another one again."""
-    seconds: float = 0.0
-    final_loss: float = math.nan
-    processes: int = 1
-    """Number of processes, over which every batch is divided."""
-    legs: list[dict[str, Any]] = field(default_factory=list)
-    """The fields of the record's `Leg` of every part of the training by other processes, this one's last."""
-    takes_statistics: bool = False
-    """Whether a batch norm of the network or of a loss has normalised by what it saw together."""
-    together: int = 1
-    """Trainings that took their steps with it behind one pass of the same backbone, at most, itself included."""
-    compilation: dict[str, Any] | None = None
-    """The fields of the record's `Compilation`, of the last attempt; None where nothing was to be compiled."""
-    forms: dict[str, str] = field(default_factory=dict)
-    """What the record tells of them (harness.parts.ops.forms)."""
-    pending: Pending = field(default_factory=Pending)
 
 
 @dataclass(frozen=True)
@@ -134,6 +108,8 @@ class Training:
     """As they were last looked at, whole, on rank 0; at the end the final ones."""
     made: Made | None = field(init=False, default=None)
     """What runs as graphs; None where nothing is to be compiled."""
+    graphs: Graphs | None = field(init=False, default=None)
+    """Of the present stage."""
 
     def begin(self) -> int:
         """Prepares the network, with the weights of the newest whole checkpoint; gives its step, 0 without one.
@@ -145,10 +121,10 @@ class Training:
         model.to(engine.device).train()
         found = resumed(self.cell, engine, model, self.place.layout, self.place.journal, self.place.made_of)
         self.found = found
-        self.progress = Progress() if found is None else _progress(found)
+        self.progress = Progress() if found is None else progress_of(found)
         if self.progress.step < self.cell.recipe.steps:  # else others have trained all of it
             self.progress.processes = engine.ranks
-            self.progress.legs = _legs(self.progress, self.place.run)
+            self.progress.legs = legs_with(self.progress, self.place.run)
         self.curve = LossCurve(self.place.journal, engine, pending=self.progress.pending, last=self.progress.final_loss)
         self.began = self.clock() - self.progress.seconds
         return self.progress.step
@@ -156,14 +132,19 @@ class Training:
     def steps(self) -> Generator[int, None, None]:
         """Takes the optimizer steps that are left of all stages, and gives the number of each once it is taken and
         what is due after it is written. Raises as `train`."""
-        run, done = self.place.run, self.progress.step
-        longest = max(span.last - max(span.first, done) for span in spans(self.cell))
-        # Asked for the longest stage first: the compiler takes seconds to import.
-        if not compiles(run, self.engine.device, self.engine.ranks) or not worth(run.compile, longest):
+        run, engine, progress = self.place.run, self.engine, self.progress
+        left = [span for span in spans(self.cell) if span.last > progress.step]
+        # By whole stages, and not by what is left of them: where a training was cut off changes nothing. Asked for the
+        # longest first: the compiler takes seconds to import.
+        longest = max((span.last - span.first for span in left), default=0)
+        if not left or not compiles(run, engine.device, engine.ranks) or not worth(run.compile, longest):
+            if left and ran_as_graphs(progress.verdicts, left[0].first):
+                log.warning("the steps up to %d ran as graphs, and those from there run as written", progress.step)
             yield from self._stages()
             return
-        with compiler(compiled_folder(self.place.layout), compiling_threads(self.engine.device, run.cpus)):
-            self.made = Made()
+        with compiler(compiled_folder(self.place.layout), compiling_threads(engine.device, run.cpus)):
+            before = followed(progress.verdicts, engine.rank, engine.ranks, engine.device.type)
+            self.made = Made(verdicts=before)
             yield from self._stages()
 
     def _stages(self) -> Iterator[int]:
@@ -186,13 +167,14 @@ class Training:
             assert found is not None, "a training has a step"
             whole = {name: value.detach().cpu() for name, value in model.state_dict().items()}
             self.weights = whole | found.state["average"]
+            found.free()
         else:
             self.weights |= self.average.whole()
 
     def _stage(self, part: Part) -> Iterator[int]:
         """The steps of a stage that are left."""
         span, progress = part.span, self.progress
-        graphs = self._graphs(part)
+        self.graphs = graphs = self._graphs(part)
         part.passes.compute(as_written if graphs is None else graphs.how)
         stepper = part.stepper(
             self.cell,
@@ -222,12 +204,16 @@ class Training:
         progress.step, progress.position = span.last, loader.position
 
     def _graphs(self, part: Part) -> Graphs | None:
-        """What the steps of a stage that are left run as; None for as they are written."""
-        run = self.place.run
-        if self.made is None or not worth(run.compile, part.span.last - self.progress.step):
+        """What the steps of a stage run as; None for as they are written."""
+        run, span = self.place.run, part.span
+        if self.made is None or not worth(run.compile, span.last - span.first):
             return None
         faster = run.compile == "auto" and not run.deterministic
-        return Graphs(part.passes, self.engine.device, self.made, faster=faster)
+        return Graphs(part.passes, self.engine.device, self.made, faster=faster, stage=span.first)
+
+    def backbone_form(self) -> tuple[str, ...]:
+        """How F is computed now: its calls that run as graphs."""
+        return () if self.graphs is None else self.graphs.form(self.model.backbone)
 
     def _look(self, step: int, rate: float, part: Part, position: int) -> None:
         """Lines of the loss curve and checkpoints, where they are due."""
@@ -244,47 +230,9 @@ class Training:
         check_together(self.engine, step, objective.adversaries.networks, (self.model, *objective.modules))
         self.weights = whole_weights(self.engine, step)
         if step < steps or self.place.keeps_last:
-            told = {
-                "position": position,
-                "seconds": progress.seconds,
-                "final_loss": progress.final_loss,
-                "pending": [list(progress.pending.sums), progress.pending.steps],
-                "legs": progress.legs,
-                "takes_statistics": progress.takes_statistics,
-                "together": progress.together,
-                "compilation": progress.compilation,
-                "forms": progress.forms,
-            }
+            if self.made is not None:
+                progress.verdicts = self.engine.gather(told(self.made.verdicts, self.engine.device.type))
             folder = self.place.layout.checkpoints(self.cell.id)
-            save(folder, step, self.engine, self.weights, part, self.average, told, self.place.made_of)
+            save(folder, step, self.engine, self.weights, part, self.average, progress.told(), self.place.made_of)
             self.place.journal.write("checkpoint", step=step)
         beat()
-
-
-def _progress(found: Resumed) -> Progress:
-    """Where a checkpoint left off."""
-    state = found.state
-    sums, steps = state["pending"]
-    pending = Pending(tuple(sums), steps)
-    legs = list(state.get("legs", ()))  # checkpoints of earlier releases tell neither these nor what follows
-    return Progress(
-        found.step,
-        state["position"],
-        state["seconds"],
-        state["final_loss"],
-        processes=legs[-1]["processes"] if legs else 1,
-        legs=legs,
-        takes_statistics=state.get("takes_statistics", False),
-        together=state.get("together", 1),
-        compilation=state.get("compilation"),
-        forms=state.get("forms", {}),
-        pending=pending,
-    )
-
-
-def _legs(progress: Progress, run: Run) -> list[dict[str, Any]]:
-    """What a checkpoint says of who trained so far, with those who go on, where they are others."""
-    own = {"processes": progress.processes, "strategy": strategy_of(run, progress.processes)}
-    if progress.legs and progress.legs[-1] == {"after": progress.legs[-1]["after"], **own}:
-        return progress.legs
-    return [*progress.legs, {"after": progress.step, **own}]

@@ -6,6 +6,7 @@ Shape letters: B batch, C channels, H height, W width, D prior width.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -74,7 +75,8 @@ class Stepper:
             part = self._part(batch, seen_BCHW, place, step)
             # Gradients of the parts add up locally; only the last part's backward pass exchanges them.
             loss, restored = engine.forward(part, last=place is parts[-1])
-            with differentiated(self.passes.model, *self.passes.objective.modules):
+            graphs = nullcontext() if self.graphs is None else self.graphs.backwards()
+            with differentiated(self.passes.model, *self.passes.objective.modules), graphs:
                 engine.backward(loss)
             self.passes.train_adversaries(restored, part)
             total += loss.detach()

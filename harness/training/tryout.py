@@ -1,25 +1,29 @@
 """One call of a part of a training, as it is written and as a graph: the same numbers, and how much time.
 
-Nothing of a try stays: no gradients, no statistics, no random numbers.
+Nothing of a try stays: no gradients, no statistics, nothing else that a part keeps, no random numbers.
 """
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from harness.core.beat import beat
+from harness.core.machine import shortage
 from harness.core.text import first_line
 from harness.parts.ops import forms
 from harness.parts.ops.whole_batch import Pass, passing
+from harness.training.kept import CHANGES, Kept, left_alone
 from harness.training.outputs import tensors_in
 
 Work = Callable[..., Any]
@@ -111,28 +115,36 @@ def tried(call: Call, *, faster: bool, backend: str | None = None) -> Tried:
 
     Raises nothing: whatever goes wrong is the reason why the work runs as written.
     """
-    graph, began = _graph(call.work, call.device, backend or BACKEND), time.perf_counter()
+    (graph, code), began = _graph(call.work, call.device, backend or BACKEND), time.perf_counter()
+    found: dict[str, Tensor | None] = {}
     try:
-        with _kept(call), _beating():
+        with _kept(call) as kept, _beating():
             began = time.perf_counter()
-            found = {name: each if each is None else each.clone() for name, each in _ran(call, graph).items()}
+            found |= {name: each if each is None else each.clone() for name, each in _ran(call, graph).items()}
             _wait(call.device)
             seconds = time.perf_counter() - began
             if reason := _difference(_ran(call, call.work), found, call.tolerance):
                 return Tried(None, f"the graph gives other numbers: {reason}", seconds)
-            del found
+            found.clear()
             as_written, as_graph = _timed(call, call.work), _timed(call, graph)
+            if kept.changes():
+                return Tried(None, CHANGES, seconds)
     except Exception as error:  # noqa: BLE001 - the compiler, the parts it traces and the machine may raise anything
-        said = first_line(str(error), _LONGEST)
-        return Tried(None, f"{type(error).__name__}: {said}", time.perf_counter() - began)
+        reason = f"{type(error).__name__}: {first_line(str(error), _LONGEST)}"
+        if shortage(error) == "memory":
+            found.clear()
+            del graph
+            _let_go(code, error)
+        return Tried(None, reason, time.perf_counter() - began)
     if faster and as_graph >= as_written:
         reason = f"the graph is no faster: {1000 * as_graph:.1f} ms, and {1000 * as_written:.1f} as written"
         return Tried(None, reason, seconds, as_written, as_graph)
     return Tried(graph, "", max(0.0, seconds - as_graph), as_written, as_graph)
 
 
-def _graph(work: Work, device: torch.device, backend: str) -> Work:
-    """The work as one graph, which is made at its first call; a CUDA graph where there is a GPU.
+def _graph(work: Work, device: torch.device, backend: str) -> tuple[Work, CodeType]:
+    """The work as one graph, which is made at its first call; a CUDA graph where there is a GPU. With the code by which
+    the compiler keeps it.
 
     The compiler keeps graphs by the code object of a function, and stops after a few for one. So each has its own.
     """
@@ -143,28 +155,27 @@ def _graph(work: Work, device: torch.device, backend: str) -> Work:
     own = FunctionType(graph.__code__.replace(), graph.__globals__, graph.__name__, None, graph.__closure__)
     mode = "reduce-overhead" if device.type == "cuda" else None
     made: Work = torch.compile(own, fullgraph=True, dynamic=False, backend=backend, mode=mode)
-    return made
+    return made, own.__code__
+
+
+def _let_go(code: CodeType, error: BaseException | None) -> None:
+    """Empties memory of a graph for which it did not suffice, and of what was computed when it ran out."""
+    from torch._C._dynamo.eval_frame import reset_code
+
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    reset_code(code)
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 @contextmanager
-def _kept(call: Call) -> Iterator[None]:
-    """Puts back what the call's part keeps of its runs, and the random state; the forms of operations are not noted."""
-    devices = [call.device] if call.device.type == "cuda" else []
-    random = torch.random.fork_rng(devices=devices)
-    with buffers_kept(call.part), random, torch.set_grad_enabled(call.gradients), forms.noting():
-        yield
-
-
-@contextmanager
-def buffers_kept(*modules: nn.Module) -> Iterator[None]:
-    """Puts back the buffers of modules, such as running statistics, in their places."""
-    before = [(each, each.detach().clone()) for module in modules for each in module.buffers()]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for buffer, value in before:
-                buffer.copy_(value)
+def _kept(call: Call) -> Iterator[Kept]:
+    """Puts back what the call's part keeps of its runs, and random states; the forms of operations are not noted."""
+    with left_alone(call.device, call.part) as kept, torch.set_grad_enabled(call.gradients), forms.noting():
+        yield kept
 
 
 @contextmanager

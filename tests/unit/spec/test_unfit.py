@@ -109,6 +109,8 @@ def test_processes_that_cannot_be(tmp_path: Path, run: str, path: str, hint: str
         "nodes: 2",
         "processes: 4, nodes: 2, strategy: fsdp2",
         "processes: 2, compile: on",
+        "processes: 1, strategy: fsdp2, compile: on",
+        "gpus: 1, strategy: deepspeed, compile: on",
         "processes: 2, strategy: fsdp2, compile: auto",
         "strategy: fsdp2",
         "gpus: 1, strategy: fsdp2",

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
+import random
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -20,6 +23,7 @@ from harness.api.reference import PartRef
 from harness.cells.cell import Cell, Variant
 from harness.cells.recipe import LossTerm, Recipe
 from harness.cells.suite import Run
+from harness.core.errors import HarnessError
 from harness.core.paths import Layout
 from harness.models.assemble import build_model
 from harness.models.boundary import as_written
@@ -31,10 +35,12 @@ from harness.training import tryout
 from harness.training.compiled import SIZES, WORTH, Graphs, Made, compiles, worth
 from harness.training.compiler import compiled_folder, compiler
 from harness.training.engines.ddp import start_ddp
+from harness.training.kept import CHANGES, DRAWS
 from harness.training.objective import Objective, Term
 from harness.training.passes import Passes
 from harness.training.stages import Part, spans
 from harness.training.step import Stepper
+from harness.training.verdicts import Verdicts, followed, ran_as_graphs, told
 from tests.small_world import RANDOM, TINY_NAFNET, small_cell
 from tests.unit.parts.ops.ranks import together
 from tests.unit.training.several import trained, trained_as_graphs
@@ -324,9 +330,10 @@ def test_a_graph_that_would_be_made_anew_is_not(traced: None, caplog: pytest.Log
         stepper(batch(), 2)
         stepper(batch(), 3)
     assert (
-        len([line for line in caplog.messages if line.startswith("backbone runs as written: Detected recompile")]) == 1
+        len([line for line in caplog.messages if line.startswith("backbone runs as written: what its graph was")]) == 1
     )
-    assert "recompile" in made.parts["backbone"]
+    assert "made anew" in made.parts["backbone"]
+    assert "harness" not in made.parts["backbone"]
 
 
 @pytest.mark.slow
@@ -396,3 +403,166 @@ def test_graphs_lie_beside_the_results_and_on_this_machine_for_a_store(
     assert plain.parent == tmp_path / "out" / "compiled"
     copy = copy_of("s3://bucket/results")
     assert compiled_folder(Layout(copy.files, tmp_path / "data")) == copy.root / "compiled" / plain.name
+
+
+class Keeps(nn.Module):
+    """A network of one weight that keeps something of its calls."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.weight, self.what = nn.Parameter(torch.tensor(0.5)), what
+        self.kept, self.seen, self.count = torch.zeros(()), {}, 0
+        self.list: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.what == "a tensor":
+            self.kept += 1
+        if self.what == "a counter":
+            self.count += 1
+        if self.what == "a list":
+            self.list.append(len(self.list))
+        if self.what == "a cache":
+            self.seen.setdefault(x.shape, torch.zeros(()))
+        if self.what == "Python's draws":
+            random.random()
+        if self.what == "NumPy's draws":
+            np.random.rand()
+        return self.weight * x
+
+
+@pytest.mark.parametrize("what", ["a tensor", "a counter", "a list", "a cache", "Python's draws", "NumPy's draws"])
+def test_what_keeps_something_of_its_calls_runs_as_written_and_a_try_leaves_it(traced: None, what: str) -> None:
+    made = Made()
+    _, graphs, stepper = odd("plain", made)
+    model: Any = stepper.passes.model
+    model.backbone = network = Keeps(what)
+    graphs._names = {id(network): "backbone"}
+    graphs.try_out((4, 3, 8, 8), stepper._part(batch(), batch().lq_BCHW, _only_pass(4), 1))
+    states = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
+    graphs.try_out((4, 3, 8, 8), stepper._part(batch(), batch().lq_BCHW, _only_pass(4), 1))
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == states  # type: ignore[index]
+    assert (float(network.kept), network.count, network.list, network.seen) == (0.0, 0, [], {})
+    assert made.parts["backbone"] == (DRAWS if "draws" in what else CHANGES)
+
+
+def test_a_later_attempt_follows_what_the_first_one_found(
+    traced: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tryout, "_timed", lambda call, work: 1.0)  # no graph is faster
+    first = Made()
+    _, _, stepper = odd("plain", first, faster=False)
+    for step in range(SIZES):
+        stepper(batch(side=4 + step), step + 1)
+    plain = told(first.verdicts, "cpu")
+    later = Made(verdicts=followed([plain], 0, 1, "cpu"))
+    _, graphs, stepper = odd("plain", later, faster=True)
+    stepper(batch(side=4 + SIZES), 1)  # one size too many, though the first of this attempt
+    assert not any(graphs._graphs.values())
+    stepper(batch(side=4), 2)
+    assert sum(graph is not None for graph in graphs._graphs.values()) == 2
+    assert told(later.verdicts, "cpu") == plain
+
+    refused = Made(verdicts=followed([told({0: Verdicts([(4, 3, 4, 4)], _all_refused(plain))}, "cpu")], 0, 1, "cpu"))
+    _, graphs, stepper = odd("plain", refused)
+    stepper(batch(side=4), 1)
+    assert set(refused.parts.values()) == {"no compiler then"}
+
+    monkeypatch.setattr(tryout, "_difference", lambda *given: "of another machine")
+    lost = Made(verdicts=followed([plain], 0, 1, "cpu"))
+    with caplog.at_level(logging.INFO):
+        odd("plain", lost)[2](batch(side=4), 1)
+    assert lost.parts["backbone"].endswith("(it was a graph before the training was cut off)")
+    assert told(lost.verdicts, "cpu") == plain
+
+
+def _all_refused(plain: dict[str, Any]) -> dict[str, str]:
+    return dict.fromkeys(plain["stages"][0]["found"], "no compiler then")
+
+
+def test_verdicts_of_other_processes_or_another_device_are_not_followed() -> None:
+    plain = told({0: Verdicts([(1, 3, 4, 4)], {"a": ""})}, "cpu")
+    assert followed([plain], 0, 1, "cpu") == {0: Verdicts([(1, 3, 4, 4)], {"a": ""})}
+    assert not followed([plain], 0, 2, "cpu")
+    assert not followed([plain], 0, 1, "cuda")
+    assert ran_as_graphs([plain], 0)
+    assert not ran_as_graphs([plain], 5)
+
+
+def test_a_try_computes_the_backbone_itself_whoever_has_computed_it(traced: None) -> None:
+    made = Made()
+    passes, _, stepper = odd("plain", made)
+    model: Any = passes.model
+    model.one_pass = lambda *given: pytest.fail("shared in a try")
+    whole = model.forward
+    looked: list[Any] = []
+    model.forward = lambda *given: (looked.append(model.one_pass), whole(*given))[1]
+    shared = model.one_pass
+    stepper(batch())
+    assert looked == [None, shared]
+    assert made.parts["backbone"] == "compiled"
+
+
+def test_memory_that_runs_out_in_a_try_is_let_go(traced: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs: list[Any] = []
+
+    def backend(graph: Any, given: Any) -> Any:
+        graphs.append(weakref.ref(graph))
+        return graph.forward
+
+    def full(call: Any, work: Any) -> float:
+        held = torch.zeros(10)
+        graphs.append(weakref.ref(held))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(tryout, "_timed", full)
+    network = Odd("plain")
+    call = tryout.Call.of(network, network, (batch().lq_BCHW,), _only_pass(4), 0)
+    found = tryout.tried(call, faster=False, backend=backend)  # type: ignore[arg-type]
+    assert found.graph is None
+    assert "out of memory" in found.reason
+    assert len(graphs) == 2
+    assert [each() for each in graphs] == [None, None]
+
+
+def test_gradients_that_a_graph_cannot_compute_later_are_told_with_its_name(traced: None) -> None:
+    made = Made()
+    _, _, stepper = odd("plain", made)
+    stepper(batch())
+    network: Any = stepper.passes.model.backbone
+    failing = _Failing(network.weight)
+    graphs = stepper.graphs
+    assert graphs is not None
+    with pytest.raises(HarnessError, match=r"graph of backbone cannot compute its gradients.*broken") as error:
+        failing.step(graphs, network)
+    assert "compile: off" in error.value.hint
+    with pytest.raises(ValueError, match="elsewhere"), graphs.backwards():
+        raise ValueError("elsewhere")
+
+
+class _Failing:
+    """A graph whose gradients fail in code of the compiler's."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight
+
+    def step(self, graphs: Graphs, network: nn.Module) -> None:
+        def broken(*given: Any) -> Any:
+            raise RuntimeError("broken")
+
+        code = compile("def call(f):\n    f()\n", "/x/torch/_inductor/made.py", "exec")
+        space: dict[str, Any] = {}
+        exec(code, space)
+
+        class Backward(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, x: Tensor) -> Tensor:
+                return x.clone()
+
+            @staticmethod
+            def backward(ctx: Any, gradient: Tensor) -> Tensor:
+                space["call"](broken)
+                return gradient
+
+        loss = graphs._followed(network, Backward.apply(self.weight)).sum()
+        with graphs.backwards():
+            loss.backward()
