@@ -12,7 +12,7 @@ from harness.api.running import JobOutcome
 from harness.core.errors import FailureClass, HarnessError
 from harness.core.paths import Layout
 from harness.jobs.classify import classify, message
-from harness.planning.job import EvaluateWork, Job, TrainWork
+from harness.planning.job import EvaluateWork, Job, TogetherWork, TrainWork
 from harness.records import store
 from harness.records.anew import note_attempt
 from harness.records.job_failures import clear_failure, note_failure
@@ -50,7 +50,9 @@ def log_of(job: Job, layout: Layout) -> str:
 
 
 def _note_of_set(job: Job, layout: Layout, error: BaseException | None) -> None:
-    """Remembers why shards or features could not be made, until they are."""
+    """Remembers why what belongs to no cell could not be made, shards, features or parts of scores, until it is."""
+    if isinstance(job.work, TogetherWork):  # nothing rests on it: the cells' own jobs say what they meet
+        return
     if error is None:
         clear_failure(layout, job.id)
     elif not isinstance(error, KeyboardInterrupt):
@@ -101,7 +103,7 @@ def note_outcome(job: Job, layout: Layout, outcome: JobOutcome, *, goes_on: bool
     `layout`: the folder's, or the job's own. `goes_on`: the job is tried again; should the run end before, it was
     interrupted, and has not failed. Raises HarnessError when it cannot be written.
     """
-    if outcome.failure is None or outcome.noted:
+    if outcome.failure is None or outcome.noted or isinstance(job.work, TogetherWork):
         return
     kind = cast(FailureClass, outcome.failure)
     stands = "interrupted" if goes_on else kind

@@ -153,8 +153,6 @@ def _folders(job: Job, layout: Layout, out: Copy, cell_id: str) -> list[str]:
 
 
 def _rests_on(work: Work) -> list[str]:
-    if isinstance(work, TogetherWork):
-        return _once(cell for each in work.of for cell in _rests_on(each))
     if isinstance(work, TrainWork):
         return [cell.id for cell in work.cell.requires]
     if isinstance(work, ScoresWork):

@@ -44,9 +44,11 @@ def run(job: Job, context: Context) -> None:
     if len(own) < 2:
         return
     tries = _begin_tries(own, context.layout)
+    # All of them for every write: a cell that has gone on in another job may be in one that trains others of these.
+    every = ((context.layout.job_attempt(job.id), job.attempt), *tries.values())
     one_pass = OnePass()
-    streams, together = Streams(one_pass), Together(one_pass, _dropped, lambda cell_id: fenced(*tries[cell_id]))
-    with _engines():
+    streams, together = Streams(one_pass), Together(one_pass, _dropped, lambda cell_id: fenced(*tries[cell_id], *every))
+    with _engines(), fenced(*every[0], *every[1:]):
         for each in own:
             together.add(_cell(each).id, partial(_training, each, context, streams))
         if len(together) > 1:
@@ -90,7 +92,7 @@ def _cell(own: Job) -> Cell:
     return own.work.cell
 
 
-def _dropped(cell_id: str, error: Exception) -> None:
+def _dropped(cell_id: str, error: BaseException) -> None:
     log.warning("cell %s is left to its own job: %s", cell_id, message(error), exc_info=error)
 
 

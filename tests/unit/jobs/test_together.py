@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from harness.data.shards import ShardSet
 from harness.jobs import together, train
 from harness.jobs.__main__ import main as run_one
 from harness.jobs.context import Context
+from harness.jobs.notes import note_outcome
 from harness.jobs.run import run_job_file
 from harness.parts.backbones.nafnet import NAFNet
 from harness.parts.catalogue import REGISTRY
@@ -294,7 +296,43 @@ def test_it_is_the_only_try_of_its_cells_jobs(started: SmallWorld, plugin: str) 
         with pytest.raises(Superseded):
             check_fence()
     found = [find_checkpoint(started.layout.checkpoints(cell.id)) for cell in cells]
-    assert [each.step for each in found if each] == [8, 4]
+    assert [each.step for each in found if each] == [4, 4]  # nor does the other cell
+
+
+def test_it_stops_for_all_its_cells_where_one_goes_on_in_another_group(started: SmallWorld, plugin: str) -> None:
+    """A driver that died left it alive, and the next plan put one of its cells beside others."""
+    cells = three()
+    taken: list[int] = []
+    steps = Training.steps
+
+    def regrouped(self: Training) -> Iterator[int]:
+        for step in steps(self):
+            taken.append(step)
+            yield step
+            if len(taken) == 3:  # the first cell, before its second step: it is in no other job
+                write_text(started.layout.job_attempt(started.train_job(cells[1]).id), "another group's")
+            if len(taken) == 4:
+                with pytest.raises(Superseded):
+                    check_fence()
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Superseded):
+        patch.setattr(Training, "steps", regrouped)
+        together.run(job_of(started, cells), context(started, plugin))
+    assert all(step <= 4 for step in taken)
+
+
+def test_why_it_failed_is_not_remembered(started: SmallWorld, plugin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its cells' own jobs says what it meets."""
+
+    def lost(self: Training) -> Iterator[int]:
+        raise HarnessError("the disk is full", kind="storage")
+
+    monkeypatch.setattr(Training, "steps", lost)
+    job = job_of(started, three()[:2])
+    outcome = run_job_file(str(started.write(job)))
+    assert outcome.failure == "storage"
+    note_outcome(job, started.layout, replace(outcome, noted=False))
+    assert not started.layout.job_failure(job.id).exists()
 
 
 KILLER = """
