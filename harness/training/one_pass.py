@@ -14,11 +14,14 @@ from torch import Tensor, nn
 
 from harness.parts.guard import versions_of
 from harness.parts.ops import forms
+from harness.parts.ops.whole_batch import first_image
 from harness.training.outputs import each_tensor
 
 COMPARED = 8
-"""Uses of a result before which the images themselves are compared on a GPU, which has to be waited for then. On a CPU
-they always are: that costs little beside a pass."""
+"""Uses of a result before which the images themselves are compared on a GPU, which has to be waited for then."""
+
+ALWAYS_COMPARED = frozenset({"cpu"})
+"""Kinds of devices on which they always are: it costs little beside a pass."""
 
 Draws = tuple[Tensor, ...]
 """The states of torch's generators: the CPU's, and the present GPU's."""
@@ -49,6 +52,8 @@ class OnePass:
     """The name of the model that takes its step now. One that passes the same images again computes again."""
     stream: Hashable = None
     """What it reads: models of different streams share nothing."""
+    form: Callable[[], Hashable] | None = None
+    """How it computes its backbone: no model takes over what another one has computed in another way, as a graph."""
     shares: bool = True
     computed: int = 0
     """Passes that were computed."""
@@ -65,7 +70,9 @@ class OnePass:
         evaluation mode, without gradients, right after torch's generator was seeded for this part of the batch."""
         if not self.shares:
             return work(*given)
-        key, tensors = (self.stream, torch.initial_seed()), _flat(given)
+        # Halves of a group that was too large for the memory have one seed.
+        key = (self.stream, torch.initial_seed(), first_image(), self.form and self.form())
+        tensors = _flat(given)
         known = self._made.get(key)
         if known is not None and known.by != self.model and self._fits(known.given, tensors):
             self.taken_over += 1
@@ -104,7 +111,7 @@ def _alike(one: Tensor | None, other: Tensor | None, compared: bool) -> bool:
         return one is other
     if (one.shape, one.dtype, one.device, one.stride()) != (other.shape, other.dtype, other.device, other.stride()):
         return False
-    return torch.equal(one, other) if compared or one.device.type == "cpu" else True
+    return torch.equal(one, other) if compared or one.device.type in ALWAYS_COMPARED else True
 
 
 def _copy(tensor: Tensor) -> Tensor:

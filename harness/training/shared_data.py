@@ -24,7 +24,8 @@ class Streams:
     """Gives each of several trainings its training data (harness.training.loop.OpenLoader).
 
     Those that open the same stage for the same losses where another one is at that moment get what that one gets, as
-    copies that are theirs alone; others get a stream of their own. `one_pass` is told who reads what.
+    copies that are theirs alone; others get a stream of their own. `one_pass` is told who reads what. A stream reads
+    the prior rows of all trainings: one file of them that is damaged ends it for all its readers.
     """
 
     def __init__(self, one_pass: OnePass) -> None:

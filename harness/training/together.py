@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import gc
 import time
+import traceback
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from harness.core.errors import HarnessError
+from harness.core.guests import FAILURES
 from harness.training.loop import Training
 from harness.training.one_pass import OnePass
 
 FATAL = ("storage", "worker_lost")
 """Kinds of failures after which none of the trainings goes on."""
 
-Dropped = Callable[[str, Exception], None]
+Dropped = Callable[[str, BaseException], None]
 """(name, why) of a training that cannot go on."""
 
 
@@ -58,60 +60,93 @@ class Together:
     ) -> None:
         """`dropped`: told of every training that fails; the others go on. `inside`: in what each one's code runs."""
         self._one_pass, self._dropped, self._inside = one_pass, dropped, inside
-        self._members: list[_Member] = []
+        self._members: dict[str, _Member] = {}
 
     def __len__(self) -> int:
         return len(self._members)
 
     def add(self, name: str, begin: Callable[[Share], Training]) -> None:
         """Adds what `begin` makes of a clock, if it can begin. Raises as `train`."""
-        clock = Share()
         try:
             with self._inside(name):
-                training = begin(clock)
-                self._members.append(_Member(name, training, clock, training.begin()))
-        except Exception as error:  # noqa: BLE001 - parts may raise anything
+                self._members[name] = _begun(name, begin)
+            return
+        except FAILURES as error:
             self._tell(name, error)
+        gc.collect()
 
     def train(self) -> None:
         """Takes all steps that are left. Those furthest behind go first, until all are at the same step.
 
         Raises HarnessError of a kind in `FATAL`: the others would fail alike.
         """
-        for member in self._members:
-            member.training.model.one_pass = self._one_pass
-            member.training.progress.together = max(len(self), member.training.progress.together)
+        self._share()
         try:
             self._take_turns()
         finally:
-            for member in self._members:
-                member.left.close()
+            for left in [each.left for each in self._members.values()]:
+                left.close()
+
+    # No frame that lasts while steps are taken, and no list, holds a member: one that ends is freed at once.
+
+    def _share(self) -> None:
+        for each in self._members.values():
+            each.training.model.one_pass = self._one_pass
+            each.training.progress.together = max(len(self), each.training.progress.together)
 
     def _take_turns(self) -> None:
         while self._members:
-            behind = min(member.step for member in self._members)
-            turn = [member for member in self._members if member.step == behind]
-            for member in self._members:
-                member.clock.run(1 / len(turn) if member in turn else 0.0)
-            for member in turn:
-                self._step(member)
+            for name in self._begin_turn():
+                if not self._step(name):
+                    self._let_go(name)
             self._one_pass.forget()
 
-    def _step(self, member: _Member) -> None:
-        self._one_pass.model = member.name
+    def _begin_turn(self) -> list[str]:
+        """The names of those whose turn it is."""
+        behind = min(each.step for each in self._members.values())
+        turn = [name for name, each in self._members.items() if each.step == behind]
+        for name, each in self._members.items():
+            each.clock.run(1 / len(turn) if name in turn else 0.0)
+        return turn
+
+    def _step(self, name: str) -> bool:
+        """Takes a step of one; whether it goes on."""
+        self._one_pass.model, self._one_pass.form = name, self._members[name].training.backbone_form
         try:
-            with self._inside(member.name):
-                member.step = next(member.left)
-            return
+            with self._inside(name):  # the error holds this frame, which therefore holds no member
+                self._members[name].step = next(self._members[name].left)
+            return True
         except StopIteration:
             pass
-        except Exception as error:  # noqa: BLE001 - parts may raise anything
-            self._tell(member.name, error)
-        self._members.remove(member)
-        member.training.model.one_pass = None
-        gc.collect()  # a failure's frames hold the network, and an engine what it has prepared, in circles
+        except FAILURES as error:
+            self._tell(name, error)
+        return False
 
-    def _tell(self, name: str, error: Exception) -> None:
+    def _let_go(self, name: str) -> None:
+        """Frees what one that ended had in memory, for the others."""
+        self._members.pop(name).training.model.one_pass = None
+        gc.collect()  # a network and its engine hold each other in circles
+
+    def _tell(self, name: str, error: BaseException) -> None:
         if isinstance(error, HarnessError) and error.kind in FATAL:
             raise error
         self._dropped(name, error)
+        _clear(error)
+
+
+def _begun(name: str, begin: Callable[[Share], Training]) -> _Member:
+    clock = Share()
+    training = begin(clock)
+    return _Member(name, training, clock, training.begin())
+
+
+def _clear(error: BaseException) -> None:
+    """Empties the frames of an error, and of those that it came from: they hold the network and its batch."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            traceback.clear_frames(one.__traceback__)
+            waiting += one.__cause__, one.__context__

@@ -121,6 +121,11 @@ def passing(one: Pass) -> Iterator[None]:
         _now = before
 
 
+def first_image() -> int:
+    """The place in the whole batch of the first image of the present pass; 0 where that is a whole group."""
+    return 0 if _now is None else _now.first
+
+
 def prepare(module: nn.Module) -> None:
     """Makes the batch norms and the dropping layers of a network, or a loss, those of groups.
 

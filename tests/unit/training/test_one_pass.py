@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from harness.parts.ops import forms
-from harness.training.one_pass import OnePass
+from harness.parts.ops.whole_batch import Pass, passing
+from harness.training import one_pass as module
+from harness.training.one_pass import COMPARED, OnePass
 
 Found = tuple[Tensor, dict[str, Any]]
 
@@ -142,3 +144,17 @@ def test_nothing_is_kept_for_the_next_step() -> None:
     one_pass.forget()
     step(one_pass, "second", second, images())
     assert second.calls == 1
+
+
+def test_halves_of_a_group_are_told_apart_where_images_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: both halves of a group that was too large for the memory have one seed."""
+    monkeypatch.setattr(module, "ALWAYS_COMPARED", frozenset())
+    one_pass = OnePass(taken_over=COMPARED)
+    halves = {first: images() + first for first in (0, 2)}
+    for model in ("first", "second", "third"):
+        backbone = Plain()
+        for first, lq_BCHW in halves.items():
+            with passing(Pass(first, 2, range(4), share=4)):
+                restored_BCHW, _ = step(one_pass, model, backbone, lq_BCHW)
+            assert torch.equal(restored_BCHW, lq_BCHW * 2)
+        assert backbone.calls == (2 if model == "first" else 0)
