@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal
@@ -156,9 +156,8 @@ class Graphs:
         self._graphs[key] = found.graph
         self._verdicts.found.setdefault(self._told(key), found.reason)
         if found.graph is None:
-            self._tell(
-                name, f"{found.reason} (it was a graph before the training was cut off)" if follows else found.reason
-            )
+            found = replace(found, reason=found.reason + (_AFTER if follows else ""))
+            self._tell(name, found.reason)
         elif found.as_written is not None and found.as_graph:
             speedup = found.as_written / found.as_graph
             log.info("%s is compiled in %.1f s, and %.2f times as fast", name, found.seconds, speedup)
