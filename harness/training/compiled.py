@@ -152,7 +152,9 @@ class Graphs:
 
     def _try(self, key: Key, call: Call, *, follows: bool) -> None:
         """`follows`: an earlier attempt ran a graph, and so does this one, if it can."""
-        name, found = self._name(call.part), tried(call, faster=self._faster and not follows)
+        name = self._name(call.part)
+        log.info("a graph of %s is made: minutes, where none is in the compiler's cache", name)
+        found = tried(call, faster=self._faster and not follows)
         self._graphs[key] = found.graph
         self._verdicts.found.setdefault(self._told(key), found.reason)
         if found.graph is None:
@@ -160,7 +162,8 @@ class Graphs:
             self._tell(name, found.reason)
         elif found.as_written is not None and found.as_graph:
             speedup = found.as_written / found.as_graph
-            log.info("%s is compiled in %.1f s, and %.2f times as fast", name, found.seconds, speedup)
+            said = "" if speedup >= 1 else ": slower, and kept all the same, as it was asked for"
+            log.info("%s is compiled in %.1f s, and %.2f times as fast%s", name, found.seconds, speedup, said)
         self._made.add(name, found)
 
     def begin_step(self) -> None:
@@ -262,10 +265,8 @@ _RECOMPILES = "Detected recompile"
 
 def _in_graph(error: BaseException) -> bool:
     """Whether an error comes from what torch.compile has made."""
-    files = (each.tb_frame.f_code.co_filename for each in _frames(error))
-    return any(
-        "/torch/_functorch/" in file or "/torch/_inductor/" in file or "/torch/_dynamo/" in file for file in files
-    )
+    makers = ("/torch/_functorch/", "/torch/_inductor/", "/torch/_dynamo/")
+    return any(maker in each.tb_frame.f_code.co_filename for each in _frames(error) for maker in makers)
 
 
 def _frames(error: BaseException) -> Iterator[TracebackType]:
