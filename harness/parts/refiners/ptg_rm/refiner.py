@@ -89,7 +89,7 @@ class PTGRM(nn.Module):
     """
 
     traits = RefinerTraits(
-        version=3,
+        version=4,
         placements=("image", "features"),
         size_multiple=4,
         channels=3,
