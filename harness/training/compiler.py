@@ -71,6 +71,7 @@ def _begin(folder: Path, threads: int) -> None:
 
     before = {name: os.environ.get(name) for name in _FOLDERS}
     _settings.callback(_restore, before)
+    _settings.callback(sys.setrecursionlimit, sys.getrecursionlimit())  # Inductor raises it
     os.environ[_FOLDERS[0]] = str(folder)
     os.environ.pop(_FOLDERS[1], None)  # it lies below the other, unless something says otherwise
     # DDP's buckets would cut the graph. Its gradients are exchanged once the whole graph has given them.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import random
 import weakref
 from collections.abc import Iterator, Sequence
@@ -380,8 +381,10 @@ def test_auto_leaves_short_trainings_alone() -> None:
 def test_the_process_is_afterwards_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     monkeypatch.setenv("TRITON_CACHE_DIR", "mine")
+    limit = sys.getrecursionlimit()
     with compiler(tmp_path / "one", 1):
-        pass
+        sys.setrecursionlimit(limit + 1000)  # as Inductor does
+    assert sys.getrecursionlimit() == limit
     assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
     assert os.environ["TRITON_CACHE_DIR"] == "mine"
     first, second = compiler(tmp_path / "one", 1), compiler(tmp_path / "one", 1)
