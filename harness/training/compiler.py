@@ -66,10 +66,10 @@ def compiler(folder: Path, threads: int) -> Iterator[None]:
 
 
 def _begin(folder: Path, threads: int) -> None:
+    before = {name: os.environ.get(name) for name in _FOLDERS}  # importing Inductor sets one
     import torch._dynamo.config
     import torch._inductor.config
 
-    before = {name: os.environ.get(name) for name in _FOLDERS}
     _settings.callback(_restore, before)
     _settings.callback(sys.setrecursionlimit, sys.getrecursionlimit())  # Inductor raises it
     os.environ[_FOLDERS[0]] = str(folder)

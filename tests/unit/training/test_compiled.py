@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import random
+import sys
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
