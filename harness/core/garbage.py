@@ -1,4 +1,5 @@
-"""Python's search for garbage, where millions of values are made that all stay.
+"""What holds memory in Python: the frames of errors, and searches for garbage where millions of values are made that
+all stay.
 
 Every search walks over what is there, so that reading ten thousand cells spends a third of its time looking for garbage
 that there is none of.
@@ -7,10 +8,23 @@ that there is none of.
 from __future__ import annotations
 
 import gc
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _SELDOM = (50_000, 50, 100)
+
+
+def empty_frames(error: BaseException) -> None:
+    """Empties the ended frames of an error, and of those that it came from: they hold what was computed in them."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            traceback.clear_frames(one.__traceback__)
+            waiting += one.__cause__, one.__context__
 
 
 @contextmanager

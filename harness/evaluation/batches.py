@@ -12,7 +12,6 @@ Shape letters: B batch, H height, W width, C channels.
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from harness.api.backbone import Capabilities
 from harness.api.task import Sides
+from harness.core.garbage import empty_frames
 from harness.core.guests import FAILURES, contained
 from harness.core.machine import shortage
 from harness.evaluation.infer import Seen, tile_side
@@ -134,7 +134,7 @@ class Batches:
                     found += _on_device(self._together([image], through))
             except FAILURES as error:
                 if shortage(error) == "memory":  # its traceback would hold what filled it
-                    traceback.clear_frames(error.__traceback__)
+                    empty_frames(error)
                 found.append(error)
         return found
 

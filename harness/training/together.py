@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import gc
 import time
-import traceback
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from harness.core.errors import HarnessError
+from harness.core.garbage import empty_frames
 from harness.core.guests import FAILURES
 from harness.training.loop import Training
 from harness.training.one_pass import OnePass
@@ -131,22 +131,10 @@ class Together:
         if isinstance(error, HarnessError) and error.kind in FATAL:
             raise error
         self._dropped(name, error)
-        _clear(error)
+        empty_frames(error)
 
 
 def _begun(name: str, begin: Callable[[Share], Training]) -> _Member:
     clock = Share()
     training = begin(clock)
     return _Member(name, training, clock, training.begin())
-
-
-def _clear(error: BaseException) -> None:
-    """Empties the frames of an error, and of those that it came from: they hold the network and its batch."""
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        one = waiting.pop()
-        if one is not None and id(one) not in seen:
-            seen.add(id(one))
-            traceback.clear_frames(one.__traceback__)
-            waiting += one.__cause__, one.__context__

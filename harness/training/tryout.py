@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.core.beat import beat
+from harness.core.garbage import empty_frames
 from harness.core.machine import shortage
 from harness.core.text import first_line
 from harness.parts.ops import forms
@@ -158,13 +158,11 @@ def _graph(work: Work, device: torch.device, backend: str) -> tuple[Work, CodeTy
     return made, own.__code__
 
 
-def _let_go(code: CodeType, error: BaseException | None) -> None:
+def _let_go(code: CodeType, error: BaseException) -> None:
     """Empties memory of a graph for which it did not suffice, and of what was computed when it ran out."""
     from torch._C._dynamo.eval_frame import reset_code
 
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
+    empty_frames(error)
     reset_code(code)
     gc.collect()
     if torch.cuda.is_initialized():
