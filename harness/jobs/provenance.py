@@ -45,6 +45,11 @@ def provenance(
     )
 
 
+def trains_on() -> dict[str, str]:
+    """The present machine and code, as the legs of a training tell them (harness.records.model.Leg)."""
+    return {"machine": ", ".join(_gpus()) or _processor(), "code": code_version()}
+
+
 @cache
 def code_version() -> str:
     """The git commit of a checkout, with `+dirty` when its files were edited; else a digest of the package's source.

@@ -29,6 +29,7 @@ from harness.jobs.features import check_steady
 from harness.jobs.inputs import Inputs, with_features
 from harness.jobs.leaks import refuse_leaks
 from harness.jobs.made_of import MadeOf, rests_on
+from harness.jobs.provenance import trains_on
 from harness.models.assemble import RestorationModel, build_model, start_from_base
 from harness.models.fits import Seen, check_images
 from harness.models.priors import build_prior, dim_of, encode_exact, width_of
@@ -99,7 +100,7 @@ def make_ready(job: Job, context: Context, engine: Engine) -> Ready:
         inputs,
         made_of,
         encode_live=partial(encode_exact, prior, dim=width_of(prior), waits=False) if prior else None,
-        place=Place(job.run, context.layout, journal, made_of.data | made_of.weights, job.halved),
+        place=Place(job.run, context.layout, journal, made_of.data | made_of.weights, trains_on(), job.halved),
     )
 
 

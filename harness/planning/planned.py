@@ -20,6 +20,8 @@ class PlannedJob:
     """Expected wall time; None when nothing like it is on record."""
     cells: tuple[str, ...]
     """Ids of the cells that need it, directly or through other jobs."""
+    alone_s: float | None = None
+    """`estimate_s` of a training without the job ahead of it that trains its group (harness.planning.together)."""
 
     @property
     def runs(self) -> bool:

@@ -51,7 +51,8 @@ def _alone(planned: PlannedJob) -> PlannedJob:
     if not job.ahead:
         return planned
     depends = tuple(needed for needed in job.depends if needed not in job.ahead)
-    return replace(planned, job=job.model_copy(update={"depends": depends, "ahead": ()}))
+    job = job.model_copy(update={"depends": depends, "ahead": ()})
+    return replace(planned, job=job, estimate_s=planned.alone_s, alone_s=None)
 
 
 def _groups(planned: Iterable[PlannedJob]) -> list[list[PlannedJob]]:
@@ -128,7 +129,8 @@ def _after(planned: PlannedJob, ahead: str | None) -> PlannedJob:
     if ahead is None:
         return planned
     job = planned.job.model_copy(update={"depends": (*planned.job.depends, ahead), "ahead": (ahead,)})
-    return replace(planned, job=job, estimate_s=None if planned.estimate_s is None else 0.0)
+    alone = planned.estimate_s
+    return replace(planned, job=job, estimate_s=None if alone is None else 0.0, alone_s=alone)
 
 
 def _in_order(order: Sequence[str], jobs: Mapping[str, PlannedJob]) -> Iterator[str]:

@@ -72,7 +72,7 @@ class Provenance(Frozen):
 
 
 class Leg(Frozen):
-    """What the same processes trained of a cell, up to the next leg."""
+    """What the same processes trained of a cell, on one kind of machine and by the same code, up to the next leg."""
 
     after: int
     """Steps that were taken before."""
@@ -80,6 +80,10 @@ class Leg(Frozen):
     """Over which every batch was divided."""
     strategy: Literal["ddp", "fsdp2", "deepspeed"] | None
     """How they divided the training; None: one process trained it whole."""
+    machine: str = ""
+    """That of their first process: its GPUs or, without any, its processor; empty in records of earlier releases."""
+    code: str = ""
+    """As `Provenance` tells it; empty in records of earlier releases."""
 
 
 class Compilation(Frozen):
@@ -111,8 +115,8 @@ class Training(Frozen):
     processes: int = 1
     """Over which every batch was divided, in the last attempt."""
     legs: tuple[Leg, ...] = ()
-    """Its parts by other numbers of processes, or other strategies, in order, as each goes on from the checkpoint of
-    the one before; none in records of earlier releases, or where nothing was trained."""
+    """Its parts by other processes, in order, as each goes on from the checkpoint of the one before; none in records of
+    earlier releases, or where nothing was trained. `provenance` is that of the process that finished it."""
     halved: int = 0
     """How often its micro-batch was halved, in the last attempt, because memory ran out."""
     together: int = 1

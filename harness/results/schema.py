@@ -62,6 +62,7 @@ CELLS = pl.Schema(
         "added_parameters": pl.Int64(),
         "processes": pl.List(pl.Int64()),
         "strategy": pl.List(pl.String()),
+        "machines": pl.List(pl.String()),
         "processor": pl.String(),
         "gpus": pl.List(pl.String()),
         "threads": pl.Int64(),

@@ -21,7 +21,7 @@ from harness.cells.patches import Patch, Sides, sides_of
 from harness.cells.recipe import Darken, Grain, Mixup, Recipe, Scale
 from harness.core.errors import HarnessError
 from harness.core.identity import seed as named_seed
-from harness.parts.ops.whole_batch import gathered
+from harness.parts.ops.exchange import gathered
 from harness.training.pixels import scaled
 
 GREY = (0.2126, 0.7152, 0.07228)

@@ -51,6 +51,8 @@ class Place:
     made_of: Mapping[str, str]
     """Digests, by name, of the data and weights that the cell rests on; checkpoints that were trained from others are
     dropped, with a line in the journal."""
+    on: Mapping[str, str] = field(default_factory=dict)
+    """The fields of the record's `Leg` that tell this process's machine and code."""
     halved: int = 0
     """How often its micro-batches are halved."""
     keeps_last: bool = False
@@ -124,7 +126,7 @@ class Training:
         self.progress = Progress() if found is None else progress_of(found)
         if self.progress.step < self.cell.recipe.steps:  # else others have trained all of it
             self.progress.processes = engine.ranks
-            self.progress.legs = legs_with(self.progress, self.place.run)
+            self.progress.legs = legs_with(self.progress, self.place.run, self.place.on)
         self.curve = LossCurve(self.place.journal, engine, pending=self.progress.pending, last=self.progress.final_loss)
         self.began = self.clock() - self.progress.seconds
         return self.progress.step

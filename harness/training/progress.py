@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,9 +77,10 @@ def progress_of(found: Resumed) -> Progress:
     )
 
 
-def legs_with(progress: Progress, run: Run) -> list[dict[str, Any]]:
-    """What a checkpoint says of who trained so far, with those who go on, where they are others."""
-    own = {"processes": progress.processes, "strategy": strategy_of(run, progress.processes)}
+def legs_with(progress: Progress, run: Run, on: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What a checkpoint says of who trained so far, with those who go on, where they are others. `on`: the fields of a
+    `Leg` that tell their machine and code."""
+    own = {"processes": progress.processes, "strategy": strategy_of(run, progress.processes), **on}
     if progress.legs and progress.legs[-1] == {"after": progress.legs[-1]["after"], **own}:
         return progress.legs
     return [*progress.legs, {"after": progress.step, **own}]

@@ -17,11 +17,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch import distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from harness.core.errors import HarnessError
 from harness.parts.ops.alpha import alpha_dropped
+from harness.parts.ops.exchange import gathered, summed
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _ALPHAS = (nn.AlphaDropout, nn.FeatureAlphaDropout)
@@ -88,8 +88,6 @@ _now: Pass | None = None
 """The pass that this process computes. One for all threads: a worker runs one job at a time."""
 _statistics: list[tuple[_BatchNorm, Tensor, Tensor]] = []
 """Norms with the mean and the unbiased variance of a group, [C] each, which their running ones have not taken yet."""
-
-
 _sums: Callable[[Tensor], Tensor] | None = None
 """What stands in for the exchange of sums where a group is tried without other processes."""
 
@@ -239,33 +237,7 @@ def _summed(values: Tensor) -> Tensor:
         what = f"groups of {len(_now.group)} images cannot be normalised together in shares of {_now.share}"
         hint = "a recipe.micro_batch that divides each process's share of the batch, or fewer processes in `run:`"
         raise HarnessError(what, where="recipe.micro_batch", hint=hint, kind="suite")
-    summed: Tensor = values if len(members) == 1 else _Sum.apply(values, members)
-    return summed
-
-
-class _Sum(torch.autograd.Function):
-    """Adds tensors over processes in the order of their ranks; gradients are added alike."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, members: range) -> Tensor:
-        ctx.members = members
-        return _added(values, members)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _added(gradient, ctx.members), None
-
-
-def _added(values: Tensor, members: range) -> Tensor:
-    every = gathered(values)
-    return torch.stack([every[rank] for rank in members]).sum(0)
-
-
-def gathered(values: Tensor) -> list[Tensor]:
-    """The tensor of every process, in the order of ranks; all have the same shape and type (collective)."""
-    every = [torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size())]
-    dist.all_gather(every, values.contiguous())
-    return every
+    return values if len(members) == 1 else summed(values, members)
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from harness.models.assemble import build_model
 from harness.parts.backbones.drunet import DRUNet
 from harness.records import store
 from harness.training.checkpoint import write_checkpoint
+from harness.training.loop import Training
 from harness.training.passes import MicroBatch, Passes
 from tests import stored_set
 from tests.small_world import RECIPE, RUN, TINY_NAFNET, SmallWorld, low_light, refined_cell, small_cell
@@ -60,6 +61,29 @@ def test_what_a_training_leaves(world: SmallWorld) -> None:
     events = store.read_events(world.layout, cell.id)
     assert [line["event"] for line in events if line["event"] != "step"] == ["start", "checkpoint", "checkpoint", "end"]
     assert all(line["job"] == f"train-{cell.id}" for line in events)
+
+
+@pytest.mark.parametrize("second", ["A100", "H100"])
+def test_a_training_that_moved_says_where_it_was(
+    world: SmallWorld, monkeypatch: pytest.MonkeyPatch, second: str
+) -> None:
+    cell, look = small_cell(), Training._look
+
+    def cut_off(self: Training, step: int, *given: Any) -> None:
+        look(self, step, *given)
+        if step == 9:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ready, "trains_on", lambda: {"machine": "A100", "code": "a"})
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Training, "_look", cut_off)
+        run(world, cell)
+    monkeypatch.setattr(ready, "trains_on", lambda: {"machine": second, "code": "a"})
+    run(world, cell)
+    trained = world.record(cell).training
+    assert trained is not None
+    told = [(leg.after, leg.machine, leg.code) for leg in trained.legs]
+    assert told == [(0, "A100", "a"), (8, "H100", "a")][: 2 if second == "H100" else 1]
 
 
 def test_a_finished_cell_is_not_trained_again(world: SmallWorld) -> None:

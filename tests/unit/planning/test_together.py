@@ -145,7 +145,9 @@ def test_the_time_of_all_stands_at_the_job_that_trains_them(layout: Layout) -> N
     planned = plan(layout, *known, *cells)
     (one,) = (each for each in planned.jobs if each.job.kind == "together")
     assert one.estimate_s == pytest.approx(120.0)
+    trains = [each.id for each in planned.jobs if each.job.ahead]
     assert [each.estimate_s for each in planned.jobs if each.job.ahead] == [0.0, 0.0]
+    assert [each.estimate_s for each in apart(planned.jobs) if each.id in trains] == pytest.approx([60.0, 60.0])
 
 
 def test_jobs_of_one_name_are_told_apart(layout: Layout) -> None:

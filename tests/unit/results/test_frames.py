@@ -18,6 +18,7 @@ from harness.cells.recipe import Recipe, Stage
 from harness.cells.suite import ResolvedSuite
 from harness.core.errors import DataError, HarnessError, UnknownName
 from harness.core.paths import Layout, write_text
+from harness.records.model import Leg
 from harness.records.store import append_event, save
 from harness.results import schema
 from harness.results.frames import Results, open_results
@@ -79,8 +80,19 @@ def test_a_row_per_cell(layout):
     assert (nss["training_seconds"], nss["steps"]) == (60.0, refined().recipe.steps)
     assert (nss["processor"], nss["gpus"], nss["suites"], nss["listed"]) == ("CPU", [], ["made"], True)
     assert nss["threads"] == 1
-    assert (nss["processes"], nss["strategy"], untouched["processes"]) == ([1], [], None)
+    assert (nss["processes"], nss["strategy"], nss["machines"], untouched["processes"]) == ([1], [], [], None)
     assert (untouched["network"], untouched["backbone"], untouched["steps"]) == (None, "input", None)
+
+
+def test_a_cell_says_on_which_machines_it_was_trained(layout):
+    record = finish(layout, cell(), values([20.0], [0.5]))
+    first = Leg(after=0, processes=1, strategy=None, machine="A100")
+    second = Leg(after=9, processes=2, strategy="ddp", machine="H100")
+    training = record.training.model_copy(update={"legs": (first, second)})
+    save(layout, record.model_copy(update={"training": training}))
+    frame = keep(layout, suite(listed(cell()))).cells()
+    columns = ("machines", "processes", "strategy")
+    assert frame.select(columns).row(0) == (["A100", "H100"], [1, 2], [None, "ddp"])
 
 
 def test_a_cell_says_what_its_prior_saw(layout):

@@ -18,6 +18,7 @@ from harness.api.reference import PartRef
 from harness.cells.cell import Cell
 from harness.cells.recipe import Grain, LossTerm, Mixup, Stage
 from harness.core.paths import Layout
+from harness.jobs.provenance import trains_on
 from harness.jobs.run import run_job_file
 from harness.parts.catalogue import REGISTRY
 from harness.records import store
@@ -162,8 +163,8 @@ def test_what_two_processes_left_goes_on_in_any_number(worlds: Worlds, tmp_path:
     record = went_on.several.record(ELASTIC)
     assert record.training is not None
     assert record.training.processes == ranks
-    others = [] if ranks == 2 else [Leg(after=8, processes=ranks, strategy="ddp" if ranks > 1 else None)]
-    assert record.training.legs == (Leg(after=0, processes=2, strategy="ddp"), *others)
+    others = [] if ranks == 2 else [Leg(after=8, processes=ranks, strategy="ddp" if ranks > 1 else None, **trains_on())]
+    assert record.training.legs == (Leg(after=0, processes=2, strategy="ddp", **trains_on()), *others)
 
 
 @pytest.mark.slow
