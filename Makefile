@@ -9,11 +9,12 @@ OUT ?= results/smoke
 .PHONY: demo help test test-slow test-lowest lint format faults benchmarks benchmarks-gpu schemas clean
 .DEFAULT_GOAL := demo
 
-# uv installs in seconds where pip takes minutes; pip is the way out where uv cannot be had.
+# uv installs in seconds where pip takes minutes; pip is the way out where uv cannot be had. Bytecode is made here, once:
+# every job is a process that imports much of this, and where PYTHONDONTWRITEBYTECODE is set, each would make it anew.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv || true
-	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]' \
+	$(BIN)/python -m uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev]' \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
@@ -32,7 +33,7 @@ test-slow: $(READY)  ## minutes each: the demo as a user runs it, the built whee
 # Only uv can choose the lowest versions; what the direct dependencies pull in is as new as they allow.
 test-lowest: $(READY)  ## unit tests and whole runs in a second environment: the lowest versions of pyproject.toml
 	$(BIN)/python -m uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
-	$(BIN)/python -m uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e '.[dev]'
+	$(BIN)/python -m uv pip install --quiet --compile-bytecode --python $(LOWEST)/bin/python --resolution lowest-direct -e '.[dev]'
 	$(LOWEST)/bin/python -m pytest -m "not slow" -n 2 --dist loadgroup \
 	  tests/unit tests/calibration tests/flow/test_ray_pool.py tests/flow/test_mlflow.py
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if os.environ.get("CI"):  # new random cases belong to a developer's run, where 
 
 if os.environ.get("PYTEST_XDIST_WORKER"):  # before torch is imported: workers with a thread for every core would fight
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to what it starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DEFAULT_GOLDENS = Path(__file__).resolve().parents[2] / "shared" / "goldens" / "public"
 

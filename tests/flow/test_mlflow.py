@@ -239,6 +239,7 @@ def _impatient(sql):
     return Sql()
 
 
+@pytest.mark.xdist_group("tiny")
 def test_a_run_whose_server_is_down_goes_on_and_is_caught_up(finished, bench, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(finished, out, ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts", "tracking.json"))
