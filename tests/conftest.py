@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -31,6 +32,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--goldens", type=Path, metavar="DIR", help="folder of parity goldens (JSON); see tests/parity/goldens.py"
     )
+
+
+def pytest_collection_finish() -> None:
+    """Ten thousand tests and all that they import stay: no search for garbage has to walk over them."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

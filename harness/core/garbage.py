@@ -28,6 +28,20 @@ def empty_frames(error: BaseException) -> None:
 
 
 @contextmanager
+def collected_inside() -> Iterator[None]:
+    """Searches for garbage in the block walk over what was made in it alone, and not over all modules: most of a second
+    each, of which Accelerate asks for two in every training. In a block within another one, the outer one decides."""
+    if gc.get_freeze_count():
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@contextmanager
 def seldom_collected() -> Iterator[None]:
     """Garbage is looked for less often in the block, or in the function that this decorates."""
     usual = gc.get_threshold()

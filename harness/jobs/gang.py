@@ -128,7 +128,6 @@ def gathered(seat: Seat, run: Run, name: str = "") -> Iterator[Gang]:
         gang = Gang(seat, run.patience, name)
         try:
             if seat.ranks > 1:
-                gc.freeze()  # so that the collection at the end looks at what has come since, and takes no time
                 _begin(gang, run)
             yield gang
         except BaseException as error:
@@ -215,7 +214,6 @@ def _end(gang: Gang) -> None:
     gang.store = None
     if gang.seat.ranks > 1:
         gc.collect()  # gloo's connections and threads end with the last object that knows the group
-        gc.unfreeze()
 
 
 def _reason(error: BaseException, gang: Gang) -> BaseException:

@@ -135,8 +135,13 @@ def floats(pair) -> tuple[np.ndarray, np.ndarray]:
     return (noisy / 255).astype(np.float32), (truth / 255).astype(np.float32)
 
 
+def block(image: np.ndarray) -> np.ndarray:
+    """The top left corner: the definition takes seconds for a whole photograph."""
+    return image[:128, :128]
+
+
 def test_sidd_is_matlabs_volume_on_floats(floats) -> None:
-    restored, truth = floats
+    restored, truth = map(block, floats)
     found = score(restored, truth, {"psnr": PSNR(SIDD), "ssim": SSIM(SIDD)}, SIDD).values
     clipped, truth = np.clip(restored, 0, 1).astype(np.float64), truth.astype(np.float64)
     assert found["psnr"] == pytest.approx(peak_signal_noise_ratio(truth, clipped, data_range=1), abs=1e-9)
@@ -144,7 +149,7 @@ def test_sidd_is_matlabs_volume_on_floats(floats) -> None:
 
 
 def test_the_volume_on_8_bits_is_the_same_filter(pair) -> None:
-    restored, truth, _ = pair
+    restored, truth = map(block, pair[:2])
     assert SSIM(RGB_UINT8_SSIM3D)(restored, truth) == pytest.approx(conv3d_ssim(restored / 255, truth / 255), abs=1e-9)
 
 

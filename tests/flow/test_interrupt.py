@@ -67,7 +67,7 @@ def test_a_stop_while_ray_starts_leaves_nothing(short_home, monkeypatch, number,
     [
         (signal.SIGINT, "ray"),
         pytest.param(signal.SIGTERM, "ray", marks=pytest.mark.slow),
-        (signal.SIGINT, "local"),
+        pytest.param(signal.SIGINT, "local", marks=pytest.mark.slow),
     ],
 )
 def test_a_stopped_run_goes_on_with_the_same_numbers(finished, bench, tmp_path, number, executor):

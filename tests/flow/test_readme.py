@@ -95,7 +95,7 @@ def ends(words: list[str]) -> set[int]:
 
 def smaller(words: list[str]) -> list[str]:
     """What makes a command short enough. `make test-slow` does the demo to its end."""
-    few = ["--limit", "12"] if words[0] == "run" and "--limit" not in words else []
+    few = ["--limit", "6"] if words[0] == "run" and "--limit" not in words else []
     return [*SMALL, *few] if words[0] in ("run", "plan", "leaderboard") else []
 
 

@@ -36,8 +36,8 @@ SECTIONS = {
     "host_tensors": ("drunet runs (no GPU: nothing is captured)",),
 }
 """Some rows of every section in small, on a CPU."""
-LONG = ("ptg_rm", "steps", "deterministic")
-"""They compile, or start several processes."""
+LONG = ("ptg_rm", "steps", "deterministic", "together")
+"""They compile, start several processes, or train for long."""
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU `make benchmarks-gpu` says more")

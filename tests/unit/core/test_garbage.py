@@ -1,12 +1,13 @@
-"""How often garbage is looked for."""
+"""How often garbage is looked for, and where."""
 
 from __future__ import annotations
 
 import gc
+from weakref import ref
 
 import pytest
 
-from harness.core.garbage import seldom_collected
+from harness.core.garbage import collected_inside, seldom_collected
 
 
 def test_the_usual_is_restored_after_errors_too():
@@ -26,3 +27,28 @@ def test_a_function_may_call_itself():
 
     assert counted(3) > usual[0]
     assert gc.get_threshold() == usual
+
+
+class Circle:
+    def __init__(self) -> None:
+        self.own = self
+
+
+def test_a_search_inside_finds_what_was_made_inside_alone():
+    older = ref(Circle())
+    before = gc.get_freeze_count()
+    gc.unfreeze()
+    try:
+        with collected_inside():
+            inside = ref(Circle())
+            with collected_inside():
+                gc.collect()
+            assert inside() is None
+            assert older() is not None
+            assert gc.get_freeze_count() > 0
+        assert gc.get_freeze_count() == 0
+        gc.collect()
+        assert older() is None
+    finally:
+        if before:
+            gc.freeze()

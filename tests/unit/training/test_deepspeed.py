@@ -54,6 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_both(tmp_path_factory.mktemp("deepspeed"), PLAIN, SHARDED, [then])
 
 
+@pytest.mark.slow
 def test_clipping_micro_batches_and_the_average_are_those_of_one_process(folder: Path) -> None:
     assert small(differences(folder, "two-clipped", "clipped"))
 
