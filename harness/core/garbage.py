@@ -27,18 +27,15 @@ def empty_frames(error: BaseException) -> None:
             waiting += one.__cause__, one.__context__
 
 
-@contextmanager
-def collected_inside() -> Iterator[None]:
-    """Searches for garbage in the block walk over what was made in it alone, and not over all modules: most of a second
-    each, of which Accelerate asks for two in every training. In a block within another one, the outer one decides."""
-    if gc.get_freeze_count():
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
+def spare_modules() -> None:
+    """Takes what is in memory now out of all later searches for garbage: modules, for the most part, which take most of
+    a second to walk over, and Accelerate asks for two searches in every training. For a process before its first job;
+    later calls do nothing, since a network that an ended job left in a circle must be found, with the memory of its
+    GPU.
+    """
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from harness.cells.suite import Run
 from harness.core.conduct import watched
 from harness.core.errors import DataError
 from harness.core.fence import fenced
-from harness.core.garbage import collected_inside
+from harness.core.garbage import spare_modules
 from harness.core.guests import FAILURES, contained
 from harness.core.kept import usable
 from harness.core.outlast import outlast, outlasting
@@ -92,13 +92,15 @@ def read_job(path: Path) -> Job:
 def do_job(job: Job, layout: Layout, seat: Seat = ALONE) -> None:
     """Does the job's work in this process, beside the others of its gang; exceptions are not caught."""
     settle_process(job.run, seat, trains=job.work.kind in _TRAINS)
-    with collected_inside(), gathered(seat, job.run, f"{job.id} {job.attempt}") as gang:
+    work = import_module(f"harness.jobs.{job.work.kind}")
+    spare_modules()
+    with gathered(seat, job.run, f"{job.id} {job.attempt}") as gang:
         plugins = usable(job.plugins, job.copies)
         context = Context(layout, extend(REGISTRY, plugins), seat)
         check_parts(job.work, context.registry)
         check_files(job.work, context.registry)
         with watched(plugins), refusals_told():
-            import_module(f"harness.jobs.{job.work.kind}").run(job, context)
+            work.run(job, context)
         gang.end_together()
 
 

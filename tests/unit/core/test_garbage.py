@@ -7,7 +7,7 @@ from weakref import ref
 
 import pytest
 
-from harness.core.garbage import collected_inside, seldom_collected
+from harness.core.garbage import seldom_collected, spare_modules
 
 
 def test_the_usual_is_restored_after_errors_too():
@@ -34,21 +34,22 @@ class Circle:
         self.own = self
 
 
-def test_a_search_inside_finds_what_was_made_inside_alone():
-    older = ref(Circle())
+def test_what_was_there_before_the_first_job_is_spared_and_nothing_later():
     before = gc.get_freeze_count()
     gc.unfreeze()
     try:
-        with collected_inside():
-            inside = ref(Circle())
-            with collected_inside():
-                gc.collect()
-            assert inside() is None
-            assert older() is not None
-            assert gc.get_freeze_count() > 0
-        assert gc.get_freeze_count() == 0
+        older = Circle()
+        spare_modules()
+        found = ref(older)
+        del older
+        later = ref(Circle())
+        spare_modules()
         gc.collect()
-        assert older() is None
+        assert later() is None
+        assert found() is not None
+        gc.unfreeze()
+        gc.collect()
+        assert found() is None
     finally:
         if before:
             gc.freeze()
