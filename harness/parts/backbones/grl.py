@@ -40,13 +40,13 @@ class GRL(SpandrelGRL):
     that do not fit.
 
     Tables and masks of relative positions depend on the image size alone. Those of the last size are kept, outside the
-    state dict; the authors keep them as buffers for one size, and make them for every image of another.
+    state dict; the authors keep them as buffers for one size, and make them for every image of another. A part that
+    keeps something from call to call trains as written, so that no graph stands for it.
     """
 
     traits = BackboneTraits(
         taps=True,
         half=("bfloat16", "float16"),
-        compiles=True,
         exports=True,
         licence="MIT (network from spandrel)",
         paper="arXiv 2303.00748",
