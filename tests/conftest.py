@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -36,8 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_finish() -> None:
     """Ten thousand tests and all that they import stay: no search for garbage has to walk over them."""
-    gc.collect()
-    gc.freeze()
+    from harness.core.garbage import spare_modules
+
+    spare_modules()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

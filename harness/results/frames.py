@@ -268,7 +268,7 @@ def _of_record(record: RunRecord) -> dict[str, Any]:
         "added_parameters": training.added_parameters,
         "processes": [leg.processes for leg in training.legs] or [training.processes] * bool(training.images),
         "strategy": [leg.strategy for leg in training.legs],
-        "machines": [leg.machine for leg in training.legs if leg.machine],
+        "machines": [leg.machine or None for leg in training.legs],
     }
 
 

@@ -51,7 +51,7 @@ class Place:
     made_of: Mapping[str, str]
     """Digests, by name, of the data and weights that the cell rests on; checkpoints that were trained from others are
     dropped, with a line in the journal."""
-    on: Mapping[str, str] = field(default_factory=dict)
+    on: Mapping[str, str]
     """The fields of the record's `Leg` that tell this process's machine and code."""
     halved: int = 0
     """How often its micro-batches are halved."""

@@ -86,13 +86,14 @@ def test_a_row_per_cell(layout):
 
 def test_a_cell_says_on_which_machines_it_was_trained(layout):
     record = finish(layout, cell(), values([20.0], [0.5]))
-    first = Leg(after=0, processes=1, strategy=None, machine="A100")
+    earlier = Leg(after=0, processes=1, strategy=None)
+    first = Leg(after=4, processes=1, strategy=None, machine="A100")
     second = Leg(after=9, processes=2, strategy="ddp", machine="H100")
-    training = record.training.model_copy(update={"legs": (first, second)})
+    training = record.training.model_copy(update={"legs": (earlier, first, second)})
     save(layout, record.model_copy(update={"training": training}))
     frame = keep(layout, suite(listed(cell()))).cells()
     columns = ("machines", "processes", "strategy")
-    assert frame.select(columns).row(0) == (["A100", "H100"], [1, 2], [None, "ddp"])
+    assert frame.select(columns).row(0) == ([None, "A100", "H100"], [1, 1, 2], [None, None, "ddp"])
 
 
 def test_a_cell_says_what_its_prior_saw(layout):
